@@ -1,0 +1,39 @@
+# The commands people type. Everything is installed inside this checkout.
+
+.DEFAULT_GOAL := help
+HATCH := .venv/bin/hatch
+# Tests and demo need nothing outside the checkout but the package index.
+export HATCH_DATA_DIR := $(CURDIR)/.hatch/data
+export HATCH_CACHE_DIR := $(CURDIR)/.hatch/cache
+
+.PHONY: help demo test check fix bench build clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+
+$(HATCH):
+	@sh .ci/setup
+
+demo: $(HATCH) ## sensors, broker, bridge and archive, live (DEMO_SECONDS=20 to stop by itself)
+	@$(HATCH) run demo:demo
+
+test: $(HATCH) ## every test against real servers (installs what is missing on Debian and Ubuntu)
+	@sh .ci/servers
+	@$(HATCH) run test $(ARGS)
+
+check: $(HATCH) ## lint, format and types
+	@$(HATCH) run lint
+	@$(HATCH) run types
+
+fix: $(HATCH) ## let the linter mend and format what it can
+	@$(HATCH) run fix
+
+bench: $(HATCH) ## measure, and print ratios and medians
+	@$(HATCH) run bench
+
+build: $(HATCH) ## wheels and sdists of every package, into dist/
+	@$(HATCH) build --all --clean
+
+clean: ## remove everything that these targets made
+	rm -rf .venv .hatch dist demo-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,67 @@
+"""The contract of the OpenEgiz ingestion layer: topics, payloads, limits, mapping.
+
+>>> import egiz_schema
+>>> str(egiz_schema.Topic("factory", "oven-001", "telemetry"))
+'sensors/factory/oven-001/telemetry'
+"""
+
+from egiz_schema import influx, limits, topics
+from egiz_schema.address import Kind, Topic, parse_topic
+from egiz_schema.codec import decode, encode
+from egiz_schema.errors import (
+    DecodeError,
+    EgizError,
+    EncodeError,
+    InvalidPayload,
+    MalformedPayload,
+    TopicError,
+)
+from egiz_schema.messages import (
+    AppliedConfig,
+    Command,
+    CommandResult,
+    Config,
+    CurrentPhases,
+    Electrical,
+    EnergyPhases,
+    Health,
+    Message,
+    Ota,
+    PowerPhases,
+    Status,
+    Telemetry,
+    Thermal,
+    VoltagePhases,
+)
+
+__all__ = [
+    "AppliedConfig",
+    "Command",
+    "CommandResult",
+    "Config",
+    "CurrentPhases",
+    "DecodeError",
+    "EgizError",
+    "Electrical",
+    "EncodeError",
+    "EnergyPhases",
+    "Health",
+    "InvalidPayload",
+    "Kind",
+    "MalformedPayload",
+    "Message",
+    "Ota",
+    "PowerPhases",
+    "Status",
+    "Telemetry",
+    "Thermal",
+    "Topic",
+    "TopicError",
+    "VoltagePhases",
+    "decode",
+    "encode",
+    "influx",
+    "limits",
+    "parse_topic",
+    "topics",
+]

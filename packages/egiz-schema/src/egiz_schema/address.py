@@ -1,0 +1,74 @@
+"""A topic as a value: what `topics.py` is to the device, `Topic` is to a service."""
+
+from functools import lru_cache
+from typing import Literal, cast
+
+import msgspec
+
+from egiz_schema import topics
+from egiz_schema.errors import TopicError
+
+Kind = Literal["telemetry", "status", "config", "command"]
+
+
+class Topic(msgspec.Struct, frozen=True, gc=False):
+    """A valid topic; ``str()`` gives what is published to.
+
+    Raises:
+        TopicError: if the three do not make a topic of the contract.
+    """
+
+    facility: str
+    device_id: str
+    kind: Kind
+
+    def __post_init__(self) -> None:
+        try:
+            topics.join_topic(self.facility, self.device_id, self.kind)
+        except ValueError as fault:
+            raise _error(f"{self.facility}/{self.device_id}/{self.kind}", fault) from None
+
+    def __str__(self) -> str:
+        return f"{topics.ROOT}/{self.facility}/{self.device_id}/{self.kind}"
+
+    @property
+    def device_type(self) -> str:
+        """What kind of machine: ``heat-pump`` of ``heat-pump-01``."""
+        return topics.split_device_id(self.device_id)[0]
+
+    @property
+    def unit(self) -> str:
+        """Which of them: ``01`` of ``heat-pump-01``."""
+        return topics.split_device_id(self.device_id)[1]
+
+
+# A factory has few topics and many messages. The bound keeps a flood of invented
+# topics from growing the process.
+@lru_cache(maxsize=65536)
+def parse_topic(topic: str) -> Topic:
+    """Take a topic apart.
+
+    Raises:
+        TopicError: if it is not one of the contract's topics.
+    """
+    try:
+        facility, device_id, kind = topics.split_topic(topic)
+    except ValueError as fault:
+        raise _error(topic, fault) from None
+    return Topic(facility, device_id, cast("Kind", kind))
+
+
+_EXPLAINED = {
+    "wrong_root": f"the first level must be {topics.ROOT!r}",
+    "wrong_levels": "there must be four levels: sensors/facility/device_id/kind",
+    "bad_facility": "a facility is words of a-z, 0-9 and _ joined by single hyphens, "
+    f"at most {topics.FACILITY_MAX} characters",
+    "bad_device_id": "a device id is type-unit, of a-z, 0-9 and _ with single hyphens, "
+    f"at most {topics.DEVICE_ID_MAX} characters",
+    "unknown_kind": f"the last level must be one of {', '.join(topics.KINDS)}",
+}
+
+
+def _error(topic: str, fault: ValueError) -> TopicError:
+    reason = str(fault)
+    return TopicError(f"{topic[:120]!r}: {_EXPLAINED[reason]}", reason)
