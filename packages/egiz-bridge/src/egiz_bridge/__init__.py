@@ -1,0 +1,1 @@
+"""The daemon that moves MQTT into InfluxDB or SQLite, and loses nothing."""

@@ -1,0 +1,130 @@
+"""The accounts of the bridge: where every message is, at every instant.
+
+    received + restored = rejected + skipped + shed + accepted
+    accepted = in flight + written + spooled + dead       (for each sink)
+
+A message moves from one account to another under one lock, so that a reader never sees
+it in two of them or in none. Messages that an earlier run left in the spool count as
+restored.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class SinkAccount:
+    """Messages of one sink; all but `in_flight` and `spooled` only grow."""
+
+    restored: int = 0
+    accepted: int = 0
+    in_flight: int = 0
+    written: int = 0
+    spooled: int = 0
+    dead: int = 0
+    is_up: bool = True
+
+    @property
+    def unaccounted(self) -> int:
+        """Messages that are nowhere: 0, or the bridge has a fault."""
+        told = self.in_flight + self.written + self.spooled + self.dead
+        return self.restored + self.accepted - told
+
+
+@dataclass(slots=True)
+class Books:
+    """All accounts at one instant; counts are messages."""
+
+    sinks: dict[str, SinkAccount]
+    received: int = 0
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    acknowledged: int = 0
+    connections: int = 0
+    is_connected: bool = False
+
+    @property
+    def unaccounted(self) -> int:
+        """Messages that are nowhere: 0, or the bridge has a fault."""
+        told = self.accepted + self.rejected.total() + self.skipped.total()
+        return self.received - told
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What became of the messages of one read."""
+
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+class Accounts:
+    """The books, and the moves that keep them balanced."""
+
+    def __init__(self, sinks: Iterable[str]) -> None:
+        self._lock = threading.Lock()
+        self._books = Books({sink: SinkAccount() for sink in sinks})
+
+    def snapshot(self) -> Books:
+        """A copy of the books at one instant."""
+        with self._lock:
+            return deepcopy(self._books)
+
+    def receive(self, count: int, verdicts: Verdicts) -> None:
+        """Enter the messages of one read; the accepted are in flight to each sink."""
+        with self._lock:
+            books = self._books
+            books.received += count
+            books.accepted += verdicts.accepted
+            books.rejected += verdicts.rejected
+            books.skipped += verdicts.skipped
+            for sink in books.sinks.values():
+                sink.accepted += verdicts.accepted
+                sink.in_flight += verdicts.accepted
+
+    def settle(
+        self, sink: str, *, written: int = 0, spooled: int = 0, dead: int = 0
+    ) -> None:
+        """Move messages on from in flight."""
+        with self._lock:
+            account = self._books.sinks[sink]
+            account.in_flight -= written + spooled + dead
+            account.written += written
+            account.spooled += spooled
+            account.dead += dead
+
+    def replay(self, sink: str, *, written: int, dead: int) -> None:
+        """Move messages on from the spool."""
+        with self._lock:
+            account = self._books.sinks[sink]
+            account.spooled -= written + dead
+            account.written += written
+            account.dead += dead
+
+    def restore(self, sink: str, spooled: int) -> None:
+        """Enter what an earlier run left in the spool."""
+        with self._lock:
+            account = self._books.sinks[sink]
+            account.restored += spooled
+            account.spooled += spooled
+
+    def acknowledge(self, count: int) -> None:
+        """Enter PUBACKs sent."""
+        with self._lock:
+            self._books.acknowledged += count
+
+    def sink_is(self, sink: str, *, up: bool) -> None:
+        """Enter whether the sink takes writes."""
+        with self._lock:
+            self._books.sinks[sink].is_up = up
+
+    def connection_is(self, *, up: bool) -> None:
+        """Enter whether the bridge is subscribed."""
+        with self._lock:
+            self._books.connections += up
+            self._books.is_connected = up

@@ -1,0 +1,32 @@
+"""Which PUBACKs may go out: those of stored batches, in the order of receipt."""
+
+from collections import deque
+
+from egiz_bridge.batch import Batch
+
+
+class AckLedger:
+    """The batches of one connection that are not acknowledged yet.
+
+    MQTT wants PUBACKs in the order in which the PUBLISH packets came (4.6.0-2), and
+    sinks finish in any order: a batch is acknowledged when it and all before it are.
+    """
+
+    def __init__(self, connection: int) -> None:
+        self.connection = connection
+        self._open: deque[Batch] = deque()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def enter(self, batch: Batch) -> None:
+        """Take note of a batch that was received, unless over an earlier connection."""
+        if batch.connection == self.connection:
+            self._open.append(batch)
+
+    def take_stored(self) -> list[int]:
+        """Packet ids of the batches at the front that are stored."""
+        packet_ids: list[int] = []
+        while self._open and self._open[0].is_stored:
+            packet_ids += self._open.popleft().packet_ids
+        return packet_ids

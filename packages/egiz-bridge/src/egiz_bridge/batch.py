@@ -1,0 +1,54 @@
+"""What flows through the bridge: messages, rows and batches."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from egiz_schema.influx import Point
+
+
+class Message(NamedTuple):
+    """A message as it came from the broker; what the spool keeps of it."""
+
+    topic: str
+    payload: bytes
+    received_ms: int  # milliseconds since 1970
+
+
+class Row(NamedTuple):
+    """A message that decoded, and the point it makes."""
+
+    message: Message
+    point: Point
+    is_timed: bool  # whether its time is the device's; else it is `received_ms`
+
+
+class DeadLetter(NamedTuple):
+    """A message that will never be written, and why."""
+
+    message: Message
+    reason: str  # a reason code of egiz_schema, or "rejected" by a database
+    detail: str
+
+
+@dataclass(eq=False, slots=True)
+class Batch:
+    """Messages that are written, and acknowledged, together.
+
+    Attributes:
+        connection: which connection they came over; an ack never crosses to another.
+        rows: what the sinks write.
+        rejects: what did not decode, and is not among the dead letters yet.
+        packet_ids: what to acknowledge, in the order of receipt (QoS 1 only).
+        writing: how many sinks have not stored the rows yet.
+    """
+
+    connection: int
+    rows: list[Row] = field(default_factory=list)
+    rejects: list[DeadLetter] = field(default_factory=list)
+    packet_ids: list[int] = field(default_factory=list)
+    writing: int = 0
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its messages may be acknowledged."""
+        return not self.writing and not self.rejects

@@ -1,0 +1,184 @@
+"""One connection to the broker: handshake, reading, acknowledging, keepalive."""
+
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from egiz_schema import topics
+
+from egiz_bridge import mqtt
+from egiz_bridge.errors import MqttError
+
+CONNECT_TIMEOUT_S = 5.0
+# A full window of PUBACKs is 40 KB: a broker that cannot take it in this time is dead.
+WRITE_TIMEOUT_S = 10.0
+KEEPALIVE_S = 30
+
+# What may be unacknowledged at once: rate times linger and write time. 10,000 messages
+# a second for half a second, doubled.
+RECEIVE_MAXIMUM = 10_000
+# How long the broker queues for a bridge that is away: a long weekend.
+SESSION_EXPIRY_S = 4 * 24 * 3600
+
+_READ_BYTES = 256 * 1024
+_PACKET_ID = 1  # of the one SUBSCRIBE on a connection
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where to connect, and as whom."""
+
+    host: str
+    port: int
+    client_id: str
+    credentials: tuple[str, str | None] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Connection:
+    """A subscribed connection; `open_connection` makes it."""
+
+    def __init__(self, sock: socket.socket, version: int) -> None:
+        self.version = version
+        self._sock = sock
+        self._reader = mqtt.PacketReader()
+        self._keepalive_s = float(KEEPALIVE_S)
+        self._ping_due = 0.0
+        self._pinged = False
+
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._sock.fileno()
+
+    def handshake(self, broker: Broker) -> list[mqtt.Publish]:
+        """CONNECT and SUBSCRIBE; gives what the broker sent before its SUBACK."""
+        self._sock.sendall(
+            mqtt.connect(
+                self.version,
+                broker.client_id,
+                broker.credentials,
+                keepalive_s=KEEPALIVE_S,
+                session_expiry_s=SESSION_EXPIRY_S,
+                receive_maximum=RECEIVE_MAXIMUM,
+            )
+        )
+        granted = self._await_connack()
+        self._keepalive_s = float(granted.keepalive_s or KEEPALIVE_S)
+        # Always: a broker that lost the session would otherwise send nothing, for ever.
+        subscribe = mqtt.subscribe(self.version, _PACKET_ID, topics.WILDCARD)
+        self._send(subscribe)
+        return self._await_suback()
+
+    def read(self) -> list[mqtt.Publish]:
+        """The messages of one read of the socket.
+
+        Raises:
+            MqttError, OSError: if the connection is over.
+        """
+        return self._messages(self._receive())
+
+    def acknowledge(self, packet_ids: Iterable[int]) -> None:
+        """Send PUBACKs, in the order given."""
+        self._send(mqtt.pubacks(packet_ids))
+
+    def keep_alive(self) -> None:
+        """Ping when nothing was sent for two thirds of the keepalive.
+
+        Raises:
+            MqttError: if the broker owes an answer to the last ping.
+        """
+        if time.monotonic() < self._ping_due:
+            return
+        if self._pinged:
+            raise MqttError("no answer to a ping: the broker or the network hangs")
+        self._send(mqtt.PINGREQ_PACKET)
+        self._pinged = True
+
+    def disconnect(self) -> None:
+        """Say good-bye; the session stays with the broker."""
+        self._send(mqtt.DISCONNECT_PACKET)
+        self.close()
+
+    def close(self) -> None:
+        """Break off."""
+        self._sock.close()
+
+    def _await_connack(self) -> mqtt.ConnAck:
+        try:
+            packets = self._packets()
+        except (MqttError, ConnectionError) as fault:
+            # How a broker of 3.1.1 alone may answer a CONNECT of MQTT 5.
+            raise MqttError(
+                f"no CONNACK: {fault}", wants_older_protocol=self.version == mqtt.MQTT_5
+            ) from fault
+        (kind, _, body), *early = packets
+        if kind != mqtt.CONNACK:
+            raise MqttError("the first packet was no CONNACK: not an MQTT broker?")
+        self._early = early  # a resumed session does not wait for the SUBSCRIBE
+        return mqtt.parse_connack(self.version, body)
+
+    def _await_suback(self) -> list[mqtt.Publish]:
+        packets = self._early
+        while not any(kind == mqtt.SUBACK for kind, _, _ in packets):
+            packets += self._packets()
+        return self._messages(packets)
+
+    def _packets(self) -> list[tuple[int, int, bytes]]:
+        """At least one packet, waiting for it if need be."""
+        while not (packets := self._receive()):
+            pass
+        return packets
+
+    def _receive(self) -> list[tuple[int, int, bytes]]:
+        data = self._sock.recv(_READ_BYTES)
+        if not data:
+            raise MqttError("the broker closed the connection")
+        return self._reader.feed(data)
+
+    def _messages(self, packets: list[tuple[int, int, bytes]]) -> list[mqtt.Publish]:
+        messages = []
+        for kind, flags, body in packets:
+            if kind == mqtt.PUBLISH:
+                messages.append(mqtt.parse_publish(self.version, flags, body))
+            elif kind == mqtt.SUBACK:
+                mqtt.parse_suback(body)
+            elif kind == mqtt.PINGRESP:
+                self._pinged = False
+            elif kind == mqtt.DISCONNECT:
+                raise MqttError(f"disconnected: {mqtt.explain(body[0] if body else 0)}")
+        return messages
+
+    def _send(self, packet: bytes) -> None:
+        self._sock.sendall(packet)
+        self._ping_due = time.monotonic() + self._keepalive_s * 2 / 3
+
+
+def open_connection(broker: Broker) -> tuple[Connection, list[mqtt.Publish]]:
+    """Connect and subscribe, with MQTT 5 or, where it is not spoken, 3.1.1.
+
+    Raises:
+        MqttError, OSError: with the broker's reason.
+    """
+    try:
+        return _open(broker, mqtt.MQTT_5)
+    except MqttError as fault:
+        if not fault.wants_older_protocol:
+            raise
+        return _open(broker, mqtt.MQTT_311)
+
+
+def _open(broker: Broker, version: int) -> tuple[Connection, list[mqtt.Publish]]:
+    address = (broker.host, broker.port)
+    sock = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection = Connection(sock, version)
+    try:
+        messages = connection.handshake(broker)
+        sock.settimeout(WRITE_TIMEOUT_S)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, messages

@@ -1,0 +1,104 @@
+"""Between the main loop and the writers: hand out batches, learn what is stored."""
+
+import queue
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from egiz_bridge.accounts import Accounts
+from egiz_bridge.acks import AckLedger
+from egiz_bridge.batch import Batch
+from egiz_bridge.errors import BridgeError, Unavailable
+from egiz_bridge.sinks import Sink
+from egiz_bridge.spool import Spool
+from egiz_bridge.writer import Writer
+
+_BURY_AGAIN_S = 1.0
+
+_log = structlog.get_logger()
+
+
+class Dispatcher:
+    """Owned by the main loop's thread; the writers only call `wake`."""
+
+    def __init__(
+        self,
+        sinks: Iterable[Sink],
+        spool: Spool,
+        accounts: Accounts,
+        wake: Callable[[], None],
+    ) -> None:
+        self._spool = spool
+        self._wake = wake
+        self._stored: queue.SimpleQueue[Batch] = queue.SimpleQueue()
+        self._writers = [
+            Writer(sink, spool, accounts, self._is_stored) for sink in sinks
+        ]
+        self._ledger = AckLedger(0)
+        self._unburied: list[Batch] = []
+        self._bury_at = 0.0
+        self.waiting = 0  # messages that the writers have not stored yet
+
+    def start(self) -> None:
+        """Start the writers."""
+        for writer in self._writers:
+            writer.start()
+
+    def reconnected(self, connection: int) -> None:
+        """Packet ids of the connection before are void: nothing of it is acked."""
+        self._ledger = AckLedger(connection)
+
+    def offer(self, batch: Batch) -> None:
+        """Give a batch to every writer, and its rejects to the dead letters."""
+        self._ledger.enter(batch)
+        if batch.rows:
+            batch.writing = len(self._writers)
+            self.waiting += len(batch.rows)
+            for writer in self._writers:
+                writer.offer(batch)
+        if batch.rejects:
+            self._unburied.append(batch)
+            self._bury()
+
+    def collect(self) -> list[int]:
+        """Packet ids that may be acknowledged now, in the order of receipt.
+
+        Raises:
+            BridgeError: if a writer has died of a fault in the bridge.
+        """
+        while not self._stored.empty():
+            batch = self._stored.get()
+            batch.writing -= 1
+            if not batch.writing:
+                self.waiting -= len(batch.rows)
+        if self._unburied and time.monotonic() >= self._bury_at:
+            self._bury()
+        for writer in self._writers:
+            if not writer.is_alive():
+                raise BridgeError(f"{writer.name} has died; see the traceback above")
+        return self._ledger.take_stored()
+
+    def is_idle(self) -> bool:
+        """Whether nothing is left to store or to acknowledge."""
+        return not (self.waiting or self._unburied or len(self._ledger))
+
+    def stop(self, deadline_s: float) -> None:
+        """Let the writers end; what they could not store stays unacknowledged."""
+        for writer in self._writers:
+            writer.stop()
+        for writer in self._writers:
+            writer.join(deadline_s)
+
+    def _is_stored(self, batch: Batch) -> None:
+        self._stored.put(batch)
+        self._wake()
+
+    def _bury(self) -> None:
+        try:
+            while self._unburied:
+                self._spool.bury(self._unburied[0].rejects)
+                self._unburied.pop(0).rejects = []
+        except Unavailable as fault:
+            _log.error("holding: dead letters cannot be kept", why=str(fault))
+            self._bury_at = time.monotonic() + _BURY_AGAIN_S

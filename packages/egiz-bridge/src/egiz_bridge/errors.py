@@ -1,0 +1,57 @@
+"""The errors of the bridge.
+
+BridgeError
+├── ConfigError     the configuration cannot be used; told key by key
+├── MqttError       the broker refused, broke off or broke the protocol
+├── Rejected        the database will never take these rows
+├── Unavailable     the database may take them later
+└── SpoolFull       the spool is at `spool.max_bytes`
+"""
+
+
+class BridgeError(Exception):
+    """Base of every error this package raises."""
+
+
+class ConfigError(BridgeError):
+    """The configuration cannot be used.
+
+    Attributes:
+        problems: one sentence each, starting with the name of the key.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class MqttError(BridgeError):
+    """The broker refused, broke off, or broke the protocol.
+
+    Attributes:
+        wants_older_protocol: the broker does not speak the version it was asked for.
+    """
+
+    def __init__(self, message: str, *, wants_older_protocol: bool = False) -> None:
+        super().__init__(message)
+        self.wants_older_protocol = wants_older_protocol
+
+
+class Rejected(BridgeError):
+    """The database will never take these rows: some of them are bad."""
+
+
+class Unavailable(BridgeError):
+    """The database may take these rows later.
+
+    Attributes:
+        retry_after_s: seconds it asked to be left alone, 0 if it did not say.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class SpoolFull(BridgeError):
+    """The spool is at `spool.max_bytes`: hold, and leave the rest to the broker."""

@@ -1,0 +1,70 @@
+"""/metrics, /healthz and /readyz, for Prometheus and whatever supervises the bridge."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
+
+# What is wrong; nothing if all is well.
+Checks = Callable[[], list[str]]
+
+_Start = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class HttpServer:
+    """Serves in a thread of its own from the moment it is made.
+
+    Raises:
+        OSError: if the address is taken or is not this machine's.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        *,
+        ill: Checks,
+        not_ready: Checks,
+    ) -> None:
+        app = _App(registry, {"/healthz": ill, "/readyz": not_ready})
+        self._server = make_server(
+            host, port, app, ThreadingWSGIServer, handler_class=_QuietHandler
+        )
+        self.port = self._server.server_port
+        threading.Thread(
+            target=self._server.serve_forever, name="http", daemon=True
+        ).start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _App:
+    def __init__(self, registry: CollectorRegistry, checks: dict[str, Checks]) -> None:
+        self._metrics = make_wsgi_app(registry)
+        self._checks = checks
+
+    def __call__(self, environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path == "/metrics":
+            return cast("Iterable[bytes]", self._metrics(environ, start))
+        if path in self._checks:
+            problems = self._checks[path]()
+            body = json.dumps({"ok": not problems, "problems": problems})
+            status = "503 Service Unavailable" if problems else "200 OK"
+            start(status, [("Content-Type", "application/json")])
+            return [body.encode() + b"\n"]
+        start("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"/metrics, /healthz or /readyz\n"]
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name there
+        """Probes come every few seconds: they are no news."""

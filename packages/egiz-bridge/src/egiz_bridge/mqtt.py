@@ -1,0 +1,263 @@
+"""The packets of MQTT 5 and 3.1.1 that a subscriber needs, as bytes.
+
+No input or output here. It is the bridge's own because it is the hot path: one read of
+the socket carries hundreds of PUBLISH packets, and one write their PUBACKs.
+Section numbers are those of the OASIS standard, MQTT Version 5.0.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from egiz_bridge.errors import MqttError
+
+MQTT_5 = 5
+MQTT_311 = 4
+
+CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP, DISCONNECT = 2, 3, 4, 9, 13, 14
+PINGREQ_PACKET = b"\xc0\x00"
+DISCONNECT_PACKET = b"\xe0\x00"
+
+# The top bit of a byte: "more follows" in a length, "failure" in a reason code.
+_TOP_BIT = 0x80
+
+_SESSION_EXPIRY, _RECEIVE_MAXIMUM, _SERVER_KEEP_ALIVE = 0x11, 0x21, 0x13
+
+_UNSUPPORTED_VERSION = (0x01, 0x84)  # as said by a broker of 3.1.1, and of 5
+
+# How each property is laid out (2.2.2.2): number of bytes, or a kind of string.
+_PROPERTY_SIZES = {
+    0x11: 4,
+    0x12: "string",
+    0x13: 2,
+    0x15: "string",
+    0x16: "string",
+    0x1A: "string",
+    0x1C: "string",
+    0x1F: "string",
+    0x21: 2,
+    0x22: 2,
+    0x24: 1,
+    0x25: 1,
+    0x26: "pair",
+    0x27: 4,
+    0x28: 1,
+    0x29: 1,
+    0x2A: 1,
+}
+
+# 2.4 and, below 6, the return codes of 3.1.1: what a person can do something about.
+_REASONS = {
+    0x01: "unsupported protocol version",
+    0x02: "client id refused",
+    0x03: "broker not available",
+    0x04: "bad user name or password",
+    0x05: "not authorised",
+    0x80: "unspecified error",
+    0x81: "malformed packet",
+    0x82: "protocol error",
+    0x84: "unsupported protocol version",
+    0x85: "client id refused",
+    0x86: "bad user name or password",
+    0x87: "not authorised",
+    0x88: "broker not available",
+    0x89: "broker busy",
+    0x8A: "banned",
+    0x8B: "broker is shutting down",
+    0x8D: "keep alive timeout",
+    0x8E: "another client took over this client id (is a second bridge running?)",
+    0x93: "receive maximum exceeded",
+    0x95: "packet too large",
+    0x97: "quota exceeded",
+    0x98: "administrative action",
+    0x9F: "connection rate exceeded",
+}
+
+
+class Publish(NamedTuple):
+    """A PUBLISH packet (3.3); `packet_id` is 0 at QoS 0."""
+
+    topic: bytes
+    payload: bytes
+    packet_id: int
+    retain: bool
+
+
+class ConnAck(NamedTuple):
+    """What the broker granted (3.2); `keepalive_s` only if it overrules ours."""
+
+    session_present: bool
+    keepalive_s: int | None
+
+
+def connect(
+    version: int,
+    client_id: str,
+    credentials: tuple[str, str | None] | None,
+    *,
+    keepalive_s: int,
+    session_expiry_s: int,
+    receive_maximum: int,
+) -> bytes:
+    """CONNECT (3.1) that resumes the session of `client_id`, or starts it."""
+    user, password = credentials or (None, None)
+    flags = (user is not None) << 7 | (password is not None) << 6
+    body = _string("MQTT") + struct.pack("!BBH", version, flags, keepalive_s)
+    if version == MQTT_5:
+        body += _prefixed(
+            struct.pack("!BI", _SESSION_EXPIRY, session_expiry_s)
+            + struct.pack("!BH", _RECEIVE_MAXIMUM, receive_maximum)
+        )
+    for text in (client_id, user, password):
+        if text is not None:
+            body += _string(text)
+    return b"\x10" + _prefixed(body)
+
+
+def subscribe(version: int, packet_id: int, topic_filter: str) -> bytes:
+    """SUBSCRIBE (3.8) at QoS 1; in MQTT 5, retained messages only if it is new."""
+    properties, retain_handling = (b"\x00", 0x10) if version == MQTT_5 else (b"", 0)
+    body = struct.pack("!H", packet_id) + properties
+    body += _string(topic_filter) + bytes([retain_handling | 1])
+    return b"\x82" + _prefixed(body)
+
+
+def pubacks(packet_ids: Iterable[int]) -> bytes:
+    """PUBACKs (3.4), in the order given, for one write."""
+    return b"".join(
+        [b"\x40\x02" + packet_id.to_bytes(2, "big") for packet_id in packet_ids]
+    )
+
+
+class PacketReader:
+    """Cuts what the socket gives into packets."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[tuple[int, int, bytes]]:
+        """Take the bytes of one read; give the whole packets: (type, flags, body).
+
+        Raises:
+            MqttError: if they are not MQTT.
+        """
+        data = self._rest + data if self._rest else data
+        packets = []
+        start = 0
+        while (span := _body(data, start)) is not None:
+            body, end = span
+            packets.append((data[start] >> 4, data[start] & 0x0F, data[body:end]))
+            start = end
+        self._rest = data[start:]
+        return packets
+
+
+def _body(data: bytes, start: int) -> tuple[int, int] | None:
+    """Where the body of the packet at `start` begins and ends, if it is all there."""
+    length = shift = 0
+    for position in range(start + 1, min(start + 5, len(data))):
+        byte = data[position]
+        length |= (byte & 0x7F) << shift
+        if byte < _TOP_BIT:
+            end = position + 1 + length
+            return (position + 1, end) if end <= len(data) else None
+        shift += 7
+    if len(data) >= start + 5:
+        raise MqttError("the broker sent a packet with a malformed length")
+    return None
+
+
+def parse_publish(version: int, flags: int, body: bytes) -> Publish:
+    """PUBLISH (3.3). Subscribed at QoS 1, it is never sent at QoS 2."""
+    position = 2 + (body[0] << 8 | body[1])
+    topic = body[2:position]
+    packet_id = 0
+    if flags & 0x06:
+        packet_id = body[position] << 8 | body[position + 1]
+        position += 2
+    if version == MQTT_5:
+        length, position = _varint(body, position)
+        position += length
+    return Publish(topic, body[position:], packet_id, bool(flags & 0x01))
+
+
+def parse_connack(version: int, body: bytes) -> ConnAck:
+    """CONNACK (3.2).
+
+    Raises:
+        MqttError: with the broker's reason, if it refused.
+    """
+    session_present, code = bool(body[0] & 1), body[1]
+    if code:
+        older = version == MQTT_5 and code in _UNSUPPORTED_VERSION
+        raise MqttError(f"refused: {explain(code)}", wants_older_protocol=older)
+    properties = _properties(body, 2) if version == MQTT_5 else {}
+    return ConnAck(session_present, properties.get(_SERVER_KEEP_ALIVE))
+
+
+def parse_suback(body: bytes) -> None:
+    """SUBACK (3.9) of one filter.
+
+    Raises:
+        MqttError: if the subscription was refused.
+    """
+    code = body[-1]
+    if code >= _TOP_BIT:
+        raise MqttError(f"subscription refused: {explain(code)}")
+    if code == 0:
+        raise MqttError("the broker grants QoS 0 only: nothing could be guaranteed")
+
+
+def explain(code: int) -> str:
+    """A reason code in words."""
+    return _REASONS.get(code, f"reason code 0x{code:02x}")
+
+
+def _properties(body: bytes, position: int) -> dict[int, int]:
+    """The properties (2.2.2) that are numbers, by identifier."""
+    length, position = _varint(body, position)
+    end = position + length
+    numbers = {}
+    while position < end:
+        identifier = body[position]
+        size = _PROPERTY_SIZES.get(identifier)
+        position += 1
+        if isinstance(size, int):
+            numbers[identifier] = int.from_bytes(
+                body[position : position + size], "big"
+            )
+            position += size
+        elif size is None:
+            raise MqttError(f"the broker sent an unknown property 0x{identifier:02x}")
+        else:
+            for _ in range(2 if size == "pair" else 1):
+                position += 2 + int.from_bytes(body[position : position + 2], "big")
+    return numbers
+
+
+def _varint(body: bytes, position: int) -> tuple[int, int]:
+    """A variable byte integer (1.5.5): (value, position after it)."""
+    value = shift = 0
+    while True:
+        byte = body[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < _TOP_BIT:
+            return value, position
+        shift += 7
+
+
+def _prefixed(body: bytes) -> bytes:
+    """`body` after its length as a variable byte integer."""
+    prefix = bytearray()
+    length = len(body)
+    while True:
+        length, digit = divmod(length, 128)
+        prefix.append(digit | 0x80 if length else digit)
+        if not length:
+            return bytes(prefix) + body
+
+
+def _string(text: str) -> bytes:
+    encoded = text.encode()
+    return struct.pack("!H", len(encoded)) + encoded

@@ -1,0 +1,187 @@
+"""The main loop: one thread owns the connection, reads, decodes and acknowledges.
+
+Sinks write in threads of their own, so whatever they do, the socket is serviced and the
+broker gets its pings. Pressure shows as a window (Receive Maximum) that fills, because
+nothing is acknowledged before it is stored.
+"""
+
+import random
+import selectors
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+
+from egiz_bridge import mqtt
+from egiz_bridge.accounts import Accounts
+from egiz_bridge.connection import Broker, Connection, open_connection
+from egiz_bridge.dispatch import Dispatcher
+from egiz_bridge.errors import MqttError
+from egiz_bridge.intake import Intake
+
+# Longer than a write may take, so that a stop leaves nothing to be sent again.
+STOP_DEADLINE_S = 25.0
+
+_TICK_S = 1.0
+_BACKOFF_FIRST_S = 0.25
+_BACKOFF_DOUBLINGS = 6  # to 16 s
+# A connection that breaks sooner counts as one more failure: two bridges that take over
+# each other's client id must not do so at full speed.
+_STABLE_S = 10.0
+
+_log = structlog.get_logger()
+
+
+class Waker:
+    """Ends a wait of the main loop, from any thread or signal handler."""
+
+    def __init__(self) -> None:
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+
+    def __call__(self) -> None:
+        """Wake; a wake-up that is pending already is enough."""
+        with suppress(BlockingIOError):
+            self._sender.send(b"\0")
+
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._receiver.fileno()
+
+    def clear(self) -> None:
+        """Forget the wake-ups so far."""
+        with suppress(BlockingIOError):
+            self._receiver.recv(4096)
+
+
+class Session:
+    """Keeps the bridge subscribed until `stop` is called."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        dispatcher: Dispatcher,
+        accounts: Accounts,
+        waker: Waker,
+    ) -> None:
+        self._broker = broker
+        self._dispatcher = dispatcher
+        self._accounts = accounts
+        self._waker = waker
+        self._intake = Intake(accounts, dispatcher.offer)
+        self._connections = 0
+        self._failures = 0
+        self._subscribed_at = 0.0
+        self._is_stopping = False
+        self.last_turn = time.monotonic()
+
+    def stop(self) -> None:
+        """End `run`: store and acknowledge what was received, then disconnect."""
+        self._is_stopping = True
+        self._waker()
+
+    def run(self) -> None:
+        """Until stopped.
+
+        Raises:
+            BridgeError: if a part of the bridge has died.
+        """
+        self._dispatcher.start()
+        try:
+            while not self._is_stopping:
+                self._run_connection()
+        finally:
+            self._intake.flush()
+            self._dispatcher.stop(STOP_DEADLINE_S)
+
+    def _run_connection(self) -> None:
+        try:
+            connection, early = open_connection(self._broker)
+        # IndexError: a packet that is shorter than its own fields.
+        except (MqttError, OSError, IndexError) as fault:
+            self._wait_to_retry(fault)
+            return
+        try:
+            self._subscribed(connection)
+            self._serve(connection, early)
+            self._finish(connection)
+        except (MqttError, OSError, IndexError) as fault:
+            if time.monotonic() - self._subscribed_at > _STABLE_S:
+                self._failures = 0
+            self._wait_to_retry(fault)
+        finally:
+            self._accounts.connection_is(up=False)
+            connection.close()
+
+    def _subscribed(self, connection: Connection) -> None:
+        self._connections += 1
+        self._subscribed_at = time.monotonic()
+        self._intake.reconnected(self._connections)
+        self._dispatcher.reconnected(self._connections)
+        self._accounts.connection_is(up=True)
+        _log.info("subscribed", broker=str(self._broker), mqtt=connection.version)
+        if connection.version == mqtt.MQTT_311:
+            _log.warning(
+                "the broker speaks MQTT 3.1.1 only: its own in-flight limit (often 20)"
+                " bounds the rate",
+                broker=str(self._broker),
+            )
+
+    def _serve(self, connection: Connection, early: Sequence[mqtt.Publish]) -> None:
+        self._intake.take(early, self._dispatcher.waiting)
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection, selectors.EVENT_READ)
+            selector.register(self._waker, selectors.EVENT_READ)
+            while not self._is_stopping:
+                ready = selector.select(min(_TICK_S, self._intake.due_in_s()))
+                if any(key.fileobj is connection for key, _ in ready):
+                    packets = connection.read()
+                    self._intake.take(packets, self._dispatcher.waiting)
+                self._turn(connection)
+
+    def _turn(self, connection: Connection) -> None:
+        self.last_turn = time.monotonic()
+        self._waker.clear()
+        if self._intake.due_in_s() <= 0:
+            self._intake.flush()
+        if packet_ids := self._dispatcher.collect():
+            connection.acknowledge(packet_ids)
+            self._accounts.acknowledge(len(packet_ids))
+        connection.keep_alive()
+
+    def _finish(self, connection: Connection) -> None:
+        """Read no more; store, acknowledge and disconnect."""
+        self._intake.flush()
+        deadline = time.monotonic() + STOP_DEADLINE_S
+        while not self._dispatcher.is_idle() and time.monotonic() < deadline:
+            self._wait(0.1)
+            self._turn(connection)
+        connection.disconnect()
+
+    def _wait_to_retry(self, fault: Exception) -> None:
+        """Exponential backoff with full jitter; the first failure is told, and some."""
+        if self._is_stopping:
+            return
+        if self._failures & (self._failures - 1) == 0:  # 0, 1, 2, 4, 8, ...
+            _log.warning(
+                "no connection to the broker; retrying",
+                broker=str(self._broker),
+                why=str(fault),
+                failures=self._failures,
+            )
+        ceiling = _BACKOFF_FIRST_S * 2 ** min(self._failures, _BACKOFF_DOUBLINGS)
+        self._failures += 1
+        until = time.monotonic() + random.uniform(ceiling / 2, ceiling)
+        while (left := until - time.monotonic()) > 0 and not self._is_stopping:
+            self._wait(left)
+            self._dispatcher.collect()
+            self.last_turn = time.monotonic()
+
+    def _wait(self, seconds: float) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._waker, selectors.EVENT_READ)
+            selector.select(min(seconds, _TICK_S))
+        self._waker.clear()

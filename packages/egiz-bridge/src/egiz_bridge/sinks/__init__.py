@@ -1,0 +1,23 @@
+"""Where messages are stored: each sink is one module here."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from egiz_bridge.batch import Row
+
+
+class Sink(Protocol):
+    """A database. Its methods are called from one thread."""
+
+    name: str
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Store rows for good; writing them twice stores them once.
+
+        Raises:
+            Rejected: some of them can never be stored; others may have been.
+            Unavailable: they may be stored later.
+        """
+
+    def close(self) -> None:
+        """Let go of connections and files."""

@@ -1,0 +1,193 @@
+"""One thread per sink: live batches first, then what waits in the spool.
+
+A sink that does not answer is left alone for a while; meanwhile batches go to the spool
+and are acknowledged. Live data is never behind a backlog: after each live batch at most
+one spooled batch is replayed.
+"""
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from egiz_schema import EgizError
+
+from egiz_bridge.accounts import Accounts
+from egiz_bridge.batch import Batch, DeadLetter, Message, Row
+from egiz_bridge.errors import Rejected, Unavailable
+from egiz_bridge.intake import to_row
+from egiz_bridge.sinks import Sink
+from egiz_bridge.spool import Spool
+
+_BACKOFF_FIRST_S = 0.5
+_BACKOFF_DOUBLINGS = 6  # to 32 s
+
+_log = structlog.get_logger()
+
+
+class Writer(threading.Thread):
+    """Writes batches to one sink; `done` is called when one is stored."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        spool: Spool,
+        accounts: Accounts,
+        done: Callable[[Batch], None],
+    ) -> None:
+        super().__init__(name=f"writer-{sink.name}", daemon=True)
+        self._sink = sink
+        self._spool = spool
+        self._accounts = accounts
+        self._done = done
+        self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._has_backlog = accounts.snapshot().sinks[sink.name].spooled > 0
+        self._failures = 0
+        self._retry_at = 0.0
+
+    def offer(self, batch: Batch) -> None:
+        """Take a batch; never blocks."""
+        self._queue.put(batch)
+
+    def stop(self) -> None:
+        """Deal with what was offered, then end; what cannot be stored stays unacked."""
+        self._stopping.set()
+        self._queue.put(None)
+
+    def run(self) -> None:
+        """Until stopped."""
+        try:
+            while True:
+                try:
+                    batch = self._queue.get(timeout=self._patience_s())
+                except queue.Empty:
+                    self._replay_oldest()
+                    continue
+                if batch is None:
+                    return
+                self._deliver(batch)
+                self._replay_oldest()
+        finally:
+            self._sink.close()
+
+    def _patience_s(self) -> float | None:
+        """How long to wait for a live batch before the spool gets its turn."""
+        if not self._has_backlog or self._stopping.is_set():
+            return None
+        return max(0.0, self._retry_at - time.monotonic())
+
+    def _is_resting(self) -> bool:
+        return time.monotonic() < self._retry_at
+
+    def _deliver(self, batch: Batch) -> None:
+        """Write or spool; with neither to be had, hold until one is."""
+        while not self._was_written(batch) and not self._was_spooled(batch):
+            if self._stopping.wait(max(0.0, self._retry_at - time.monotonic())):
+                return  # not acknowledged: the broker still has it
+        self._done(batch)
+
+    def _was_written(self, batch: Batch) -> bool:
+        dead = None if self._is_resting() else self._write(batch.rows)
+        if dead is None:
+            return False
+        self._accounts.settle(
+            self._sink.name, written=len(batch.rows) - len(dead), dead=len(dead)
+        )
+        return True
+
+    def _was_spooled(self, batch: Batch) -> bool:
+        try:
+            self._spool.put(self._sink.name, [row.message for row in batch.rows])
+        except Unavailable as fault:
+            _log.error(
+                "holding: no sink, no spool", sink=self._sink.name, why=str(fault)
+            )
+            return False
+        self._has_backlog = True
+        self._accounts.settle(self._sink.name, spooled=len(batch.rows))
+        return True
+
+    def _replay_oldest(self) -> None:
+        if not self._has_backlog or self._is_resting():
+            return
+        try:
+            spooled = self._spool.oldest(self._sink.name)
+            if spooled is None:
+                self._has_backlog = False
+                return
+            rows, undecodable = _decoded(spooled.messages)
+            dead = self._write(rows)
+            if dead is None:
+                return
+            self._bury(undecodable)
+            self._spool.drop(spooled)
+        except Unavailable as fault:
+            self._rest(fault)
+            return
+        gone = len(dead) + len(undecodable)
+        self._accounts.replay(
+            self._sink.name, written=len(spooled.messages) - gone, dead=gone
+        )
+
+    def _write(self, rows: Sequence[Row]) -> list[DeadLetter] | None:
+        """Write rows, bad ones apart; nothing if the sink does not answer."""
+        try:
+            dead = self._isolate(rows) if rows else []
+            self._bury(dead)
+        except Unavailable as fault:
+            self._rest(fault)
+            return None
+        if self._failures:
+            _log.info("sink is back", sink=self._sink.name, failures=self._failures)
+            self._accounts.sink_is(self._sink.name, up=True)
+            self._failures = 0
+        return dead
+
+    def _isolate(self, rows: Sequence[Row]) -> list[DeadLetter]:
+        """Write all that can be written; rows are written again without harm."""
+        try:
+            self._sink.write(rows)
+        except Rejected as fault:
+            if len(rows) == 1:
+                return [DeadLetter(rows[0].message, "rejected", str(fault))]
+            middle = len(rows) // 2
+            return self._isolate(rows[:middle]) + self._isolate(rows[middle:])
+        return []
+
+    def _bury(self, letters: list[DeadLetter]) -> None:
+        if letters:
+            self._spool.bury(letters, self._sink.name)
+            _log.warning(
+                "rows rejected by the sink are dead letters now",
+                sink=self._sink.name,
+                count=len(letters),
+                first=letters[0].detail,
+            )
+
+    def _rest(self, fault: Unavailable) -> None:
+        """Leave the sink alone: exponential backoff with full jitter."""
+        ceiling = _BACKOFF_FIRST_S * 2 ** min(self._failures, _BACKOFF_DOUBLINGS)
+        pause = max(fault.retry_after_s, random.uniform(0.1, ceiling))
+        self._retry_at = time.monotonic() + pause
+        if not self._failures:
+            _log.warning(
+                "sink does not take writes; spooling and retrying",
+                sink=self._sink.name,
+                why=str(fault),
+            )
+            self._accounts.sink_is(self._sink.name, up=False)
+        self._failures += 1
+
+
+def _decoded(messages: Sequence[Message]) -> tuple[list[Row], list[DeadLetter]]:
+    """Rows again; a message that an older bridge took may not pass any more."""
+    rows, dead = [], []
+    for message in messages:
+        try:
+            rows.append(to_row(message))
+        except EgizError as fault:
+            dead.append(DeadLetter(message, fault.reason, str(fault)))
+    return rows, dead
