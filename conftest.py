@@ -1,0 +1,3 @@
+"""Loads the one test rig of all packages: see tests/rig."""
+
+pytest_plugins = ["rig.plugin"]

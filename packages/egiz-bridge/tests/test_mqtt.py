@@ -1,0 +1,141 @@
+import random
+
+import pytest
+from egiz_bridge import mqtt
+from egiz_bridge.errors import MqttError
+
+
+def _publish(topic: bytes, payload: bytes, packet_id: int = 0, version: int = 5):
+    body = len(topic).to_bytes(2, "big") + topic
+    body += packet_id.to_bytes(2, "big") if packet_id else b""
+    body += b"\x00" if version == mqtt.MQTT_5 else b""
+    body += payload
+    flags = 0x32 if packet_id else 0x30
+    return bytes([flags]) + _length(len(body)) + body
+
+
+def _length(number: int) -> bytes:
+    digits = bytearray()
+    while True:
+        number, digit = divmod(number, 128)
+        digits.append(digit | (0x80 if number else 0))
+        if not number:
+            return bytes(digits)
+
+
+def test_connect_of_mqtt_5_is_the_bytes_of_the_standard():
+    packet = mqtt.connect(
+        mqtt.MQTT_5,
+        "b",
+        ("user", "pass"),
+        keepalive_s=30,
+        session_expiry_s=10,
+        receive_maximum=10_000,
+    )
+    assert packet == (
+        b"\x10\x22\x00\x04MQTT\x05\xc0\x00\x1e"
+        b"\x08\x11\x00\x00\x00\x0a\x21\x27\x10"
+        b"\x00\x01b\x00\x04user\x00\x04pass"
+    )
+
+
+def test_connect_of_mqtt_311_has_no_properties_and_keeps_the_session():
+    packet = mqtt.connect(
+        mqtt.MQTT_311,
+        "b",
+        None,
+        keepalive_s=30,
+        session_expiry_s=10,
+        receive_maximum=10_000,
+    )
+    assert packet == b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x1e\x00\x01b"
+
+
+def test_subscribe_asks_for_retained_messages_of_new_subscriptions_only():
+    assert (
+        mqtt.subscribe(mqtt.MQTT_5, 1, "a/#") == b"\x82\x09\x00\x01\x00\x00\x03a/#\x11"
+    )
+    assert mqtt.subscribe(mqtt.MQTT_311, 1, "a/#") == b"\x82\x08\x00\x01\x00\x03a/#\x01"
+
+
+def test_pubacks_are_in_the_order_given():
+    assert (
+        mqtt.pubacks([1, 65535, 258])
+        == b"\x40\x02\x00\x01\x40\x02\xff\xff\x40\x02\x01\x02"
+    )
+
+
+@pytest.mark.parametrize("version", [mqtt.MQTT_311, mqtt.MQTT_5])
+def test_packets_survive_any_cut_of_the_stream(version):
+    payloads = [b"", b"x", b"y" * 127, b"z" * 128, b"w" * 20_000]
+    stream = b"".join(
+        _publish(b"t/%d" % number, payload, number, version)
+        for number, payload in enumerate(payloads)
+    )
+    rng = random.Random(1)
+    for _ in range(50):
+        cuts = sorted(rng.sample(range(len(stream)), 5))
+        reader = mqtt.PacketReader()
+        packets = []
+        for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+            packets += reader.feed(stream[start:end])
+        messages = [
+            mqtt.parse_publish(version, flags, body)
+            for kind, flags, body in packets
+            if kind == mqtt.PUBLISH
+        ]
+        assert [(m.topic, m.payload, m.packet_id) for m in messages] == [
+            (b"t/%d" % number, payload, number)
+            for number, payload in enumerate(payloads)
+        ]
+
+
+def test_byte_by_byte_gives_the_same_as_at_once():
+    stream = _publish(b"a", b"b" * 300, 7) + mqtt.pubacks([7])
+    at_once = mqtt.PacketReader().feed(stream)
+    reader = mqtt.PacketReader()
+    assert [p for byte in stream for p in reader.feed(bytes([byte]))] == at_once
+
+
+def test_properties_of_a_publish_are_skipped():
+    topic_and_id = b"\x00\x01t\x00\x09"
+    user_property = b"\x26\x00\x01k\x00\x01v"
+    body = topic_and_id + bytes([len(user_property)]) + user_property + b"payload"
+    message = mqtt.parse_publish(mqtt.MQTT_5, 0x03, body)
+    assert message == mqtt.Publish(b"t", b"payload", 9, retain=True)
+
+
+def test_a_malformed_length_is_an_error_not_a_wait_for_ever():
+    with pytest.raises(MqttError, match="malformed length"):
+        mqtt.PacketReader().feed(b"\x30\xff\xff\xff\xff\x01")
+
+
+def test_connack_gives_the_keepalive_of_the_broker():
+    properties = b"\x12\x00\x02id\x13\x00\x0f\x21\x00\x14\x24\x01\x26\x00\x01k\x00\x01v\x1f\x00\x00"
+    body = b"\x01\x00" + bytes([len(properties)]) + properties
+    assert mqtt.parse_connack(mqtt.MQTT_5, body) == mqtt.ConnAck(True, 15)
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "told", "older"),
+    [
+        (mqtt.MQTT_5, 0x84, "unsupported protocol", True),
+        (mqtt.MQTT_5, 0x01, "unsupported protocol", True),
+        (mqtt.MQTT_5, 0x87, "not authorised", False),
+        (mqtt.MQTT_311, 0x04, "bad user name or password", False),
+        (mqtt.MQTT_311, 0x01, "unsupported protocol", False),
+        (mqtt.MQTT_5, 0xEE, "0xee", False),
+    ],
+)
+def test_a_refusal_tells_the_broker_s_reason(version, code, told, older):
+    with pytest.raises(MqttError, match=told) as caught:
+        mqtt.parse_connack(version, bytes([0, code]))
+    assert caught.value.wants_older_protocol is older
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [(0x87, "not authorised"), (0x80, "unspecified"), (0, "QoS 0")]
+)
+def test_a_subscription_that_promises_nothing_is_an_error(code, told):
+    with pytest.raises(MqttError, match=told):
+        mqtt.parse_suback(b"\x00\x01\x00" + bytes([code]))

@@ -1,0 +1,109 @@
+import pytest
+from egiz_bridge import settings
+from egiz_bridge.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch, tmp_path):
+    for key, _, _ in settings.described():
+        monkeypatch.delenv(settings.env_name(key), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def _problems(path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        settings.load(path)
+    return caught.value.problems
+
+
+def _file(tmp_path, text: str):
+    path = tmp_path / "bridge.toml"
+    path.write_text(text)
+    return path
+
+
+def test_nothing_configured_is_localhost_and_an_archive_here():
+    loaded = settings.load(None)
+    assert str(loaded.mqtt.url) == "mqtt://localhost:1883"
+    archive = loaded.archive_or_default()
+    assert archive is not None
+    assert str(archive.path) == "egiz-archive.sqlite"
+    assert loaded.influxdb is None
+
+
+def test_with_a_database_there_is_an_archive_only_if_asked_for(tmp_path):
+    influxdb = '[influxdb]\nurl = "http://h:8086"\nbucket = "b"\n'
+    assert settings.load(_file(tmp_path, influxdb)).archive_or_default() is None
+    both = settings.load(_file(tmp_path, influxdb + "[archive]\n"))
+    assert both.archive_or_default() is not None
+
+
+def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatch):
+    values = {
+        "mqtt.url": "mqtt://broker:1884",
+        "mqtt.client_id": "c",
+        "mqtt.username": "u",
+        "mqtt.password_file": "/p",
+        "influxdb.url": "http://db:8086/",
+        "influxdb.api": "v1",
+        "influxdb.org": "o",
+        "influxdb.bucket": "b",
+        "influxdb.database": "d",
+        "influxdb.token_file": "/t",
+        "archive.path": "/a",
+        "archive.retention_days": "7",
+        "spool.path": "/s",
+        "spool.max_bytes": "2000000",
+        "http.listen": "127.0.0.1:1",
+    }
+    assert list(values) == [key for key, _, _ in settings.described()]
+    for key, value in values.items():
+        monkeypatch.setenv(settings.env_name(key), value)
+    loaded = settings.load(_file(tmp_path, '[mqtt]\nclient_id = "of the file"\n'))
+    for key, value in values.items():
+        table, name = key.split(".")
+        assert str(getattr(getattr(loaded, table), name)) == value, key
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[mqtt]\nulr = "x"', "mqtt.ulr: no such key; is mqtt.url meant?"),
+        ("[mqqt]", "mqqt: no such key; is mqtt meant?"),
+        ("[mqtt]\nurl = 'http://x'", "mqtt.url (EGIZ_BRIDGE_MQTT_URL): URL scheme"),
+        ("[mqtt]\nurl = 'mqtt://me:secret@h'", "mqtt.url (EGIZ_BRIDGE_MQTT_URL): must"),
+        ("[influxdb]\nbucket = 'b'", "influxdb.url (EGIZ_BRIDGE_INFLUXDB_URL): Field"),
+        ("[influxdb]\nurl = 'http://x'", "influxdb.bucket: needed with api = 'v2'"),
+        (
+            "[influxdb]\nurl = 'http://x'\napi = 'v1'",
+            "influxdb.database: needed with api = 'v1'",
+        ),
+        ("[spool]\nmax_bytes = 5", "spool.max_bytes (EGIZ_BRIDGE_SPOOL_MAX_BYTES)"),
+        ("[http]\nlisten = '9471'", "http.listen (EGIZ_BRIDGE_HTTP_LISTEN): must be"),
+        ("[mqtt]\npassword_file = '/p'", "mqtt.username: needed with"),
+        ("[archive]\nretention_days = -1", "archive.retention_days (EGIZ_BRIDGE_"),
+    ],
+)
+def test_a_problem_starts_with_the_name_of_its_key(tmp_path, text, problem):
+    (told,) = _problems(_file(tmp_path, text))
+    assert told.startswith(problem)
+    assert "secret" not in told
+
+
+def test_all_problems_are_told_at_once(tmp_path):
+    text = "[mqtt]\nurl = 'x://y'\n[http]\nlisten = 'z'\n"
+    assert len(_problems(_file(tmp_path, text))) == 2
+
+
+def test_a_missing_file_and_bad_toml_name_the_file(tmp_path):
+    assert "none.toml: No such file" in _problems(tmp_path / "none.toml")[0]
+    assert "bridge.toml: not TOML" in _problems(_file(tmp_path, "= 1"))[0]
+
+
+def test_a_secret_is_read_without_its_newline(tmp_path):
+    path = tmp_path / "token"
+    path.write_text("s3cret\n")
+    assert settings.read_secret("influxdb.token_file", path) == "s3cret"
+    path.write_text("\n")
+    with pytest.raises(ConfigError, match=r"influxdb\.token_file: .* is empty"):
+        settings.read_secret("influxdb.token_file", path)

@@ -1,0 +1,76 @@
+"""The fixtures. What is started for a test ends with it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rig.micropython import MicroPython
+from rig.process import Process, own_program
+from rig.proxy import Proxy
+from rig.servers import InfluxDb, Mosquitto, Server, VictoriaMetrics
+
+Launch = Callable[..., Process]
+
+
+def _running(server: Server) -> Iterator[Server]:
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Server]:
+    """Mosquitto with the shipped configuration."""
+    yield from _running(Mosquitto(tmp_path / "mosquitto"))
+
+
+@pytest.fixture
+def influxdb(tmp_path: Path) -> Iterator[Server]:
+    """InfluxDB 1 with an empty database."""
+    yield from _running(InfluxDb(tmp_path / "influxdb"))
+
+
+@pytest.fixture
+def victoriametrics(tmp_path: Path) -> Iterator[Server]:
+    """VictoriaMetrics, empty."""
+    yield from _running(VictoriaMetrics(tmp_path / "victoriametrics"))
+
+
+@pytest.fixture
+def micropython() -> MicroPython:
+    """The MicroPython interpreter."""
+    return MicroPython()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Callable[[str, int], Proxy]]:
+    """A factory of TCP proxies: `proxy(host, port)`."""
+    made: list[Proxy] = []
+
+    def make(host: str, port: int) -> Proxy:
+        made.append(Proxy(host, port))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """A factory of our own programs: `launch("egiz-bridge", "run", env={...})`."""
+    started: list[Process] = []
+
+    def start(
+        program: str, *arguments: str, env: dict[str, str] | None = None
+    ) -> Process:
+        log = tmp_path / f"{program}-{len(started)}.log"
+        command = [own_program(program), *arguments]
+        started.append(Process(command, log, env, cwd=tmp_path))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.is_running():
+            process.kill()

@@ -1,0 +1,120 @@
+"""Processes of a test: started, waited for, and gone when it ends."""
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from rig.waiting import eventually
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+# Debian keeps servers where a user's PATH does not look.
+_ALSO_ON_PATH = "/usr/sbin:/usr/local/sbin"
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def require(program: str, install: str) -> str:
+    """The path of a program that a test needs.
+
+    Without it the test is skipped; with CI=true it fails, so that nothing is left out
+    unnoticed where it counts.
+    """
+    path = shutil.which(program, path=f"{os.environ['PATH']}:{_ALSO_ON_PATH}")
+    if path is not None:
+        return path
+    reason = f"{program} is not installed: {install}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def own_program(name: str) -> str:
+    """The path of a program of the environment that runs the tests."""
+    return str(Path(sys.executable).parent / name)
+
+
+class Process:
+    """A program with its output in a file."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                # Tests start processes before threads that could hold a lock it needs.
+                preexec_fn=_die_with_the_tests if sys.platform == "linux" else None,  # noqa: PLW1509  # as above
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
+    def output(self) -> str:
+        """What it has written so far, on stdout and stderr."""
+        return self._log.read_text(errors="replace")
+
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._popen.poll() is None
+
+    def wait_until(self, is_ready: Callable[[], object], timeout: float = 15.0) -> None:
+        """Wait for a condition; fail at once, with the output, if it ends before."""
+
+        def checked() -> object:
+            assert self.is_running(), f"it has ended:\n{self.output()}"
+            return is_ready()
+
+        eventually(checked, timeout)
+
+    def wait_for(self, text: str, timeout: float = 15.0) -> None:
+        """Wait until it has written `text`."""
+        self.wait_until(lambda: text in self.output(), timeout)
+
+    def wait(self, timeout: float = 30.0) -> int:
+        """Wait until it ends; gives its exit code."""
+        return self._popen.wait(timeout)
+
+    def terminate(self, timeout: float = 30.0) -> int:
+        """Ask it to end (SIGTERM); gives its exit code."""
+        self._popen.terminate()
+        return self.wait(timeout)
+
+    def interrupt(self, timeout: float = 30.0) -> int:
+        """Press Ctrl-C (SIGINT); gives its exit code."""
+        self._popen.send_signal(signal.SIGINT)
+        return self.wait(timeout)
+
+    def kill(self) -> None:
+        """End it without a chance to say anything (SIGKILL)."""
+        self._popen.kill()
+        self._popen.wait()
+
+
+def _die_with_the_tests() -> None:
+    """Not even a killed pytest leaves a server behind."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

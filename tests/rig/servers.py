@@ -1,0 +1,179 @@
+"""The servers: started on free loopback ports, with their data under one directory."""
+
+import json
+import socket
+import urllib.parse
+import urllib.request
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from rig.process import Process, free_port, require
+
+_REPOSITORY = Path(__file__).parents[2]
+
+
+class Server(ABC):
+    """A server that can be stopped, killed and started again with its data."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir()
+        self.port = free_port()
+        self._log = directory / "log"
+        self._process: Process | None = None
+
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return self._log.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, on the same port and with the same data as before."""
+        self._process = Process(self._command(), self._log)
+        self._process.wait_until(self._is_ready, timeout=30)
+
+    def stop(self) -> None:
+        """Stop it as a service manager would."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process = None
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    @abstractmethod
+    def _command(self) -> list[str]: ...
+
+    @abstractmethod
+    def _is_ready(self) -> object: ...
+
+
+class Mosquitto(Server):
+    """Mosquitto with the configuration that the project ships."""
+
+    def __init__(self, directory: Path, extra: str = "") -> None:
+        super().__init__(directory)
+        self._program = require("mosquitto", "apt install mosquitto")
+        shipped = (_REPOSITORY / "infra/mosquitto/mosquitto.conf").read_text()
+        here = shipped.replace("listener 1883", f"listener {self.port} {self.host}")
+        here = here.replace("/var/lib/mosquitto/", f"{directory}/")
+        # Started by root, it would give up its rights, also those to this directory.
+        (directory / "mosquitto.conf").write_text(f"{here}\nuser root\n{extra}\n")
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"mqtt://{self.host}:{self.port}"
+
+    def _command(self) -> list[str]:
+        return [self._program, "-c", str(self.directory / "mosquitto.conf")]
+
+    def _is_ready(self) -> object:
+        with socket.create_connection((self.host, self.port), timeout=5):
+            return True
+
+
+class _HttpServer(Server):
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://{self.host}:{self.port}"
+
+    def _get(self, path: str, **query: str) -> bytes:
+        url = f"{self.url}{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            body: bytes = answer.read()
+            return body
+
+
+class InfluxDb(_HttpServer):
+    """InfluxDB 1, with one database."""
+
+    database = "factory"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._program = require("influxd", "apt install influxdb")
+        (directory / "influxdb.conf").write_text(
+            f"""
+            reporting-disabled = true
+            bind-address = "{self.host}:{free_port()}"
+            [meta]
+            dir = "{directory}/meta"
+            [data]
+            dir = "{directory}/data"
+            wal-dir = "{directory}/wal"
+            [monitor]
+            store-enabled = false
+            [http]
+            bind-address = "{self.host}:{self.port}"
+            log-enabled = false
+            """
+        )
+
+    def start(self) -> None:
+        """Start it; the database is made if it is not there."""
+        super().start()
+        self.query(f"CREATE DATABASE {self.database}")
+
+    def query(self, influxql: str) -> list[dict[str, Any]]:
+        """The rows of a query, tags included; `time` is milliseconds since 1970."""
+        body = urllib.parse.urlencode({"q": influxql}).encode()
+        where = urllib.parse.urlencode({"db": self.database, "epoch": "ms"})
+        with urllib.request.urlopen(
+            f"{self.url}/query?{where}", body, timeout=10
+        ) as answer:
+            (result,) = json.load(answer)["results"]
+        assert "error" not in result, result
+        return [
+            {**series.get("tags", {}), **dict(zip(series["columns"], row, strict=True))}
+            for series in result.get("series", [])
+            for row in series["values"]
+        ]
+
+    def _command(self) -> list[str]:
+        return [self._program, "-config", str(self.directory / "influxdb.conf")]
+
+    def _is_ready(self) -> object:
+        self._get("/ping")
+        return True
+
+
+class VictoriaMetrics(_HttpServer):
+    """VictoriaMetrics, whose /api/v2/write is InfluxDB 2's."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._program = require("victoria-metrics", "apt install victoria-metrics")
+
+    def series(self, match: str = '{device_id!=""}') -> list[dict[str, Any]]:
+        """All series, each with `metric`, `values` and `timestamps` (ms)."""
+        self._get("/internal/force_flush")
+        exported = self._get("/api/v1/export", **{"match[]": match})
+        return [json.loads(line) for line in exported.splitlines()]
+
+    def _command(self) -> list[str]:
+        return [
+            self._program,
+            f"-httpListenAddr={self.host}:{self.port}",
+            f"-storageDataPath={self.directory}/data",
+            "-retentionPeriod=100y",
+            # Without it, a sample that is written twice is kept twice.
+            "-dedup.minScrapeInterval=1ms",
+            "-search.latencyOffset=0s",
+        ]
+
+    def _is_ready(self) -> object:
+        return self._get("/health") == b"OK"

@@ -1,0 +1,31 @@
+"""Waiting for a condition instead of for a time."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+_T = TypeVar("_T")
+_PAUSE_S = 0.02
+
+
+def eventually(check: Callable[[], _T], timeout: float = 15.0) -> _T:
+    """What `check` gives once it is true in the sense of Python.
+
+    Args:
+        check: called again and again; an OSError of it counts as "not yet".
+        timeout: in seconds.
+
+    Raises:
+        AssertionError: with the last thing that `check` gave.
+    """
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            seen: _T | OSError = check()
+        except OSError as fault:
+            seen = fault
+        if seen and not isinstance(seen, OSError):
+            return seen
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {timeout} s; last seen: {seen!r}")
+        time.sleep(_PAUSE_S)
