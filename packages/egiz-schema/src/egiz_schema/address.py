@@ -26,7 +26,9 @@ class Topic(msgspec.Struct, frozen=True, gc=False):
         try:
             topics.join_topic(self.facility, self.device_id, self.kind)
         except ValueError as fault:
-            raise _error(f"{self.facility}/{self.device_id}/{self.kind}", fault) from None
+            raise _error(
+                f"{self.facility}/{self.device_id}/{self.kind}", fault
+            ) from None
 
     def __str__(self) -> str:
         return f"{topics.ROOT}/{self.facility}/{self.device_id}/{self.kind}"

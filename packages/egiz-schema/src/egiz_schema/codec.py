@@ -55,7 +55,7 @@ def encode(message: Message) -> bytes:
     """Write `message` as compact JSON, once it is known to be valid.
 
     Raises:
-        EncodeError: it breaks the contract; its `reason` is the one a reader would give.
+        EncodeError: it breaks the contract; `reason` is what a reader would give.
     """
     payload = _ENCODER.encode(message)
     if not topics.is_device_id(message.device_id):
@@ -138,4 +138,3 @@ def _version_of(payload: bytes) -> int:
         return _VERSION_DECODER.decode(payload).v
     except (ValueError, RecursionError):
         return limits.WIRE_VERSION
-

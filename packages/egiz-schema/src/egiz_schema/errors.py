@@ -58,4 +58,4 @@ class InvalidPayload(DecodeError):
 
 
 class EncodeError(EgizError, ValueError):
-    """A message that must not be sent; `reason` as in `DecodeError` or ``not_finite``."""
+    """A message that must not be sent; `reason` as above, or ``not_finite``."""

@@ -13,10 +13,10 @@ from egiz_schema import types as t
 
 
 class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Fields on the wire; unknown ones are ignored, so that old readers keep working."""
+    """Fields on the wire; unknown ones are ignored, so that old readers work."""
 
 
-class VoltagePhases(_Part, kw_only=True, gc=False):
+class VoltagePhases(_Part, frozen=True, kw_only=True, gc=False):
     """RMS voltage per phase, V."""
 
     a: t.Volts | None = None
@@ -24,7 +24,7 @@ class VoltagePhases(_Part, kw_only=True, gc=False):
     c: t.Volts | None = None
 
 
-class CurrentPhases(_Part, kw_only=True, gc=False):
+class CurrentPhases(_Part, frozen=True, kw_only=True, gc=False):
     """RMS current per phase, A."""
 
     a: t.Amperes | None = None
@@ -32,7 +32,7 @@ class CurrentPhases(_Part, kw_only=True, gc=False):
     c: t.Amperes | None = None
 
 
-class PowerPhases(_Part, kw_only=True, gc=False):
+class PowerPhases(_Part, frozen=True, kw_only=True, gc=False):
     """Active power per phase, W."""
 
     a: t.Watts | None = None
@@ -40,7 +40,7 @@ class PowerPhases(_Part, kw_only=True, gc=False):
     c: t.Watts | None = None
 
 
-class EnergyPhases(_Part, kw_only=True, gc=False):
+class EnergyPhases(_Part, frozen=True, kw_only=True, gc=False):
     """Energy counter per phase, Wh."""
 
     a: t.WattHours | None = None
@@ -48,7 +48,7 @@ class EnergyPhases(_Part, kw_only=True, gc=False):
     c: t.WattHours | None = None
 
 
-class Electrical(_Part, kw_only=True):
+class Electrical(_Part, frozen=True, kw_only=True):
     """What the power meters read; frequency in Hz."""
 
     voltage: VoltagePhases | None = None
@@ -59,15 +59,15 @@ class Electrical(_Part, kw_only=True):
     energy_wh: EnergyPhases | None = None
 
 
-class Thermal(_Part, kw_only=True):
+class Thermal(_Part, frozen=True, kw_only=True):
     """Temperatures in °C, zone by zone; ``None`` is a zone that could not be read."""
 
     temperature_zones: t.Zones | None = None
     setpoint: t.Celsius | None = None
 
 
-class Health(_Part, kw_only=True):
-    """How machine and device are: `status` of telemetry, `health` of the status message.
+class Health(_Part, frozen=True, kw_only=True):
+    """How machine and device are: `status` of telemetry, `health` of status.
 
     `operational_state` is running, stopped, fault, or another: an open set.
     """
@@ -85,7 +85,7 @@ class Health(_Part, kw_only=True):
         check_text((self.operational_state, *self.fault_codes))
 
 
-class Telemetry(_Part, kw_only=True):
+class Telemetry(_Part, frozen=True, kw_only=True):
     """One reading of one device (``…/telemetry``, QoS 1, retained)."""
 
     device_id: t.DeviceId
@@ -104,7 +104,7 @@ class Telemetry(_Part, kw_only=True):
             raise ValueError("empty")
 
 
-class AppliedConfig(_Part, kw_only=True):
+class AppliedConfig(_Part, frozen=True, kw_only=True):
     """Which configuration the device runs; `error` says why a newer one was refused."""
 
     rev: t.U32
@@ -115,7 +115,7 @@ class AppliedConfig(_Part, kw_only=True):
         check_text((self.error,))
 
 
-class CommandResult(_Part, kw_only=True):
+class CommandResult(_Part, frozen=True, kw_only=True):
     """How the last command ended."""
 
     id: t.Text
@@ -126,7 +126,7 @@ class CommandResult(_Part, kw_only=True):
         check_text((self.id, self.result, self.error))
 
 
-class Ota(_Part, kw_only=True):
+class Ota(_Part, frozen=True, kw_only=True):
     """How far an update is."""
 
     state: t.Text
@@ -138,7 +138,7 @@ class Ota(_Part, kw_only=True):
         check_text((self.state, self.version, self.error))
 
 
-class Status(_Part, kw_only=True):
+class Status(_Part, frozen=True, kw_only=True):
     """Birth, health and last will of a device (``…/status``, QoS 1, retained).
 
     The last will is composed at CONNECT, so it carries no timestamp.
@@ -165,7 +165,7 @@ class Status(_Part, kw_only=True):
         check_text((self.reset_cause, self.ip, *self.sensors))
 
 
-class Config(_Part, kw_only=True):
+class Config(_Part, frozen=True, kw_only=True):
     """What the device should do (``…/config``, QoS 1, retained): the desired state."""
 
     device_id: t.DeviceId
@@ -183,7 +183,7 @@ class Config(_Part, kw_only=True):
         check_text((*(self.zones or {}), *(self.zones or {}).values()))
 
 
-class Command(_Part, kw_only=True):
+class Command(_Part, frozen=True, kw_only=True):
     """An order (``…/command``, QoS 1, never retained), refused after `expires_at`."""
 
     device_id: t.DeviceId

@@ -15,27 +15,28 @@ WILDCARD = "sensors/#"
 FACILITY_MAX = 32  # characters
 DEVICE_ID_MAX = 48  # characters
 
+_LEVELS = 4
 _WORD = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 
-def is_facility(text):
+def is_facility(text: str) -> bool:
     """Tell whether `text` is a facility: 1-32 characters, words joined by hyphens."""
     return 0 < len(text) <= FACILITY_MAX and _is_words(text)
 
 
-def is_device_id(text):
+def is_device_id(text: str) -> bool:
     """Tell whether `text` is a device id: ``{device_type}-{unit}``, 3-48 characters."""
     return len(text) <= DEVICE_ID_MAX and "-" in text and _is_words(text)
 
 
-def split_device_id(device_id):
+def split_device_id(device_id: str) -> tuple[str, str]:
     """Split a valid device id at its last hyphen into (device_type, unit)."""
     device_type, _, unit = device_id.rpartition("-")
     return device_type, unit
 
 
-def join_topic(facility, device_id, kind):
-    """Build the topic; raises ValueError(reason) rather than one a broker would drop."""
+def join_topic(facility: str, device_id: str, kind: str) -> str:
+    """Build the topic, or raise ValueError(reason): never one a broker drops."""
     if not is_facility(facility):
         raise ValueError("bad_facility")
     if not is_device_id(device_id):
@@ -45,19 +46,19 @@ def join_topic(facility, device_id, kind):
     return ROOT + "/" + facility + "/" + device_id + "/" + kind
 
 
-def split_topic(topic):
+def split_topic(topic: str) -> tuple[str, str, str]:
     """Split a topic into (facility, device_id, kind); raises ValueError(reason)."""
     levels = topic.split("/")
     if levels[0] != ROOT:
         raise ValueError("wrong_root")
-    if len(levels) != 4:
+    if len(levels) != _LEVELS:
         raise ValueError("wrong_levels")
     join_topic(levels[1], levels[2], levels[3])
     return levels[1], levels[2], levels[3]
 
 
-def _is_words(text):
-    # No regular expression: `$` accepts a trailing newline, and MicroPython has no `\Z`.
+def _is_words(text: str) -> bool:
+    # No regular expression: `$` accepts a trailing newline, MicroPython has no `\Z`.
     for word in text.split("-"):
         if not word:
             return False
