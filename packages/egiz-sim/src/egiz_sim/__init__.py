@@ -1,0 +1,1 @@
+"""A fleet of simulated devices, and a ledger of every message it sent."""

@@ -1,0 +1,109 @@
+"""A light device: a machine, a connection of its own, an account of its messages."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from egiz_schema import Health, Status, Telemetry, Topic, encode
+
+from egiz_sim.machines import Machine
+from egiz_sim.mqtt import Broker, Outstanding, Publisher
+
+SCHEMA = "1"
+FIRMWARE = "sim-0.1.0"
+_BOOT = 1
+
+
+@dataclass(slots=True)
+class Account:
+    """Messages of one device, by kind."""
+
+    published: Counter[str] = field(default_factory=Counter)
+    acknowledged: Counter[str] = field(default_factory=Counter)
+
+
+class Device:
+    """Publishes what its machine's sensors read.
+
+    Args:
+        broker: where to.
+        facility: where it stands.
+        device_id: who it is.
+        machine: what it watches.
+        on_latency: called with the seconds from each publish to its PUBACK.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        facility: str,
+        device_id: str,
+        machine: Machine,
+        on_latency: Callable[[float], None],
+    ) -> None:
+        self.device_id = device_id
+        self.account = Account()
+        self.last: Telemetry | None = None
+        self._machine = machine
+        self._on_latency = on_latency
+        self._telemetry = str(Topic(facility, device_id, "telemetry"))
+        self._status = str(Topic(facility, device_id, "status"))
+        self._seq = 0
+        self._status_ms = 0
+        self._started_ms = 0
+        will = encode(Status(device_id=device_id, state="offline", boot=_BOOT))
+        self.publisher = Publisher(
+            broker, device_id, (self._status, will), self._connected, self._acknowledged
+        )
+
+    def publish(self, time_ms: int, seconds: float) -> None:
+        """Let `seconds` pass and publish the reading, as of `time_ms` since 1970."""
+        electrical, thermal = self._machine.step(seconds)
+        self._started_ms = self._started_ms or time_ms
+        self.last = Telemetry(
+            device_id=self.device_id,
+            timestamp=time_ms // 1000,
+            ms=time_ms % 1000,
+            seq=self._seq,
+            boot=_BOOT,
+            electrical=electrical,
+            thermal=thermal,
+            status=Health(
+                operational_state=self._machine.state,
+                wifi_rssi=int(self._machine.rng.gauss(-62, 3)),
+                uptime_seconds=(time_ms - self._started_ms) // 1000,
+            ),
+        )
+        self._seq += 1
+        self._send("telemetry", self._telemetry, encode(self.last))
+
+    def leave(self) -> None:
+        """Report offline of its own will: the last message of a device that stops."""
+        self._report("offline")
+
+    def _connected(self) -> None:
+        self._report("online")
+
+    def _report(self, state: str) -> None:
+        # Never twice the same millisecond: it would be one point in the database.
+        self._status_ms = max(time.time_ns() // 1_000_000, self._status_ms + 1)
+        status = Status(
+            device_id=self.device_id,
+            timestamp=self._status_ms // 1000,
+            ms=self._status_ms % 1000,
+            state=state,
+            boot=_BOOT,
+            schema=SCHEMA,
+            firmware_version=FIRMWARE,
+        )
+        self._send("status", self._status, encode(status))
+
+    def _send(self, kind: str, topic: str, payload: bytes) -> None:
+        self.account.published[kind] += 1
+        self.publisher.publish(topic, payload)
+
+    def _acknowledged(self, message: Outstanding, latency_s: float) -> None:
+        kind = "telemetry" if message.topic == self._telemetry else "status"
+        self.account.acknowledged[kind] += 1
+        self._on_latency(latency_s)

@@ -1,0 +1,317 @@
+"""A publisher of MQTT 3.1.1 for asyncio: QoS 1, retained, with a last will.
+
+Thousands fit in one process: no thread, no task for a message. What is unacknowledged
+outlives a connection and is sent again, in order, on the next one.
+Section numbers are those of the OASIS standard, MQTT Version 3.1.1.
+"""
+
+import asyncio
+import random
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from urllib.parse import unquote, urlsplit
+
+KEEPALIVE_S = 30
+_CONNECT_TIMEOUT_S = 5.0
+_BACKOFF_FIRST_S = 0.25
+_BACKOFF_DOUBLINGS = 5  # to 8 s
+_PACKET_IDS = 65535
+
+_CONNACK, _PUBACK = 0x20, 0x40
+_PUBLISH_QOS1_RETAINED, _DUP = 0x33, 0x08
+_PINGREQ = b"\xc0\x00"
+_DISCONNECT = b"\xe0\x00"
+
+# 3.2.2.3
+_REFUSALS = {
+    1: "it does not speak MQTT 3.1.1",
+    2: "it does not like the client id",
+    3: "it is not available",
+    4: "bad user name or password",
+    5: "not authorised",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where to connect, and as whom."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = None
+
+    @classmethod
+    def from_url(cls, url: str, password: str | None = None) -> "Broker":
+        """Read ``mqtt://[user[:password]@]host[:port]``.
+
+        Args:
+            url: as above; the port is 1883 if it is left out.
+            password: wins over the one in the URL.
+
+        Raises:
+            ValueError: with a sentence that names what is wrong, not the password.
+        """
+        parts = urlsplit(url)
+        if parts.scheme != "mqtt" or not parts.hostname:
+            raise ValueError("a broker is mqtt://host:port (TLS is not supported yet)")
+        try:
+            port = parts.port or 1883
+        except ValueError:
+            raise ValueError("the port of the broker must be 1 to 65535") from None
+        user = unquote(parts.username) if parts.username else None
+        inline = unquote(parts.password) if parts.password else None
+        return cls(parts.hostname, port, user, password or inline)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """A message that waits for its PUBACK."""
+
+    topic: str
+    payload: bytes
+    sent: float  # monotonic seconds, when it was first handed over
+
+
+class Publisher:
+    """Publishes for one device until it is closed.
+
+    Args:
+        broker: where to.
+        client_id: the device.
+        will: (topic, payload) that the broker publishes if the connection breaks.
+        on_connect: called at each connection before anything is sent again.
+        on_ack: called with each acknowledged message and its latency in seconds.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        client_id: str,
+        will: tuple[str, bytes],
+        on_connect: Callable[[], None],
+        on_ack: Callable[[Outstanding, float], None],
+    ) -> None:
+        self._broker = broker
+        self._connect_packet = _connect(broker, client_id, will)
+        self._on_connect = on_connect
+        self._on_ack = on_ack
+        self._link: _Link | None = None
+        self._outstanding: dict[int, Outstanding] = {}
+        self._last_id = 0
+        self._rng = random.Random(client_id)
+        self.resent = 0
+        self.connections = 0
+        self.fault = "not connected yet"
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker has accepted the connection and it stands."""
+        return self._link is not None
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that wait for their PUBACK."""
+        return len(self._outstanding)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send now, or at the next connection.
+
+        Raises:
+            OverflowError: if all 65,535 packet ids wait for a PUBACK.
+        """
+        packet_id = self._next_id()
+        message = Outstanding(topic, payload, monotonic())
+        self._outstanding[packet_id] = message
+        if self._link is not None:
+            self._link.write(_publish(packet_id, message))
+
+    async def run(self) -> None:
+        """Connect, and connect again whenever it breaks, until cancelled."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                    _, link = await loop.create_connection(
+                        lambda: _Link(self._acknowledged),
+                        self._broker.host,
+                        self._broker.port,
+                    )
+                    await link.handshake(self._connect_packet)
+            except (OSError, TimeoutError) as fault:
+                self.fault = str(fault) or "it does not answer"
+                failures += 1
+                await asyncio.sleep(self._backoff_s(failures))
+                continue
+            failures = 0
+            await self._serve(link)
+
+    async def close(self) -> None:
+        """Say good-bye, so that the broker keeps the last will to itself."""
+        if self._link is not None:
+            self._link.write(_DISCONNECT)
+            await self._link.end()
+
+    async def _serve(self, link: "_Link") -> None:
+        self.connections += 1
+        self._link = link
+        again = list(self._outstanding.items())
+        self._on_connect()
+        for packet_id, message in again:
+            link.write(_publish(packet_id, message, _DUP))
+        self.resent += len(again)
+        try:
+            await link.until_lost()
+        finally:
+            self._link = None
+            link.abort()
+        self.fault = "the connection broke"
+
+    def _acknowledged(self, packet_id: int) -> None:
+        message = self._outstanding.pop(packet_id, None)
+        if message is not None:
+            self._on_ack(message, monotonic() - message.sent)
+
+    def _next_id(self) -> int:
+        if len(self._outstanding) >= _PACKET_IDS:
+            raise OverflowError("65,535 messages wait for the broker")
+        while True:
+            self._last_id = self._last_id % _PACKET_IDS + 1
+            if self._last_id not in self._outstanding:
+                return self._last_id
+
+    def _backoff_s(self, failures: int) -> float:
+        ceiling = _BACKOFF_FIRST_S * 2 ** min(failures, _BACKOFF_DOUBLINGS)
+        return self._rng.uniform(0, ceiling)
+
+
+class _Link(asyncio.Protocol):
+    """One TCP connection."""
+
+    def __init__(self, on_puback: Callable[[int], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._on_puback = on_puback
+        self._rest = b""
+        self._accepted: asyncio.Future[None] = loop.create_future()
+        self._lost: asyncio.Future[None] = loop.create_future()
+        self._transport: asyncio.Transport | None = None
+        self._heard = monotonic()
+
+    async def handshake(self, connect_packet: bytes) -> None:
+        """Wait for the CONNACK; raises ConnectionError with the broker's reason."""
+        self.write(connect_packet)
+        try:
+            await self._accepted
+        except BaseException:
+            self.abort()
+            raise
+
+    async def until_lost(self) -> None:
+        """Keep alive; ends when the connection does, or hangs."""
+        while not self._lost.done():
+            await asyncio.wait([self._lost], timeout=KEEPALIVE_S / 2)
+            if monotonic() - self._heard > KEEPALIVE_S:
+                return
+            self.write(_PINGREQ)
+
+    async def end(self) -> None:
+        """Close after what was written has gone out."""
+        if self._transport is not None:
+            self._transport.close()
+            await asyncio.wait([self._lost], timeout=_CONNECT_TIMEOUT_S)
+
+    def abort(self) -> None:
+        """Break off."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def write(self, packet: bytes) -> None:
+        """Send; of a connection that broke nothing comes back, which is told later."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(packet)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio."""
+        if not self._accepted.done():
+            self._accepted.set_exception(exc or ConnectionError("it closed at once"))
+            self._accepted.exception()  # looked at: nobody may wait for it any more
+        self._lost.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio."""
+        self._heard = monotonic()
+        data = self._rest + data
+        position = 0
+        while len(data) - position >= 2 and (  # noqa: PLR2004  # type and length
+            len(data) - position >= 2 + data[position + 1]
+        ):
+            end = position + 2 + data[position + 1]
+            self._packet(data[position], data[position + 2 : end])
+            position = end
+        self._rest = data[position:]
+
+    def _packet(self, kind: int, body: bytes) -> None:
+        # A publisher gets short packets only: none needs a longer length than a byte.
+        if kind == _PUBACK:
+            self._on_puback(body[0] << 8 | body[1])
+        elif kind == _CONNACK and not self._accepted.done():
+            if body[1]:
+                reason = _REFUSALS.get(body[1], f"code {body[1]}")
+                self._accepted.set_exception(ConnectionError(reason))
+            else:
+                self._accepted.set_result(None)
+
+
+def _connect(broker: Broker, client_id: str, will: tuple[str, bytes]) -> bytes:
+    """CONNECT (3.1): clean session, last will at QoS 1, retained."""
+    flags = 0x02 | 0x04 | 0x08 | 0x20
+    fields = [client_id.encode(), will[0].encode(), will[1]]
+    if broker.username is not None:
+        flags |= 0x80
+        fields.append(broker.username.encode())
+        if broker.password is not None:
+            flags |= 0x40
+            fields.append(broker.password.encode())
+    body = _prefixed(b"MQTT") + struct.pack("!BBH", 4, flags, KEEPALIVE_S)
+    body += b"".join(map(_prefixed, fields))
+    return b"\x10" + _length(len(body)) + body
+
+
+def _publish(packet_id: int, message: Outstanding, flags: int = 0) -> bytes:
+    """PUBLISH (3.3)."""
+    topic = message.topic.encode()
+    size = 4 + len(topic) + len(message.payload)
+    return b"".join(
+        (
+            bytes([_PUBLISH_QOS1_RETAINED | flags]),
+            _length(size),
+            _prefixed(topic),
+            packet_id.to_bytes(2, "big"),
+            message.payload,
+        )
+    )
+
+
+def _prefixed(data: bytes) -> bytes:
+    return struct.pack("!H", len(data)) + data
+
+
+def _length(number: int) -> bytes:
+    """The remaining length (2.2.3)."""
+    digits = bytearray()
+    while True:
+        number, digit = divmod(number, 128)
+        digits.append(digit | 0x80 if number else digit)
+        if not number:
+            return bytes(digits)
