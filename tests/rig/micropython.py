@@ -35,7 +35,7 @@ class MicroPython:
         """
         done = subprocess.run(
             [self.program, "-X", f"heapsize={heap}", "-c", code, *arguments],
-            env={**os.environ, "MICROPYPATH": ":".join(map(str, path))},
+            env={**os.environ, "MICROPYPATH": ":".join([*map(str, path), ".frozen"])},
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -1,0 +1,42 @@
+"""A window of samples: means of scaled integers, the last state, all faults seen."""
+
+
+class Window:
+    """What was sampled since the last telemetry message."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        """Begin a new window."""
+        self._sums = {}
+        self._counts = {}
+        self._last = {}
+        self.faults = []
+        self.state = None
+        self.zones = 0
+
+    def add(self, name, value):
+        """Add a sample of a quantity of which the mean is published."""
+        self._sums[name] = self._sums.get(name, 0) + value
+        self._counts[name] = self._counts.get(name, 0) + 1
+
+    def keep(self, name, value):
+        """Keep the last sample of a quantity that has no mean: a counter."""
+        self._last[name] = value
+
+    def fault(self, code):
+        """Note a fault code, once."""
+        if code not in self.faults:
+            self.faults.append(code)
+
+    def mean(self, name):
+        """The mean, rounded half up, or None if nothing was sampled."""
+        count = self._counts.get(name)
+        if not count:
+            return None
+        return (2 * self._sums[name] + count) // (2 * count)
+
+    def last(self, name):
+        """The last sample, or None if nothing was sampled."""
+        return self._last.get(name)

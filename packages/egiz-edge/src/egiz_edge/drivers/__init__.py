@@ -1,0 +1,1 @@
+"""Sensors: each driver takes a port object and gives scaled integers."""

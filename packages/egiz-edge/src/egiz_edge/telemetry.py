@@ -1,0 +1,121 @@
+"""The payloads of the contract, written piece by piece from scaled integers.
+
+No float takes part: on the ESP32 they have 24 bits. No dict is built: a message costs
+the heap its own length and little more.
+"""
+
+PHASES = "abc"
+
+# What a message of the contract takes of the PZEM's registers: (JSON name, window name,
+# decimal digits of the scaled integer).
+_ELECTRICAL = (
+    ("voltage", "u", 1),
+    ("current", "i", 3),
+    ("active_power", "p", 1),
+)
+
+
+def decimal(value, digits):
+    """A scaled integer as a JSON number: 2257 with one digit is '225.7'."""
+    if not digits:
+        return str(value)
+    sign = "-" if value < 0 else ""
+    scale = 10**digits
+    return "%s%d.%0*d" % (sign, abs(value) // scale, digits, abs(value) % scale)
+
+
+def text(value):
+    """A JSON string of printable ASCII."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def head(device_id, time_ms, seq, boot):
+    """The members that name a message.
+
+    Args:
+        device_id: who.
+        time_ms: since 1970, UTC.
+        seq: number of the message since boot.
+        boot: number of this boot.
+    """
+    return '"device_id":%s,"timestamp":%d,"ms":%d,"seq":%d,"boot":%d' % (
+        text(device_id),
+        time_ms // 1000,
+        time_ms % 1000,
+        seq,
+        boot,
+    )
+
+
+def telemetry(named, window, setpoint, health):
+    """A telemetry message, as bytes.
+
+    Args:
+        named: what `head` gives.
+        window: the samples.
+        setpoint: in 0.01 °C, or None.
+        health: JSON members of the status group, as strings.
+    """
+    groups = []
+    electrical = _electrical(window)
+    if electrical:
+        groups.append('"electrical":{' + ",".join(electrical) + "}")
+    if window.zones:
+        groups.append(_thermal(window, setpoint))
+    status = list(health)
+    if window.state:
+        status.insert(0, '"operational_state":' + text(window.state))
+    if window.faults:
+        codes = ",".join([text(code) for code in window.faults])
+        status.append('"fault_codes":[' + codes + "]")
+    groups.append('"status":{' + ",".join(status) + "}")
+    return ("{" + named + "," + ",".join(groups) + "}").encode()
+
+
+def as_buffered(payload):
+    """The same message, marked as history: a newer one waits behind it."""
+    return payload[:-1] + b',"buffered":true}'
+
+
+def status(device_id, state, boot, members=()):
+    """A status message, as bytes; the last will has no members."""
+    parts = ['"device_id":' + text(device_id), '"state":' + text(state)]
+    parts.append('"boot":%d' % boot)
+    parts.extend(members)
+    return ("{" + ",".join(parts) + "}").encode()
+
+
+def _electrical(window):
+    members = []
+    for name, quantity, digits in _ELECTRICAL:
+        phases = _phases(window.mean, quantity, digits)
+        if phases:
+            members.append('"' + name + '":{' + phases + "}")
+    energy = _phases(window.last, "e", 0)
+    if energy:
+        members.append('"energy_wh":{' + energy + "}")
+    for name, quantity, digits in (("power_factor", "pf", 2), ("frequency", "f", 1)):
+        value = window.mean(quantity)
+        if value is not None:
+            members.append('"' + name + '":' + decimal(value, digits))
+    return members
+
+
+def _phases(value_of, quantity, digits):
+    members = []
+    for phase in PHASES:
+        value = value_of(quantity + phase)
+        if value is not None:
+            members.append('"' + phase + '":' + decimal(value, digits))
+    return ",".join(members)
+
+
+def _thermal(window, setpoint):
+    zones = []
+    for zone in range(window.zones):
+        value = window.mean("t%d" % zone)
+        zones.append("null" if value is None else decimal(value, 2))
+    members = '"temperature_zones":[' + ",".join(zones) + "]"
+    if setpoint is not None:
+        members += ',"setpoint":' + decimal(setpoint, 2)
+    return '"thermal":{' + members + "}"
