@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rig.bridge import Bridge
+from rig.live import LiveSubscriber
 from rig.micropython import MicroPython
 from rig.process import Process, own_program
 from rig.proxy import Proxy
@@ -55,6 +58,28 @@ def proxy() -> Iterator[Callable[[str, int], Proxy]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def live(mosquitto: Mosquitto) -> Iterator[LiveSubscriber]:
+    """A subscriber to everything, there before anybody publishes."""
+    subscriber = LiveSubscriber(mosquitto.host, mosquitto.port)
+    yield subscriber
+    subscriber.close()
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> Iterator[Callable[..., Bridge]]:
+    """A factory of bridges: `bridge(mosquitto.url, archive={})`; not started."""
+    made: list[Bridge] = []
+
+    def make(broker_url: str, **tables: Any) -> Bridge:
+        made.append(Bridge(tmp_path / f"bridge-{len(made)}", broker_url, **tables))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.kill()
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
-"""Messages that wait for their PUBACK: in RAM, oldest dropped first and counted."""
+"""Messages that wait for their PUBACK: in RAM, oldest dropped first and counted.
 
-CAPACITY = 100  # messages
+The capacity is what the heap of the board holds; 100 messages take flash.
+"""
+
+CAPACITY = 40  # messages of some 600 bytes
 
 
 class Outbox:
