@@ -53,7 +53,7 @@ def in_victoriametrics(server: VictoriaMetrics) -> Points:
 
 
 def without_wills(points: Points) -> Points:
-    """Points of messages that carry their time: a last will gets that of its receipt."""
+    """Points of messages that carry their time; a last will does not."""
     return {key: fields for key, fields in points.items() if set(fields) != _OF_A_WILL}
 
 

@@ -111,7 +111,10 @@ def test_a_malformed_length_is_an_error_not_a_wait_for_ever():
 
 
 def test_connack_gives_the_keepalive_of_the_broker():
-    properties = b"\x12\x00\x02id\x13\x00\x0f\x21\x00\x14\x24\x01\x26\x00\x01k\x00\x01v\x1f\x00\x00"
+    properties = (
+        b"\x12\x00\x02id\x13\x00\x0f\x21\x00\x14"
+        b"\x24\x01\x26\x00\x01k\x00\x01v\x1f\x00\x00"
+    )
     body = b"\x01\x00" + bytes([len(properties)]) + properties
     assert mqtt.parse_connack(mqtt.MQTT_5, body) == mqtt.ConnAck(True, 15)
 

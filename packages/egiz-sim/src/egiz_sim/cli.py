@@ -107,6 +107,41 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
         sys.exit(EXIT_UNBALANCED)
 
 
+@main.command()
+@click.option(
+    "--seconds",
+    envvar="DEMO_SECONDS",
+    type=click.FloatRange(1),
+    help="Stop by itself after this time.  [env: DEMO_SECONDS; default: at Ctrl-C]",
+)
+@click.option(
+    "--broker",
+    type=click.Choice(["auto", "mosquitto", "embedded"]),
+    default="auto",
+    show_default=True,
+    help="Mosquitto if it is installed, else the embedded one; or say which.",
+)
+def demo(seconds: float | None, broker: str) -> None:
+    """Show the whole thing: broker, bridge, archive, 24 devices and the real firmware.
+
+    Everything is started on free ports and stopped at the end; the archive stays.
+
+    \b
+    Exit codes: 0 every message published is archived, 1 one is not, or a part failed.
+    """  # noqa: D301  # as above
+    try:
+        from egiz_sim.demo.parts import PartError  # noqa: PLC0415  # an extra
+        from egiz_sim.demo.run import run_demo  # noqa: PLC0415  # an extra
+    except ImportError as fault:
+        raise click.ClickException(f"pip install 'egiz-sim[demo]' ({fault})") from None
+    try:
+        is_balanced = run_demo(broker, seconds, Console())
+    except (PartError, UnreachableError) as fault:
+        raise click.ClickException(str(fault)) from None
+    if not is_balanced:
+        sys.exit(EXIT_UNBALANCED)
+
+
 async def _run(fleet: Fleet) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,0 +1,1 @@
+"""The whole thing on one machine, live: what `make demo` runs."""

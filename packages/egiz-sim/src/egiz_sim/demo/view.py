@@ -1,0 +1,55 @@
+"""What the demo shows: a live table on a terminal, a line every second elsewhere."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from egiz_sim.demo.archive import Latest
+
+
+class View:
+    """Shows the state of things; use it as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, summary: str, devices: Mapping[str, Latest]) -> None:
+        """Show where things stand."""
+        if self._console.is_terminal:
+            self._live.update(_rendered(summary, devices))
+        else:
+            self._console.print(summary, highlight=False, soft_wrap=True)
+
+
+def _rendered(summary: str, devices: Mapping[str, Latest]) -> RenderableType:
+    table = Table(title="Devices, as archived", title_justify="left")
+    table.add_column("device")
+    table.add_column("state")
+    for column in ("V (a)", "A (a)", "°C"):
+        table.add_column(column, justify="right")
+    for device_id, last in sorted(devices.items()):
+        table.add_row(
+            device_id,
+            Text(last.state or "", style="red" if last.state == "fault" else ""),
+            _number(last.volts, 1),
+            _number(last.amperes, 2),
+            _number(last.celsius, 1),
+        )
+    return Group(table, Text(summary))
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
