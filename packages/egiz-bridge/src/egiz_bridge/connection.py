@@ -109,8 +109,9 @@ class Connection:
     def _await_connack(self) -> mqtt.ConnAck:
         try:
             packets = self._packets()
-        except (MqttError, ConnectionError) as fault:
-            # How a broker of 3.1.1 alone may answer a CONNECT of MQTT 5.
+        except (MqttError, ConnectionError, TimeoutError) as fault:
+            # How a broker of 3.1.1 alone may answer a CONNECT of MQTT 5: it says so,
+            # breaks off or, as amqtt does, says nothing at all.
             raise MqttError(
                 f"no CONNACK: {fault}", wants_older_protocol=self.version == mqtt.MQTT_5
             ) from fault
