@@ -3,7 +3,7 @@
 import threading
 
 import paho.mqtt.client as paho
-from egiz_schema import decode, influx, parse_topic
+from egiz_schema import EgizError, Kind, Message, Topic, decode, influx, parse_topic
 from paho.mqtt.enums import CallbackAPIVersion
 
 
@@ -16,8 +16,10 @@ class LiveSubscriber:
 
     def __init__(self, host: str, port: int) -> None:
         self._lock = threading.Lock()
+        self._messages: list[tuple[Topic, Message]] = []
         self._points: dict[tuple[str, str, int], dict[str, influx.Value]] = {}
         self.wills: set[str] = set()
+        self.rejected: list[tuple[str, str]] = []  # (topic, reason)
         subscribed = threading.Event()
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, "live", clean_session=False
@@ -35,6 +37,19 @@ class LiveSubscriber:
         with self._lock:
             return dict(self._points)
 
+    def messages(self, device_id: str, kind: Kind) -> list[Message]:
+        """The messages of a device, so far, in order of receipt, repeats included."""
+        with self._lock:
+            return [
+                message
+                for topic, message in self._messages
+                if topic.device_id == device_id and topic.kind == kind
+            ]
+
+    def publish(self, topic: Topic, payload: bytes, *, retain: bool = False) -> None:
+        """Publish at QoS 1, as a service would; returns once it is acknowledged."""
+        self._client.publish(str(topic), payload, 1, retain).wait_for_publish(10)
+
     def close(self) -> None:
         """End."""
         self._client.disconnect()
@@ -43,8 +58,14 @@ class LiveSubscriber:
     def _receive(
         self, _client: object, _data: object, packet: paho.MQTTMessage
     ) -> None:
-        topic = parse_topic(packet.topic)
-        message = decode(topic, bytes(packet.payload))
+        try:
+            topic = parse_topic(packet.topic)
+            message = decode(topic, bytes(packet.payload))
+        except EgizError as fault:
+            self.rejected.append((packet.topic, fault.reason))
+            return
+        with self._lock:
+            self._messages.append((topic, message))
         if getattr(message, "timestamp", None) is None:
             self.wills.add(topic.device_id)
             return

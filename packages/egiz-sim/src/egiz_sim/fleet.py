@@ -78,7 +78,8 @@ class Fleet:
             await self._connect(stop)
             await self._publish(stop)
             for device in self.devices:
-                device.leave()
+                if device.publisher.connections:
+                    device.leave()  # who was never there has nothing to leave
             await _until(lambda: self.acknowledged == self.published, DRAIN_TIMEOUT_S)
             await asyncio.gather(*(d.publisher.close() for d in self.devices))
         finally:

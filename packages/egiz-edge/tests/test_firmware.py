@@ -1,0 +1,259 @@
+"""The firmware as a device: real interpreter, real broker, hardware at the wire."""
+
+import json
+import os
+import signal
+import threading
+
+import pytest
+from egiz_edge_tools.hardware import Hardware, Meter, Thermometer, rom
+from egiz_edge_tools.virtual_board import Identity, VirtualBoard
+from egiz_schema import Config, Topic, encode
+from rig.waiting import eventually
+
+DEVICE = "oven-001"
+CONFIG = Topic("factory", DEVICE, "config")
+
+
+class Device:
+    """A virtual board whose output is read by a thread."""
+
+    def __init__(self, broker, directory, hardware, **identity):
+        self.hardware = hardware
+        told = {"sampling_rate_ms": 200, "publish_rate_ms": 1000, **identity}
+        self._board = VirtualBoard(
+            Identity("factory", DEVICE, broker.host, broker.port, **told),
+            hardware,
+            directory,
+        )
+        self.output = []
+        self._reader = threading.Thread(
+            target=lambda: self.output.extend(self._board.lines())
+        )
+        self._reader.start()
+
+    def kill(self):
+        os.kill(self._board.pid, signal.SIGKILL)
+        self._end()
+
+    def stop(self):
+        """Let it say good-bye; gives its account."""
+        self._board.stop()
+        code = self._end()
+        assert code == 0, self.output
+        return json.loads(self.output[-1])
+
+    def is_running(self):
+        return self._reader.is_alive()
+
+    def _end(self):
+        self._reader.join(30)
+        return self._board.close()
+
+
+@pytest.fixture
+def hardware():
+    return Hardware(
+        meters={
+            1: Meter(225.7, 0.108, 1.0, 50.0, 38),
+            2: Meter(230.1, 10.5, 0.9, 50.0, 1_000_000),
+            3: Meter(229.9, 0.0, 0.0, 50.0, 0),
+        },
+        thermometers={rom(0): Thermometer(180.5), rom(1): Thermometer(-18.5)},
+        pins={"running": 1, "fault": 0},
+        rssi=-61,
+    )
+
+
+@pytest.fixture
+def device(micropython, tmp_path, hardware):
+    """A factory of devices with the same state; none outlives the test."""
+    del micropython  # whether there is an interpreter
+    state = tmp_path / "flash"
+    state.mkdir()
+    made = []
+
+    def make(broker, **identity):
+        made.append(Device(broker, state, hardware, **identity))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.is_running():
+            one.kill()
+
+
+def _telemetry_with(live, is_so):
+    return eventually(
+        lambda: next((m for m in live.messages(DEVICE, "telemetry") if is_so(m)), None)
+    )
+
+
+def test_what_arrives_is_what_the_hardware_measures(device, mosquitto, live):
+    device(mosquitto)
+    seen = _telemetry_with(
+        live, lambda m: m.thermal.temperature_zones == [180.5, -18.5]
+    )
+    electrical = seen.electrical
+    assert (electrical.voltage.a, electrical.voltage.b) == (225.7, 230.1)
+    assert (electrical.current.a, electrical.current.c) == (0.108, 0.0)
+    assert electrical.active_power.b == 2174.4
+    assert (electrical.energy_wh.a, electrical.energy_wh.b) == (38, 1_000_000)
+    assert electrical.frequency == 50.0
+    assert seen.status.operational_state == "running"
+    assert seen.status.wifi_rssi == -61
+    assert seen.status.fault_codes == []
+    assert (seen.boot, seen.buffered) == (1, False)
+
+
+def test_a_silent_or_garbled_part_is_absent_and_named_never_zero(
+    device, mosquitto, live, hardware
+):
+    hardware.meters[2].is_silent = True
+    hardware.meters[3].is_garbled = True
+    hardware.thermometers[rom(1)].is_garbled = True
+    device(mosquitto)
+    seen = _telemetry_with(live, lambda m: m.thermal.temperature_zones[0] == 180.5)
+    assert seen.electrical.voltage.a == 225.7
+    assert seen.electrical.voltage.b is None
+    assert seen.electrical.voltage.c is None
+    assert seen.thermal.temperature_zones == [180.5, None]
+    assert set(seen.status.fault_codes) == {
+        "pzem_b:no_reply",
+        "pzem_c:crc",
+        "zone_1:crc",
+    }
+    hardware.meters[2].is_silent = hardware.meters[3].is_garbled = False
+    hardware.thermometers[rom(1)].is_garbled = False
+    _telemetry_with(
+        live, lambda m: m.seq > seen.seq and m.thermal and not m.status.fault_codes
+    )
+
+
+def test_it_is_online_with_its_birth_and_offline_with_its_last_will(
+    device, mosquitto, live
+):
+    running = device(mosquitto)
+    (birth,) = eventually(lambda: live.messages(DEVICE, "status"))
+    assert (birth.state, birth.boot, birth.schema) == ("online", 1, "1")
+    assert birth.firmware_version == "0.1.0"
+    running.kill()
+    eventually(lambda: DEVICE in live.wills)
+    will = live.messages(DEVICE, "status")[-1]
+    assert (will.state, will.boot, will.timestamp) == ("offline", 1, None)
+
+
+def test_it_says_good_bye_and_accounts_for_every_message(device, mosquitto, live):
+    running = device(mosquitto)
+    _telemetry_with(live, lambda m: m.seq == 2)
+    account = running.stop()
+    assert account["device_id"] == DEVICE
+    assert account["unacked"] == 0
+    for kind, acknowledged in account["acked"].items():
+        eventually(lambda k=kind, n=acknowledged: len(live.messages(DEVICE, k)) == n)
+    assert live.messages(DEVICE, "status")[-1].state == "offline"
+    assert DEVICE not in live.wills
+
+
+def test_boots_are_counted_over_restarts_and_sequences_begin_anew(
+    device, mosquitto, live
+):
+    for boot in (1, 2, 3):
+        running = device(mosquitto)
+        first = _telemetry_with(live, lambda m, boot=boot: m.boot == boot)
+        assert first.seq == 0
+        if boot == 2:
+            running.kill()
+        else:
+            running.stop()
+
+
+def test_an_outage_of_the_broker_loses_nothing_and_marks_history(
+    device, mosquitto, live, proxy
+):
+    between = proxy(mosquitto.host, mosquitto.port)
+    running = device(between, publish_rate_ms=300)
+    _telemetry_with(live, lambda m: m.seq == 2)
+    between.refuse()
+    eventually(lambda: DEVICE in live.wills)
+    threading.Event().wait(3)  # of outage: ten messages
+    between.accept()
+    _telemetry_with(live, lambda m: m.seq > 20 and not m.buffered)
+    births = [m for m in live.messages(DEVICE, "status") if m.state == "online"]
+    assert len(births) == 2
+    running.stop()
+    seen = live.messages(DEVICE, "telemetry")
+    # A PUBACK that was lost with the connection may repeat one message.
+    assert {m.seq for m in seen} == set(range(max(m.seq for m in seen) + 1))
+    assert len(seen) - len({m.seq for m in seen}) <= 1
+    assert len([m for m in seen if m.buffered]) >= 8
+    assert {m.status.dropped for m in seen} == {0}
+
+
+def test_a_network_that_hangs_is_noticed_and_left(device, mosquitto, live, proxy):
+    between = proxy(mosquitto.host, mosquitto.port)
+    running = device(between, publish_rate_ms=500)
+    _telemetry_with(live, lambda m: m.seq == 1)
+    between.pause()
+    eventually(lambda: any("no answer in time" in line for line in running.output))
+    between.cut()
+    between.resume()
+    _telemetry_with(live, lambda m: m.seq >= 8 and not m.buffered)
+    account = running.stop()
+    assert account["unacked"] == 0
+    sequences = {m.seq for m in live.messages(DEVICE, "telemetry")}
+    assert sequences == set(range(max(sequences) + 1))
+
+
+def test_a_broker_that_is_not_there_at_the_start_is_waited_for(device, mosquitto, live):
+    mosquitto.stop()
+    running = device(mosquitto)
+    eventually(lambda: any("no broker" in line for line in running.output))
+    mosquitto.start()
+    _telemetry_with(live, lambda m: m.seq == 0)
+
+
+def test_a_retained_config_is_applied_and_reported(device, mosquitto, live):
+    wanted = Config(device_id=DEVICE, rev=7, publish_rate_ms=200)
+    live.publish(CONFIG, encode(wanted), retain=True)
+    device(mosquitto, publish_rate_ms=5000)
+    reported = eventually(
+        lambda: next((m for m in live.messages(DEVICE, "status") if m.config), None)
+    )
+    assert (reported.config.rev, reported.config.applied) == (7, True)
+    _telemetry_with(live, lambda m: m.seq == 3)  # well before 4 x 5 s
+
+
+@pytest.mark.parametrize(
+    ("payload", "error"),
+    [
+        (b'{"device_id":"oven-001","rev":8,"publish_rate_ms":5}', "publish_rate_ms"),
+        (b'{"device_id":"oven-002","rev":9}', "device_id"),
+        (b"[1]", None),
+        (b"{", None),
+    ],
+)
+def test_a_config_that_cannot_be_applied_is_refused_and_changes_nothing(
+    device, mosquitto, live, payload, error
+):
+    running = device(mosquitto, publish_rate_ms=400)
+    first = _telemetry_with(live, lambda _: True)
+    live.publish(CONFIG, payload)
+    reported = eventually(
+        lambda: next((m for m in live.messages(DEVICE, "status") if m.config), None)
+    )
+    assert not reported.config.applied
+    assert (error or "") in reported.config.error
+    _telemetry_with(live, lambda m: m.seq == first.seq + 3)
+    assert running.stop()["unacked"] == 0
+
+
+def test_a_message_longer_than_its_memory_does_not_break_the_device(
+    device, mosquitto, live
+):
+    running = device(mosquitto, publish_rate_ms=300)
+    first = _telemetry_with(live, lambda _: True)
+    live.publish(CONFIG, b"x" * 60_000)  # more than it can hold
+    _telemetry_with(live, lambda m: m.seq == first.seq + 4)
+    assert not any("MemoryError" in line for line in running.output)
+    assert running.stop()["unacked"] == 0

@@ -1,0 +1,50 @@
+"""The firmware's logic, under CPython and in the MicroPython interpreter."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from egiz_edge_tools.bundle import stage
+
+DIRECTORY = Path(__file__).parent / "on_device"
+MODULES = sorted(path.stem for path in DIRECTORY.glob("*.py"))
+
+_RUN_ALL = """
+import sys
+tests = __import__(sys.argv[1])
+ran = 0
+for name in dir(tests):
+    if name.startswith("test_"):
+        getattr(tests, name)()
+        ran += 1
+print(ran)
+"""
+
+
+def _tests_of(module):
+    spec = importlib.util.spec_from_file_location(module, DIRECTORY / f"{module}.py")
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return {k: v for k, v in vars(loaded).items() if k.startswith("test_")}
+
+
+@pytest.fixture(scope="session")
+def firmware(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("firmware")
+    stage(directory)
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(m, name) for m in MODULES for name in _tests_of(m)]
+)
+def test_under_cpython(module, name):
+    _tests_of(module)[name]()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_in_micropython_on_the_heap_of_the_device(micropython, firmware, module):
+    # Firmware first: a test module has the name of the module it tests.
+    ran = micropython.run(_RUN_ALL, module, path=[firmware, DIRECTORY])
+    assert json.loads(ran) == len(_tests_of(module))

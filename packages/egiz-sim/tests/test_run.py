@@ -1,0 +1,172 @@
+"""`egiz-sim run`, as a person types it: every message is accounted for."""
+
+import json
+import os
+import signal
+import socket
+import threading
+from functools import partial
+
+import pytest
+from egiz_schema import encode
+from egiz_sim.mqtt import Broker
+from rig.waiting import eventually
+
+
+@pytest.fixture
+def run(launch, mosquitto, tmp_path):
+    """Start a fleet: `run("--devices", "4")`; `run.report()` reads its ledger."""
+
+    def start(*arguments, broker=None):
+        command = ("run", "--broker", broker or mosquitto.url)
+        report = ("--report", str(tmp_path / "ledger.json"))
+        return launch("egiz-sim", *command, *report, *arguments)
+
+    start.report = lambda: json.loads((tmp_path / "ledger.json").read_text())
+    return start
+
+
+def test_the_ledger_is_what_an_independent_subscriber_saw(run, live):
+    running = run("--devices", "8", "--rate", "20", "--seconds", "2")
+    assert running.wait() == 0, running.output()
+    ledger = run.report()
+    assert ledger["totals"]["published"] == 8 * (2 * 20 + 2)  # birth and good-bye
+    assert ledger["balanced"]
+    for name, device in ledger["devices"].items():
+        assert device["published"] == {"telemetry": 40, "status": 2}
+        eventually(lambda name=name: len(live.messages(name, "telemetry")) == 40)
+        states = [m.state for m in live.messages(name, "status")]
+        assert states == ["online", "offline"]
+        sequences = [m.seq for m in live.messages(name, "telemetry")]
+        assert sequences == list(range(40))
+    assert live.rejected == []
+    assert live.wills == set()
+    assert 0 < ledger["puback_ms"]["p50"] <= ledger["puback_ms"]["p99"]
+    assert "336" in running.output()  # the ledger is on screen, too
+
+
+def test_the_same_seed_and_start_give_the_same_telemetry_to_the_byte(run, live):
+    arguments = ("--devices", "4", "--rate", "20", "--seconds", "1", "--seed", "7")
+    seen = []
+    for telemetry in (20, 40):
+        assert run(*arguments, "--start", "2026-11-23T08:00:00").wait() == 0
+        for name in run.report()["devices"]:
+            messages = partial(live.messages, name, "telemetry")
+            eventually(lambda m=messages, n=telemetry: len(m()) == n)
+            seen.append([encode(message) for message in messages()[-20:]])
+    assert seen[:4] == seen[4:]
+    assert len({message for messages in seen for message in messages}) == 80
+
+
+def test_a_broker_restart_loses_nothing_and_is_told(run, live, mosquitto):
+    running = run("--devices", "8", "--rate", "20", "--seconds", "5")
+    eventually(lambda: len(live.messages("oven-001", "telemetry")) > 10)
+    mosquitto.stop()
+    mosquitto.start()
+    assert running.wait() == 0, running.output()
+    ledger = run.report()
+    assert ledger["balanced"]
+    assert ledger["totals"]["reconnects"] == 8
+    for name, device in ledger["devices"].items():
+        published = device["published"]["telemetry"]
+        eventually(
+            lambda name=name, n=published: (
+                {m.seq for m in live.messages(name, "telemetry")} == set(range(n))
+            )
+        )
+
+
+def test_a_killed_fleet_leaves_its_last_wills(run, live):
+    running = run("--devices", "4", "--rate", "5", "--seconds", "60")
+    eventually(lambda: len(live.messages("freezer-001", "telemetry")) > 2)
+    running.kill()
+    eventually(lambda: len(live.wills) == 4)
+
+
+def test_ctrl_c_ends_it_early_and_balanced(run, live):
+    running = run("--devices", "4", "--rate", "5", "--seconds", "60")
+    eventually(lambda: len(live.messages("oven-001", "telemetry")) > 2)
+    assert running.interrupt() == 0
+    ledger = run.report()
+    assert ledger["balanced"]
+    assert live.wills == set()
+
+
+def test_messages_without_a_puback_make_it_fail(run, mosquitto, live, proxy):
+    between = proxy(mosquitto.host, mosquitto.port)
+    running = run(
+        "--devices", "2", "--rate", "10", "--seconds", "4", broker=between.url
+    )
+    eventually(lambda: len(live.messages("oven-001", "telemetry")) > 5)
+    between.refuse()
+    assert running.wait(60) == 1
+    ledger = run.report()
+    assert not ledger["balanced"]
+    totals = ledger["totals"]
+    assert totals["unacknowledged"] > 0
+    assert totals["published"] == totals["acknowledged"] + totals["unacknowledged"]
+
+
+def test_a_broker_that_is_not_there_is_told_with_its_reason(launch, mosquitto):
+    mosquitto.stop()
+    running = launch("egiz-sim", "run", "--broker", mosquitto.url, "--devices", "2")
+    running.wait_for("0/2 connected", timeout=20)  # progress tells it early
+    assert running.wait(60) == 1
+    last = running.output().splitlines()[-1]
+    assert f"could not connect to {mosquitto.host}:{mosquitto.port}" in last
+    assert "Traceback" not in running.output()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--broker", "http://localhost"], "--broker: a broker is mqtt://host:port"),
+        (["--broker", "mqtt://localhost:0x1"], "the port of the broker must be"),
+        (["--facility", "A"], "--facility 'A': words of a-z"),
+        (["--devices", "0"], "--devices"),
+        (["--rate", "-1"], "--rate"),
+        (["--start", "yesterday"], "--start"),
+    ],
+)
+def test_a_wrong_option_is_explained_in_a_sentence(launch, arguments, told):
+    running = launch("egiz-sim", "run", *arguments)
+    assert running.wait() == 2
+    assert told in running.output()
+    assert "Traceback" not in running.output()
+
+
+def test_a_password_is_never_told():
+    broker = Broker.from_url("mqtt://user:Secret%401@host:1884", None)
+    assert (broker.username, broker.password) == ("user", "Secret@1")
+    assert "Secret" not in str(broker)
+    with pytest.raises(ValueError, match="mqtt://") as caught:
+        Broker.from_url("mqtts://user:Secret@host")
+    assert "Secret" not in str(caught.value)
+
+
+def test_a_refused_login_is_told_with_the_brokers_reason(launch):
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def refuse():
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return
+            with client:
+                client.recv(1024)
+                client.sendall(b"\x20\x02\x00\x05")
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    running = launch(
+        "egiz-sim",
+        *("run", "--devices", "1"),
+        *("--broker", f"mqtt://127.0.0.1:{server.getsockname()[1]}"),
+    )
+    running.wait_for("not authorised")
+    os.kill(running.pid, signal.SIGINT)
+    running.wait()
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
