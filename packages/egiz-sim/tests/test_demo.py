@@ -1,0 +1,159 @@
+"""`egiz-sim demo`: what `make demo` runs."""
+
+import os
+import pty
+import re
+import signal
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from rig.process import own_program
+from rig.waiting import eventually
+
+
+@pytest.fixture
+def demo(launch, mosquitto, tmp_path):
+    """Start a demo; `directory()` is where it works."""
+    del mosquitto  # whether it is installed
+
+    def start(*arguments, seconds=None):
+        env = {} if seconds is None else {"DEMO_SECONDS": str(seconds)}
+        return launch("egiz-sim", "demo", *arguments, env=env)
+
+    yield start
+    eventually(lambda: not _processes_in(tmp_path / "demo-"))
+
+
+def _processes_in(directory):
+    """Command lines of what still runs with files in `directory`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue  # it has just ended
+        if str(directory) in line:
+            found.append(line)
+    return found
+
+
+def _archive(tmp_path):
+    (directory,) = tmp_path.glob("demo-*")
+    return directory / "archive.sqlite"
+
+
+def _rows(archive):
+    with closing(sqlite3.connect(archive, timeout=30)) as db:
+        return sum(
+            db.execute(f"SELECT count(*) FROM {kind}").fetchone()[0]
+            for kind in ("telemetry", "status")
+        )
+
+
+@pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
+def test_it_ends_with_a_balanced_ledger_of_25_devices(demo, tmp_path, broker):
+    running = demo("--broker", broker, seconds=5)
+    assert running.wait(60) == 0, running.output()
+    output = running.output()
+    told = re.search(r"(\d+) published, (\d+) archived: balanced", output)
+    assert told, output
+    published, archived = map(int, told.groups())
+    assert published == archived == _rows(_archive(tmp_path))
+    assert published > 24 * 5
+    for name in ("oven-001", "mixer-006", "conveyor-003", "freezer-006", "oven-900"):
+        assert re.search(rf"{name}\W+(\d+)\W+\1\W+=", output)
+    assert re.search(r"publish to archive \d+ ms", output)
+
+
+def test_the_query_that_it_prints_works(demo, tmp_path):
+    running = demo(seconds=3)
+    assert running.wait(60) == 0, running.output()
+    (query,) = re.findall(r'sqlite3 \S+ "(SELECT .+)"', running.output())
+    with closing(sqlite3.connect(_archive(tmp_path))) as db:
+        rows = {name: (n, v) for name, n, v in db.execute(query)}
+    assert len(rows) == 25
+    assert all(count > 0 and 180 < volts < 250 for count, volts in rows.values())
+
+
+def test_ctrl_c_ends_it_with_the_ledger(demo):
+    running = demo()
+    running.wait_for("msg/s", timeout=30)
+    assert running.interrupt(60) == 0
+    assert "archived: balanced" in running.output()
+
+
+def test_one_message_that_is_missing_makes_it_fail_and_is_named(demo, tmp_path):
+    running = demo(seconds=6)
+    running.wait_for("msg/s", timeout=30)
+    archive = _archive(tmp_path)
+    with closing(sqlite3.connect(archive, timeout=30)) as db, db:
+        db.execute(
+            "DELETE FROM telemetry WHERE rowid ="
+            " (SELECT min(rowid) FROM telemetry WHERE device_id = 'mixer-002')"
+        )
+    assert running.wait(60) == 1
+    assert "NOT BALANCED" in running.output()
+    assert re.search(r"mixer-002\W+\d+\W+\d+\D+-1", running.output())
+
+
+def test_a_part_that_dies_is_named_with_its_log(demo, tmp_path):
+    running = demo()
+    running.wait_for("msg/s", timeout=30)
+    (bridge,) = [
+        line for line in _processes_in(tmp_path / "demo-") if "egiz-bridge" in line
+    ]
+    subprocess.run(["pkill", "-9", "-f", bridge.split()[-1]], check=True)
+    assert running.wait(60) == 1
+    assert "bridge has ended; see" in running.output()
+    assert "Traceback" not in running.output()
+
+
+def test_a_killed_demo_leaves_nothing_behind(demo, tmp_path):
+    running = demo()
+    running.wait_for("msg/s", timeout=30)
+    assert _processes_in(tmp_path / "demo-")
+    running.kill()
+    # The fixture waits for the end of all of them.
+
+
+def test_on_a_terminal_it_draws(demo, tmp_path):
+    del demo  # for its check of what is left behind
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [own_program("egiz-sim"), "demo"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=tmp_path,
+        env={**os.environ, "DEMO_SECONDS": "3", "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(theirs)
+    drawn = b""
+    while process.poll() is None or b"Ask it" not in drawn:
+        try:
+            drawn += os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+    os.close(ours)
+    assert process.wait(60) == 0
+    assert b"Devices, as archived" in drawn
+    assert b"\x1b[" in drawn
+    assert b"archived: balanced" in drawn
+
+
+def test_what_is_missing_is_told_in_a_line(launch, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    running = launch("egiz-sim", "demo", "--seconds", "0.5")
+    assert running.wait() == 2
+    assert "Traceback" not in running.output()
+
+
+def test_ctrl_c_while_it_starts_is_no_traceback(demo):
+    running = demo("--broker", "embedded")  # which takes seconds
+    running.wait_for("Broker:")
+    os.kill(running.pid, signal.SIGINT)
+    running.wait(60)
+    assert "Traceback" not in running.output()
