@@ -7,7 +7,7 @@
 
 from egiz_schema import influx, limits, topics
 from egiz_schema.address import Kind, Topic, parse_topic
-from egiz_schema.codec import decode, encode
+from egiz_schema.codec import decode, encode, unknown_fields
 from egiz_schema.errors import (
     DecodeError,
     EgizError,
@@ -17,6 +17,7 @@ from egiz_schema.errors import (
     TopicError,
 )
 from egiz_schema.messages import (
+    Alert,
     AppliedConfig,
     Command,
     CommandResult,
@@ -35,6 +36,7 @@ from egiz_schema.messages import (
 )
 
 __all__ = [
+    "Alert",
     "AppliedConfig",
     "Command",
     "CommandResult",
@@ -64,4 +66,5 @@ __all__ = [
     "limits",
     "parse_topic",
     "topics",
+    "unknown_fields",
 ]

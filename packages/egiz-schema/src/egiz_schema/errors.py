@@ -46,14 +46,18 @@ class DecodeError(EgizError, ValueError):
 
 
 class MalformedPayload(DecodeError):
-    """`reason` is one of ``too_large``, ``too_deep``, ``not_utf8``, ``not_json``."""
+    """Not JSON of an acceptable size.
+
+    `reason` is one of ``no_payload``, ``too_large``, ``too_deep``, ``not_utf8``,
+    ``not_json``.
+    """
 
 
 class InvalidPayload(DecodeError):
     """JSON, but not a message of the contract.
 
-    `reason` is one of ``missing``, ``type``, ``range``, ``charset``, ``empty``,
-    ``device_mismatch``, ``unsupported_version``.
+    `reason` is one of ``duplicate``, ``missing``, ``type``, ``range``, ``charset``,
+    ``empty``, ``device_mismatch``, ``unsupported_version``.
     """
 
 

@@ -1,11 +1,11 @@
 """The four messages of the contract, as msgspec structs.
 
-A field that is ``None`` was not measured, and is not on the wire. Decoding validates
-types, ranges and characters; building one in code does not, so `egiz_schema.encode`
-checks before anything is sent.
+A field that is ``None`` was not measured, and is not on the wire. Decoding validates;
+building one in code does not, so `egiz_schema.encode` checks before anything is sent.
+The types, in `egiz_schema.types`, say unit, range and meaning.
 """
 
-from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
 
@@ -72,17 +72,14 @@ class Health(_Part, frozen=True, kw_only=True):
     `operational_state` is running, stopped, fault, or another: an open set.
     """
 
-    operational_state: t.Text | None = None
+    operational_state: t.OperationalState | None = None
     wifi_rssi: t.Decibels | None = None
-    uptime_seconds: t.Seconds | None = None
-    free_memory_bytes: t.Bytes | None = None
-    buffer_depth: t.Count | None = None
-    dropped: t.Count | None = None
+    uptime_seconds: t.Uptime | None = None
+    free_memory_bytes: t.FreeMemory | None = None
+    buffer_depth: t.Depth | None = None
+    dropped: t.Dropped | None = None
     time_synced: bool | None = None
     fault_codes: t.Codes = []
-
-    def __post_init__(self) -> None:
-        check_text((self.operational_state, *self.fault_codes))
 
 
 class Telemetry(_Part, frozen=True, kw_only=True):
@@ -92,50 +89,37 @@ class Telemetry(_Part, frozen=True, kw_only=True):
     timestamp: t.Timestamp
     v: t.Version = 1
     ms: t.Milliseconds = 0
-    seq: t.U32 | None = None
-    boot: t.U32 | None = None
+    seq: t.Sequence | None = None
+    boot: t.Boot | None = None
     buffered: bool = False
     electrical: Electrical | None = None
     thermal: Thermal | None = None
     status: Health | None = None
 
-    def __post_init__(self) -> None:
-        if not any(map(_has_value, (self.electrical, self.thermal, self.status))):
-            raise ValueError("empty")
-
 
 class AppliedConfig(_Part, frozen=True, kw_only=True):
     """Which configuration the device runs; `error` says why a newer one was refused."""
 
-    rev: t.U32
+    rev: t.Revision
     applied: bool
     error: t.Text | None = None
-
-    def __post_init__(self) -> None:
-        check_text((self.error,))
 
 
 class CommandResult(_Part, frozen=True, kw_only=True):
     """How the last command ended."""
 
-    id: t.Text
-    result: t.Text
+    id: t.Name
+    result: t.Name
     error: t.Text | None = None
-
-    def __post_init__(self) -> None:
-        check_text((self.id, self.result, self.error))
 
 
 class Ota(_Part, frozen=True, kw_only=True):
     """How far an update is."""
 
-    state: t.Text
+    state: t.Name
     version: t.Text | None = None
     progress: t.Percent | None = None
     error: t.Text | None = None
-
-    def __post_init__(self) -> None:
-        check_text((self.state, self.version, self.error))
 
 
 class Status(_Part, frozen=True, kw_only=True):
@@ -145,11 +129,11 @@ class Status(_Part, frozen=True, kw_only=True):
     """
 
     device_id: t.DeviceId
-    state: t.Text
+    state: t.DeviceState
     timestamp: t.Timestamp | None = None
     v: t.Version = 1
     ms: t.Milliseconds = 0
-    boot: t.U32 | None = None
+    boot: t.Boot | None = None
     schema: t.Text | None = None
     firmware_version: t.Text | None = None
     reset_cause: t.Text | None = None
@@ -157,12 +141,15 @@ class Status(_Part, frozen=True, kw_only=True):
     config: AppliedConfig | None = None
     last_command: CommandResult | None = None
     health: Health | None = None
-    sensors: t.Codes = []
+    sensors: t.Sensors = []
     ota: Ota | None = None
 
-    def __post_init__(self) -> None:
-        check_text((self.state, self.schema, self.firmware_version))
-        check_text((self.reset_cause, self.ip, *self.sensors))
+
+class Alert(_Part, frozen=True, kw_only=True, gc=False):
+    """Thresholds of one field: outside of them is worth an alarm."""
+
+    min: t.Threshold | None = None
+    max: t.Threshold | None = None
 
 
 class Config(_Part, frozen=True, kw_only=True):
@@ -170,46 +157,25 @@ class Config(_Part, frozen=True, kw_only=True):
 
     device_id: t.DeviceId
     v: t.Version = 1
-    rev: t.U32 | None = None
+    rev: t.Revision | None = None
     sampling_rate_ms: t.SamplingMs | None = None
     publish_rate_ms: t.PublishMs | None = None
     buffer_size: t.BufferSize | None = None
     wifi_ssid: t.Text | None = None
     mqtt_broker: t.Text | None = None
-    zones: dict[t.Text, t.Text] | None = None
-
-    def __post_init__(self) -> None:
-        check_text((self.wifi_ssid, self.mqtt_broker))
-        check_text((*(self.zones or {}), *(self.zones or {}).values()))
+    zones: t.ZoneNames | None = None
+    alerts: Annotated[dict[t.Name, Alert], *t.AlertCount] | None = None
 
 
 class Command(_Part, frozen=True, kw_only=True):
     """An order (``…/command``, QoS 1, never retained), refused after `expires_at`."""
 
     device_id: t.DeviceId
-    id: t.Text
-    action: t.Text
+    id: t.Name
+    action: t.Name
     v: t.Version = 1
-    args: dict[t.Text, t.Text | int | float | bool] | None = None
+    args: t.Arguments | None = None
     expires_at: t.Timestamp | None = None
-
-    def __post_init__(self) -> None:
-        check_text((self.id, self.action))
 
 
 Message = Telemetry | Status | Config | Command
-
-
-def check_text(texts: Iterable[str | None]) -> None:
-    """Raise ValueError("charset") for what line protocol or a terminal cannot carry."""
-    for text in texts:
-        if text and not (text.isascii() and text.isprintable()):
-            raise ValueError("charset")
-
-
-def _has_value(part: object) -> bool:
-    if isinstance(part, _Part):
-        return any(_has_value(getattr(part, name)) for name in part.__struct_fields__)
-    if isinstance(part, list):
-        return any(map(_has_value, part))
-    return part is not None

@@ -13,7 +13,8 @@ KINDS = ("telemetry", "status", "config", "command")
 WILDCARD = "sensors/#"
 
 FACILITY_MAX = 32  # characters
-DEVICE_ID_MAX = 48  # characters
+DEVICE_ID_MIN = 3  # characters: a type, a hyphen, a unit
+DEVICE_ID_MAX = 48
 
 _LEVELS = 4
 _WORD = "abcdefghijklmnopqrstuvwxyz0123456789_"

@@ -1,53 +1,168 @@
-"""The vocabulary: one annotated type per physical quantity, with unit and range.
+"""The vocabulary: one annotated type per quantity, with its unit, range and meaning.
 
-Ranges come from `egiz_schema.limits`, so that a limit is written once.
+A limit is written once, in `egiz_schema.limits`; a type is written once, here. msgspec
+reads `Meta`; pydantic and hypothesis read what `_Shared` tells them of the same `Meta`.
+Units are UCUM codes ("Cel" is °C, "By" is bytes, "1" is none).
 """
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from egiz_schema import limits, topics
 
 
-def _between(span: tuple[float, float], description: str, unit: str) -> Meta:
-    low, high = span
-    return Meta(
-        ge=low, le=high, description=description, extra_json_schema={"x-unit": unit}
+class _Shared:
+    """A `Meta`, told by the protocol of annotated_types (grouped metadata).
+
+    The package is imported only when somebody asks, so that the contract needs msgspec
+    and nothing else.
+    """
+
+    __is_annotated_types_grouped_metadata__: Literal[True] = True
+
+    def __init__(self, meta: Meta) -> None:
+        self._meta = meta
+
+    def __iter__(self) -> Iterator[Any]:
+        import annotated_types as at  # noqa: PLC0415  # see the class
+
+        told = {
+            at.Ge: self._meta.ge,
+            at.Le: self._meta.le,
+            at.MinLen: self._meta.min_length,
+            at.MaxLen: self._meta.max_length,
+        }
+        return (kind(value) for kind, value in told.items() if value is not None)
+
+
+def _between(
+    span: tuple[float, float], unit: str, description: str
+) -> tuple[Meta, _Shared]:
+    meta = Meta(
+        ge=span[0],
+        le=span[1],
+        description=description,
+        extra_json_schema={"x-unit": unit},
     )
+    return meta, _Shared(meta)
 
 
-Volts = Annotated[float, _between(limits.VOLTAGE_V, "RMS voltage", "V")]
-Amperes = Annotated[float, _between(limits.CURRENT_A, "RMS current", "A")]
-Hertz = Annotated[float, _between(limits.FREQUENCY_HZ, "Line frequency", "Hz")]
-Watts = Annotated[float, _between(limits.ACTIVE_POWER_W, "Active power", "W")]
+def _text(
+    description: str, known: tuple[str, ...] = (), min_length: int | None = None
+) -> tuple[Meta, _Shared]:
+    # Known values are examples, not an enumeration: a reader keeps what it has not met.
+    meta = Meta(
+        min_length=min_length,
+        max_length=limits.TEXT_MAX,
+        description=description,
+        examples=list(known) if known else None,
+        extra_json_schema={"pattern": "^[ -~]*$"},
+    )
+    return meta, _Shared(meta)
+
+
+def _at_most(count: int, description: str) -> tuple[Meta, _Shared]:
+    meta = Meta(max_length=count, description=description)
+    return meta, _Shared(meta)
+
+
+_NATURAL = (0, limits.INTEGER_MAX)
+_U32 = (0, limits.U32_MAX)
+
+# What is measured.
+Volts = Annotated[float, *_between(limits.VOLTAGE_V, "V", "RMS voltage")]
+Amperes = Annotated[float, *_between(limits.CURRENT_A, "A", "RMS current")]
+Hertz = Annotated[float, *_between(limits.FREQUENCY_HZ, "Hz", "Line frequency")]
+Watts = Annotated[
+    float,
+    *_between(limits.ACTIVE_POWER_W, "W", "Active power; negative is fed back"),
+]
 WattHours = Annotated[
-    int, _between((0, limits.INTEGER_MAX), "Energy counter, only resets", "Wh")
+    int, *_between(_NATURAL, "W.h", "Energy counter of the meter; it only resets")
 ]
-PowerFactor = Annotated[float, _between(limits.POWER_FACTOR, "Power factor", "1")]
-Celsius = Annotated[float, _between(limits.TEMPERATURE_C, "Temperature", "Cel")]
-Decibels = Annotated[int, _between(limits.RSSI_DBM, "Wi-Fi signal", "dBm")]
-Timestamp = Annotated[int, _between(limits.TIMESTAMP_S, "Seconds since 1970, UTC", "s")]
-Milliseconds = Annotated[int, _between(limits.MS, "Added to the timestamp", "ms")]
-Seconds = Annotated[int, _between((0, limits.INTEGER_MAX), "Duration", "s")]
-Bytes = Annotated[int, _between((0, limits.INTEGER_MAX), "Memory", "By")]
-Count = Annotated[int, _between((0, limits.INTEGER_MAX), "How many", "1")]
-Percent = Annotated[int, _between((0, 100), "Share done", "%")]
-U32 = Annotated[int, _between((0, limits.U32_MAX), "Unsigned 32-bit counter", "1")]
-Version = Annotated[int, _between((1, limits.U32_MAX), "Wire major", "1")]
-SamplingMs = Annotated[int, _between(limits.SAMPLING_MS, "Sampling period", "ms")]
-PublishMs = Annotated[int, _between(limits.PUBLISH_MS, "Publish period", "ms")]
-BufferSize = Annotated[int, _between(limits.BUFFER_MESSAGES, "Offline buffer", "1")]
-
-DeviceId = Annotated[
-    str,
-    Meta(min_length=3, max_length=topics.DEVICE_ID_MAX, description="type-unit"),
+PowerFactor = Annotated[
+    float, *_between(limits.POWER_FACTOR, "1", "Power factor of the machine")
 ]
-Text = Annotated[
-    str, Meta(max_length=limits.TEXT_MAX, description="Printable ASCII, an open set")
-]
+Celsius = Annotated[float, *_between(limits.TEMPERATURE_C, "Cel", "Temperature")]
 Zones = Annotated[
     list[Celsius | None],
-    Meta(max_length=limits.ZONES_MAX, description="null: a zone that was not read"),
+    *_at_most(limits.ZONES_MAX, "Zone by zone; null is a zone that was not read"),
 ]
-Codes = Annotated[list[Text], Meta(max_length=limits.CODES_MAX)]
+
+# When, and which of them.
+Timestamp = Annotated[
+    int, *_between(limits.TIMESTAMP_S, "s", "Seconds since 1970-01-01, UTC")
+]
+Milliseconds = Annotated[int, *_between(limits.MS, "ms", "Added to the timestamp")]
+Version = Annotated[int, *_between((1, 1), "1", "Wire major")]
+Sequence = Annotated[
+    int, *_between(_U32, "1", "Counts telemetry since boot; the first is 0")
+]
+Boot = Annotated[int, *_between(_U32, "1", "Counts the boots of the device, for ever")]
+DeviceId = Annotated[
+    str,
+    *(
+        device_id := Meta(
+            min_length=topics.DEVICE_ID_MIN,
+            max_length=topics.DEVICE_ID_MAX,
+            description="device_type-unit, as in the topic",
+            extra_json_schema={"pattern": "^[a-z0-9_]+(-[a-z0-9_]+)+$"},
+        ),
+        _Shared(device_id),
+    ),
+]
+
+# How machine and device are.
+OperationalState = Annotated[
+    str, *_text("What the machine does", limits.OPERATIONAL_STATES)
+]
+DeviceState = Annotated[
+    str, *_text("What the device does", limits.DEVICE_STATES, min_length=1)
+]
+Decibels = Annotated[int, *_between(limits.RSSI_DBM, "dB[mW]", "Wi-Fi signal")]
+Uptime = Annotated[int, *_between(_NATURAL, "s", "Time since boot")]
+FreeMemory = Annotated[int, *_between(_NATURAL, "By", "Free heap")]
+Depth = Annotated[int, *_between(_NATURAL, "1", "Messages that wait in the outbox")]
+Dropped = Annotated[int, *_between(_NATURAL, "1", "Messages lost since boot")]
+Text = Annotated[str, *_text("Printable ASCII")]
+Name = Annotated[str, *_text("Printable ASCII, not empty", min_length=1)]
+Codes = Annotated[
+    list[Annotated[str, *_text("An open set, such as pzem_b:no_reply")]],
+    *_at_most(limits.CODES_MAX, "What is wrong; empty is nothing"),
+]
+Sensors = Annotated[
+    list[Annotated[str, *_text("What was found, such as pzem_a or ds18b20:28ff…")]],
+    *_at_most(limits.CODES_MAX, "Sensors that the device has"),
+]
+Percent = Annotated[int, *_between((0, 100), "%", "Share done")]
+
+# What is wanted of the device.
+Revision = Annotated[int, *_between(_U32, "1", "Of the configuration; it only grows")]
+SamplingMs = Annotated[
+    int, *_between(limits.SAMPLING_MS, "ms", "Time between two readings")
+]
+PublishMs = Annotated[
+    int, *_between(limits.PUBLISH_MS, "ms", "Time between two messages")
+]
+BufferSize = Annotated[
+    int, *_between(limits.BUFFER_MESSAGES, "1", "Messages kept in an outage")
+]
+ZoneNames = Annotated[
+    dict[Name, Text], *_at_most(limits.ZONES_MAX, "ROM id of a sensor to its zone")
+]
+AlertCount = _at_most(limits.ALERTS_MAX, "Field, as in InfluxDB, to its thresholds")
+Threshold = Annotated[
+    float,
+    *_between(
+        (-limits.INTEGER_MAX, limits.INTEGER_MAX), "1", "In the unit of the field"
+    ),
+]
+Integer = Annotated[
+    int, *_between((-limits.INTEGER_MAX, limits.INTEGER_MAX), "1", "Exact in JSON")
+]
+Arguments = Annotated[
+    dict[Name, Text | Integer | float | bool],
+    *_at_most(limits.ARGUMENTS_MAX, "Of the action"),
+]

@@ -1,0 +1,120 @@
+"""The rules of the JSON text, whatever the message: I-JSON (RFC 7493), bounded.
+
+A payload is UTF-8 without a byte order mark, not nested deeply, and names each member
+of an object once. The parser of messages checks none of these, and a parser that does
+is five times slower. But a device sends the same shape again and again, with other
+numbers; so a shape that was sound once is remembered.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from egiz_schema import limits
+from egiz_schema.errors import InvalidPayload, MalformedPayload
+
+# What is left without these bytes is the shape. Removing them moves no quote, brace or
+# comma, and cannot make two equal names differ.
+_VARYING = b"0123456789+-."
+
+# Shapes whose texts are printable ASCII, too. The bound keeps a flood of invented
+# shapes from growing the process.
+_PLAIN_SHAPES_MAX = 4096
+_plain_shapes: set[bytes] = set()
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+
+
+def is_plain(payload: bytes) -> bool:
+    """Check the rules, and tell whether all texts are known to be printable ASCII.
+
+    Raises:
+        MalformedPayload: not JSON, too large or too deep.
+        InvalidPayload: a member is named twice.
+    """
+    if len(payload) > limits.PAYLOAD_BYTES_MAX:
+        raise MalformedPayload(
+            f"{len(payload)} bytes; at most {limits.PAYLOAD_BYTES_MAX}", "too_large"
+        )
+    shape = payload.translate(None, _VARYING)
+    if shape in _plain_shapes:
+        return True
+    names = set(_names(parse(payload)))
+    if not payload.isascii() or b"\\" in payload or b"\x7f" in payload:
+        return False
+    # A name with a varying byte has the shape of another name.
+    if not any(set(name.encode()) & set(_VARYING) for name in names):
+        if len(_plain_shapes) >= _PLAIN_SHAPES_MAX:
+            _plain_shapes.clear()
+        _plain_shapes.add(shape)
+    return True
+
+
+def parse(payload: bytes) -> Any:
+    """Read any JSON of at most 4096 bytes, by the rules above.
+
+    Raises:
+        MalformedPayload: not JSON, or too deep.
+        InvalidPayload: a member is named twice.
+    """
+    if not payload:
+        raise MalformedPayload("no bytes: a retained message was cleared", "no_payload")
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError as fault:
+        raise MalformedPayload(f"byte {fault.start} is not UTF-8", "not_utf8") from None
+    if _depth(payload) > limits.DEPTH_MAX:
+        raise MalformedPayload(f"deeper than {limits.DEPTH_MAX} levels", "too_deep")
+    try:
+        document = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_no_constant
+        )
+    except json.JSONDecodeError as fault:
+        told = f"{fault.msg} at character {fault.pos}"
+        raise MalformedPayload(told, "not_json") from None
+    if b"\\" in payload:
+        _refuse_lone_surrogates(document)
+    return document
+
+
+def _depth(payload: bytes) -> int:
+    if payload.count(b"{") + payload.count(b"[") <= limits.DEPTH_MAX:
+        return 0  # as good as any number that is allowed
+    depth = deepest = 0
+    for byte in _STRING.sub(b"", payload):
+        if byte in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"}]":
+            depth -= 1
+    return deepest
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(members)
+    if len(named) < len(members):
+        raise InvalidPayload("an object names a member twice", "duplicate")
+    return named
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise MalformedPayload(f"JSON has no {name}", "not_json")
+
+
+def _refuse_lone_surrogates(document: Any) -> None:
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise MalformedPayload(
+            "half of a surrogate pair is no character", "not_json"
+        ) from None
+
+
+def _names(document: Any) -> Iterator[str]:
+    if isinstance(document, dict):
+        yield from document
+        document = document.values()
+    if not isinstance(document, str | int | float | None):
+        for item in document:
+            yield from _names(item)

@@ -1,0 +1,285 @@
+"""Payloads: what is taken, what is refused, and why."""
+
+import json
+import math
+
+import pytest
+from egiz_schema import (
+    Command,
+    Config,
+    DecodeError,
+    Electrical,
+    EncodeError,
+    Health,
+    InvalidPayload,
+    MalformedPayload,
+    Status,
+    Telemetry,
+    Thermal,
+    VoltagePhases,
+    decode,
+    encode,
+    limits,
+    unknown_fields,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+TELEMETRY = "sensors/factory/oven-001/telemetry"
+STATUS = "sensors/factory/oven-001/status"
+CONFIG = "sensors/factory/oven-001/config"
+COMMAND = "sensors/factory/oven-001/command"
+
+# FR-1.5 and FR-1.7 of the requirements, to the byte.
+PRD_TELEMETRY = b"""{
+  "device_id": "oven-001",
+  "timestamp": 1706352600,
+  "electrical": {
+    "voltage": {
+      "a": 220.5,
+      "b": 219.8,
+      "c": 221.0
+    },
+    "current": {
+      "a": 15.2,
+      "b": 14.8,
+      "c": 15.5
+    },
+    "power_factor": 0.92
+  },
+  "thermal": {
+    "temperature_zones": [185.0, 190.0, 188.5],
+    "setpoint": 190.0
+  },
+  "status": {
+    "operational_state": "running",
+    "wifi_rssi": -65,
+    "uptime_seconds": 86400
+  }
+}"""
+PRD_CONFIG = b"""{
+  "device_id": "oven-001",
+  "sampling_rate_ms": 1000,
+  "publish_rate_ms": 5000,
+  "buffer_size": 100,
+  "wifi_ssid": "Factory-IoT",
+  "mqtt_broker": "192.168.1.100:1883"
+}"""
+
+
+def _telemetry(**members):
+    whole = {
+        "device_id": "oven-001",
+        "timestamp": 1706352600,
+        "status": {"uptime_seconds": 1},
+    }
+    return json.dumps(whole | members).encode()
+
+
+def _reason(topic, payload):
+    with pytest.raises(DecodeError) as caught:
+        decode(topic, payload)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"), [(TELEMETRY, PRD_TELEMETRY), (CONFIG, PRD_CONFIG)]
+)
+def test_the_payloads_of_the_requirements_round_trip(topic, payload):
+    message = decode(topic, payload)
+    assert json.loads(encode(message)) == json.loads(payload)
+    assert decode(topic, encode(message)) == message
+
+
+def test_the_telemetry_of_the_requirements_means_what_it_says():
+    message = decode(TELEMETRY, PRD_TELEMETRY)
+    assert isinstance(message, Telemetry)
+    assert message.electrical.voltage == VoltagePhases(a=220.5, b=219.8, c=221.0)
+    assert message.electrical.power_factor == 0.92
+    assert message.thermal == Thermal(
+        temperature_zones=[185.0, 190.0, 188.5], setpoint=190.0
+    )
+    assert message.status.wifi_rssi == -65
+    assert (message.v, message.ms, message.seq, message.buffered) == (1, 0, None, False)
+
+
+@pytest.mark.parametrize(
+    ("topic", "message"),
+    [
+        (STATUS, Status(device_id="oven-001", state="offline", boot=3)),
+        (COMMAND, Command(device_id="oven-001", id="c1", action="reboot")),
+        (
+            COMMAND,
+            Command(device_id="oven-001", id="c2", action="identify", args={"s": 5}),
+        ),
+        (CONFIG, Config(device_id="oven-001", rev=7, zones={"28ff": "top"})),
+        (
+            TELEMETRY,
+            Telemetry(
+                device_id="oven-001",
+                timestamp=1706352600,
+                seq=0,
+                buffered=True,
+                thermal=Thermal(temperature_zones=[1.0, None]),
+            ),
+        ),
+    ],
+)
+def test_a_message_of_each_kind_round_trips(topic, message):
+    assert decode(topic, encode(message)) == message
+
+
+def test_what_is_not_measured_is_not_on_the_wire():
+    message = Telemetry(
+        device_id="oven-001",
+        timestamp=1706352600,
+        electrical=Electrical(voltage=VoltagePhases(a=230.0)),
+    )
+    assert encode(message) == (
+        b'{"device_id":"oven-001","timestamp":1706352600,'
+        b'"electrical":{"voltage":{"a":230.0}}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "no_payload"),
+        (b"{", "not_json"),
+        (b"\x00", "not_json"),
+        (b"NaN", "not_json"),
+        (b"\xff", "not_utf8"),
+        (b'{"device_id":"\xff"}', "not_utf8"),
+        (b"\xef\xbb\xbf{}", "not_json"),
+        (b'{"device_id":"\\ud800"}', "not_json"),
+        (b'{"v":1,"v":2}', "duplicate"),
+        (b"[" * 4000, "too_deep"),
+        (b" " * 4097, "too_large"),
+        (b"null", "type"),
+        (b"[]", "type"),
+        (b"1", "type"),
+        (b"{}", "missing"),
+        (_telemetry(status={}), "empty"),
+        (_telemetry(thermal={"temperature_zones": [None]}, status={}), "empty"),
+        (_telemetry(timestamp="1706352600"), "type"),
+        (_telemetry(timestamp=1706352600.5), "type"),
+        (_telemetry(timestamp=True), "type"),
+        (_telemetry(timestamp=1577836799), "range"),
+        (_telemetry(timestamp=4102444801), "range"),
+        (_telemetry(ms=1000), "range"),
+        (_telemetry(seq=-1), "range"),
+        (_telemetry(seq=2**32), "range"),
+        (_telemetry(device_id="oven-002"), "device_mismatch"),
+        (_telemetry(v=2), "unsupported_version"),
+        (_telemetry(v=2, electrical="another shape"), "unsupported_version"),
+        (_telemetry(electrical={"voltage": {"a": 1001}}), "range"),
+        (_telemetry(electrical={"voltage": {"a": -1}}), "range"),
+        (_telemetry(electrical={"power_factor": 1.01}), "range"),
+        (_telemetry(electrical={"voltage": {"a": "230"}}), "type"),
+        (_telemetry(thermal={"temperature_zones": [1801]}), "range"),
+        (_telemetry(thermal={"temperature_zones": [1.0] * 33}), "range"),
+        (_telemetry(status={"operational_state": "läuft"}), "charset"),
+        (_telemetry(status={"operational_state": "a\nb"}), "charset"),
+        (_telemetry(status={"operational_state": "x" * 65}), "range"),
+        (_telemetry(status={"fault_codes": ["\u0007"]}), "charset"),
+        (b'{"status":NaN}', "not_json"),
+        (b'{"thermal":{"setpoint":NaN}}', "not_json"),
+        (b'{"thermal":{"setpoint":-Infinity}}', "not_json"),
+        (_telemetry(thermal={"setpoint": 1}).replace(b" 1}}", b" 1e999}}"), "range"),
+    ],
+)
+def test_a_payload_is_refused_with_its_reason(payload, reason):
+    assert _reason(TELEMETRY, payload) == reason
+
+
+@pytest.mark.parametrize(
+    ("members", "path"),
+    [
+        ({"electrical": {"voltage": {"a": 1001}}}, "$.electrical.voltage.a"),
+        (
+            {"thermal": {"setpoint": 1801}},
+            "$.thermal.setpoint",
+        ),
+        ({"timestamp": "x"}, "$.timestamp"),
+        ({"device_id": "oven-002"}, "$.device_id"),
+    ],
+)
+def test_an_error_says_where(members, path):
+    with pytest.raises(InvalidPayload) as caught:
+        decode(TELEMETRY, _telemetry(**members))
+    assert caught.value.path == path
+
+
+def test_an_error_does_not_tell_the_payload():
+    with pytest.raises(DecodeError) as caught:
+        decode(CONFIG, b'{"device_id":"oven-001","wifi_ssid":"S3cret\\u00e9"}')
+    assert "S3cret" not in str(caught.value)
+
+
+def test_fields_of_a_newer_writer_are_ignored():
+    payload = _telemetry(humidity=3, status={"x": 1, "wifi_rssi": -5})
+    message = decode(TELEMETRY, payload)
+    assert unknown_fields(TELEMETRY, payload) == ("$.status.x", "$.humidity")
+    assert message.status == Health(wifi_rssi=-5)
+
+
+def test_a_topic_of_another_grammar_is_refused_first():
+    with pytest.raises(ValueError, match="four levels") as caught:
+        decode("sensors/oven-001/telemetry", b"")
+    assert caught.value.reason == "wrong_levels"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (Telemetry(device_id="oven-001", timestamp=1706352600), "empty"),
+        (Status(device_id="oven", state="online"), "bad_device_id"),
+        (Status(device_id="Oven-001", state="online"), "bad_device_id"),
+        (Status(device_id="oven-001", state="ü"), "charset"),
+        (Status(device_id="oven-001", state="online", timestamp=1), "range"),
+        (
+            Telemetry(
+                device_id="oven-001",
+                timestamp=1706352600,
+                thermal=Thermal(setpoint=math.nan),
+                status=Health(uptime_seconds=1),
+            ),
+            "not_finite",
+        ),
+    ],
+)
+def test_a_message_that_breaks_the_contract_cannot_be_encoded(message, reason):
+    with pytest.raises(EncodeError) as caught:
+        encode(message)
+    assert caught.value.reason == reason
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def test_any_bytes_are_a_message_or_a_decode_error(payload):
+    reasons = set()
+    for topic in (TELEMETRY, STATUS, CONFIG, COMMAND):
+        try:
+            decode(topic, payload)
+        except DecodeError as fault:
+            reasons.add(fault.reason)
+    told = MalformedPayload.__doc__ + InvalidPayload.__doc__
+    assert {reason for reason in reasons if f"``{reason}``" not in told} == set()
+
+
+@given(st.data())
+def test_a_mutated_message_is_a_message_or_a_decode_error(data):
+    payload = bytearray(PRD_TELEMETRY)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(payload) - 1))
+        payload[at] = data.draw(st.integers(0, 255))
+    try:
+        message = decode(TELEMETRY, bytes(payload))
+    except DecodeError:
+        return
+    assert decode(TELEMETRY, encode(message)) == message
+
+
+def test_the_size_limit_is_that_of_the_contract():
+    padding = limits.PAYLOAD_BYTES_MAX - len(_telemetry())
+    assert decode(TELEMETRY, _telemetry() + b" " * padding)
+    assert _reason(TELEMETRY, _telemetry() + b" " * (padding + 1)) == "too_large"
