@@ -104,6 +104,10 @@ class Process:
         self._popen.terminate()
         return self.wait(timeout)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._popen.send_signal(number)
+
     def interrupt(self, timeout: float = 30.0) -> int:
         """Press Ctrl-C (SIGINT); gives its exit code."""
         self._popen.send_signal(signal.SIGINT)

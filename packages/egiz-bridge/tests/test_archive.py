@@ -10,11 +10,17 @@ from egiz_bridge.sinks.archive import Archive
 NOW_S = int(time.time())
 
 
-def _row(unit: int, timestamp: int, reading: str = '"thermal":{"setpoint":190}') -> Row:
+def _row(
+    unit: int,
+    timestamp: int,
+    reading: str = '"thermal":{"setpoint":190}',
+    received_s: int | None = None,
+) -> Row:
     device = f"oven-{unit:03}"
     payload = f'{{"device_id":"{device}","timestamp":{timestamp},{reading}}}'
     topic = f"sensors/factory/{device}/telemetry"
-    return to_row(Message(topic, payload.encode(), timestamp * 1000 + 7))
+    received_ms = (received_s or timestamp) * 1000 + 7
+    return to_row(Message(topic, payload.encode(), received_ms))
 
 
 def _select(path, query: str):
@@ -70,6 +76,14 @@ def test_retention_deletes_what_is_older_and_nothing_else(tmp_path):
     kept = _select(path, "SELECT time_ms FROM telemetry ORDER BY time_ms")
     assert kept == [((NOW_S - 29 * day) * 1000,), (NOW_S * 1000,)]
     archive.close()
+
+
+def test_a_reading_of_long_ago_is_kept_as_long_as_any_other(tmp_path):
+    path = tmp_path / "a.sqlite"
+    archive = Archive(path, 30)
+    archive.write([_row(1, 1_577_836_800, received_s=NOW_S)])
+    archive.close()
+    assert _select(path, "SELECT time_ms FROM telemetry") == [(1_577_836_800_000,)]
 
 
 def test_a_locked_archive_is_unavailable_and_takes_the_rows_later(tmp_path):

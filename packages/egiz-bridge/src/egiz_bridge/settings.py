@@ -109,7 +109,7 @@ class Archive(_Table):
         default=Path("egiz-archive.sqlite"), description="the SQLite file"
     )
     retention_days: int = Field(
-        default=30, ge=0, description="delete what is older; 0 keeps it for ever"
+        default=30, ge=0, description="delete what was received before; 0 keeps all"
     )
 
 

@@ -87,9 +87,11 @@ class Archive:
 
 
 # SQL is composed of the contract's own words only (kinds and field names).
+# By receipt, not by the time of the reading: what a device with a wrong clock sent, or
+# an outage delayed, is kept as long as anything else. Rows are numbered as they come.
 _DELETE = (
-    'DELETE FROM "{0}" WHERE rowid IN'
-    f' (SELECT rowid FROM "{{0}}" WHERE time_ms < ? LIMIT {_RETENTION_ROWS})'
+    'DELETE FROM "{0}" WHERE received_ms < ? AND rowid IN'
+    f' (SELECT rowid FROM "{{0}}" ORDER BY rowid LIMIT {_RETENTION_ROWS})'
 )
 
 
