@@ -32,7 +32,8 @@ bench: $(HATCH) ## measure, and print ratios and medians
 	@$(HATCH) run bench
 
 build: $(HATCH) ## wheels and sdists of every package, into dist/
-	@$(HATCH) build --all --clean
+	@rm -rf dist
+	@$(HATCH) build --all
 
 clean: ## remove everything that these targets made
 	rm -rf .venv .hatch dist demo-* .mypy_cache .pytest_cache .ruff_cache .hypothesis

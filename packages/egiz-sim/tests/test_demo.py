@@ -10,6 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from egiz_sim.cli import main
+from egiz_sim.demo import parts
 from rig.process import own_program
 from rig.waiting import eventually
 
@@ -144,11 +147,32 @@ def test_on_a_terminal_it_draws(demo, tmp_path):
     assert b"archived: balanced" in drawn
 
 
-def test_what_is_missing_is_told_in_a_line(launch, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        ("own_program", "egiz-bridge is missing: pip install 'egiz-sim[demo]'"),
+        ("amqtt", "neither Mosquitto nor amqtt: pip install 'egiz-sim[demo]'"),
+        ("mosquitto", "Mosquitto is not installed: apt install mosquitto"),
+    ],
+)
+def test_what_is_missing_is_told_in_a_line(monkeypatch, tmp_path, missing, told):
+    monkeypatch.chdir(tmp_path)
+    if missing == "own_program":
+        monkeypatch.setattr(parts.sys, "executable", str(tmp_path / "python"))
+    else:
+        monkeypatch.setattr(parts.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(parts.importlib.util, "find_spec", lambda _: None)
+    broker = "auto" if missing == "amqtt" else "mosquitto"
+    done = CliRunner().invoke(main, ["demo", "--seconds", "1", "--broker", broker])
+    assert done.exit_code == 1
+    assert done.output.splitlines()[-1].endswith(told)
+    assert isinstance(done.exception, SystemExit)
+
+
+def test_a_time_that_is_too_short_is_wrong_usage(launch):
     running = launch("egiz-sim", "demo", "--seconds", "0.5")
     assert running.wait() == 2
-    assert "Traceback" not in running.output()
+    assert "--seconds" in running.output()
 
 
 def test_ctrl_c_while_it_starts_is_no_traceback(demo):

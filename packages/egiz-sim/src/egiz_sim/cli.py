@@ -14,6 +14,8 @@ import click
 from egiz_schema.topics import FACILITY_MAX, is_facility
 from rich.console import Console
 
+from egiz_sim.demo.parts import PartError
+from egiz_sim.demo.run import run_demo
 from egiz_sim.fleet import Fleet, Plan, UnreachableError
 from egiz_sim.ledger import ledger, show
 from egiz_sim.mqtt import Broker
@@ -129,11 +131,6 @@ def demo(seconds: float | None, broker: str) -> None:
     \b
     Exit codes: 0 every message published is archived, 1 one is not, or a part failed.
     """  # noqa: D301  # as above
-    try:
-        from egiz_sim.demo.parts import PartError  # noqa: PLC0415  # an extra
-        from egiz_sim.demo.run import run_demo  # noqa: PLC0415  # an extra
-    except ImportError as fault:
-        raise click.ClickException(f"pip install 'egiz-sim[demo]' ({fault})") from None
     try:
         is_balanced = run_demo(broker, seconds, Console())
     except (PartError, UnreachableError) as fault:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import importlib.util
 import json
 import shutil
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 FIRMWARE_DEVICE_ID = "oven-900"
 READY_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 40.0
+_INSTALL = "pip install 'egiz-sim[demo]'"
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _NO_INTERPRETER = 3  # exit code of `egiz-edge run`
 # Debian keeps servers where a user's PATH does not look.
@@ -104,6 +106,8 @@ class Broker(Part):
         mosquitto = None if kind == "embedded" else _find_mosquitto()
         if kind == "mosquitto" and mosquitto is None:
             raise PartError("Mosquitto is not installed: apt install mosquitto")
+        if mosquitto is None and importlib.util.find_spec("amqtt") is None:
+            raise PartError(f"there is neither Mosquitto nor amqtt: {_INSTALL}")
         if mosquitto:
             conf = directory / "mosquitto.conf"
             conf.write_text(_MOSQUITTO_CONF.format(port=self.port))
@@ -193,9 +197,15 @@ def free_port() -> int:
 
 
 def own_program(name: str) -> str:
-    """A program of the environment that runs the demo."""
-    beside = Path(sys.executable).parent / name
-    return str(beside) if beside.exists() else name
+    """A program of the environment that runs the demo.
+
+    Raises:
+        PartError: if it is not installed.
+    """
+    found = shutil.which(name, path=str(Path(sys.executable).parent))
+    if found is None:
+        raise PartError(f"{name} is missing: {_INSTALL}")
+    return found
 
 
 def _find_mosquitto() -> str | None:
