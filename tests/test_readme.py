@@ -1,0 +1,38 @@
+"""The README says what is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_its_example_runs_and_is_about_ten_lines():
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in example.splitlines() if line.strip()]) <= 12
+    exec(compile(example, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/*.md")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_every_make_target_that_is_told_of_exists():
+    told = set(re.findall(r"^ {4}make (\w+)", README, re.MULTILINE))
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    told |= set(re.findall(r"`?make (\w+)", contributing))
+    makefile = (ROOT / "Makefile").read_text()
+    assert told <= set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+    assert {"demo", "test"} <= told
+
+
+def test_contributing_is_short():
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 40
