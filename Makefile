@@ -5,6 +5,8 @@ HATCH := .venv/bin/hatch
 # Tests and demo need nothing outside the checkout but the package index.
 export HATCH_DATA_DIR := $(CURDIR)/.hatch/data
 export HATCH_CACHE_DIR := $(CURDIR)/.hatch/cache
+# As pip and curl do: a factory's proxy often has a certificate authority of its own.
+export UV_SYSTEM_CERTS := true
 
 .PHONY: help demo test check fix bench build clean
 
