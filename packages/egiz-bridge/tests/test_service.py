@@ -62,7 +62,8 @@ def test_a_stop_stores_and_acknowledges_what_was_received(mosquitto, bridge, num
     running = bridge(mosquitto.url, archive={})
     running.start()
     _publish(mosquitto, 30)
-    # Within the 250 ms of the batch: most of it is not stored yet.
+    eventually(lambda: running.metrics()["messages_received_total"] == 30)
+    # Within the 250 ms of the batch: not all of it is stored yet.
     running.process.signal(number)
     assert running.process.wait() == 0
     assert len(stored.in_archive(running.archive)) == 30
