@@ -7,6 +7,7 @@ subscriber saw, and that exactly what the simulator says was acknowledged?
 import contextlib
 import json
 import random
+import sqlite3
 import time
 
 import pytest
@@ -22,6 +23,7 @@ class Loop:
         self._mosquitto = mosquitto
         self.live = live
         self._report = tmp_path / "ledger.json"
+        self._fleets = 1
 
     def publish(self, *, devices=20, rate=20, seconds=5):
         """Start the fleet."""
@@ -38,13 +40,17 @@ class Loop:
             ),
         )
 
-    def finished(self) -> dict:
-        """The ledger of the fleet: everything was acknowledged, and seen live."""
+    def finished(self, of=1) -> dict:
+        """The ledger of the fleet: everything was acknowledged, and seen live.
+
+        With more than one fleet, `of` is their number: each publishes the same.
+        """
         assert self.sim.wait(timeout=90) == 0, self.sim.output()
         ledger = json.loads(self._report.read_text())
         assert ledger["balanced"]
         published = ledger["totals"]["published"]
-        eventually(lambda: len(self.live.points()) == published)
+        self._fleets = max(self._fleets, of)
+        eventually(lambda: len(self.live.points()) == self._fleets * published)
         return ledger
 
     def holds_exactly_what_was_published(self, read, expected_of=lambda points: points):
@@ -134,6 +140,62 @@ def test_a_bridge_killed_in_mid_stream_loses_and_repeats_nothing(
 
     loop.holds_exactly_what_was_published(read)
     assert running.stop() == 0
+
+
+def test_nothing_is_acknowledged_while_a_database_hangs(
+    loop, mosquitto, influxdb, bridge, proxy
+):
+    """The promise itself: a kill at the worst instant, held open for two seconds."""
+    between = proxy(influxdb.host, influxdb.port)
+    table = _influxdb_v1(influxdb) | {"url": f"http://{between.host}:{between.port}"}
+    running = bridge(mosquitto.url, influxdb=table)
+    running.start()
+    between.pause()
+    loop.publish(devices=5, rate=10, seconds=1)
+    published = loop.finished()["totals"]["published"]
+    _receives_but_acknowledges_nothing(running, published)
+    running.kill()
+    between.cut()
+    between.resume()
+    running.start()
+    loop.holds_exactly_what_was_published(lambda: stored.in_influxdb(influxdb))
+
+
+def test_nothing_is_acknowledged_that_neither_archive_nor_spool_takes(
+    loop, mosquitto, bridge
+):
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    loop.publish(devices=5, rate=10, seconds=1)
+    published = loop.finished()["totals"]["published"]
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == published)
+    with _locked(running.archive), _locked(running.spool):
+        loop.publish(devices=5, rate=10, seconds=1)
+        again = loop.finished(of=2)["totals"]["published"]
+        _receives_but_acknowledges_nothing(running, again, before=published)
+        running.kill()
+    running.start()
+    loop.holds_exactly_what_was_published(lambda: stored.in_archive(running.archive))
+
+
+def _receives_but_acknowledges_nothing(running, count, before=0):
+    def received():
+        return running.metrics()["messages_received_total"] == before + count
+
+    eventually(received)
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        assert running.metrics()["messages_acknowledged_total"] == before
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """Hold the write lock of an SQLite file."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("ROLLBACK")
 
 
 def test_a_clean_restart_replays_nothing(loop, mosquitto, bridge):
