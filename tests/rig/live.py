@@ -1,6 +1,7 @@
 """The live data path: an independent subscriber that decodes with egiz_schema."""
 
 import threading
+from collections.abc import Mapping
 
 import paho.mqtt.client as paho
 from egiz_schema import EgizError, Kind, Message, Topic, decode, influx, parse_topic
@@ -17,7 +18,7 @@ class LiveSubscriber:
     def __init__(self, host: str, port: int) -> None:
         self._lock = threading.Lock()
         self._messages: list[tuple[Topic, Message]] = []
-        self._points: dict[tuple[str, str, int], dict[str, influx.Value]] = {}
+        self._points: dict[tuple[str, str, int], Mapping[str, influx.Value]] = {}
         self.wills: set[str] = set()
         self.rejected: list[tuple[str, str]] = []  # (topic, reason)
         subscribed = threading.Event()
@@ -32,7 +33,7 @@ class LiveSubscriber:
         self._client.loop_start()
         assert subscribed.wait(10)
 
-    def points(self) -> dict[tuple[str, str, int], dict[str, influx.Value]]:
+    def points(self) -> dict[tuple[str, str, int], Mapping[str, influx.Value]]:
         """Fields by (kind, device id, time in ms), so far."""
         with self._lock:
             return dict(self._points)

@@ -1,8 +1,10 @@
 """Messages to points, and points to line protocol."""
 
 import json
+import math
 
-from egiz_schema import decode, influx, parse_topic
+import pytest
+from egiz_schema import EgizError, EncodeError, decode, influx, parse_topic
 
 TOPIC = parse_topic("sensors/factory/heat-pump-01/telemetry")
 STATUS = parse_topic("sensors/factory/heat-pump-01/status")
@@ -65,10 +67,59 @@ def test_a_line_tells_types_and_escapes_text():
         status={"operational_state": 'say "hi" \\ there, you=me'},
     )
     assert influx.to_line(point) == (
-        "telemetry,device_id=heat-pump-01,device_type=heat-pump,facility=factory "
-        "buffered=true,electrical_voltage_a=230.0,electrical_energy_wh_a=7i,"
-        'status_operational_state="say \\"hi\\" \\\\ there, you=me" 1706352600000'
+        b"telemetry,device_id=heat-pump-01,device_type=heat-pump,facility=factory "
+        b"buffered=true,electrical_voltage_a=230.0,electrical_energy_wh_a=7i,"
+        b'status_operational_state="say \\"hi\\" \\\\ there, you=me" 1706352600000'
     )
+
+
+def test_names_that_people_chose_are_escaped():
+    topic = parse_topic("sensors/factory/oven-001/command")
+    args = {"to = , x": 1, "y": True, "z\\w": "v"}
+    payload = {"device_id": "oven-001", "id": "1", "action": "set", "args": args}
+    message = decode(topic, json.dumps(payload).encode())
+    line = influx.to_line(influx.to_point(topic, message, RECEIVED_MS))
+    assert line == (
+        b"command,device_id=oven-001,device_type=oven,facility=factory "
+        b'id="1",action="set",args_to\\ \\=\\ \\,\\ x=1i,args_y=true,args_z\\w="v"'
+        b" 1706352600777"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, "empty"),
+        ({"x": math.nan}, "not_finite"),
+        ({"x": -math.inf}, "not_finite"),
+        ({"x": 2**63}, "range"),
+        ({"x": "a\nb"}, "charset"),
+        ({"x": "ü"}, "charset"),
+        ({"ü": 1}, "charset"),
+        ({"": 1}, "charset"),
+        ({"a\nb": 1}, "charset"),
+        ({"a\\": 1}, "charset"),
+    ],
+)
+def test_what_line_protocol_cannot_carry_is_refused(fields, reason):
+    point = influx.Point("status", "factory", "oven", "oven-001", 1, fields)
+    with pytest.raises(EncodeError) as caught:
+        influx.to_line(point)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        ("factory", "oven", "oven 001"),
+        ("fac,tory", "oven", "oven-001"),
+        ("factory", "mixer", "oven-001"),
+        ("factory", "", ""),
+    ],
+)
+def test_tags_that_make_no_topic_are_refused(tags):
+    with pytest.raises(EgizError):
+        influx.to_line(influx.Point("status", *tags, 1, {"x": 1}))
 
 
 def test_a_message_that_is_written_twice_is_the_same_point():

@@ -106,24 +106,30 @@ def _decode(kind: str, payload: bytes) -> Message:
     except ValueError as fault:
         raise _explained(fault, payload) from None
     if not is_plain:
-        check_texts(msgspec.to_builtins(message))
+        for faulty in faulty_texts(msgspec.to_builtins(message), "$"):
+            raise faulty
     if type(message) is Telemetry and not has_reading(message):
-        raise InvalidPayload("nothing was measured", "empty")
+        raise empty()
     return message
 
 
-def check_texts(value: Any, path: str = "$") -> None:
-    """Raise for a text that line protocol or a terminal cannot carry."""
+def faulty_texts(value: Any, path: str) -> Iterator[InvalidPayload]:
+    """An error for each text that line protocol or a terminal cannot carry."""
     if isinstance(value, str):
         if not (value.isascii() and value.isprintable()):
-            raise InvalidPayload("not printable ASCII", "charset", path)
+            yield InvalidPayload("not printable ASCII", "charset", path)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            check_texts(item, f"{path}[{index}]")
+            yield from faulty_texts(item, f"{path}[{index}]")
     elif isinstance(value, dict):
         for name, item in value.items():
-            check_texts(name, path)
-            check_texts(item, f"{path}.{name}")
+            yield from faulty_texts(name, path)
+            yield from faulty_texts(item, f"{path}.{name}")
+
+
+def empty() -> InvalidPayload:
+    """The error of telemetry that says nothing."""
+    return InvalidPayload("nothing was measured", "empty")
 
 
 def check_version(document: Any) -> None:

@@ -2,21 +2,26 @@
 
 measurement = kind; tags = facility, device_type, device_id; fields = the payload's path
 joined by ``_``; time = timestamp and ms. A message written twice is the same point.
+What line protocol cannot carry is refused, never changed.
 """
 
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
+from math import isfinite
 from typing import Any, NamedTuple
 
 import msgspec
 
 from egiz_schema.address import Kind, Topic
+from egiz_schema.errors import EncodeError
 from egiz_schema.messages import Message
 
 Value = float | int | bool | str
 
 # Identity, time and framing are told by tags and time, not by fields.
 _NOT_FIELDS = frozenset({"device_id", "timestamp", "ms", "v"})
+_INT64_MAX = 2**63 - 1
+_ESCAPED_IN_KEYS = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
 
 
 class Point(NamedTuple):
@@ -27,7 +32,7 @@ class Point(NamedTuple):
     device_type: str
     device_id: str
     time_ms: int
-    fields: dict[str, Value]
+    fields: Mapping[str, Value]
 
 
 def to_point(topic: Topic, message: Message, received_ms: int) -> Point:
@@ -40,57 +45,122 @@ def to_point(topic: Topic, message: Message, received_ms: int) -> Point:
             milliseconds since 1970.
     """
     timestamp = getattr(message, "timestamp", None)
+    fields: dict[str, Value] = {}
+    _collect(message, _plan(type(message), ""), fields)
     return Point(
         topic.kind,
         topic.facility,
         topic.device_type,
         topic.device_id,
         received_ms if timestamp is None else timestamp * 1000 + message.ms,  # type: ignore[union-attr]  # whatever has a timestamp has ms
-        dict(_walk("", message)),
+        fields,
     )
 
 
-def to_line(point: Point) -> str:
-    """Write a point in line protocol, precision ms, without the newline."""
+def to_line(point: Point) -> bytes:
+    """Write a point in line protocol, precision ms, without the newline.
+
+    Raises:
+        TopicError: its tags make no topic.
+        EncodeError: a value that line protocol cannot carry: ``not_finite``, ``range``
+            or ``charset``; or no value at all: ``empty``.
+    """
     kind, facility, device_type, device_id, time_ms, fields = point
-    written = ",".join(f"{name}={_literal(value)}" for name, value in fields.items())
-    return (
-        f"{kind},device_id={device_id},device_type={device_type},facility={facility}"
-        f" {written} {time_ms}"
-    )
+    if not fields:
+        raise EncodeError("a point needs a field", "empty")
+    series = _series(kind, facility, device_type, device_id)
+    written = ",".join([f"{_key(name)}={_literal(fields[name])}" for name in fields])
+    return f"{series} {written} {time_ms}".encode()
+
+
+def _key(name: str) -> str:
+    if name.isidentifier() and name.isascii():
+        return name  # as all are, but for names that people chose (zones, arguments)
+    if not (name and name.isascii() and name.isprintable()) or name[-1] == "\\":
+        raise EncodeError(f"{name!r} cannot name a field", "charset")
+    return name.translate(_ESCAPED_IN_KEYS)
 
 
 def _literal(value: Value) -> str:
-    if value is True or value is False:
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return f"{value}i"
     if isinstance(value, float):
+        if not isfinite(value):
+            raise EncodeError("a number is not finite", "not_finite")
         return repr(value)
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    if isinstance(value, str):
+        if not (value.isascii() and value.isprintable()):
+            raise EncodeError("a text is not printable ASCII", "charset")
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not -_INT64_MAX <= value <= _INT64_MAX:
+        raise EncodeError("an integer has more than 64 bits", "range")
+    return f"{value}i"
 
 
-def _walk(prefix: str, value: Any) -> Iterator[tuple[str, Value]]:
-    if isinstance(value, msgspec.Struct):
-        for name, default in _fields(type(value)):
-            item = getattr(value, name)
-            if item != default:  # what is not on the wire is not a field
-                yield from _walk(f"{prefix}_{name}" if prefix else name, item)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _walk(f"{prefix}_{index}", item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from _walk(f"{prefix}_{name}", item)
-    elif value is not None:
-        yield prefix, value
+# A factory has few devices and many messages; the bound is that of `parse_topic`.
+@lru_cache(maxsize=65536)
+def _series(kind: Kind, facility: str, device_type: str, device_id: str) -> str:
+    """Measurement and tags: of an alphabet in which nothing needs escaping."""
+    topic = Topic(facility, device_id, kind)
+    if topic.device_type != device_type:
+        raise EncodeError(f"{device_id} is not of type {device_type}", "bad_device_id")
+    return f"{kind},device_id={device_id},device_type={device_type},facility={facility}"
+
+
+class _Step(NamedTuple):
+    """How one member of a struct becomes fields."""
+
+    member: str
+    field: str
+    default: object
+    parts: "tuple[_Step, ...] | None"  # of a struct
+
+
+def _collect(
+    struct: msgspec.Struct, plan: tuple[_Step, ...], into: dict[str, Value]
+) -> None:
+    for member, field, default, parts in plan:
+        value = getattr(struct, member)
+        # What holds its default is not on the wire, and is no field.
+        if value is None or value is default:
+            continue
+        if parts is not None:
+            _collect(value, parts, into)
+        elif isinstance(value, list):
+            _name(field, enumerate(value), into)
+        elif isinstance(value, dict):
+            _name(field, value.items(), into)
+        else:
+            into[field] = value
+
+
+def _name(
+    field: str, items: Iterable[tuple[object, Any]], into: dict[str, Value]
+) -> None:
+    for name, value in items:
+        if isinstance(value, msgspec.Struct):
+            _collect(value, _plan(type(value), f"{field}_{name}_"), into)
+        elif value is not None:
+            into[f"{field}_{name}"] = value
 
 
 @cache
-def _fields(struct: type[msgspec.Struct]) -> tuple[tuple[str, object], ...]:
+def _plan(struct: type[msgspec.Struct], prefix: str) -> tuple[_Step, ...]:
     return tuple(
-        (field.name, field.default)
-        for field in msgspec.structs.fields(struct)
-        if field.name not in _NOT_FIELDS
+        _Step(
+            member.name,
+            prefix + member.name,
+            member.default,
+            _parts(member.type, f"{prefix}{member.name}_"),
+        )
+        for member in msgspec.structs.fields(struct)
+        if member.name not in _NOT_FIELDS
     )
+
+
+def _parts(annotation: Any, prefix: str) -> tuple[_Step, ...] | None:
+    for choice in getattr(annotation, "__args__", (annotation,)):
+        if isinstance(choice, type) and issubclass(choice, msgspec.Struct):
+            return _plan(choice, prefix)
+    return None

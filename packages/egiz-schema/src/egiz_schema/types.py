@@ -162,7 +162,11 @@ Threshold = Annotated[
 Integer = Annotated[
     int, *_between((-limits.INTEGER_MAX, limits.INTEGER_MAX), "1", "Exact in JSON")
 ]
+Number = Annotated[
+    float,
+    *_between((-limits.INTEGER_MAX, limits.INTEGER_MAX), "1", "As large as an integer"),
+]
 Arguments = Annotated[
-    dict[Name, Text | Integer | float | bool],
+    dict[Name, Text | Integer | Number | bool],
     *_at_most(limits.ARGUMENTS_MAX, "Of the action"),
 ]

@@ -26,7 +26,7 @@ _HINTS = {
 
 def to_body(rows: Sequence[Row]) -> bytes:
     """Line protocol, precision ms."""
-    return "\n".join([influx.to_line(row.point) for row in rows]).encode()
+    return b"\n".join([influx.to_line(row.point) for row in rows])
 
 
 def failure(status: int, answer: str, retry_after: str | None) -> BridgeError:

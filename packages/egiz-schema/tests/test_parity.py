@@ -1,0 +1,184 @@
+"""Two families, one contract: msgspec structs and pydantic models agree."""
+
+import json
+import subprocess
+import sys
+from functools import partial
+
+import msgspec
+import pydantic
+import pytest
+from egiz_schema import DecodeError, codec, decode, messages, models
+from rig.mutations import mutated
+
+SEEDS = {
+    "telemetry": [
+        {
+            "device_id": "oven-001",
+            "timestamp": 1706352600,
+            "ms": 5,
+            "seq": 3,
+            "boot": 1,
+            "electrical": {
+                "voltage": {"a": 220.5, "b": 219, "c": 221.0},
+                "power_factor": 0.92,
+                "energy_wh": {"a": 7},
+            },
+            "thermal": {"temperature_zones": [185.0, None, 188.5]},
+            "status": {"operational_state": "running", "fault_codes": ["x"]},
+        },
+        {"device_id": "oven-001", "timestamp": 1706352600, "thermal": {"setpoint": 1}},
+    ],
+    "status": [
+        {"device_id": "oven-001", "state": "offline", "boot": 3},
+        {
+            "device_id": "oven-001",
+            "state": "online",
+            "timestamp": 1706352600,
+            "schema": "1",
+            "config": {"rev": 1, "applied": False, "error": "no"},
+            "sensors": ["pzem_a"],
+            "last_command": {"id": "1", "result": "ok"},
+            "ota": {"state": "idle", "progress": 5},
+            "health": {"time_synced": False, "free_memory_bytes": 5},
+        },
+    ],
+    "config": [
+        {
+            "device_id": "oven-001",
+            "sampling_rate_ms": 1000,
+            "publish_rate_ms": 5000,
+            "wifi_ssid": "Factory",
+            "rev": 7,
+            "zones": {"28ff": "top"},
+            "alerts": {"x": {"min": 1, "max": 2.5}},
+        },
+    ],
+    "command": [
+        {
+            "device_id": "oven-001",
+            "id": "1",
+            "action": "reboot",
+            "args": {"a": 1, "b": 1.5, "c": True, "d": "x"},
+            "expires_at": 1706352600,
+        },
+    ],
+}
+# Told apart in a schema only, not in what is valid.
+_NOT_COMPARED = {"title", "description", "x-unit", "examples", "pattern", "default"}
+
+
+def _verdict(decoder, topic, payload):
+    try:
+        message = decoder(topic, payload)
+    except DecodeError as fault:
+        return fault.reason
+    if isinstance(message, msgspec.Struct):
+        return json.loads(msgspec.json.encode(message))
+    return json.loads(message.model_dump_json(exclude_defaults=True))
+
+
+def _disagreements(count, seed):
+    found = []
+    for number, (kind, whole) in enumerate(SEEDS.items()):
+        seeds = [json.dumps(message).encode() for message in whole]
+        topic = f"sensors/factory/oven-001/{kind}"
+        for payload in mutated(seeds, count // len(SEEDS), seed + number):
+            fast = _verdict(decode, topic, payload)
+            if fast != _verdict(models.decode, topic, payload):
+                found.append((payload, fast, _verdict(models.decode, topic, payload)))
+    return found
+
+
+def test_mutated_payloads_get_the_same_verdict_and_reason():
+    assert _disagreements(20_000, seed=1) == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_million_mutated_payloads_get_the_same_verdict_and_reason():
+    assert _disagreements(1_000_000, seed=1000) == []
+
+
+def _normalised(schema, definitions):
+    """What is valid, without how it is told: references resolved, unions sorted."""
+    if isinstance(schema, list):
+        return [_normalised(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _normalised(definitions[schema["$ref"].split("/")[-1]], definitions)
+    kept = {k: v for k, v in schema.items() if k not in _NOT_COMPARED | {"$defs"}}
+    if not kept.get("required"):
+        kept.pop("required", None)
+    if "properties" in kept:
+        members = kept["properties"]
+        kept["properties"] = {
+            k: _normalised(v, definitions) for k, v in members.items()
+        }
+        return kept
+    kept = {key: _normalised(value, definitions) for key, value in kept.items()}
+    kept.pop("propertyNames", None)
+    if "anyOf" in kept:
+        kept["anyOf"] = sorted(kept["anyOf"], key=partial(json.dumps, sort_keys=True))
+    return kept
+
+
+@pytest.mark.parametrize("kind", codec.TYPES)
+def test_schemas_are_equal(kind):
+    ours = msgspec.json.schema(codec.TYPES[kind])
+    theirs = models.MODELS[kind].model_json_schema()
+    definitions = ours["$defs"]
+    ours = _normalised(definitions[codec.TYPES[kind].__name__], definitions)
+    theirs = _normalised(theirs, theirs.get("$defs", {}))
+    assert theirs == ours
+
+
+def test_every_struct_has_its_model():
+    structs = {
+        name: value
+        for name, value in vars(messages).items()
+        if isinstance(value, type)
+        and issubclass(value, msgspec.Struct)
+        and not name.startswith("_")
+    }
+    assert len(structs) > 12
+    for name in structs:
+        assert issubclass(getattr(models, name), pydantic.BaseModel)
+
+
+def test_all_problems_are_told_at_once_and_in_order():
+    payload = (
+        b'{"thermal":{"setpoint":"warm"},"electrical":{"voltage":{"a":-1,"b":2000}},'
+        b'"timestamp":5,"status":{"fault_codes":[1]}}'
+    )
+    told = models.problems("sensors/factory/oven-001/telemetry", payload)
+    assert [(fault.path, fault.reason) for fault in told] == [
+        ("$.thermal.setpoint", "type"),
+        ("$.electrical.voltage.a", "range"),
+        ("$.electrical.voltage.b", "range"),
+        ("$.timestamp", "range"),
+        ("$.status.fault_codes[0]", "type"),
+        ("$.device_id", "missing"),
+    ]
+
+
+def test_afterthoughts_are_told_together():
+    payload = b'{"device_id":"mixer-001","timestamp":1706352600,"status":{}}'
+    told = models.problems("sensors/factory/oven-001/telemetry", payload)
+    assert [fault.reason for fault in told] == ["empty", "device_mismatch"]
+
+
+def test_no_secret_is_in_an_error():
+    payload = b'{"device_id":"oven-001","wifi_ssid":["S3cret"],"mqtt_broker":5}'
+    told = models.problems("sensors/factory/oven-001/config", payload)
+    assert len(told) == 2
+    assert "S3cret" not in "".join(map(repr, told))
+
+
+def test_pydantic_is_imported_with_the_models_only():
+    code = (
+        "import sys, egiz_schema; assert 'pydantic' not in sys.modules;"
+        "import egiz_schema.models; assert 'pydantic' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
