@@ -128,12 +128,10 @@ class InfluxDb(_HttpServer):
         super().start()
         self.query(f"CREATE DATABASE {self.database}")
 
-    def write(self, lines: str) -> None:
+    def write(self, lines: bytes) -> None:
         """Write line protocol, precision ms."""
         where = urllib.parse.urlencode({"db": self.database, "precision": "ms"})
-        urllib.request.urlopen(
-            f"{self.url}/write?{where}", lines.encode(), timeout=10
-        ).close()
+        urllib.request.urlopen(f"{self.url}/write?{where}", lines, timeout=10).close()
 
     def query(self, influxql: str) -> list[dict[str, Any]]:
         """The rows of a query, tags included; `time` is milliseconds since 1970."""

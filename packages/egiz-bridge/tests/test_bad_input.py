@@ -139,7 +139,7 @@ def test_a_database_that_refuses_one_row_gets_all_the_others(
     """InfluxDB keeps the type of a field: a text field refuses a number."""
     influxdb_v1 = {"url": influxdb.url, "api": "v1", "database": influxdb.database}
     running = bridge(broker.url, influxdb=influxdb_v1)
-    influxdb.write('telemetry thermal_setpoint="warm" 1706352599000')
+    influxdb.write(b'telemetry thermal_setpoint="warm" 1706352599000')
     running.start()
     publish(GOOD, _telemetry(timestamp=1706352600))
     for number in range(50):

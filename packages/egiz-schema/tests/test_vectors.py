@@ -1,0 +1,142 @@
+"""The golden vectors, with msgspec, pydantic, and a real InfluxDB."""
+
+import json
+import re
+from importlib.resources import files
+
+import pytest
+from egiz_schema import DecodeError, Topic, codec, decode, encode, influx, models
+from egiz_schema.messages import Telemetry
+
+DIRECTORY = files("egiz_schema") / "vectors"
+FILES = {
+    kind: json.loads((DIRECTORY / f"{kind}.json").read_text()) for kind in codec.TYPES
+}
+VECTORS = [vector for told in FILES.values() for vector in told["vectors"]]
+RECEIVED_MS = 1_706_352_600_777
+
+
+def _payload(vector):
+    if "json" in vector:
+        return json.dumps(vector["json"]).encode()
+    return vector["text"].encode() if "text" in vector else bytes.fromhex(vector["hex"])
+
+
+def _topic(vector):
+    return Topic("factory", vector.get("device_id", "oven-001"), vector["kind"])
+
+
+def _verdict(decoder, vector):
+    try:
+        decoder(_topic(vector), _payload(vector))
+    except DecodeError as fault:
+        return {"verdict": "reject", "reason": fault.reason}
+    return {"verdict": "accept"}
+
+
+def _expected(vector):
+    return {key: vector[key] for key in ("verdict", "reason") if key in vector}
+
+
+def _points():
+    return [vector for vector in VECTORS if "point" in vector]
+
+
+def test_there_are_enough_of_them_and_each_rule_is_shown_both_ways():
+    topics = json.loads((DIRECTORY / "topics.json").read_text())
+    assert len(VECTORS) + len(topics["vectors"]) >= 200
+    rules = {rule for told in FILES.values() for rule in told["rules"]}
+    for rule in rules:
+        verdicts = {v["verdict"] for v in VECTORS if v["rule"] == rule}
+        assert {"accept", "reject"} <= verdicts, rule
+    assert {vector["rule"] for vector in VECTORS} == rules
+
+
+def test_every_reason_that_a_reader_may_give_is_shown():
+    told = DecodeError.__subclasses__()
+    named = {
+        reason for kind in told for reason in re.findall(r"``(\w+)``", kind.__doc__)
+    }
+    assert {vector["reason"] for vector in VECTORS if "reason" in vector} == named
+
+
+@pytest.mark.parametrize(
+    "decoder", [decode, models.decode], ids=["msgspec", "pydantic"]
+)
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v['rule']}-{v['about']}")
+def test_a_vector(decoder, vector):
+    if vector["verdict"] == "either":
+        # A freedom of readers; but ours take the same.
+        assert _verdict(decode, vector) == _verdict(models.decode, vector)
+    else:
+        assert _verdict(decoder, vector) == _expected(vector)
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [vector for vector in VECTORS if vector["verdict"] == "accept"],
+    ids=lambda v: f"{v['rule']}-{v['about']}",
+)
+def test_what_is_accepted_round_trips(vector):
+    message = decode(_topic(vector), _payload(vector))
+    assert decode(_topic(vector), encode(message)) == message
+
+
+@pytest.mark.parametrize("vector", _points(), ids=lambda v: f"{v['rule']}-{v['about']}")
+def test_what_is_accepted_is_the_point_that_is_expected(vector):
+    message = decode(_topic(vector), _payload(vector))
+    point = influx.to_point(_topic(vector), message, RECEIVED_MS)
+    expected = vector["point"]
+    assert point.fields == expected["fields"]
+    # 1 == 1.0 == True: their types are part of what a database keeps.
+    assert {name: type(value) for name, value in point.fields.items()} == {
+        name: type(value) for name, value in expected["fields"].items()
+    }
+    time_ms = expected["time_ms"]
+    assert point.time_ms == (RECEIVED_MS if time_ms is None else time_ms)
+
+
+def test_influxdb_accepts_every_point_and_reads_back_the_same(influxdb):
+    """Each vector as a device of its own, so that no two points are one."""
+    expected = {}
+    for number, vector in enumerate(_points()):
+        topic = _topic(vector)
+        point = influx.to_point(topic, decode(topic, _payload(vector)), RECEIVED_MS)
+        device = f"vector-{number}"
+        point = point._replace(device_id=device, device_type="vector")
+        influxdb.write(influx.to_line(point))
+        expected[device] = (point.time_ms, dict(point.fields))
+    found = {}
+    for kind in ("telemetry", "status"):
+        for row in influxdb.query(f"SELECT * FROM {kind} GROUP BY *"):
+            tags = ("device_id", "device_type", "facility", "time")
+            fields = {k: v for k, v in row.items() if k not in tags and v is not None}
+            found[row["device_id"]] = (row["time"], fields)
+    assert found == expected
+    assert len(found) > 60
+
+
+def test_an_old_reader_takes_what_a_newer_one_writes():
+    """Unknown members of each group, at once, in every vector that is accepted."""
+    for vector in VECTORS:
+        if vector["verdict"] != "accept" or "json" not in vector:
+            continue
+        newer = vector["json"] | {"zz": {"deep": [1, None]}}
+        for name, group in vector["json"].items():
+            if isinstance(group, dict) and name not in {"zones", "alerts", "args"}:
+                newer[name] = group | {"zz": "newer"}
+        message = decode(_topic(vector), json.dumps(newer).encode())
+        assert message == decode(_topic(vector), _payload(vector))
+
+
+def test_the_shape_cache_does_not_change_a_verdict():
+    """Whatever was read before: forwards, backwards, and again."""
+    for order in (VECTORS, VECTORS[::-1], VECTORS):
+        for vector in order:
+            if vector["verdict"] != "either":
+                assert _verdict(decode, vector) == _expected(vector), vector
+
+
+def test_the_example_of_the_requirements_is_telemetry():
+    (example,) = [v for v in VECTORS if v["rule"] == "TEL-1" and "point" in v]
+    assert isinstance(decode(_topic(example), _payload(example)), Telemetry)
