@@ -12,6 +12,8 @@ is the metric label, the dead letter's reason and the test vector's reason. None
 the payload's text, so logging one leaks nothing.
 """
 
+import re
+
 
 class EgizError(Exception):
     """Base of every error this package raises.
@@ -62,4 +64,16 @@ class InvalidPayload(DecodeError):
 
 
 class EncodeError(EgizError, ValueError):
-    """A message that must not be sent; `reason` as above, or ``not_finite``."""
+    """A message, or a point, that must not be sent.
+
+    `reason` is one of ``bad_device_id``, ``charset``, ``empty``, ``not_finite``,
+    ``range``, ``too_large``, ``type``, ``unsupported_version``.
+    """
+
+
+def reasons() -> dict[str, tuple[str, ...]]:
+    """The codes that each error may carry, by its name: those that it documents."""
+    return {
+        error.__name__: tuple(re.findall(r"``(\w+)``", error.__doc__ or ""))
+        for error in (TopicError, MalformedPayload, InvalidPayload, EncodeError)
+    }

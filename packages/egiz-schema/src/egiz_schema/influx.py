@@ -19,7 +19,7 @@ from egiz_schema.messages import Message
 Value = float | int | bool | str
 
 # Identity, time and framing are told by tags and time, not by fields.
-_NOT_FIELDS = frozenset({"device_id", "timestamp", "ms", "v"})
+NOT_FIELDS = frozenset({"device_id", "timestamp", "ms", "v"})
 _INT64_MAX = 2**63 - 1
 _ESCAPED_IN_KEYS = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
 
@@ -155,7 +155,7 @@ def _plan(struct: type[msgspec.Struct], prefix: str) -> tuple[_Step, ...]:
             _parts(member.type, f"{prefix}{member.name}_"),
         )
         for member in msgspec.structs.fields(struct)
-        if member.name not in _NOT_FIELDS
+        if member.name not in NOT_FIELDS
     )
 
 

@@ -1,0 +1,56 @@
+"""Documents of the contract, generated from the messages that enforce it.
+
+The rendered ones are in ``documents/v1`` and in the wheel. `egiz-schema generate`
+writes them anew, and a test fails when they differ from the code.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from egiz_schema.codec import TYPES
+from egiz_schema.delivery import DELIVERY, Delivery
+from egiz_schema.documents import json_schema
+from egiz_schema.documents.asyncapi import asyncapi
+from egiz_schema.documents.dictionary import dictionary_csv, dictionary_markdown
+from egiz_schema.documents.home_assistant import discovery
+from egiz_schema.documents.typescript import typescript
+from egiz_schema.limits import WIRE_VERSION
+
+__all__ = ["DELIVERY", "DIRECTORY", "Delivery", "discovery", "render", "write"]
+
+DIRECTORY = Path(__file__).parent / f"v{WIRE_VERSION}"
+
+
+def render() -> dict[str, str]:
+    """Every document, by its file name."""
+    schemas = {
+        json_schema.file_name(kind): _json(json_schema.json_schema(kind))
+        for kind in TYPES
+    }
+    return {
+        **schemas,
+        "asyncapi.json": _json(asyncapi()),
+        "dictionary.csv": dictionary_csv(),
+        "dictionary.md": dictionary_markdown(),
+        "egiz.ts": typescript(),
+    }
+
+
+def write(directory: Path = DIRECTORY) -> list[Path]:
+    """Write every document into `directory`, and tell where they are.
+
+    Raises:
+        OSError: the directory cannot be made or written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in render().items():
+        path = directory / name
+        path.write_text(text, encoding="utf-8", newline="\n")
+        written.append(path)
+    return written
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

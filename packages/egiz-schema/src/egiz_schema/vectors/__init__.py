@@ -1,0 +1,74 @@
+"""The golden vectors: what any reader of the contract, in any language, must say.
+
+``topics.json`` and a file for each kind hold ``{"rules": {id: sentence}, "vectors":
+[…]}``. A payload is ``json`` (serialise it as you like), ``text`` (these characters, as
+UTF-8) or ``hex`` (these bytes). `verdict` is ``accept``, ``reject`` (with `reason`) or
+``either``: a freedom of readers. `point` is what InfluxDB must hold; without `time_ms`,
+its time is that of receipt. The device is oven-001, unless `device_id` says otherwise.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from egiz_schema.address import Topic, parse_topic
+from egiz_schema.errors import EgizError
+from egiz_schema.topics import KINDS
+
+Vector = dict[str, Any]
+
+
+class Mismatch(NamedTuple):
+    """A vector to which a reader says something else."""
+
+    vector: Vector
+    said: str
+
+
+def load(name: str) -> tuple[dict[str, str], list[Vector]]:
+    """Rules and vectors of ``topics`` or of a kind.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    told = json.loads((files(__name__) / f"{name}.json").read_text())
+    return told["rules"], told["vectors"]
+
+
+def payload_of(vector: Vector) -> bytes:
+    """The bytes of a vector of a kind."""
+    if "json" in vector:
+        return json.dumps(vector["json"]).encode()
+    if "text" in vector:
+        return str(vector["text"]).encode()
+    return bytes.fromhex(vector["hex"])
+
+
+def topic_of(vector: Vector) -> Topic:
+    """Where a vector of a kind arrives."""
+    return Topic("factory", vector.get("device_id", "oven-001"), vector["kind"])
+
+
+def mismatches(decode: Callable[[Topic, bytes], object]) -> Iterator[Mismatch]:
+    """Hold a reader to all vectors: topics with `parse_topic`, payloads with `decode`.
+
+    Args:
+        decode: gives a message, or raises an EgizError with the reason.
+    """
+    for vector in load("topics")[1]:
+        yield from _compared(vector, lambda v: parse_topic(v["topic"]))
+    for kind in KINDS:
+        for vector in load(kind)[1]:
+            yield from _compared(vector, lambda v: decode(topic_of(v), payload_of(v)))
+
+
+def _compared(vector: Vector, read: Callable[[Vector], object]) -> Iterator[Mismatch]:
+    try:
+        read(vector)
+        said = "accept"
+    except EgizError as fault:
+        said = f"reject {fault.reason}"
+    expected = " ".join(filter(None, (vector["verdict"], vector.get("reason"))))
+    if expected not in {said, "either"}:
+        yield Mismatch(vector, said)

@@ -1,0 +1,175 @@
+"""`egiz-schema`, as a person types it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from egiz_schema import cli, contract, documents
+from rig.process import own_program
+
+TELEMETRY = "sensors/factory/oven-001/telemetry"
+GOOD = '{"device_id":"oven-001","timestamp":1706352600,"thermal":{"setpoint":190.0}}'
+BAD = '{"device_id":"oven-001","timestamp":5,"thermal":{"setpoint":"warm"}}'
+
+
+def _run(*arguments, stdin="", env=None):
+    done = subprocess.run(
+        [own_program("egiz-schema"), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_good_message_is_said_to_be_so():
+    code, told, summary = _run("validate", "--topic", TELEMETRY, "--payload", GOOD)
+    assert (code, told) == (0, "")
+    assert summary == "1 read, 0 not of the contract\n"
+
+
+def test_every_problem_of_a_message_is_told_with_its_place(tmp_path):
+    file = tmp_path / "reading.json"
+    file.write_text(BAD)
+    code, told, summary = _run("validate", "--topic", TELEMETRY, str(file))
+    assert code == 1
+    assert [line.split(": ")[1] for line in told.splitlines()] == [
+        "range at $.timestamp",
+        "type at $.thermal.setpoint",
+    ]
+    assert all(line.startswith(f"{file}: ") for line in told.splitlines())
+    assert summary == "1 read, 1 not of the contract\n"
+
+
+def test_what_mosquitto_sub_prints_is_read_line_by_line():
+    lines = f"{TELEMETRY} {GOOD}\nsensors/x {GOOD}\n{TELEMETRY} {BAD}\n{TELEMETRY} \n"
+    code, told, summary = _run("validate", stdin=lines)
+    assert code == 1
+    assert summary == "4 read, 3 not of the contract\n"
+    assert [line.split(": ")[0] for line in told.splitlines()] == [
+        "-:2",
+        "-:3",
+        "-:3",
+        "-:4",
+    ]
+    assert "wrong_levels" in told
+    assert "no_payload" in told
+
+
+def test_without_pydantic_the_first_problem_is_told(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "egiz_schema.models", None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["validate", "--topic", TELEMETRY, "--payload", BAD])
+    assert ended.value.code == 1
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["validate", "--topic", "sensors/x", "-"], "there must be four levels"),
+        (["validate", "--payload", "{}"], "the first level must be"),
+        (["validate", "/nowhere.json"], "No such file"),
+        (["explain", "electrical.voltag.a"], "did you mean electrical.voltage.a"),
+        (["explain", "zzz"], "no field 'zzz'"),
+        (["topic", "a", "b"], "FACILITY DEVICE_ID KIND"),
+        (["topic", "factory", "oven", "telemetry"], "a device id is type-unit"),
+        (["gate", "--released", "/nowhere.json"], "No such file"),
+        (["frobnicate"], "invalid choice"),
+        ([], "COMMAND"),
+    ],
+)
+def test_wrong_usage_is_explained_and_exits_with_2(arguments, told):
+    code, _, error = _run(*arguments)
+    assert code == 2
+    assert told in error
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "thermal.temperature_zones[]",
+        "telemetry.thermal.temperature_zones[]",
+        "thermal_temperature_zones_7",
+    ],
+)
+def test_a_field_is_explained_by_any_of_its_names(field):
+    code, told, _ = _run("explain", field)
+    assert code == 0
+    assert told.startswith("telemetry.thermal.temperature_zones[]: ")
+    assert "unit         Cel" in told
+    assert "max          1800" in told
+
+
+def test_a_field_of_several_messages_is_explained_for_each():
+    told = _run("explain", "boot")[1]
+    assert "telemetry.boot: " in told
+    assert "status.boot: " in told
+
+
+def test_a_topic_is_taken_apart_and_built():
+    code, told, _ = _run("topic", "sensors/factory/heat-pump-01/status")
+    assert code == 0
+    assert dict(line.split() for line in told.splitlines()) == {
+        "facility": "factory",
+        "device_id": "heat-pump-01",
+        "device_type": "heat-pump",
+        "unit": "01",
+        "kind": "status",
+    }
+    assert _run("topic", "factory", "oven-001", "config")[1] == (
+        "sensors/factory/oven-001/config\n"
+    )
+
+
+def test_one_command_writes_all_documents(tmp_path):
+    code, told, _ = _run("generate", "--directory", str(tmp_path))
+    assert code == 0
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written == documents.render()
+    assert len(told.splitlines()) == len(written)
+
+
+def test_the_gate_is_open_today_and_tells_what_would_break(tmp_path):
+    assert _run("gate")[:2] == (0, "")
+    released = json.loads(contract.RELEASED.read_text())
+    released["messages"]["telemetry"]["fields"]["thermal.setpoint"]["maximum"] = 2000
+    older = tmp_path / "v1.json"
+    older.write_text(json.dumps(released))
+    code, told, _ = _run("gate", "--released", str(older))
+    assert code == 1
+    breach = "BOUND_NOT_NARROWED telemetry.thermal.setpoint.maximum 2000 1800"
+    assert told.split() == breach.split()
+
+
+def test_a_file_that_is_no_released_contract_is_wrong_usage(tmp_path):
+    (tmp_path / "v1.json").write_text("{}")
+    code, _, error = _run("gate", "--released", str(tmp_path / "v1.json"))
+    assert code == 2
+    assert "v1.json: not a released contract" in error
+
+
+def test_an_allowance_without_a_reason_is_wrong_usage(tmp_path):
+    (tmp_path / "v1.json").write_text("{}")
+    (tmp_path / "allow.toml").write_text('[[allow]]\nrule = "X"\npath = "y"\n')
+    code, _, error = _run("gate", "--released", str(tmp_path / "v1.json"))
+    assert code == 2
+    assert "missing required field `reason`" in error
+
+
+def test_the_vectors_hold_and_their_rules_are_listed():
+    code, _, summary = _run("vectors")
+    assert code == 0
+    assert summary == "335 vectors, 0 mismatches\n"
+    rules = _run("vectors", "--list")[1].splitlines()
+    assert len(rules) > 30
+    assert any(rule.startswith("WIRE-5") for rule in rules)
+
+
+def test_help_teaches():
+    assert "mosquitto_sub" in _run("validate", "--help")[1]
+    assert "Commands:" in _run("--help")[1]
