@@ -31,7 +31,7 @@ fix: $(HATCH) ## let the linter mend and format what it can
 	@$(HATCH) run fix
 
 bench: $(HATCH) ## measure, and print ratios and medians
-	@$(HATCH) run bench
+	@$(HATCH) run bench:all
 
 build: $(HATCH) ## wheels and sdists of every package, into dist/
 	@rm -rf dist

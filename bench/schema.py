@@ -1,17 +1,25 @@
-"""CPU time of the contract: decode, encode, map to line protocol, against `json`."""
+"""CPU time of the contract, against what one would use without it, side by side.
+
+Candidates take turns round by round, so that a noisy machine is noisy to all of them;
+ratios are medians over rounds of pairs, not quotients of medians.
+"""
 
 import json
 import statistics
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from egiz_schema import decode, encode, influx, parse_topic
+import msgspec
+import orjson
+from egiz_schema import decode, encode, influx, messages, models, parse_topic
 from rich.console import Console
 from rich.table import Table
 
-ROUNDS = 15
+ROUNDS = 21
 MESSAGES = 2000  # a round; their numbers differ, as those of a device do
-BASE = "json.loads"
 
 TOPIC = "sensors/factory/oven-001/telemetry"
 _PAYLOAD = (
@@ -24,47 +32,111 @@ _PAYLOAD = (
     '"status":{{"operational_state":"running","wifi_rssi":-65,"uptime_seconds":86400}}}}'
 )
 
+# A function, and what it is called with.
+Candidates = dict[str, tuple[Callable[[Any], object], Sequence[Any]]]
+
 
 def main() -> None:
-    """Run all candidates in turn, round by round, and print medians."""
+    """Measure reading, writing and mapping; print three tables and the memory."""
     payloads = [
         _PAYLOAD.format(time=1706352600 + n, seq=n, volts=220 + n % 100 / 10).encode()
         for n in range(MESSAGES)
     ]
-    messages = [decode(TOPIC, payload) for payload in payloads]
-    topic = parse_topic(TOPIC)
-    points = [influx.to_point(topic, message, 0) for message in messages]
-    candidates: dict[str, Callable[[], object]] = {
-        BASE: lambda: [json.loads(payload) for payload in payloads],
-        "decode": lambda: [decode(TOPIC, payload) for payload in payloads],
-        "encode": lambda: [encode(message) for message in messages],
-        "to_point": lambda: [influx.to_point(topic, m, 0) for m in messages],
-        "to_line": lambda: [influx.to_line(point) for point in points],
+    console = Console()
+    console.print(f"One telemetry message of {len(payloads[0])} bytes")
+    for title, candidates in (
+        ("read and validate", _readers(payloads)),
+        ("write", _writers(payloads)),
+        ("to line protocol", _mappers(payloads)),
+    ):
+        _show(console, title, _measured(candidates))
+    console.print(f"A decoded message takes {_bytes_per_message(payloads):,.0f} bytes")
+
+
+def _readers(payloads: list[bytes]) -> Candidates:
+    bare = msgspec.json.Decoder(messages.Telemetry).decode
+    model = models.Telemetry
+    return {
+        "egiz_schema.decode": (lambda p: decode(TOPIC, p), payloads),
+        "pydantic, the same rules (models.decode)": (
+            lambda p: models.decode(TOPIC, p),
+            payloads,
+        ),
+        "pydantic model_validate_json": (
+            model.model_validate_json,
+            payloads,
+        ),
+        "json + pydantic": (lambda p: model.model_validate(json.loads(p)), payloads),
+        "orjson + pydantic": (
+            lambda p: model.model_validate(orjson.loads(p)),
+            payloads,
+        ),
+        "msgspec, its own rules": (bare, payloads),
+        "orjson (validates nothing)": (orjson.loads, payloads),
+        "json (validates nothing)": (json.loads, payloads),
     }
-    _show(_measured(candidates), len(payloads[0]))
 
 
-def _measured(candidates: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """CPU µs per message of each round; candidates take turns, so noise is shared."""
+def _writers(payloads: list[bytes]) -> Candidates:
+    models_ = [models.Telemetry.model_validate_json(p) for p in payloads]
+    plain = [json.loads(p) for p in payloads]
+    return {
+        "egiz_schema.encode (validates)": (
+            encode,
+            [decode(TOPIC, p) for p in payloads],
+        ),
+        "pydantic model_dump_json": (
+            lambda m: m.model_dump_json(exclude_defaults=True),
+            models_,
+        ),
+        "orjson (validates nothing)": (orjson.dumps, plain),
+        "json (validates nothing)": (json.dumps, plain),
+    }
+
+
+def _mappers(payloads: list[bytes]) -> Candidates:
+    topic = parse_topic(TOPIC)
+    ours = [decode(topic, p) for p in payloads]
+    points = [influx.to_point(topic, m, 0) for m in ours]
+    return {
+        "to_point and to_line": (
+            lambda m: influx.to_line(influx.to_point(topic, m, 0)),
+            ours,
+        ),
+        "to_point": (lambda m: influx.to_point(topic, m, 0), ours),
+        "to_line": (influx.to_line, points),
+    }
+
+
+def _measured(candidates: Candidates) -> dict[str, list[float]]:
+    """CPU µs per message of each round; what is made is dropped, as in a service."""
     found: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(ROUNDS):
-        for name, run in candidates.items():
+        for name, (run, items) in candidates.items():
             begun = time.process_time()
-            run()
+            deque(map(run, items), maxlen=0)
             found[name].append((time.process_time() - begun) * 1e6 / MESSAGES)
     return found
 
 
-def _show(found: dict[str, list[float]], size: int) -> None:
-    table = Table(title=f"One telemetry message of {size} bytes", title_justify="left")
+def _show(console: Console, title: str, found: dict[str, list[float]]) -> None:
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     table.add_column("CPU µs, median", justify="right")
-    table.add_column(f"of {BASE}", justify="right")
+    table.add_column("times the first", justify="right")
+    base = next(iter(found.values()))
     for name, times in found.items():
-        pairs = zip(times, found[BASE], strict=True)
-        ratio = statistics.median(mine / base for mine, base in pairs)
+        ratio = statistics.median(t / b for t, b in zip(times, base, strict=True))
         table.add_row(name, f"{statistics.median(times):.2f}", f"{ratio:.2f}")
-    Console().print(table)
+    console.print(table)
+
+
+def _bytes_per_message(payloads: list[bytes]) -> float:
+    tracemalloc.start()
+    kept = [decode(TOPIC, payload) for payload in payloads]
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return used / len(kept)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,25 @@ def test_every_program_explains_itself(installed, program):
     assert "Exit codes:" in _run(path, "run", "--help")
 
 
+def test_the_contract_works_without_its_extras(wheels, tmp_path):
+    """msgspec alone: no pydantic to read with, no jsonschema, no click."""
+    directory = tmp_path / "venv"
+    _run(sys.executable, "-m", "venv", str(directory))
+    python = str(directory / "bin" / "python")
+    _run(python, "-m", "pip", "install", "--quiet", str(wheels["egiz-schema"]))
+    listed = _run(python, "-m", "pip", "list", "--format", "freeze").split()
+    assert {line.split("==")[0] for line in listed} - {"pip", "setuptools"} == {
+        "egiz-schema",
+        "msgspec",
+    }
+    program = str(directory / "bin" / "egiz-schema")
+    _run(program, "vectors")
+    _run(program, "gate")
+    _run(program, "explain", "thermal.setpoint")
+    _run(program, "generate", "--directory", str(tmp_path / "documents"))
+    assert "Commands:" in _run(program, "--help")
+
+
 def test_the_vectors_are_in_the_wheel(installed):
     code = (
         "from importlib.resources import files; import json;"

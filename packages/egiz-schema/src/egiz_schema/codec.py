@@ -8,7 +8,7 @@ import msgspec
 from egiz_schema import limits, topics, wire
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.errors import DecodeError, EncodeError, InvalidPayload
-from egiz_schema.messages import Command, Config, Health, Message, Status, Telemetry
+from egiz_schema.messages import Command, Config, Message, Status, Telemetry
 
 TYPES: dict[str, type[Message]] = {
     "telemetry": Telemetry,
@@ -16,10 +16,9 @@ TYPES: dict[str, type[Message]] = {
     "config": Config,
     "command": Command,
 }
-_DECODERS = {kind: msgspec.json.Decoder(type_) for kind, type_ in TYPES.items()}
+_DECODE = {kind: msgspec.json.Decoder(type_).decode for kind, type_ in TYPES.items()}
 _KIND_OF = {type_: kind for kind, type_ in TYPES.items()}
 _ENCODER = msgspec.json.Encoder()
-_NO_HEALTH = (None, Health())
 
 
 def decode(topic: Topic | str, payload: bytes) -> Message:
@@ -92,17 +91,16 @@ def mismatch(topic: Topic) -> InvalidPayload:
 
 def has_reading(message: Telemetry) -> bool:
     """Tell whether anything was measured: ``{"thermal": {}}`` says nothing."""
-    return (
-        message.status not in _NO_HEALTH  # most tell how they are: the others are slow
-        or _has_value(message.thermal)
-        or _has_value(message.electrical)
-    )
+    status = message.status
+    if status is not None and status.operational_state is not None:
+        return True  # as most messages tell; the others take longer
+    return any(map(_has_value, (status, message.thermal, message.electrical)))
 
 
 def _decode(kind: str, payload: bytes) -> Message:
     is_plain = wire.is_plain(payload)
     try:
-        message = _DECODERS[kind].decode(payload)
+        message = _DECODE[kind](payload)
     except ValueError as fault:
         raise _explained(fault, payload) from None
     if not is_plain:

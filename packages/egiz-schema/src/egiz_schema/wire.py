@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 from egiz_schema import limits
 from egiz_schema.errors import InvalidPayload, MalformedPayload
 
+_BYTES_MAX = limits.PAYLOAD_BYTES_MAX
+
 # What is left without these bytes is the shape. Removing them moves no quote, brace or
 # comma, and cannot make two equal names differ.
 _VARYING = b"0123456789+-."
@@ -33,10 +35,8 @@ def is_plain(payload: bytes) -> bool:
         MalformedPayload: not JSON, too large or too deep.
         InvalidPayload: a member is named twice.
     """
-    if len(payload) > limits.PAYLOAD_BYTES_MAX:
-        raise MalformedPayload(
-            f"{len(payload)} bytes; at most {limits.PAYLOAD_BYTES_MAX}", "too_large"
-        )
+    if len(payload) > _BYTES_MAX:
+        raise _too_large(payload)
     shape = payload.translate(None, _VARYING)
     if shape in _plain_shapes:
         return True
@@ -52,12 +52,14 @@ def is_plain(payload: bytes) -> bool:
 
 
 def parse(payload: bytes) -> Any:
-    """Read any JSON of at most 4096 bytes, by the rules above.
+    """Read any JSON by the rules above.
 
     Raises:
-        MalformedPayload: not JSON, or too deep.
+        MalformedPayload: not JSON, too large or too deep.
         InvalidPayload: a member is named twice.
     """
+    if len(payload) > _BYTES_MAX:
+        raise _too_large(payload)
     if not payload:
         raise MalformedPayload("no bytes: a retained message was cleared", "no_payload")
     try:
@@ -76,6 +78,10 @@ def parse(payload: bytes) -> Any:
     if b"\\" in payload:
         _refuse_lone_surrogates(document)
     return document
+
+
+def _too_large(payload: bytes) -> MalformedPayload:
+    return MalformedPayload(f"{len(payload)} bytes; at most {_BYTES_MAX}", "too_large")
 
 
 def _depth(payload: bytes) -> int:
