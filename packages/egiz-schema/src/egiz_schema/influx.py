@@ -76,7 +76,8 @@ def to_line(point: Point) -> bytes:
 def _key(name: str) -> str:
     if name.isidentifier() and name.isascii():
         return name  # as all are, but for names that people chose (zones, arguments)
-    if not (name and name.isascii() and name.isprintable()) or name[-1] == "\\":
+    # Parsers disagree about a backslash in a name: some take it for an escape.
+    if not (name and name.isascii() and name.isprintable()) or "\\" in name:
         raise EncodeError(f"{name!r} cannot name a field", "charset")
     return name.translate(_ESCAPED_IN_KEYS)
 
