@@ -7,11 +7,11 @@ from typing import NoReturn
 import click
 
 from egiz_bridge import log
+from egiz_bridge.cli_spool import EXIT_CONFIG, dead_letters, spool
 from egiz_bridge.errors import BridgeError, ConfigError
 from egiz_bridge.settings import described, env_name, load
 
 EXIT_DIED = 1
-EXIT_CONFIG = 2
 
 
 class _HelpWithKeys(click.Command):
@@ -47,6 +47,10 @@ def main() -> None:
 
     A message is acknowledged to the broker only once it is stored.
     """
+
+
+main.add_command(dead_letters)
+main.add_command(spool)
 
 
 @main.command(cls=_HelpWithKeys)

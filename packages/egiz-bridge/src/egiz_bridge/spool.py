@@ -35,6 +35,10 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     detail TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
     payload_bytes INTEGER NOT NULL, received_ms INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS replays (
+    id INTEGER PRIMARY KEY, sink TEXT NOT NULL, messages INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, body BLOB NOT NULL
+);
 """
 _DEAD_BYTES = "SELECT total(length(topic) + length(payload)) FROM dead_letters"
 _BODY = msgspec.msgpack.Decoder(list[Message])
@@ -109,6 +113,28 @@ class Spool:
         with self._transaction() as db:
             db.execute("DELETE FROM batches WHERE id = ?", (spooled.id,))
         self._batch_bytes -= spooled.bytes
+
+    def adopt(self, sink: str) -> int:
+        """Take over what an operator wants written once more; gives how many messages.
+
+        Raises:
+            Unavailable: the disk does not give it.
+        """
+        with self._transaction() as db:
+            messages, size = db.execute(
+                "SELECT total(messages), total(bytes) FROM replays WHERE sink = ?",
+                (sink,),
+            ).fetchone()
+            if messages:
+                db.execute(
+                    "INSERT INTO batches (sink, messages, bytes, body) SELECT"
+                    " sink, messages, bytes, body FROM replays WHERE sink = ?",
+                    (sink,),
+                )
+                db.execute("DELETE FROM replays WHERE sink = ?", (sink,))
+            self._dead_bytes = _number(db, _DEAD_BYTES)
+        self._batch_bytes += int(size)
+        return int(messages)
 
     def counts(self) -> dict[str, int]:
         """How many messages wait for each sink."""

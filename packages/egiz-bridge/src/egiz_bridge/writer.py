@@ -23,6 +23,7 @@ from egiz_bridge.spool import Spool
 
 _BACKOFF_FIRST_S = 0.5
 _BACKOFF_DOUBLINGS = 6  # to 32 s
+_ADOPT_EVERY_S = 2.0
 
 _log = structlog.get_logger()
 
@@ -47,6 +48,7 @@ class Writer(threading.Thread):
         self._has_backlog = accounts.snapshot().sinks[sink.name].spooled > 0
         self._failures = 0
         self._retry_at = 0.0
+        self._adopt_at = 0.0
 
     def offer(self, batch: Batch) -> None:
         """Take a batch; never blocks."""
@@ -75,9 +77,10 @@ class Writer(threading.Thread):
 
     def _patience_s(self) -> float | None:
         """How long to wait for a live batch before the spool gets its turn."""
-        if not self._has_backlog or self._stopping.is_set():
+        if self._stopping.is_set():
             return None
-        return max(0.0, self._retry_at - time.monotonic())
+        turn_at = self._retry_at if self._has_backlog else self._adopt_at
+        return max(0.0, turn_at - time.monotonic())
 
     def _is_resting(self) -> bool:
         return time.monotonic() < self._retry_at
@@ -110,7 +113,23 @@ class Writer(threading.Thread):
         self._accounts.settle(self._sink.name, spooled=len(batch.rows))
         return True
 
+    def _adopt(self) -> None:
+        """Look now and then whether an operator wants dead letters written again."""
+        if time.monotonic() < self._adopt_at:
+            return
+        self._adopt_at = time.monotonic() + _ADOPT_EVERY_S
+        try:
+            adopted = self._spool.adopt(self._sink.name)
+        except Unavailable as fault:
+            _log.warning("cannot look for replays", why=str(fault))
+            return
+        if adopted:
+            _log.info("replaying", sink=self._sink.name, messages=adopted)
+            self._accounts.restore(self._sink.name, adopted)
+            self._has_backlog = True
+
     def _replay_oldest(self) -> None:
+        self._adopt()
         if not self._has_backlog or self._is_resting():
             return
         try:

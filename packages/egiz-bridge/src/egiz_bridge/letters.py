@@ -1,0 +1,149 @@
+"""Dead letters and spool, for whoever operates the bridge: while it runs, or not.
+
+Replaying puts letters into an inbox from which the bridge takes them; nothing else is
+shared with it but the file.
+"""
+
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from egiz_bridge.batch import Message
+from egiz_bridge.errors import Unavailable
+
+_COLUMNS = "id, sink, reason, detail, topic, payload, payload_bytes, received_ms"
+
+
+class Letter(NamedTuple):
+    """A dead letter; `received_ms` is milliseconds since 1970."""
+
+    id: int
+    sink: str  # empty: it is not of the contract, and no sink saw it
+    reason: str
+    detail: str
+    topic: str
+    payload: bytes
+    payload_bytes: int
+    received_ms: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of its payload was kept: the contract allows 4096 bytes."""
+        return len(self.payload) == self.payload_bytes
+
+
+class Selection(NamedTuple):
+    """Which letters: those with one of `ids` or with `reason`; or all."""
+
+    ids: tuple[int, ...] = ()
+    reason: str | None = None
+    is_all: bool = False
+
+    def where(self) -> tuple[str, tuple[object, ...]]:
+        """A condition of SQL, and its values."""
+        if self.is_all:
+            return "1", ()
+        marks = ", ".join("?" * len(self.ids))
+        return f"(id IN ({marks}) OR reason = ?)", (*self.ids, self.reason)
+
+
+class Backlog(NamedTuple):
+    """What waits for one sink."""
+
+    sink: str
+    batches: int
+    messages: int
+    bytes: int
+
+
+def reasons(path: Path) -> list[tuple[str, str, int]]:
+    """(sink, reason, letters), most frequent first.
+
+    Raises:
+        Unavailable: the file cannot be read.
+    """
+    with _opened(path) as db:
+        return db.execute(
+            "SELECT sink, reason, count(*) FROM dead_letters"
+            " GROUP BY sink, reason ORDER BY count(*) DESC"
+        ).fetchall()
+
+
+def letters(path: Path, selection: Selection, limit: int) -> list[Letter]:
+    """The newest letters of a selection, newest first.
+
+    Raises:
+        Unavailable: the file cannot be read.
+    """
+    where, values = selection.where()
+    query = f"SELECT {_COLUMNS} FROM dead_letters WHERE {where} ORDER BY id DESC"
+    with _opened(path) as db:
+        return [Letter(*row) for row in db.execute(f"{query} LIMIT {limit:d}", values)]
+
+
+def purge(path: Path, selection: Selection) -> int:
+    """Forget letters; gives how many.
+
+    Raises:
+        Unavailable: the file cannot be written.
+    """
+    where, values = selection.where()
+    with _opened(path) as db, db:
+        return db.execute(f"DELETE FROM dead_letters WHERE {where}", values).rowcount
+
+
+def replay(path: Path, selection: Selection, sinks: Sequence[str]) -> tuple[int, int]:
+    """Have the bridge write letters once more; gives (replayed, left as too long).
+
+    A letter that was rejected by a sink goes to that sink, another to all of `sinks`.
+    It leaves the dead letters in the same transaction, and comes back if it fails.
+
+    Raises:
+        Unavailable: the file cannot be written.
+    """
+    where, values = selection.where()
+    query = f"SELECT {_COLUMNS} FROM dead_letters WHERE {where} ORDER BY id"
+    with _opened(path) as db, db:
+        found = [Letter(*row) for row in db.execute(query, values)]
+        whole = [letter for letter in found if letter.is_whole]
+        for letter in whole:
+            message = Message(letter.topic, letter.payload, letter.received_ms)
+            body = zlib.compress(msgspec.msgpack.encode([message]), 1)
+            for sink in [letter.sink] if letter.sink else sinks:
+                db.execute(
+                    "INSERT INTO replays (sink, messages, bytes, body)"
+                    " VALUES (?, 1, ?, ?)",
+                    (sink, len(body), body),
+                )
+            db.execute("DELETE FROM dead_letters WHERE id = ?", (letter.id,))
+    return len(whole), len(found) - len(whole)
+
+
+def backlogs(path: Path) -> list[Backlog]:
+    """What waits for each sink.
+
+    Raises:
+        Unavailable: the file cannot be read.
+    """
+    with _opened(path) as db:
+        rows = db.execute(
+            "SELECT sink, count(*), sum(messages), sum(bytes) FROM batches"
+            " GROUP BY sink ORDER BY sink"
+        )
+        return [Backlog(*row) for row in rows]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.exists():
+        raise Unavailable(f"there is no spool at {path}: has the bridge run here?")
+    try:
+        with closing(sqlite3.connect(path, timeout=10)) as db:
+            yield db
+    except sqlite3.Error as fault:
+        raise Unavailable(f"{path}: {fault}") from fault
