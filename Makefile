@@ -33,7 +33,8 @@ fix: $(HATCH) ## let the linter mend and format what it can
 	@$(HATCH) run fix
 
 bench: $(HATCH) ## measure, and print ratios and medians
-	@$(HATCH) run bench:all
+	@sh .ci/servers
+	@$(HATCH) run bench
 
 build: $(HATCH) ## wheels and sdists of every package, into dist/
 	@rm -rf dist
