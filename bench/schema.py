@@ -14,7 +14,15 @@ from typing import Any
 
 import msgspec
 import orjson
-from egiz_schema import decode, encode, influx, messages, models, parse_topic
+from egiz_schema import (
+    decode,
+    encode,
+    influx,
+    lines,
+    messages,
+    models,
+    parse_topic,
+)
 from rich.console import Console
 from rich.table import Table
 
@@ -105,6 +113,10 @@ def _mappers(payloads: list[bytes]) -> Candidates:
         ),
         "to_point": (lambda m: influx.to_point(topic, m, 0), ours),
         "to_line": (influx.to_line, points),
+        "decode_line (decode, and a line)": (
+            lambda p: lines.decode_line(topic, p, 0),
+            payloads,
+        ),
     }
 
 

@@ -5,7 +5,7 @@
 'sensors/factory/oven-001/telemetry'
 """
 
-from egiz_schema import influx, limits, topics
+from egiz_schema import influx, limits, lines, topics
 from egiz_schema.address import Kind, Topic, parse_topic
 from egiz_schema.codec import decode, encode, unknown_fields
 from egiz_schema.errors import (
@@ -64,6 +64,7 @@ __all__ = [
     "encode",
     "influx",
     "limits",
+    "lines",
     "parse_topic",
     "topics",
     "unknown_fields",

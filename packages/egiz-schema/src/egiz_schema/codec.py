@@ -35,10 +35,15 @@ def decode(topic: Topic | str, payload: bytes) -> Message:
     """
     if isinstance(topic, str):
         topic = parse_topic(topic)
-    message = _decode(topic.kind, payload)
+    return decode_with_shape(topic, payload)[0]
+
+
+def decode_with_shape(topic: Topic, payload: bytes) -> tuple[Message, bytes]:
+    """What `decode` gives, and the payload's shape (see `wire.shape`)."""
+    message, shape = _decode(topic.kind, payload)
     if message.device_id != topic.device_id:
         raise mismatch(topic)
-    return message
+    return message, shape
 
 
 def encode(message: Message) -> bytes:
@@ -49,7 +54,7 @@ def encode(message: Message) -> bytes:
     """
     try:
         payload = _ENCODER.encode(message)
-        read_back = _decode(_KIND_OF[type(message)], payload)
+        read_back, _ = _decode(_KIND_OF[type(message)], payload)
     except DecodeError as fault:
         raise EncodeError(str(fault), fault.reason) from None
     except UnicodeEncodeError:
@@ -97,18 +102,18 @@ def has_reading(message: Telemetry) -> bool:
     return any(map(_has_value, (status, message.thermal, message.electrical)))
 
 
-def _decode(kind: str, payload: bytes) -> Message:
-    is_plain = wire.is_plain(payload)
+def _decode(kind: str, payload: bytes) -> tuple[Message, bytes]:
+    shape = wire.shape(payload)
     try:
         message = _DECODE[kind](payload)
     except ValueError as fault:
         raise _explained(fault, payload) from None
-    if not is_plain:
+    if not shape:
         for faulty in faulty_texts(msgspec.to_builtins(message), "$"):
             raise faulty
     if type(message) is Telemetry and not has_reading(message):
         raise empty()
-    return message
+    return message, shape
 
 
 def faulty_texts(value: Any, path: str) -> Iterator[InvalidPayload]:

@@ -46,7 +46,7 @@ def to_point(topic: Topic, message: Message, received_ms: int) -> Point:
     """
     timestamp = getattr(message, "timestamp", None)
     fields: dict[str, Value] = {}
-    _collect(message, _plan(type(message), ""), fields)
+    _collect(message, plan(type(message), ""), fields)
     return Point(
         topic.kind,
         topic.facility,
@@ -68,9 +68,19 @@ def to_line(point: Point) -> bytes:
     kind, facility, device_type, device_id, time_ms, fields = point
     if not fields:
         raise EncodeError("a point needs a field", "empty")
-    series = _series(kind, facility, device_type, device_id)
+    topic = Topic(facility, device_id, kind)
+    if topic.device_type != device_type:
+        raise EncodeError(f"{device_id} is not of type {device_type}", "bad_device_id")
     written = ",".join([f"{_key(name)}={_literal(fields[name])}" for name in fields])
-    return f"{series} {written} {time_ms}".encode()
+    return b"%b %b %d" % (series(topic), written.encode(), time_ms)
+
+
+# A factory has few devices and many messages; the bound is that of `parse_topic`.
+@lru_cache(maxsize=65536)
+def series(topic: Topic) -> bytes:
+    """Measurement and tags, of an alphabet in which nothing needs escaping."""
+    tags = f"device_id={topic.device_id},device_type={topic.device_type}"
+    return f"{topic.kind},{tags},facility={topic.facility}".encode()
 
 
 def _key(name: str) -> str:
@@ -99,27 +109,17 @@ def _literal(value: Value) -> str:
     return f"{value}i"
 
 
-# A factory has few devices and many messages; the bound is that of `parse_topic`.
-@lru_cache(maxsize=65536)
-def _series(kind: Kind, facility: str, device_type: str, device_id: str) -> str:
-    """Measurement and tags: of an alphabet in which nothing needs escaping."""
-    topic = Topic(facility, device_id, kind)
-    if topic.device_type != device_type:
-        raise EncodeError(f"{device_id} is not of type {device_type}", "bad_device_id")
-    return f"{kind},device_id={device_id},device_type={device_type},facility={facility}"
-
-
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """How one member of a struct becomes fields."""
 
     member: str
     field: str
     default: object
-    parts: "tuple[_Step, ...] | None"  # of a struct
+    parts: "tuple[Step, ...] | None"  # of a struct
 
 
 def _collect(
-    struct: msgspec.Struct, plan: tuple[_Step, ...], into: dict[str, Value]
+    struct: msgspec.Struct, plan: tuple[Step, ...], into: dict[str, Value]
 ) -> None:
     for member, field, default, parts in plan:
         value = getattr(struct, member)
@@ -141,15 +141,16 @@ def _name(
 ) -> None:
     for name, value in items:
         if isinstance(value, msgspec.Struct):
-            _collect(value, _plan(type(value), f"{field}_{name}_"), into)
+            _collect(value, plan(type(value), f"{field}_{name}_"), into)
         elif value is not None:
             into[f"{field}_{name}"] = value
 
 
 @cache
-def _plan(struct: type[msgspec.Struct], prefix: str) -> tuple[_Step, ...]:
+def plan(struct: type[msgspec.Struct], prefix: str) -> tuple[Step, ...]:
+    """How the members of a struct become fields, whose names begin with `prefix`."""
     return tuple(
-        _Step(
+        Step(
             member.name,
             prefix + member.name,
             member.default,
@@ -160,8 +161,8 @@ def _plan(struct: type[msgspec.Struct], prefix: str) -> tuple[_Step, ...]:
     )
 
 
-def _parts(annotation: Any, prefix: str) -> tuple[_Step, ...] | None:
+def _parts(annotation: Any, prefix: str) -> tuple[Step, ...] | None:
     for choice in getattr(annotation, "__args__", (annotation,)):
         if isinstance(choice, type) and issubclass(choice, msgspec.Struct):
-            return _plan(choice, prefix)
+            return plan(choice, prefix)
     return None

@@ -20,16 +20,19 @@ _BYTES_MAX = limits.PAYLOAD_BYTES_MAX
 # comma, and cannot make two equal names differ.
 _VARYING = b"0123456789+-."
 
-# Shapes whose texts are printable ASCII, too. The bound keeps a flood of invented
-# shapes from growing the process.
+# Shapes that are known to be sound, and whose texts are printable ASCII. The bound
+# keeps a flood of invented shapes from growing the process.
 _PLAIN_SHAPES_MAX = 4096
 _plain_shapes: set[bytes] = set()
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 
-def is_plain(payload: bytes) -> bool:
-    """Check the rules, and tell whether all texts are known to be printable ASCII.
+def shape(payload: bytes) -> bytes:
+    """Check the rules, and give the shape; nothing if it tells too little.
+
+    All payloads of a shape have the same members in the same places, and their texts
+    are printable ASCII that needs no escape.
 
     Raises:
         MalformedPayload: not JSON, too large or too deep.
@@ -39,16 +42,17 @@ def is_plain(payload: bytes) -> bool:
         raise _too_large(payload)
     shape = payload.translate(None, _VARYING)
     if shape in _plain_shapes:
-        return True
+        return shape
     names = set(_names(parse(payload)))
     if not payload.isascii() or b"\\" in payload or b"\x7f" in payload:
-        return False
+        return b""
     # A name with a varying byte has the shape of another name.
-    if not any(set(name.encode()) & set(_VARYING) for name in names):
-        if len(_plain_shapes) >= _PLAIN_SHAPES_MAX:
-            _plain_shapes.clear()
-        _plain_shapes.add(shape)
-    return True
+    if any(set(name.encode()) & set(_VARYING) for name in names):
+        return b""
+    if len(_plain_shapes) >= _PLAIN_SHAPES_MAX:
+        _plain_shapes.clear()
+    _plain_shapes.add(shape)
+    return shape
 
 
 def parse(payload: bytes) -> Any:

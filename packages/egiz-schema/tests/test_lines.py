@@ -1,0 +1,129 @@
+"""The quick way to a line says what the exact way says, warm or cold."""
+
+import json
+
+import pytest
+from egiz_schema import (
+    decode,
+    encode,
+    influx,
+    lines,
+    parse_topic,
+    testing,
+    vectors,
+    wire,
+)
+from egiz_schema.errors import EncodeError, InvalidPayload
+from egiz_schema.topics import KINDS
+from hypothesis import given, settings
+from line_protocol_parser import parse_line
+
+TOPIC = parse_topic("sensors/factory/heat-pump-01/telemetry")
+RECEIVED_MS = 1706352600777
+
+
+def _said(line):
+    """What a line says, types included."""
+    read = parse_line(line.decode())
+    fields = {name: (type(value), value) for name, value in read["fields"].items()}
+    return read | {"fields": fields}
+
+
+def _exact(topic, payload):
+    return influx.to_line(influx.to_point(topic, decode(topic, payload), RECEIVED_MS))
+
+
+def _check(topic, payload):
+    exact = _said(_exact(topic, payload))
+    for _ in ("cold", "warm"):
+        message, line = lines.decode_line(topic, payload, RECEIVED_MS)
+        assert message == decode(topic, payload)
+        assert _said(line) == exact
+
+
+def _telemetry(**members):
+    document = {"device_id": "heat-pump-01", "timestamp": 1706352600} | members
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_message_has_the_line_that_is_worked_out(kind):
+    @settings(max_examples=300)
+    @given(testing.topics_and_messages(kind))
+    def check(received):
+        topic, message = received
+        payload = encode(message)
+        try:
+            _exact(topic, payload)
+        except EncodeError:  # names that line protocol cannot carry
+            with pytest.raises(EncodeError):
+                lines.decode_line(topic, payload, RECEIVED_MS)
+        else:
+            _check(topic, payload)
+
+    check()
+
+
+@pytest.mark.parametrize("kind", ["telemetry", "status"])
+def test_every_vector_has_the_line_that_is_worked_out(kind):
+    _, told = vectors.load(kind)
+    points = [vector for vector in told if "point" in vector]
+    assert len(points) >= 15
+    for vector in points:
+        _check(vectors.topic_of(vector), vectors.payload_of(vector))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        # Of one shape each: only digits, signs and points differ.
+        (
+            {"seq": 3, "thermal": {"setpoint": 185}},
+            {"seq": 4, "thermal": {"setpoint": -18.5}},
+        ),
+        (
+            {"seq": 1, "ms": 0, "boot": 1, "thermal": {"setpoint": 1}},
+            {"seq": 4294967295, "ms": 999, "boot": 0, "thermal": {"setpoint": 0.5}},
+        ),
+        (
+            {"seq": 1, "boot": 1, "thermal": {"temperature_zones": [1.5, None, 3]}},
+            {"seq": 2, "boot": 1, "thermal": {"temperature_zones": [-7, None, 0.25]}},
+        ),
+        (
+            {"seq": 1, "boot": 1, "status": {"fault_codes": ["zone_1:crc"]}},
+            {"seq": 1, "boot": 1, "status": {"fault_codes": ["zone_7:crc"]}},
+        ),
+        (
+            {"seq": 1, "boot": 1, "thermal": {"setpoint": 1e-7}},
+            {"seq": 1, "boot": 1, "thermal": {"setpoint": 1e-9}},
+        ),
+    ],
+)
+def test_a_second_message_of_a_shape_has_values_of_its_own(first, second):
+    payloads = [_telemetry(**members) for members in (first, second)]
+    for payload in payloads:
+        _check(TOPIC, payload)
+    shapes = {wire.shape(payload) for payload in payloads}
+    assert len(shapes) == 1
+    assert lines.molds["telemetry", shapes.pop()] is not None
+
+
+def test_a_text_with_a_comma_is_one_value():
+    status = {"operational_state": "cooling, slow=1 ", "fault_codes": ["a,b", "c"]}
+    _check(TOPIC, _telemetry(seq=1, boot=2, status=status))
+
+
+def test_what_the_contract_refuses_has_no_line():
+    good = _telemetry(seq=1, boot=1, thermal={"setpoint": 185})
+    lines.decode_line(TOPIC, good, RECEIVED_MS)
+    with pytest.raises(InvalidPayload) as refused:
+        lines.decode_line(TOPIC, good.replace(b"185", b"99185"), RECEIVED_MS)
+    assert refused.value.reason == "range"
+
+
+def test_a_flood_of_shapes_does_not_grow_the_process(monkeypatch):
+    monkeypatch.setattr(lines, "_MOLDS_MAX", 10)
+    for number in range(100):
+        name = "x" + "".join("abcdefghij"[int(digit)] for digit in str(number))
+        _check(TOPIC, _telemetry(seq=1, boot=1, thermal={"setpoint": 1, name: 1}))
+    assert len(lines.molds) <= 10
