@@ -75,15 +75,10 @@ def test_packets_survive_any_cut_of_the_stream(version):
     rng = random.Random(1)
     for _ in range(50):
         cuts = sorted(rng.sample(range(len(stream)), 5))
-        reader = mqtt.PacketReader()
-        packets = []
+        reader = mqtt.PacketReader(version)
+        messages = []
         for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-            packets += reader.feed(stream[start:end])
-        messages = [
-            mqtt.parse_publish(version, flags, body)
-            for kind, flags, body in packets
-            if kind == mqtt.PUBLISH
-        ]
+            messages += reader.feed(stream[start:end])[0]
         assert [(m.topic, m.payload, m.packet_id) for m in messages] == [
             (b"t/%d" % number, payload, number)
             for number, payload in enumerate(payloads)
@@ -92,22 +87,34 @@ def test_packets_survive_any_cut_of_the_stream(version):
 
 def test_byte_by_byte_gives_the_same_as_at_once():
     stream = _publish(b"a", b"b" * 300, 7) + mqtt.pubacks([7])
-    at_once = mqtt.PacketReader().feed(stream)
-    reader = mqtt.PacketReader()
-    assert [p for byte in stream for p in reader.feed(bytes([byte]))] == at_once
+    at_once = mqtt.PacketReader(mqtt.MQTT_5).feed(stream)
+    reader = mqtt.PacketReader(mqtt.MQTT_5)
+    fed = [reader.feed(bytes([byte])) for byte in stream]
+    assert [m for messages, _ in fed for m in messages] == at_once[0] != []
+    assert [c for _, others in fed for c in others] == at_once[1] != []
 
 
 def test_properties_of_a_publish_are_skipped():
     topic_and_id = b"\x00\x01t\x00\x09"
     user_property = b"\x26\x00\x01k\x00\x01v"
     body = topic_and_id + bytes([len(user_property)]) + user_property + b"payload"
-    message = mqtt.parse_publish(mqtt.MQTT_5, 0x03, body)
-    assert message == mqtt.Publish(b"t", b"payload", 9, retain=True)
+    packet = bytes([0x33, len(body)]) + body
+    (message,), _ = mqtt.PacketReader(mqtt.MQTT_5).feed(packet)
+    assert message == mqtt.Publish(b"t", b"payload", 9, flags=3)
+    assert message.retain
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00", b"\x00\x02t", b"\x00\x01t\x00"])
+def test_a_publish_that_is_shorter_than_its_parts_is_an_error(body):
+    # What follows in the stream must not be taken for its parts.
+    packet = bytes([0x32, len(body)]) + body + mqtt.PINGREQ_PACKET * 3
+    with pytest.raises(MqttError, match="shorter than its parts"):
+        mqtt.PacketReader(mqtt.MQTT_5).feed(packet)
 
 
 def test_a_malformed_length_is_an_error_not_a_wait_for_ever():
     with pytest.raises(MqttError, match="malformed length"):
-        mqtt.PacketReader().feed(b"\x30\xff\xff\xff\xff\x01")
+        mqtt.PacketReader(mqtt.MQTT_5).feed(b"\x30\xff\xff\xff\xff\x01")
 
 
 def test_connack_gives_the_keepalive_of_the_broker():

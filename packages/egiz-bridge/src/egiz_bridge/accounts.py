@@ -62,6 +62,10 @@ class Verdicts:
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
 
+    def others(self) -> int:
+        """Messages that were not accepted."""
+        return self.rejected.total() + self.skipped.total()
+
 
 class Accounts:
     """The books, and the moves that keep them balanced."""
@@ -81,8 +85,8 @@ class Accounts:
             books = self._books
             books.received += count
             books.accepted += verdicts.accepted
-            books.rejected += verdicts.rejected
-            books.skipped += verdicts.skipped
+            books.rejected.update(verdicts.rejected)
+            books.skipped.update(verdicts.skipped)
             for sink in books.sinks.values():
                 sink.accepted += verdicts.accepted
                 sink.in_flight += verdicts.accepted

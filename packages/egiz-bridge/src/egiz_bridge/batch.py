@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from egiz_schema.influx import Point
-
 
 class Message(NamedTuple):
     """A message as it came from the broker; what the spool keeps of it."""
@@ -15,11 +13,10 @@ class Message(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A message that decoded, and the point it makes."""
+    """A message of the contract, and its line of line protocol."""
 
     message: Message
-    point: Point
-    is_timed: bool  # whether its time is the device's; else it is `received_ms`
+    line: bytes
 
 
 class DeadLetter(NamedTuple):

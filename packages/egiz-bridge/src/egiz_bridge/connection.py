@@ -44,7 +44,8 @@ class Connection:
     def __init__(self, sock: socket.socket, version: int) -> None:
         self.version = version
         self._sock = sock
-        self._reader = mqtt.PacketReader()
+        self._reader = mqtt.PacketReader(version)
+        self._early: list[mqtt.Publish] = []
         self._keepalive_s = float(KEEPALIVE_S)
         self._ping_due = 0.0
         self._pinged = False
@@ -78,7 +79,9 @@ class Connection:
         Raises:
             MqttError, OSError: if the connection is over.
         """
-        return self._messages(self._receive())
+        messages, others = self._receive()
+        self._heed(others)
+        return messages
 
     def acknowledge(self, packet_ids: Iterable[int]) -> None:
         """Send PUBACKs, in the order given."""
@@ -108,49 +111,48 @@ class Connection:
 
     def _await_connack(self) -> mqtt.ConnAck:
         try:
-            packets = self._packets()
+            others = self._others()
         except (MqttError, ConnectionError, TimeoutError) as fault:
             # How a broker of 3.1.1 alone may answer a CONNECT of MQTT 5: it says so,
             # breaks off or, as amqtt does, says nothing at all.
             raise MqttError(
                 f"no CONNACK: {fault}", wants_older_protocol=self.version == mqtt.MQTT_5
             ) from fault
-        (kind, _, body), *early = packets
+        (kind, body), *_ = others
         if kind != mqtt.CONNACK:
             raise MqttError("the first packet was no CONNACK: not an MQTT broker?")
-        self._early = early  # a resumed session does not wait for the SUBSCRIBE
         return mqtt.parse_connack(self.version, body)
 
     def _await_suback(self) -> list[mqtt.Publish]:
-        packets = self._early
-        while not any(kind == mqtt.SUBACK for kind, _, _ in packets):
-            packets += self._packets()
-        return self._messages(packets)
+        """Wait for it; gives what a resumed session, which does not wait, has sent."""
+        while True:
+            others = self._others()
+            self._heed(others)
+            if any(other.kind == mqtt.SUBACK for other in others):
+                return self._early
 
-    def _packets(self) -> list[tuple[int, int, bytes]]:
-        """At least one packet, waiting for it if need be."""
-        while not (packets := self._receive()):
-            pass
-        return packets
+    def _others(self) -> list[mqtt.Control]:
+        """Wait for packets that are no messages; keep the messages."""
+        others: list[mqtt.Control] = []
+        while not others:
+            messages, others = self._receive()
+            self._early += messages
+        return others
 
-    def _receive(self) -> list[tuple[int, int, bytes]]:
+    def _receive(self) -> tuple[list[mqtt.Publish], list[mqtt.Control]]:
         data = self._sock.recv(_READ_BYTES)
         if not data:
             raise MqttError("the broker closed the connection")
         return self._reader.feed(data)
 
-    def _messages(self, packets: list[tuple[int, int, bytes]]) -> list[mqtt.Publish]:
-        messages = []
-        for kind, flags, body in packets:
-            if kind == mqtt.PUBLISH:
-                messages.append(mqtt.parse_publish(self.version, flags, body))
-            elif kind == mqtt.SUBACK:
+    def _heed(self, packets: list[mqtt.Control]) -> None:
+        for kind, body in packets:
+            if kind == mqtt.SUBACK:
                 mqtt.parse_suback(body)
             elif kind == mqtt.PINGRESP:
                 self._pinged = False
             elif kind == mqtt.DISCONNECT:
                 raise MqttError(f"disconnected: {mqtt.explain(body[0] if body else 0)}")
-        return messages
 
     def _send(self, packet: bytes) -> None:
         self._sock.sendall(packet)

@@ -4,14 +4,17 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
-from egiz_schema import EgizError, decode, influx, parse_topic
+from egiz_schema import EgizError, decode, parse_topic
+from egiz_schema.lines import decode_line
 
 from egiz_bridge.accounts import Accounts, Verdicts
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
-from egiz_bridge.mqtt import Publish
+from egiz_bridge.mqtt import RETAIN, Publish
 
 BATCH_MESSAGES = 1000
 LINGER_S = 0.25
+
+_NOT_ARCHIVED = frozenset({"config", "command"})
 
 # How much may wait for the sinks before QoS 0 is left out. Nothing is promised of it,
 # and nothing but this bounds it: only QoS 1 has a window.
@@ -69,34 +72,31 @@ class Intake:
         self._due = 0.0
 
     def _fill(self, packets: Sequence[Publish], waiting: int) -> None:
+        batch = self._batch
         verdicts = Verdicts()
         received_ms = time.time_ns() // 1_000_000
-        for packet in packets:
-            if packet.packet_id:
-                self._batch.packet_ids.append(packet.packet_id)
+        for topic, payload, packet_id, flags in packets:
+            if packet_id:
+                batch.packet_ids.append(packet_id)
             elif waiting > QOS0_WAITING_MAX:
                 verdicts.skipped["qos0_overload"] += 1
                 continue
-            topic = packet.topic.decode(errors="replace")
-            self._sort(Message(topic, packet.payload, received_ms), packet, verdicts)
+            message = Message(topic.decode(errors="replace"), payload, received_ms)
+            try:
+                row = to_row(message, is_retained=bool(flags & RETAIN))
+            except Skipped as skipped:
+                verdicts.skipped[skipped.reason] += 1
+            except EgizError as fault:
+                verdicts.rejected[fault.reason] += 1
+                batch.rejects.append(DeadLetter(message, fault.reason, str(fault)))
+                self._log_once(message.topic, fault)
+            else:
+                batch.rows.append(row)
+        verdicts.accepted = len(packets) - verdicts.others()
         self._accounts.receive(len(packets), verdicts)
         if not self._size:
             self._due = time.monotonic() + LINGER_S
         self._size += len(packets)
-
-    def _sort(self, message: Message, packet: Publish, verdicts: Verdicts) -> None:
-        try:
-            row = to_row(message)
-        except EgizError as fault:
-            verdicts.rejected[fault.reason] += 1
-            self._batch.rejects.append(DeadLetter(message, fault.reason, str(fault)))
-            self._log_once(message.topic, fault)
-            return
-        if reason := _reason_to_skip(row, is_retained=packet.retain):
-            verdicts.skipped[reason] += 1
-        else:
-            verdicts.accepted += 1
-            self._batch.rows.append(row)
 
     def _log_once(self, topic: str, fault: EgizError) -> None:
         key = (_device_of(topic), fault.reason)
@@ -111,26 +111,30 @@ class Intake:
         )
 
 
-def to_row(message: Message) -> Row:
+class Skipped(Exception):  # it is no error
+    """A message of the contract that is not to be stored."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def to_row(message: Message, *, is_retained: bool = False) -> Row:
     """Decode a message and map it.
 
     Raises:
         EgizError: if it is not a message of the contract.
+        Skipped: if it is, but is not to be stored.
     """
     topic = parse_topic(message.topic)
-    decoded = decode(topic, message.payload)
-    is_timed = getattr(decoded, "timestamp", None) is not None
-    point = influx.to_point(topic, decoded, message.received_ms)
-    return Row(message, point, is_timed)
-
-
-def _reason_to_skip(row: Row, *, is_retained: bool) -> str | None:
-    if row.point.kind in ("config", "command"):
-        return f"{row.point.kind}_not_archived"
-    if is_retained and not row.is_timed:
+    if topic.kind in _NOT_ARCHIVED:
+        decode(topic, message.payload)
+        raise Skipped(f"{topic.kind}_not_archived")
+    decoded, line = decode_line(topic, message.payload, message.received_ms)
+    if is_retained and getattr(decoded, "timestamp", None) is None:
         # A last will kept by the broker: when the device went away is not known now.
-        return "retained_untimed"
-    return None
+        raise Skipped("retained_untimed")
+    return Row(message, line)
 
 
 def _device_of(topic: str) -> str:

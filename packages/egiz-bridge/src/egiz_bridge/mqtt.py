@@ -15,6 +15,7 @@ MQTT_5 = 5
 MQTT_311 = 4
 
 CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP, DISCONNECT = 2, 3, 4, 9, 13, 14
+RETAIN, _QOS = 0x01, 0x06  # in the flags of a PUBLISH
 PINGREQ_PACKET = b"\xc0\x00"
 DISCONNECT_PACKET = b"\xe0\x00"
 
@@ -75,12 +76,24 @@ _REASONS = {
 
 
 class Publish(NamedTuple):
-    """A PUBLISH packet (3.3); `packet_id` is 0 at QoS 0."""
+    """A PUBLISH packet (3.3); `packet_id` is 0 at QoS 0, `flags` as in 3.3.1."""
 
     topic: bytes
     payload: bytes
     packet_id: int
-    retain: bool
+    flags: int
+
+    @property
+    def retain(self) -> bool:
+        """Whether the broker had kept it for new subscribers."""
+        return bool(self.flags & RETAIN)
+
+
+class Control(NamedTuple):
+    """Any other packet."""
+
+    kind: int
+    body: bytes
 
 
 class ConnAck(NamedTuple):
@@ -132,24 +145,53 @@ def pubacks(packet_ids: Iterable[int]) -> bytes:
 class PacketReader:
     """Cuts what the socket gives into packets."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int) -> None:
+        self._has_properties = version == MQTT_5
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[tuple[int, int, bytes]]:
-        """Take the bytes of one read; give the whole packets: (type, flags, body).
+    def feed(self, data: bytes) -> tuple[list[Publish], list[Control]]:
+        """Take the bytes of one read; give the packets that are whole.
 
         Raises:
             MqttError: if they are not MQTT.
         """
-        data = self._rest + data if self._rest else data
-        packets = []
+        if self._rest:
+            data = self._rest + data
+        messages: list[Publish] = []
+        others: list[Control] = []
         start = 0
         while (span := _body(data, start)) is not None:
             body, end = span
-            packets.append((data[start] >> 4, data[start] & 0x0F, data[body:end]))
+            first = data[start]
+            if first >> 4 == PUBLISH:
+                messages.append(self._publish(data, first & 0x0F, body, end))
+            else:
+                others.append(Control(first >> 4, data[body:end]))
             start = end
         self._rest = data[start:]
-        return packets
+        return messages, others
+
+    def _publish(self, data: bytes, flags: int, start: int, end: int) -> Publish:
+        """PUBLISH (3.3). Subscribed at QoS 1, it is never sent at QoS 2."""
+        name = start + 2
+        try:
+            position = name + (data[start] << 8 | data[start + 1])
+            topic = data[name:position]
+            packet_id = 0
+            if flags & _QOS:
+                packet_id = data[position] << 8 | data[position + 1]
+                position += 2
+            if self._has_properties:
+                length = data[position]
+                position += 1
+                if length:
+                    length, position = _varint(data, position - 1)
+                    position += length
+        except IndexError:
+            position = end + 1
+        if position > end:
+            raise MqttError("the broker sent a PUBLISH that is shorter than its parts")
+        return Publish(topic, data[position:end], packet_id, flags)
 
 
 def _body(data: bytes, start: int) -> tuple[int, int] | None:
@@ -165,20 +207,6 @@ def _body(data: bytes, start: int) -> tuple[int, int] | None:
     if len(data) >= start + 5:
         raise MqttError("the broker sent a packet with a malformed length")
     return None
-
-
-def parse_publish(version: int, flags: int, body: bytes) -> Publish:
-    """PUBLISH (3.3). Subscribed at QoS 1, it is never sent at QoS 2."""
-    position = 2 + (body[0] << 8 | body[1])
-    topic = body[2:position]
-    packet_id = 0
-    if flags & 0x06:
-        packet_id = body[position] << 8 | body[position + 1]
-        position += 2
-    if version == MQTT_5:
-        length, position = _varint(body, position)
-        position += length
-    return Publish(topic, body[position:], packet_id, bool(flags & 0x01))
 
 
 def parse_connack(version: int, body: bytes) -> ConnAck:

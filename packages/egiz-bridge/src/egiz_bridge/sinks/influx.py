@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from egiz_schema import influx
-
 from egiz_bridge.batch import Row
 from egiz_bridge.errors import BridgeError, Rejected, Unavailable
 
@@ -26,7 +24,7 @@ _HINTS = {
 
 def to_body(rows: Sequence[Row]) -> bytes:
     """Line protocol, precision ms."""
-    return b"\n".join([influx.to_line(row.point) for row in rows])
+    return b"\n".join([row.line for row in rows])
 
 
 def failure(status: int, answer: str, retry_after: str | None) -> BridgeError:
