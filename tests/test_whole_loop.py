@@ -7,7 +7,6 @@ subscriber saw, and that exactly what the simulator says was acknowledged?
 import contextlib
 import json
 import random
-import sqlite3
 import time
 
 import pytest
@@ -169,7 +168,7 @@ def test_nothing_is_acknowledged_that_neither_archive_nor_spool_takes(
     loop.publish(devices=5, rate=10, seconds=1)
     published = loop.finished()["totals"]["published"]
     eventually(lambda: running.metrics()["messages_acknowledged_total"] == published)
-    with _locked(running.archive), _locked(running.spool):
+    with stored.locked(running.archive), stored.locked(running.spool):
         loop.publish(devices=5, rate=10, seconds=1)
         again = loop.finished(of=2)["totals"]["published"]
         _receives_but_acknowledges_nothing(running, again, before=published)
@@ -187,15 +186,6 @@ def _receives_but_acknowledges_nothing(running, count, before=0):
     while time.monotonic() < until:
         assert running.metrics()["messages_acknowledged_total"] == before
         time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def _locked(path):
-    """Hold the write lock of an SQLite file."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("BEGIN IMMEDIATE")
-        yield
-        db.execute("ROLLBACK")
 
 
 def test_a_clean_restart_replays_nothing(loop, mosquitto, bridge):

@@ -1,6 +1,8 @@
 """What a database holds, in one shape: fields by (kind, device id, time in ms)."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +80,12 @@ def _fields(row: dict[str, Any]) -> dict[str, Any]:
         for name, value in row.items()
         if name not in _NOT_FIELDS and value is not None
     }
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the write lock of an SQLite file: nobody else can store anything."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("ROLLBACK")

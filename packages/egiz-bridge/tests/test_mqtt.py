@@ -4,6 +4,13 @@ import pytest
 from egiz_bridge import mqtt
 from egiz_bridge.errors import MqttError
 
+TERMS = mqtt.Terms(
+    keepalive_s=30,
+    session_expiry_s=10,
+    receive_maximum=10_000,
+    maximum_packet_bytes=65536,
+)
+
 
 def _publish(topic: bytes, payload: bytes, packet_id: int = 0, version: int = 5):
     body = len(topic).to_bytes(2, "big") + topic
@@ -12,6 +19,10 @@ def _publish(topic: bytes, payload: bytes, packet_id: int = 0, version: int = 5)
     body += payload
     flags = 0x32 if packet_id else 0x30
     return bytes([flags]) + _length(len(body)) + body
+
+
+def _reader(version: int = mqtt.MQTT_5) -> mqtt.PacketReader:
+    return mqtt.PacketReader(version, maximum_packet_bytes=100_000)
 
 
 def _length(number: int) -> bytes:
@@ -28,13 +39,11 @@ def test_connect_of_mqtt_5_is_the_bytes_of_the_standard():
         mqtt.MQTT_5,
         "b",
         ("user", "pass"),
-        keepalive_s=30,
-        session_expiry_s=10,
-        receive_maximum=10_000,
+        TERMS,
     )
     assert packet == (
-        b"\x10\x22\x00\x04MQTT\x05\xc0\x00\x1e"
-        b"\x08\x11\x00\x00\x00\x0a\x21\x27\x10"
+        b"\x10\x27\x00\x04MQTT\x05\xc0\x00\x1e"
+        b"\x0d\x11\x00\x00\x00\x0a\x21\x27\x10\x27\x00\x01\x00\x00"
         b"\x00\x01b\x00\x04user\x00\x04pass"
     )
 
@@ -44,9 +53,7 @@ def test_connect_of_mqtt_311_has_no_properties_and_keeps_the_session():
         mqtt.MQTT_311,
         "b",
         None,
-        keepalive_s=30,
-        session_expiry_s=10,
-        receive_maximum=10_000,
+        TERMS,
     )
     assert packet == b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x1e\x00\x01b"
 
@@ -75,7 +82,7 @@ def test_packets_survive_any_cut_of_the_stream(version):
     rng = random.Random(1)
     for _ in range(50):
         cuts = sorted(rng.sample(range(len(stream)), 5))
-        reader = mqtt.PacketReader(version)
+        reader = _reader(version)
         messages = []
         for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
             messages += reader.feed(stream[start:end])[0]
@@ -87,8 +94,8 @@ def test_packets_survive_any_cut_of_the_stream(version):
 
 def test_byte_by_byte_gives_the_same_as_at_once():
     stream = _publish(b"a", b"b" * 300, 7) + mqtt.pubacks([7])
-    at_once = mqtt.PacketReader(mqtt.MQTT_5).feed(stream)
-    reader = mqtt.PacketReader(mqtt.MQTT_5)
+    at_once = _reader().feed(stream)
+    reader = _reader()
     fed = [reader.feed(bytes([byte])) for byte in stream]
     assert [m for messages, _ in fed for m in messages] == at_once[0] != []
     assert [c for _, others in fed for c in others] == at_once[1] != []
@@ -99,7 +106,7 @@ def test_properties_of_a_publish_are_skipped():
     user_property = b"\x26\x00\x01k\x00\x01v"
     body = topic_and_id + bytes([len(user_property)]) + user_property + b"payload"
     packet = bytes([0x33, len(body)]) + body
-    (message,), _ = mqtt.PacketReader(mqtt.MQTT_5).feed(packet)
+    (message,), _ = _reader().feed(packet)
     assert message == mqtt.Publish(b"t", b"payload", 9, flags=3)
     assert message.retain
 
@@ -109,12 +116,17 @@ def test_a_publish_that_is_shorter_than_its_parts_is_an_error(body):
     # What follows in the stream must not be taken for its parts.
     packet = bytes([0x32, len(body)]) + body + mqtt.PINGREQ_PACKET * 3
     with pytest.raises(MqttError, match="shorter than its parts"):
-        mqtt.PacketReader(mqtt.MQTT_5).feed(packet)
+        _reader().feed(packet)
 
 
 def test_a_malformed_length_is_an_error_not_a_wait_for_ever():
     with pytest.raises(MqttError, match="malformed length"):
-        mqtt.PacketReader(mqtt.MQTT_5).feed(b"\x30\xff\xff\xff\xff\x01")
+        _reader().feed(b"\x30\xff\xff\xff\xff\x01")
+
+
+def test_a_packet_that_is_too_large_is_an_error_before_it_is_read():
+    with pytest.raises(MqttError, match="100006 bytes"):
+        _reader().feed(b"\x30" + _length(100_002))
 
 
 def test_connack_gives_the_keepalive_of_the_broker():

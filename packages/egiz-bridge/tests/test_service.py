@@ -225,3 +225,33 @@ def _copy(source, target):
         while data := source.recv(65536):
             target.sendall(data)
         target.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_session_that_the_broker_lost_is_told_and_counted(mosquitto, bridge):
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    assert running.stop() == 0
+    running.start()  # the session is still there
+    assert running.metrics()["mqtt_sessions_lost_total"] == 0
+    running.kill()
+    mosquitto.stop()
+    (mosquitto.directory / "mosquitto.db").unlink()
+    mosquitto.start()
+    running.start()
+    assert running.metrics()["mqtt_sessions_lost_total"] == 1
+    assert "the broker has lost this bridge's session" in running.log
+
+
+def test_what_the_broker_sends_again_is_counted_and_is_no_second_point(
+    mosquitto, bridge
+):
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    with stored.locked(running.archive), stored.locked(running.spool):
+        _publish(mosquitto, 20)
+        eventually(lambda: running.metrics()["mqtt_unacknowledged_messages"] == 20)
+        running.kill()
+    running.start()
+    eventually(lambda: running.metrics()["messages_redelivered_total"] == 20)
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 20)
+    assert len(stored.in_archive(running.archive)) == 20

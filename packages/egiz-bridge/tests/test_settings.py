@@ -40,10 +40,13 @@ def test_with_a_database_there_is_an_archive_only_if_asked_for(tmp_path):
 
 def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatch):
     values = {
-        "mqtt.url": "mqtt://broker:1884",
+        "mqtt.url": "mqtts://broker:1884",
         "mqtt.client_id": "c",
         "mqtt.username": "u",
         "mqtt.password_file": "/p",
+        "mqtt.ca_file": "/ca",
+        "mqtt.certificate_file": "/c",
+        "mqtt.key_file": "/k",
         "influxdb.url": "http://db:8086/",
         "influxdb.api": "v1",
         "influxdb.org": "o",

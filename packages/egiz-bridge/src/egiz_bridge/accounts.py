@@ -44,7 +44,10 @@ class Books:
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     acknowledged: int = 0
+    redelivered: int = 0
     connections: int = 0
+    sessions_lost: int = 0
+    unacknowledged: int = 0
     is_connected: bool = False
 
     @property
@@ -56,9 +59,16 @@ class Books:
 
 @dataclass(slots=True)
 class Verdicts:
-    """What became of the messages of one read."""
+    """What became of the messages of one read.
+
+    Attributes:
+        promised: how many are to be acknowledged (QoS 1).
+        redelivered: how many the broker sends again (DUP).
+    """
 
     accepted: int = 0
+    promised: int = 0
+    redelivered: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
 
@@ -85,6 +95,8 @@ class Accounts:
             books = self._books
             books.received += count
             books.accepted += verdicts.accepted
+            books.unacknowledged += verdicts.promised
+            books.redelivered += verdicts.redelivered
             books.rejected.update(verdicts.rejected)
             books.skipped.update(verdicts.skipped)
             for sink in books.sinks.values():
@@ -121,6 +133,7 @@ class Accounts:
         """Enter PUBACKs sent."""
         with self._lock:
             self._books.acknowledged += count
+            self._books.unacknowledged -= count
 
     def sink_is(self, sink: str, *, up: bool) -> None:
         """Enter whether the sink takes writes."""
@@ -132,3 +145,10 @@ class Accounts:
         with self._lock:
             self._books.connections += up
             self._books.is_connected = up
+            # Of an earlier connection nothing can be acknowledged any more.
+            self._books.unacknowledged = 0
+
+    def session_is_lost(self) -> None:
+        """Enter that the broker has forgotten the session."""
+        with self._lock:
+            self._books.sessions_lost += 1

@@ -1,19 +1,17 @@
 """`egiz-bridge check`: whatever `run` needs, tried once, without touching any data."""
 
 import os
+import secrets
 import socket
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-
-from egiz_bridge.connection import CONNECT_TIMEOUT_S, Broker
-from egiz_bridge.daemon import broker_of, influx_sink
-from egiz_bridge.errors import ConfigError, Rejected, Unavailable
+from egiz_bridge.broker import Broker, broker_of
+from egiz_bridge.connection import open_connection
+from egiz_bridge.daemon import influx_sink
+from egiz_bridge.errors import ConfigError, MqttError, Rejected, Unavailable
 from egiz_bridge.settings import Influxdb, Settings
 
 
@@ -35,7 +33,7 @@ def _tried(key: str, probe: Callable[[], None]) -> Iterator[tuple[str, str | Non
         for problem in fault.problems:
             named, _, told = problem.partition(": ")
             yield named, told
-    except (OSError, sqlite3.Error, Unavailable) as fault:
+    except (OSError, sqlite3.Error, MqttError, Unavailable) as fault:
         yield key, getattr(fault, "strerror", None) or str(fault)
     else:
         yield key, None
@@ -43,21 +41,10 @@ def _tried(key: str, probe: Callable[[], None]) -> Iterator[tuple[str, str | Non
 
 def _probe_broker(broker: Broker) -> None:
     """Log in and out as a passer-by: the session of the bridge may be in use."""
-    answers: list[Any] = []
-    client = paho.Client(CallbackAPIVersion.VERSION2)
-    client.on_connect = lambda *arguments: answers.append(arguments[3])
-    client.connect_timeout = CONNECT_TIMEOUT_S
-    if broker.credentials:
-        client.username_pw_set(*broker.credentials)
-    client.connect(broker.host, broker.port)
-    until = time.monotonic() + CONNECT_TIMEOUT_S
-    while not answers and time.monotonic() < until:
-        client.loop(0.1)
-    client.disconnect()
-    if not answers:
-        raise OSError(f"{broker} does not answer as an MQTT broker")
-    if answers[0].is_failure:
-        raise OSError(f"{broker} refuses: {answers[0]}")
+    client_id = f"{broker.client_id}-check-{secrets.token_hex(4)}"
+    visitor = replace(broker, client_id=client_id, session_expiry_s=0)
+    connection, _ = open_connection(visitor)
+    connection.disconnect()
 
 
 def _probe_influx(table: Influxdb) -> None:

@@ -1,13 +1,14 @@
 """One connection to the broker: handshake, reading, acknowledging, keepalive."""
 
 import socket
+import ssl
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from egiz_schema import topics
 
 from egiz_bridge import mqtt
+from egiz_bridge.broker import Broker
 from egiz_bridge.errors import MqttError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -18,24 +19,24 @@ KEEPALIVE_S = 30
 # What may be unacknowledged at once: rate times linger and write time. 10,000 messages
 # a second for half a second, doubled.
 RECEIVE_MAXIMUM = 10_000
-# How long the broker queues for a bridge that is away: a long weekend.
-SESSION_EXPIRY_S = 4 * 24 * 3600
+# Payloads are 4 KiB at most, and one that is too large should still be seen: it is a
+# dead letter. The broker drops what is larger than this (MQTT 5, 3.1.2.11.4).
+MAXIMUM_PACKET_BYTES = 1024**2
+
+# The words of OpenSSL, and what they mean to somebody who configures a bridge.
+_TLS_HINTS = {
+    "wrong version number": "this port does not speak TLS; is mqtt:// meant?",
+    "certificate required": "the broker wants one: set mqtt.certificate_file",
+    "handshake failure": "does the broker want mqtt.certificate_file?",
+    "eof occurred": "the broker broke off: does it want mqtt.certificate_file?",
+    "unknown ca": "the broker does not know who signed mqtt.certificate_file",
+    "bad certificate": "the broker refuses mqtt.certificate_file",
+    "certificate expired": "mqtt.certificate_file has expired",
+    "certificate revoked": "mqtt.certificate_file has been revoked",
+}
 
 _READ_BYTES = 256 * 1024
 _PACKET_ID = 1  # of the one SUBSCRIBE on a connection
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """Where to connect, and as whom."""
-
-    host: str
-    port: int
-    client_id: str
-    credentials: tuple[str, str | None] | None = None
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 class Connection:
@@ -43,8 +44,9 @@ class Connection:
 
     def __init__(self, sock: socket.socket, version: int) -> None:
         self.version = version
+        self.session_present = False  # the broker had kept our session
         self._sock = sock
-        self._reader = mqtt.PacketReader(version)
+        self._reader = mqtt.PacketReader(version, MAXIMUM_PACKET_BYTES)
         self._early: list[mqtt.Publish] = []
         self._keepalive_s = float(KEEPALIVE_S)
         self._ping_due = 0.0
@@ -56,17 +58,15 @@ class Connection:
 
     def handshake(self, broker: Broker) -> list[mqtt.Publish]:
         """CONNECT and SUBSCRIBE; gives what the broker sent before its SUBACK."""
-        self._sock.sendall(
-            mqtt.connect(
-                self.version,
-                broker.client_id,
-                broker.credentials,
-                keepalive_s=KEEPALIVE_S,
-                session_expiry_s=SESSION_EXPIRY_S,
-                receive_maximum=RECEIVE_MAXIMUM,
-            )
+        terms = mqtt.Terms(
+            KEEPALIVE_S, broker.session_expiry_s, RECEIVE_MAXIMUM, MAXIMUM_PACKET_BYTES
         )
+        connect = mqtt.connect(
+            self.version, broker.client_id, broker.credentials, terms
+        )
+        self._sock.sendall(connect)
         granted = self._await_connack()
+        self.session_present = granted.session_present
         self._keepalive_s = float(granted.keepalive_s or KEEPALIVE_S)
         # Always: a broker that lost the session would otherwise send nothing, for ever.
         subscribe = mqtt.subscribe(self.version, _PACKET_ID, topics.WILDCARD)
@@ -116,7 +116,8 @@ class Connection:
             # How a broker of 3.1.1 alone may answer a CONNECT of MQTT 5: it says so,
             # breaks off or, as amqtt does, says nothing at all.
             raise MqttError(
-                f"no CONNACK: {fault}", wants_older_protocol=self.version == mqtt.MQTT_5
+                f"no CONNACK: {fault} (if this port speaks TLS, is mqtts:// meant?)",
+                wants_older_protocol=self.version == mqtt.MQTT_5,
             ) from fault
         (kind, body), *_ = others
         if kind != mqtt.CONNACK:
@@ -143,6 +144,9 @@ class Connection:
         data = self._sock.recv(_READ_BYTES)
         if not data:
             raise MqttError("the broker closed the connection")
+        # What TLS has decrypted already, no selector would tell of.
+        while isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            data += self._sock.recv(_READ_BYTES)
         return self._reader.feed(data)
 
     def _heed(self, packets: list[mqtt.Control]) -> None:
@@ -176,12 +180,42 @@ def open_connection(broker: Broker) -> tuple[Connection, list[mqtt.Publish]]:
 def _open(broker: Broker, version: int) -> tuple[Connection, list[mqtt.Publish]]:
     address = (broker.host, broker.port)
     sock = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection = Connection(sock, version)
     try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if broker.tls:
+            sock = _wrapped(broker.tls, sock, broker.host)
+        connection = Connection(sock, version)
         messages = connection.handshake(broker)
         sock.settimeout(WRITE_TIMEOUT_S)
+    except ssl.SSLError as fault:
+        sock.close()
+        raise MqttError(_tls_fault(fault)) from fault
     except BaseException:
-        connection.close()
+        sock.close()
         raise
     return connection, messages
+
+
+def _wrapped(tls: ssl.SSLContext, sock: socket.socket, host: str) -> ssl.SSLSocket:
+    try:
+        return tls.wrap_socket(sock, server_hostname=host)
+    except ssl.SSLError:
+        raise
+    except OSError as fault:
+        told = f"TLS: {fault} (does this port speak TLS, or is mqtt:// meant?)"
+        raise MqttError(told) from fault
+
+
+def _tls_fault(fault: ssl.SSLError) -> str:
+    """What went wrong, with the key to look at."""
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        told = fault.verify_message
+        is_unknown = "issuer" in told or "self-signed" in told
+        hint = " (is mqtt.ca_file right?)" if is_unknown else ""
+        return f"TLS: the broker's certificate: {told}{hint}"
+    reason = (fault.reason or fault.args[-1]).replace("_", " ").lower()
+    reason = reason.partition(" ( ssl.c")[0]
+    for words, hint in _TLS_HINTS.items():
+        if words in reason:
+            return f"TLS: {reason} ({hint})"
+    return f"TLS: {reason}"

@@ -1,5 +1,6 @@
 """The bridge as a process: put together from its settings, run, stopped by a signal."""
 
+import gc
 import signal
 import time
 from collections.abc import Iterator
@@ -9,13 +10,13 @@ import structlog
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
 from egiz_bridge.accounts import Accounts
-from egiz_bridge.connection import Broker
+from egiz_bridge.broker import broker_of
 from egiz_bridge.dispatch import Dispatcher
 from egiz_bridge.errors import ConfigError, Unavailable
 from egiz_bridge.http import HttpServer
 from egiz_bridge.metrics import AccountsCollector
 from egiz_bridge.session import Session, Waker
-from egiz_bridge.settings import Influxdb, Mqtt, Settings, read_secret
+from egiz_bridge.settings import Influxdb, Settings, read_secret
 from egiz_bridge.sinks import Sink
 from egiz_bridge.sinks.archive import Archive
 from egiz_bridge.spool import Spool
@@ -34,27 +35,30 @@ def run(settings: Settings) -> None:
         ConfigError: the configuration cannot be used.
         BridgeError: a part of the bridge has died.
     """
-    broker = broker_of(settings.mqtt)
+    broker = broker_of(settings.mqtt)  # files that cannot be read are told now
     sinks = sinks_of(settings)
     spool = open_spool(settings)
     accounts = Accounts([sink.name for sink in sinks])
     _restore(spool, accounts)
     waker = Waker()
     dispatcher = Dispatcher(sinks, spool, accounts, waker)
-    session = Session(broker, dispatcher, accounts, waker)
+    session = Session(settings.mqtt, dispatcher, accounts, waker, spool)
     _log.info("starting", broker=str(broker), sinks=",".join(s.name for s in sinks))
+    _calm_the_garbage_collector()
     with _serving(settings, accounts, spool, session), _stopped_by_signals(session):
         session.run()
     spool.close()
     _tell_end(accounts)
 
 
-def broker_of(mqtt: Mqtt) -> Broker:
-    """Where to connect, with the password read from its file."""
-    password = read_secret("mqtt.password_file", mqtt.password_file)
-    credentials = (mqtt.username, password) if mqtt.username else None
-    assert mqtt.url.host is not None  # its type demands one
-    return Broker(mqtt.url.host, mqtt.url.port or 1883, mqtt.client_id, credentials)
+def _calm_the_garbage_collector() -> None:
+    """Messages make no cycles: looking for some costs a fifth of the CPU.
+
+    What there is by now stays for good, and need not be looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
 
 
 def sinks_of(settings: Settings) -> list[Sink]:

@@ -9,7 +9,7 @@ from egiz_schema.lines import decode_line
 
 from egiz_bridge.accounts import Accounts, Verdicts
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
-from egiz_bridge.mqtt import RETAIN, Publish
+from egiz_bridge.mqtt import DUP, RETAIN, Publish
 
 BATCH_MESSAGES = 1000
 LINGER_S = 0.25
@@ -78,6 +78,9 @@ class Intake:
         for topic, payload, packet_id, flags in packets:
             if packet_id:
                 batch.packet_ids.append(packet_id)
+                verdicts.promised += 1
+                if flags & DUP:
+                    verdicts.redelivered += 1
             elif waiting > QOS0_WAITING_MAX:
                 verdicts.skipped["qos0_overload"] += 1
                 continue

@@ -7,6 +7,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from egiz_bridge.accounts import Accounts, Books
+from egiz_bridge.connection import RECEIVE_MAXIMUM
 from egiz_bridge.spool import Spool
 
 _P = "egiz_bridge_"
@@ -35,7 +36,19 @@ def _of_mqtt(books: Books) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         _P + "mqtt_connected", "1 while subscribed", value=books.is_connected
     )
+    yield GaugeMetricFamily(
+        _P + "mqtt_receive_maximum_messages",
+        "Messages that the broker may have unacknowledged",
+        value=RECEIVE_MAXIMUM,
+    )
+    yield GaugeMetricFamily(
+        _P + "mqtt_unacknowledged_messages",
+        "Messages received at QoS 1 and not acknowledged yet",
+        value=books.unacknowledged,
+    )
     for name, text, value in (
+        ("mqtt_sessions_lost", "Sessions the broker forgot", books.sessions_lost),
+        ("messages_redelivered", "Sent again by the broker (DUP)", books.redelivered),
         ("mqtt_connections", "Times the bridge subscribed", books.connections),
         ("messages_received", "PUBLISH packets, repeats included", books.received),
         ("messages_accepted", "Offered to every sink", books.accepted),

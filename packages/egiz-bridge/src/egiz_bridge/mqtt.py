@@ -15,14 +15,15 @@ MQTT_5 = 5
 MQTT_311 = 4
 
 CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP, DISCONNECT = 2, 3, 4, 9, 13, 14
-RETAIN, _QOS = 0x01, 0x06  # in the flags of a PUBLISH
+RETAIN, _QOS, DUP = 0x01, 0x06, 0x08  # in the flags of a PUBLISH
 PINGREQ_PACKET = b"\xc0\x00"
 DISCONNECT_PACKET = b"\xe0\x00"
 
 # The top bit of a byte: "more follows" in a length, "failure" in a reason code.
 _TOP_BIT = 0x80
 
-_SESSION_EXPIRY, _RECEIVE_MAXIMUM, _SERVER_KEEP_ALIVE = 0x11, 0x21, 0x13
+_SESSION_EXPIRY, _RECEIVE_MAXIMUM, _MAXIMUM_PACKET_SIZE = 0x11, 0x21, 0x27
+_SERVER_KEEP_ALIVE = 0x13
 
 _UNSUPPORTED_VERSION = (0x01, 0x84)  # as said by a broker of 3.1.1, and of 5
 
@@ -103,23 +104,34 @@ class ConnAck(NamedTuple):
     keepalive_s: int | None
 
 
+class Terms(NamedTuple):
+    """What a CONNECT asks for; 3.1.1 knows the keepalive only."""
+
+    keepalive_s: int
+    session_expiry_s: int
+    receive_maximum: int
+    maximum_packet_bytes: int
+
+
 def connect(
     version: int,
     client_id: str,
     credentials: tuple[str, str | None] | None,
-    *,
-    keepalive_s: int,
-    session_expiry_s: int,
-    receive_maximum: int,
+    terms: Terms,
 ) -> bytes:
-    """CONNECT (3.1) that resumes the session of `client_id`, or starts it."""
+    """CONNECT (3.1) that resumes the session of `client_id`, or starts it.
+
+    A session that expires at once is begun anew, and ends with the connection.
+    """
     user, password = credentials or (None, None)
     flags = (user is not None) << 7 | (password is not None) << 6
-    body = _string("MQTT") + struct.pack("!BBH", version, flags, keepalive_s)
+    flags |= (not terms.session_expiry_s) << 1
+    body = _string("MQTT") + struct.pack("!BBH", version, flags, terms.keepalive_s)
     if version == MQTT_5:
         body += _prefixed(
-            struct.pack("!BI", _SESSION_EXPIRY, session_expiry_s)
-            + struct.pack("!BH", _RECEIVE_MAXIMUM, receive_maximum)
+            struct.pack("!BI", _SESSION_EXPIRY, terms.session_expiry_s)
+            + struct.pack("!BH", _RECEIVE_MAXIMUM, terms.receive_maximum)
+            + struct.pack("!BI", _MAXIMUM_PACKET_SIZE, terms.maximum_packet_bytes)
         )
     for text in (client_id, user, password):
         if text is not None:
@@ -145,8 +157,9 @@ def pubacks(packet_ids: Iterable[int]) -> bytes:
 class PacketReader:
     """Cuts what the socket gives into packets."""
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, maximum_packet_bytes: int) -> None:
         self._has_properties = version == MQTT_5
+        self._maximum = maximum_packet_bytes
         self._rest = b""
 
     def feed(self, data: bytes) -> tuple[list[Publish], list[Control]]:
@@ -162,6 +175,9 @@ class PacketReader:
         start = 0
         while (span := _body(data, start)) is not None:
             body, end = span
+            if end > len(data):
+                self._refuse_larger(end - start)
+                break
             first = data[start]
             if first >> 4 == PUBLISH:
                 messages.append(self._publish(data, first & 0x0F, body, end))
@@ -170,6 +186,10 @@ class PacketReader:
             start = end
         self._rest = data[start:]
         return messages, others
+
+    def _refuse_larger(self, size: int) -> None:
+        if size > self._maximum:
+            raise MqttError(f"the broker sent a packet of {size} bytes")
 
     def _publish(self, data: bytes, flags: int, start: int, end: int) -> Publish:
         """PUBLISH (3.3). Subscribed at QoS 1, it is never sent at QoS 2."""
@@ -195,14 +215,13 @@ class PacketReader:
 
 
 def _body(data: bytes, start: int) -> tuple[int, int] | None:
-    """Where the body of the packet at `start` begins and ends, if it is all there."""
+    """Where the body of the packet at `start` begins and ends, if its head is there."""
     length = shift = 0
     for position in range(start + 1, min(start + 5, len(data))):
         byte = data[position]
         length |= (byte & 0x7F) << shift
         if byte < _TOP_BIT:
-            end = position + 1 + length
-            return (position + 1, end) if end <= len(data) else None
+            return position + 1, position + 1 + length
         shift += 7
     if len(data) >= start + 5:
         raise MqttError("the broker sent a packet with a malformed length")

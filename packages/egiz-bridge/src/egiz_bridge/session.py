@@ -16,10 +16,13 @@ import structlog
 
 from egiz_bridge import mqtt
 from egiz_bridge.accounts import Accounts
-from egiz_bridge.connection import Broker, Connection, open_connection
+from egiz_bridge.broker import broker_of
+from egiz_bridge.connection import Connection, open_connection
 from egiz_bridge.dispatch import Dispatcher
-from egiz_bridge.errors import MqttError
+from egiz_bridge.errors import ConfigError, MqttError, Unavailable
 from egiz_bridge.intake import Intake
+from egiz_bridge.settings import Mqtt
+from egiz_bridge.spool import Spool
 
 # Longer than a write may take, so that a stop leaves nothing to be sent again.
 STOP_DEADLINE_S = 25.0
@@ -62,12 +65,14 @@ class Session:
 
     def __init__(
         self,
-        broker: Broker,
+        mqtt_settings: Mqtt,
         dispatcher: Dispatcher,
         accounts: Accounts,
         waker: Waker,
+        spool: Spool,
     ) -> None:
-        self._broker = broker
+        self._mqtt = mqtt_settings
+        self._spool = spool
         self._dispatcher = dispatcher
         self._accounts = accounts
         self._waker = waker
@@ -99,9 +104,9 @@ class Session:
 
     def _run_connection(self) -> None:
         try:
-            connection, early = open_connection(self._broker)
+            connection, early = open_connection(broker_of(self._mqtt))
         # IndexError: a packet that is shorter than its own fields.
-        except (MqttError, OSError, IndexError) as fault:
+        except (ConfigError, MqttError, OSError, IndexError) as fault:
             self._wait_to_retry(fault)
             return
         try:
@@ -122,13 +127,29 @@ class Session:
         self._intake.reconnected(self._connections)
         self._dispatcher.reconnected(self._connections)
         self._accounts.connection_is(up=True)
-        _log.info("subscribed", broker=str(self._broker), mqtt=connection.version)
+        broker = str(self._mqtt.url)
+        _log.info("subscribed", broker=broker, mqtt=connection.version)
         if connection.version == mqtt.MQTT_311:
             _log.warning(
                 "the broker speaks MQTT 3.1.1 only: its own in-flight limit (often 20)"
                 " bounds the rate",
-                broker=str(self._broker),
+                broker=broker,
             )
+        self._look_for_the_session(connection.session_present)
+
+    def _look_for_the_session(self, is_there: bool) -> None:
+        """A session that was, and is no more, took its queue with it."""
+        name = f"session of {self._mqtt.client_id} at {self._mqtt.url}"
+        with suppress(Unavailable):  # a spool that cannot be read is told elsewhere
+            if not self._spool.note(name):
+                self._spool.set_note(name, "begun")
+            elif not is_there:
+                self._accounts.session_is_lost()
+                _log.warning(
+                    "the broker has lost this bridge's session, and with it what it"
+                    " queued while the bridge was away (does it persist sessions?)",
+                    broker=str(self._mqtt.url),
+                )
 
     def _serve(self, connection: Connection, early: Sequence[mqtt.Publish]) -> None:
         self._intake.take(early, self._dispatcher.waiting)
@@ -168,7 +189,7 @@ class Session:
         if self._failures & (self._failures - 1) == 0:  # 0, 1, 2, 4, 8, ...
             _log.warning(
                 "no connection to the broker; retrying",
-                broker=str(self._broker),
+                broker=str(self._mqtt.url),
                 why=str(fault),
                 failures=self._failures,
             )

@@ -44,7 +44,7 @@ def _without_password(url: AnyUrl) -> AnyUrl:
 
 MqttUrl = Annotated[
     AnyUrl,
-    UrlConstraints(allowed_schemes=["mqtt"], host_required=True, default_port=1883),
+    UrlConstraints(allowed_schemes=["mqtt", "mqtts"], host_required=True),
     AfterValidator(_without_password),
 ]
 HttpUrl = Annotated[
@@ -63,7 +63,7 @@ class Mqtt(_Table):
 
     url: MqttUrl = Field(
         default=AnyUrl("mqtt://localhost:1883"),
-        description="the broker, as mqtt://host:port",
+        description="the broker: mqtt://host:port, or mqtts://host:port with TLS",
     )
     client_id: str = Field(
         default="egiz-bridge",
@@ -76,6 +76,29 @@ class Mqtt(_Table):
     password_file: Path | None = Field(
         default=None, description="file that holds the password of username"
     )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authority that signed the broker's certificate; "
+        "without it, those that this machine trusts",
+    )
+    certificate_file: Path | None = Field(
+        default=None, description="PEM file that this bridge shows to the broker"
+    )
+    key_file: Path | None = Field(
+        default=None,
+        description="PEM file of its private key, if that is not in certificate_file",
+    )
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        if self.password_file and not self.username:
+            raise ValueError("mqtt.username: needed with mqtt.password_file")
+        if self.key_file and not self.certificate_file:
+            raise ValueError("mqtt.certificate_file: needed with mqtt.key_file")
+        for key in ("ca_file", "certificate_file"):
+            if getattr(self, key) and self.url.scheme != "mqtts":
+                raise ValueError(f"mqtt.{key}: is for TLS; mqtt.url must be mqtts://")
+        return self
 
 
 class Influxdb(_Table):
@@ -163,12 +186,6 @@ class Settings(BaseSettings):
     archive: Archive | None = None
     spool: Spool = Spool()
     http: Http = Http()
-
-    @model_validator(mode="after")
-    def _has_password_only_with_username(self) -> Self:
-        if self.mqtt.password_file and not self.mqtt.username:
-            raise ValueError("mqtt.username: needed with mqtt.password_file")
-        return self
 
     @classmethod
     def settings_customise_sources(

@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS replays (
     id INTEGER PRIMARY KEY, sink TEXT NOT NULL, messages INTEGER NOT NULL,
     bytes INTEGER NOT NULL, body BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, text TEXT NOT NULL);
 """
 _DEAD_BYTES = "SELECT total(length(topic) + length(payload)) FROM dead_letters"
 _BODY = msgspec.msgpack.Decoder(list[Message])
@@ -163,6 +164,26 @@ class Spool:
             dropped = self._drop_oldest_dead(db)
             self._dead_bytes = _number(db, _DEAD_BYTES)
         self.dead_dropped += dropped
+
+    def note(self, name: str) -> str | None:
+        """What was noted under a name, by this run or an earlier one.
+
+        Raises:
+            Unavailable: the disk does not give it.
+        """
+        with self._transaction() as db:
+            row = db.execute("SELECT text FROM notes WHERE name = ?", (name,))
+            found: tuple[str] | None = row.fetchone()
+        return found and found[0]
+
+    def set_note(self, name: str, text: str) -> None:
+        """Note something for later runs.
+
+        Raises:
+            Unavailable: the disk does not take it.
+        """
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, text))
 
     def close(self) -> None:
         """Close the file."""

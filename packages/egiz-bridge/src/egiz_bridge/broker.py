@@ -1,0 +1,84 @@
+"""Where the broker is, and as whom the bridge connects.
+
+The files are read anew for each connection, so that a password or a certificate that
+was replaced is used with the next one.
+"""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from egiz_bridge.errors import ConfigError
+from egiz_bridge.settings import Mqtt, read_secret
+
+# How long the broker queues for a bridge that is away: a long weekend.
+SESSION_EXPIRY_S = 4 * 24 * 3600
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where to connect, and as whom.
+
+    Attributes:
+        session_expiry_s: how long the broker keeps the session; 0 ends it with the
+            connection, and begins with a new one.
+    """
+
+    host: str
+    port: int
+    client_id: str
+    credentials: tuple[str, str | None] | None = None
+    tls: ssl.SSLContext | None = None
+    session_expiry_s: int = SESSION_EXPIRY_S
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def broker_of(mqtt: Mqtt) -> Broker:
+    """Read the files that the settings name.
+
+    Raises:
+        ConfigError: one of them cannot be used.
+    """
+    url = mqtt.url
+    password = read_secret("mqtt.password_file", mqtt.password_file)
+    credentials = (mqtt.username, password) if mqtt.username else None
+    assert url.host is not None  # its type demands one
+    port = url.port or _PORTS[url.scheme]
+    tls = _tls(mqtt) if url.scheme == "mqtts" else None
+    return Broker(url.host, port, mqtt.client_id, credentials, tls)
+
+
+def _tls(mqtt: Mqtt) -> ssl.SSLContext:
+    # TLS 1.2 or later; the name of the host is checked.
+    if mqtt.ca_file:
+        with _told("mqtt.ca_file", mqtt.ca_file, "a CERTIFICATE in PEM"):
+            context = ssl.create_default_context(cafile=mqtt.ca_file)
+    else:
+        context = ssl.create_default_context()
+    if mqtt.certificate_file:
+        wanted = "a CERTIFICATE in PEM with its PRIVATE KEY, here or in mqtt.key_file"
+        with _told("mqtt.certificate_file", mqtt.certificate_file, wanted):
+            context.load_cert_chain(mqtt.certificate_file, mqtt.key_file, _no_password)
+    return context
+
+
+@contextmanager
+def _told(key: str, path: Path, wanted: str) -> Iterator[None]:
+    """Turn what the library raises into a sentence that names key and file."""
+    try:
+        yield
+    except ssl.SSLError:  # of a kind of OSError
+        raise ConfigError([f"{key}: {path} is not {wanted}"]) from None
+    except OSError as fault:
+        raise ConfigError([f"{key}: cannot read {path}: {fault.strerror}"]) from None
+
+
+def _no_password() -> str:
+    # Instead of asking on the terminal, which a daemon has not.
+    return ""
