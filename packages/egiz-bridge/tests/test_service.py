@@ -4,6 +4,7 @@ import contextlib
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -255,3 +256,54 @@ def test_what_the_broker_sends_again_is_counted_and_is_no_second_point(
     eventually(lambda: running.metrics()["messages_redelivered_total"] == 20)
     eventually(lambda: running.metrics()["messages_acknowledged_total"] == 20)
     assert len(stored.in_archive(running.archive)) == 20
+
+
+CONNACK_5, SUBACK_5 = b"\x20\x03\x00\x00\x00", b"\x90\x04\x00\x01\x00\x01"
+
+
+@pytest.mark.parametrize(
+    ("hostile", "told"),
+    [
+        (b"\x30\xff\xff\xff\xff\x01", "malformed length"),
+        (b"\x32\x01\x00", "without all its parts"),
+        (b"\x30\xff\xff\xff\x7f", "sent a packet of"),
+        (b"\xe0\x01\x8e", "another client took over this client id"),
+        (b"\xe0\x00", "disconnected"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 20, "a packet of type 4"),
+    ],
+)
+def test_a_hostile_broker_is_left_alone_for_a_while(bridge, hostile, told):
+    """It answers the handshake, then sends nonsense; every time."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        running = bridge(f"mqtt://127.0.0.1:{server.getsockname()[1]}", archive={})
+        running.start(wait=False)
+        server.settimeout(10)
+        accepted = 0
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError), server.accept()[0] as client:
+                accepted += 1
+                client.settimeout(5)
+                client.recv(4096)
+                client.sendall(CONNACK_5)
+                client.recv(4096)
+                client.sendall(SUBACK_5 + hostile)
+                with contextlib.suppress(OSError):
+                    assert client.recv(4096) == b""  # it breaks off
+    assert 2 <= accepted < 12
+    assert told in running.log
+    assert "Traceback" not in running.log
+    assert running.get("/healthz")[0] == 200
+    assert running.stop() == 0
+
+
+def test_a_broker_that_takes_connections_and_says_nothing_does_not_hold_up_a_stop(
+    bridge,
+):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        running = bridge(f"mqtt://127.0.0.1:{server.getsockname()[1]}", archive={})
+        running.start(wait=False)
+        with server.accept()[0]:
+            begun = time.monotonic()
+            assert running.stop() == 0
+    assert time.monotonic() - begun < 15

@@ -157,6 +157,8 @@ class Connection:
                 self._pinged = False
             elif kind == mqtt.DISCONNECT:
                 raise MqttError(f"disconnected: {mqtt.explain(body[0] if body else 0)}")
+            else:
+                raise MqttError(f"the broker sent a packet of type {kind}: is it one?")
 
     def _send(self, packet: bytes) -> None:
         self._sock.sendall(packet)

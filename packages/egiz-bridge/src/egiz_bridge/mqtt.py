@@ -22,6 +22,8 @@ DISCONNECT_PACKET = b"\xe0\x00"
 # The top bit of a byte: "more follows" in a length, "failure" in a reason code.
 _TOP_BIT = 0x80
 
+_VARINT_SHIFT_MAX = 21  # of at most four bytes with seven bits each (1.5.5)
+
 _SESSION_EXPIRY, _RECEIVE_MAXIMUM, _MAXIMUM_PACKET_SIZE = 0x11, 0x21, 0x27
 _SERVER_KEEP_ALIVE = 0x13
 
@@ -210,7 +212,7 @@ class PacketReader:
         except IndexError:
             position = end + 1
         if position > end:
-            raise MqttError("the broker sent a PUBLISH that is shorter than its parts")
+            raise MqttError("the broker sent a PUBLISH without all its parts")
         return Publish(topic, data[position:end], packet_id, flags)
 
 
@@ -234,11 +236,14 @@ def parse_connack(version: int, body: bytes) -> ConnAck:
     Raises:
         MqttError: with the broker's reason, if it refused.
     """
-    session_present, code = bool(body[0] & 1), body[1]
+    try:
+        session_present, code = bool(body[0] & 1), body[1]
+        properties = _properties(body, 2) if version == MQTT_5 and not code else {}
+    except IndexError:
+        raise MqttError("the broker sent a CONNACK without all its parts") from None
     if code:
         older = version == MQTT_5 and code in _UNSUPPORTED_VERSION
         raise MqttError(f"refused: {explain(code)}", wants_older_protocol=older)
-    properties = _properties(body, 2) if version == MQTT_5 else {}
     return ConnAck(session_present, properties.get(_SERVER_KEEP_ALIVE))
 
 
@@ -248,7 +253,7 @@ def parse_suback(body: bytes) -> None:
     Raises:
         MqttError: if the subscription was refused.
     """
-    code = body[-1]
+    code = body[-1] if body else _TOP_BIT
     if code >= _TOP_BIT:
         raise MqttError(f"subscription refused: {explain(code)}")
     if code == 0:
@@ -292,6 +297,8 @@ def _varint(body: bytes, position: int) -> tuple[int, int]:
         if byte < _TOP_BIT:
             return value, position
         shift += 7
+        if shift > _VARINT_SHIFT_MAX:
+            raise MqttError("the broker sent a malformed length")
 
 
 def _prefixed(body: bytes) -> bytes:

@@ -105,15 +105,14 @@ class Session:
     def _run_connection(self) -> None:
         try:
             connection, early = open_connection(broker_of(self._mqtt))
-        # IndexError: a packet that is shorter than its own fields.
-        except (ConfigError, MqttError, OSError, IndexError) as fault:
+        except (ConfigError, MqttError, OSError) as fault:
             self._wait_to_retry(fault)
             return
         try:
             self._subscribed(connection)
             self._serve(connection, early)
             self._finish(connection)
-        except (MqttError, OSError, IndexError) as fault:
+        except (MqttError, OSError) as fault:
             if time.monotonic() - self._subscribed_at > _STABLE_S:
                 self._failures = 0
             self._wait_to_retry(fault)
