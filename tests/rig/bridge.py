@@ -14,9 +14,7 @@ from rig.process import Process, free_port, own_program
 class Bridge:
     """`egiz-bridge run` on a configuration of its own; may be killed and run again."""
 
-    def __init__(
-        self, directory: Path, broker_url: str, **tables: dict[str, Any]
-    ) -> None:
+    def __init__(self, directory: Path, broker_url: str, **tables: Any) -> None:
         directory.mkdir()
         self.directory = directory
         self.archive = directory / "archive.sqlite"
@@ -78,10 +76,12 @@ class Bridge:
         return found
 
 
-def _toml(tables: dict[str, dict[str, Any]]) -> str:
+def _toml(tables: dict[str, Any]) -> str:
     lines = []
-    for table, keys in tables.items():
-        lines.append(f"[{table}]")
-        # JSON's strings and numbers are TOML's too.
-        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+    for table, given in tables.items():
+        several = isinstance(given, list)
+        for keys in given if several else [given]:
+            lines.append(f"[[{table}]]" if several else f"[{table}]")
+            # JSON's strings, numbers and lists are TOML's too.
+            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
     return "\n".join(lines) + "\n"

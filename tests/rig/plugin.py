@@ -11,6 +11,7 @@ from rig.live import LiveSubscriber
 from rig.micropython import MicroPython
 from rig.process import Process, own_program
 from rig.proxy import Proxy
+from rig.scripted_http import ScriptedHttp
 from rig.servers import InfluxDb, Mosquitto, Server, VictoriaMetrics
 
 Launch = Callable[..., Process]
@@ -38,6 +39,14 @@ def influxdb(tmp_path: Path) -> Iterator[Server]:
 def victoriametrics(tmp_path: Path) -> Iterator[Server]:
     """VictoriaMetrics, empty."""
     yield from _running(VictoriaMetrics(tmp_path / "victoriametrics"))
+
+
+@pytest.fixture
+def scripted_http() -> Iterator[ScriptedHttp]:
+    """A database that answers as it is told to."""
+    server = ScriptedHttp()
+    yield server
+    server.close()
 
 
 @pytest.fixture

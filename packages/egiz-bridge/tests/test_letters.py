@@ -53,7 +53,7 @@ def test_letters_are_counted_by_reason_and_shown(refused, operate):
     code, told = operate(refused, "dlq", "list")
     assert code == 0
     lines = told.splitlines()
-    assert lines[0].split() == ["3", "rejected", "influxdb"]
+    assert lines[0].split() == ["3", "field_type_conflict", "influxdb"]
     assert lines[1].split() == ["1", "not_json", "not", "of", "the", "contract"]
     assert len(lines) == 2 + 4
     newest = lines[2].split()
@@ -67,7 +67,7 @@ def test_replayed_letters_are_written_once_the_cause_is_mended(
     refused, operate, influxdb
 ):
     influxdb.query("DROP MEASUREMENT telemetry")  # which forgets the field's type
-    code, told = operate(refused, "dlq", "replay", "--reason", "rejected")
+    code, told = operate(refused, "dlq", "replay", "--reason", "field_type_conflict")
     assert (code, told) == (0, "3 handed to the bridge\n")
     eventually(lambda: refused.metrics()["sink_written_total/influxdb"] == 6)
     metrics = refused.metrics()
@@ -83,7 +83,7 @@ def test_a_letter_that_fails_again_is_a_letter_again(refused, operate):
     eventually(lambda: refused.metrics()["sink_dead_total/influxdb"] == 3 + 4)
     lines = operate(refused, "dlq", "list")[1].splitlines()
     assert [line.split()[:2] for line in lines[:2]] == [
-        ["3", "rejected"],
+        ["3", "field_type_conflict"],
         ["1", "not_json"],
     ]
     assert refused.metrics()["sink_unaccounted/influxdb"] == 0
@@ -92,7 +92,7 @@ def test_a_letter_that_fails_again_is_a_letter_again(refused, operate):
 def test_letters_of_a_stopped_bridge_wait_for_its_start(refused, operate, influxdb):
     assert refused.stop() == 0
     influxdb.query("DROP MEASUREMENT telemetry")
-    assert operate(refused, "dlq", "replay", "--reason", "rejected")[0] == 0
+    assert operate(refused, "dlq", "replay", "--reason", "field_type_conflict")[0] == 0
     refused.start()
     eventually(lambda: refused.metrics()["sink_written_total/influxdb"] == 3)
     assert len(stored.in_influxdb(influxdb)) == 3

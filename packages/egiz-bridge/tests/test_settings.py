@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from egiz_bridge import settings
 from egiz_bridge.errors import ConfigError
@@ -28,7 +30,7 @@ def test_nothing_configured_is_localhost_and_an_archive_here():
     archive = loaded.archive_or_default()
     assert archive is not None
     assert str(archive.path) == "egiz-archive.sqlite"
-    assert loaded.influxdb is None
+    assert loaded.influxdb == ()
 
 
 def test_with_a_database_there_is_an_archive_only_if_asked_for(tmp_path):
@@ -47,12 +49,20 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
         "mqtt.ca_file": "/ca",
         "mqtt.certificate_file": "/c",
         "mqtt.key_file": "/k",
+        "influxdb.kinds": '["telemetry"]',
+        "influxdb.facilities": '["north"]',
+        "influxdb.name": "main",
         "influxdb.url": "http://db:8086/",
         "influxdb.api": "v1",
         "influxdb.org": "o",
         "influxdb.bucket": "b",
         "influxdb.database": "d",
         "influxdb.token_file": "/t",
+        "lines.kinds": '["status"]',
+        "lines.facilities": '["south"]',
+        "lines.path": "-",
+        "archive.kinds": '["status"]',
+        "archive.facilities": '["south"]',
         "archive.path": "/a",
         "archive.retention_days": "7",
         "spool.path": "/s",
@@ -65,7 +75,10 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
     loaded = settings.load(_file(tmp_path, '[mqtt]\nclient_id = "of the file"\n'))
     for key, value in values.items():
         table, name = key.split(".")
-        assert str(getattr(getattr(loaded, table), name)) == value, key
+        (given,) = loaded.influxdb if table == "influxdb" else [getattr(loaded, table)]
+        found = getattr(given, name)
+        told = json.dumps(found) if isinstance(found, tuple) else str(found)
+        assert told == value, key
 
 
 @pytest.mark.parametrize(
@@ -80,6 +93,20 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
         (
             "[influxdb]\nurl = 'http://x'\napi = 'v1'",
             "influxdb.database: needed with api = 'v1'",
+        ),
+        (
+            "[archive]\nfacilities = ['North']",
+            "archive.facilities (EGIZ_BRIDGE_ARCHIVE_FACILITIES): 'North' is no",
+        ),
+        ("[lines]\npath='-'\nkinds = ['all']", "lines.kinds (EGIZ_BRIDGE_LINES_KINDS)"),
+        (
+            2 * "[[influxdb]]\nurl='http://x'\nbucket='b'\n",
+            "influxdb.name: influxdb is",
+        ),
+        ("[mqtt]\nca_file = '/ca'", "mqtt.ca_file: is for TLS"),
+        (
+            "[mqtt]\nurl = 'mqtts://h'\nkey_file = '/k'",
+            "mqtt.certificate_file: needed with mqtt.key_file",
         ),
         ("[spool]\nmax_bytes = 5", "spool.max_bytes (EGIZ_BRIDGE_SPOOL_MAX_BYTES)"),
         ("[http]\nlisten = '9471'", "http.listen (EGIZ_BRIDGE_HTTP_LISTEN): must be"),

@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class SinkAccount:
-    """Messages of one sink; all but `in_flight` and `spooled` only grow."""
+    """Messages of one sink; all but `in_flight` and `spooled` only grow.
+
+    `trouble` is why the sink takes no writes; nothing while it does.
+    """
 
     restored: int = 0
     accepted: int = 0
@@ -25,7 +28,12 @@ class SinkAccount:
     written: int = 0
     spooled: int = 0
     dead: int = 0
-    is_up: bool = True
+    trouble: str = ""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the sink takes writes, as far as is known."""
+        return not self.trouble
 
     @property
     def unaccounted(self) -> int:
@@ -90,7 +98,7 @@ class Accounts:
             return deepcopy(self._books)
 
     def receive(self, count: int, verdicts: Verdicts) -> None:
-        """Enter the messages of one read; the accepted are in flight to each sink."""
+        """Enter the messages of one read."""
         with self._lock:
             books = self._books
             books.received += count
@@ -99,9 +107,13 @@ class Accounts:
             books.redelivered += verdicts.redelivered
             books.rejected.update(verdicts.rejected)
             books.skipped.update(verdicts.skipped)
-            for sink in books.sinks.values():
-                sink.accepted += verdicts.accepted
-                sink.in_flight += verdicts.accepted
+
+    def offer(self, sink: str, count: int) -> None:
+        """Enter messages that are on their way to a sink."""
+        with self._lock:
+            account = self._books.sinks[sink]
+            account.accepted += count
+            account.in_flight += count
 
     def settle(
         self, sink: str, *, written: int = 0, spooled: int = 0, dead: int = 0
@@ -135,10 +147,15 @@ class Accounts:
             self._books.acknowledged += count
             self._books.unacknowledged -= count
 
-    def sink_is(self, sink: str, *, up: bool) -> None:
-        """Enter whether the sink takes writes."""
+    def sink_is_up(self, sink: str) -> None:
+        """Enter that the sink takes writes."""
         with self._lock:
-            self._books.sinks[sink].is_up = up
+            self._books.sinks[sink].trouble = ""
+
+    def sink_is_down(self, sink: str, why: str) -> None:
+        """Enter that the sink takes no writes, and what it says."""
+        with self._lock:
+            self._books.sinks[sink].trouble = why
 
     def connection_is(self, *, up: bool) -> None:
         """Enter whether the bridge is subscribed."""

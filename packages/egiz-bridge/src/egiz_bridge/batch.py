@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from egiz_schema import decode, influx, parse_topic
+
 
 class Message(NamedTuple):
     """A message as it came from the broker; what the spool keeps of it."""
@@ -10,6 +12,15 @@ class Message(NamedTuple):
     topic: str
     payload: bytes
     received_ms: int  # milliseconds since 1970
+
+    def point(self) -> influx.Point:
+        """What a database stores of it.
+
+        Raises:
+            EgizError: it is not a message of the contract.
+        """
+        topic = parse_topic(self.topic)
+        return influx.to_point(topic, decode(topic, self.payload), self.received_ms)
 
 
 class Row(NamedTuple):
@@ -33,7 +44,7 @@ class Batch:
 
     Attributes:
         connection: which connection they came over; an ack never crosses to another.
-        rows: what the sinks write.
+        rows: what the sinks write; `rows_for` a sink, where they get different ones.
         rejects: what did not decode, and is not among the dead letters yet.
         packet_ids: what to acknowledge, in the order of receipt (QoS 1 only).
         writing: how many sinks have not stored the rows yet.
@@ -41,6 +52,7 @@ class Batch:
 
     connection: int
     rows: list[Row] = field(default_factory=list)
+    rows_for: dict[str, list[Row]] = field(default_factory=dict)
     rejects: list[DeadLetter] = field(default_factory=list)
     packet_ids: list[int] = field(default_factory=list)
     writing: int = 0

@@ -10,18 +10,22 @@ from pathlib import Path
 
 from egiz_bridge.broker import Broker, broker_of
 from egiz_bridge.connection import open_connection
-from egiz_bridge.daemon import influx_sink
 from egiz_bridge.errors import ConfigError, MqttError, Rejected, Unavailable
 from egiz_bridge.settings import Influxdb, Settings
+from egiz_bridge.sinks.influxdb import InfluxDb
+from egiz_bridge.sinks.lines import STDOUT
 
 
 def results(settings: Settings) -> Iterator[tuple[str, str | None]]:
     """Each thing that was tried: (key, what is wrong or None)."""
     yield from _tried("mqtt.url", lambda: _probe_broker(broker_of(settings.mqtt)))
-    if table := settings.influxdb:
-        yield from _tried("influxdb.url", lambda: _probe_influx(table))
+    for table in settings.influxdb:
+        key = f"{table.name}.url"
+        yield from _tried(key, lambda table=table: _probe_influx(table))  # type: ignore[misc]  # bound now
     if archive := settings.archive_or_default():
         yield from _tried("archive.path", lambda: _probe_file(archive.path))
+    if lines := settings.lines:
+        yield from _tried("lines.path", lambda: _probe_lines(lines.path))
     yield from _tried("spool.path", lambda: _probe_file(settings.spool.path))
     yield from _tried("http.listen", lambda: _probe_listen(*settings.http.address))
 
@@ -49,7 +53,7 @@ def _probe_broker(broker: Broker) -> None:
 
 def _probe_influx(table: Influxdb) -> None:
     """Write nothing: the answer tells whether something could be written."""
-    sink = influx_sink(table)
+    sink = InfluxDb(table)
     try:
         sink.write(())
     except Rejected:
@@ -58,18 +62,27 @@ def _probe_influx(table: Influxdb) -> None:
         sink.close()
 
 
+def _probe_lines(path: Path) -> None:
+    if path != STDOUT:
+        _probe_writable(path)
+
+
 def _probe_file(path: Path) -> None:
-    directory = path.parent
-    if not directory.is_dir():
-        raise FileNotFoundError(f"there is no directory {directory}")
-    if not os.access(path if path.exists() else directory, os.W_OK):
-        raise PermissionError(f"{path} cannot be written")
+    _probe_writable(path)
     if path.exists():
         reader = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             reader.execute("PRAGMA schema_version")
         finally:
             reader.close()
+
+
+def _probe_writable(path: Path) -> None:
+    directory = path.parent
+    if not directory.is_dir():
+        raise FileNotFoundError(f"there is no directory {directory}")
+    if not os.access(path if path.exists() else directory, os.W_OK):
+        raise PermissionError(f"{path} cannot be written")
 
 
 def _probe_listen(host: str, port: int) -> None:

@@ -14,11 +14,14 @@ from egiz_bridge.broker import broker_of
 from egiz_bridge.dispatch import Dispatcher
 from egiz_bridge.errors import ConfigError, Unavailable
 from egiz_bridge.http import HttpServer
+from egiz_bridge.intake import Intake
 from egiz_bridge.metrics import AccountsCollector
+from egiz_bridge.route import Destination, route_of
 from egiz_bridge.session import Session, Waker
-from egiz_bridge.settings import Influxdb, Settings, read_secret
-from egiz_bridge.sinks import Sink
+from egiz_bridge.settings import Settings
 from egiz_bridge.sinks.archive import Archive
+from egiz_bridge.sinks.influxdb import InfluxDb
+from egiz_bridge.sinks.lines import Lines
 from egiz_bridge.spool import Spool
 
 # The main loop turns every second, but for a connection attempt or a name that does not
@@ -36,14 +39,16 @@ def run(settings: Settings) -> None:
         BridgeError: a part of the bridge has died.
     """
     broker = broker_of(settings.mqtt)  # files that cannot be read are told now
-    sinks = sinks_of(settings)
+    destinations = destinations_of(settings)
     spool = open_spool(settings)
-    accounts = Accounts([sink.name for sink in sinks])
+    accounts = Accounts([sink.name for sink, _ in destinations])
     _restore(spool, accounts)
     waker = Waker()
-    dispatcher = Dispatcher(sinks, spool, accounts, waker)
-    session = Session(settings.mqtt, dispatcher, accounts, waker, spool)
-    _log.info("starting", broker=str(broker), sinks=",".join(s.name for s in sinks))
+    dispatcher = Dispatcher(destinations, spool, accounts, waker)
+    routes = [route for _, route in destinations]
+    intake = Intake(routes, accounts, dispatcher.offer)
+    session = Session(settings.mqtt, intake, dispatcher, accounts, waker, spool)
+    _log.info("starting", broker=str(broker), sinks=",".join(accounts.snapshot().sinks))
     _calm_the_garbage_collector()
     with _serving(settings, accounts, spool, session), _stopped_by_signals(session):
         session.run()
@@ -61,14 +66,15 @@ def _calm_the_garbage_collector() -> None:
     gc.set_threshold(100_000, 50, 1000)
 
 
-def sinks_of(settings: Settings) -> list[Sink]:
+def destinations_of(settings: Settings) -> list[Destination]:
     """The sinks that the settings ask for; none is connected yet."""
-    sinks: list[Sink] = []
-    if settings.influxdb:
-        sinks.append(influx_sink(settings.influxdb))
+    made = [Destination(InfluxDb(t), route_of(t)) for t in settings.influxdb]
     if archive := settings.archive_or_default():
-        sinks.append(Archive(archive.path, archive.retention_days))
-    return sinks
+        sink = Archive(archive.path, archive.retention_days)
+        made.append(Destination(sink, route_of(archive)))
+    if lines := settings.lines:
+        made.append(Destination(Lines(lines.path), route_of(lines)))
+    return made
 
 
 def open_spool(settings: Settings) -> Spool:
@@ -77,20 +83,6 @@ def open_spool(settings: Settings) -> Spool:
         return Spool(settings.spool.path, settings.spool.max_bytes)
     except Unavailable as fault:
         raise ConfigError([f"spool.path: {fault}"]) from fault
-
-
-def influx_sink(table: Influxdb) -> Sink:
-    """The InfluxDB sink, with the secret read from its file."""
-    secret = read_secret("influxdb.token_file", table.token_file)
-    url = str(table.url)
-    # Imported when asked for: influxdb-client alone takes half a second.
-    if table.api == "v1":
-        from egiz_bridge.sinks.influx_v1 import InfluxV1  # noqa: PLC0415  # as above
-
-        return InfluxV1(url, table.database, secret)
-    from egiz_bridge.sinks.influx_v2 import InfluxV2  # noqa: PLC0415  # as above
-
-    return InfluxV2(url, table.org, table.bucket, secret)
 
 
 def _restore(spool: Spool, accounts: Accounts) -> None:
@@ -125,7 +117,9 @@ def _serving(
         books = accounts.snapshot()
         problems = [] if books.is_connected else ["mqtt: not subscribed"]
         sinks = books.sinks.items()
-        return problems + [f"{name}: not up" for name, sink in sinks if not sink.is_up]
+        return problems + [
+            f"{name}: {sink.trouble}" for name, sink in sinks if sink.trouble
+        ]
 
     try:
         server = HttpServer(host, port, registry, ill=ill, not_ready=not_ready)

@@ -2,7 +2,7 @@
 
 import queue
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -10,7 +10,7 @@ from egiz_bridge.accounts import Accounts
 from egiz_bridge.acks import AckLedger
 from egiz_bridge.batch import Batch
 from egiz_bridge.errors import BridgeError, Unavailable
-from egiz_bridge.sinks import Sink
+from egiz_bridge.route import Destination
 from egiz_bridge.spool import Spool
 from egiz_bridge.writer import Writer
 
@@ -24,17 +24,22 @@ class Dispatcher:
 
     def __init__(
         self,
-        sinks: Iterable[Sink],
+        destinations: Sequence[Destination],
         spool: Spool,
         accounts: Accounts,
         wake: Callable[[], None],
     ) -> None:
         self._spool = spool
+        self._accounts = accounts
         self._wake = wake
         self._stored: queue.SimpleQueue[Batch] = queue.SimpleQueue()
-        self._writers = [
-            Writer(sink, spool, accounts, self._is_stored) for sink in sinks
-        ]
+        self._writers = {
+            sink.name: Writer(sink, spool, accounts, self._is_stored)
+            for sink, _ in destinations
+        }
+        routes = {sink.name: route for sink, route in destinations}
+        # Nearly always all sinks want the same, and nothing has to be sorted.
+        self._routes = routes if len(set(routes.values())) > 1 else {}
         self._ledger = AckLedger(0)
         self._unburied: list[Batch] = []
         self._bury_at = 0.0
@@ -42,7 +47,7 @@ class Dispatcher:
 
     def start(self) -> None:
         """Start the writers."""
-        for writer in self._writers:
+        for writer in self._writers.values():
             writer.start()
 
     def reconnected(self, connection: int) -> None:
@@ -53,13 +58,22 @@ class Dispatcher:
         """Give a batch to every writer, and its rejects to the dead letters."""
         self._ledger.enter(batch)
         if batch.rows:
-            batch.writing = len(self._writers)
-            self.waiting += len(batch.rows)
-            for writer in self._writers:
-                writer.offer(batch)
+            self._share_out(batch)
         if batch.rejects:
             self._unburied.append(batch)
             self._bury()
+
+    def _share_out(self, batch: Batch) -> None:
+        for name in self._writers:
+            route = self._routes.get(name)
+            rows = route.select(batch.rows) if route else batch.rows
+            if rows:
+                batch.rows_for[name] = rows
+        batch.writing = len(batch.rows_for)
+        self.waiting += len(batch.rows)
+        for name, rows in batch.rows_for.items():
+            self._accounts.offer(name, len(rows))
+            self._writers[name].offer(batch)
 
     def collect(self) -> list[int]:
         """Packet ids that may be acknowledged now, in the order of receipt.
@@ -74,7 +88,7 @@ class Dispatcher:
                 self.waiting -= len(batch.rows)
         if self._unburied and time.monotonic() >= self._bury_at:
             self._bury()
-        for writer in self._writers:
+        for writer in self._writers.values():
             if not writer.is_alive():
                 raise BridgeError(f"{writer.name} has died; see the traceback above")
         return self._ledger.take_stored()
@@ -85,9 +99,9 @@ class Dispatcher:
 
     def stop(self, deadline_s: float) -> None:
         """Let the writers end; what they could not store stays unacknowledged."""
-        for writer in self._writers:
+        for writer in self._writers.values():
             writer.stop()
-        for writer in self._writers:
+        for writer in self._writers.values():
             writer.join(deadline_s)
 
     def _is_stored(self, batch: Batch) -> None:

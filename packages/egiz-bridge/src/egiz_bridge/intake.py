@@ -1,7 +1,8 @@
 """From PUBLISH packets to batches: decode, map, sort out what cannot be written."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache, partial
 
 import structlog
 from egiz_schema import EgizError, decode, parse_topic
@@ -10,15 +11,16 @@ from egiz_schema.lines import decode_line
 from egiz_bridge.accounts import Accounts, Verdicts
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
 from egiz_bridge.mqtt import DUP, RETAIN, Publish
+from egiz_bridge.route import Route, reason_to_skip
 
 BATCH_MESSAGES = 1000
 LINGER_S = 0.25
 
-_NOT_ARCHIVED = frozenset({"config", "command"})
-
 # How much may wait for the sinks before QoS 0 is left out. Nothing is promised of it,
 # and nothing but this bounds it: only QoS 1 has a window.
 QOS0_WAITING_MAX = 20_000
+
+_TOPICS_MAX = 65536  # as many as `parse_topic` remembers
 
 # A fault is logged once for a device and reason. A flood of invented devices must not
 # grow the process: past this many, they are only counted.
@@ -30,7 +32,13 @@ _log = structlog.get_logger()
 class Intake:
     """Fills a batch and hands it on when it is full or has lingered."""
 
-    def __init__(self, accounts: Accounts, dispatch: Callable[[Batch], None]) -> None:
+    def __init__(
+        self,
+        routes: Collection[Route],
+        accounts: Accounts,
+        dispatch: Callable[[Batch], None],
+    ) -> None:
+        self._reason_to_skip = lru_cache(_TOPICS_MAX)(partial(reason_to_skip, routes))
         self._accounts = accounts
         self._dispatch = dispatch
         self._logged: set[tuple[str, str]] = set()
@@ -86,7 +94,7 @@ class Intake:
                 continue
             message = Message(topic.decode(errors="replace"), payload, received_ms)
             try:
-                row = to_row(message, is_retained=bool(flags & RETAIN))
+                row = self._row(message, is_retained=bool(flags & RETAIN))
             except Skipped as skipped:
                 verdicts.skipped[skipped.reason] += 1
             except EgizError as fault:
@@ -100,6 +108,17 @@ class Intake:
         if not self._size:
             self._due = time.monotonic() + LINGER_S
         self._size += len(packets)
+
+    def _row(self, message: Message, *, is_retained: bool) -> Row:
+        topic = parse_topic(message.topic)
+        if reason := self._reason_to_skip(topic):
+            decode(topic, message.payload)
+            raise Skipped(reason)
+        decoded, line = decode_line(topic, message.payload, message.received_ms)
+        if is_retained and getattr(decoded, "timestamp", None) is None:
+            # A last will kept by the broker: when the device went away is not known.
+            raise Skipped("retained_untimed")
+        return Row(message, line)
 
     def _log_once(self, topic: str, fault: EgizError) -> None:
         key = (_device_of(topic), fault.reason)
@@ -122,21 +141,14 @@ class Skipped(Exception):  # it is no error
         self.reason = reason
 
 
-def to_row(message: Message, *, is_retained: bool = False) -> Row:
-    """Decode a message and map it.
+def to_row(message: Message) -> Row:
+    """Decode a message of the spool once more, and map it.
 
     Raises:
         EgizError: if it is not a message of the contract.
-        Skipped: if it is, but is not to be stored.
     """
     topic = parse_topic(message.topic)
-    if topic.kind in _NOT_ARCHIVED:
-        decode(topic, message.payload)
-        raise Skipped(f"{topic.kind}_not_archived")
-    decoded, line = decode_line(topic, message.payload, message.received_ms)
-    if is_retained and getattr(decoded, "timestamp", None) is None:
-        # A last will kept by the broker: when the device went away is not known now.
-        raise Skipped("retained_untimed")
+    _, line = decode_line(topic, message.payload, message.received_ms)
     return Row(message, line)
 
 

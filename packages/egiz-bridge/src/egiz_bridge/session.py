@@ -66,6 +66,7 @@ class Session:
     def __init__(
         self,
         mqtt_settings: Mqtt,
+        intake: Intake,
         dispatcher: Dispatcher,
         accounts: Accounts,
         waker: Waker,
@@ -76,7 +77,7 @@ class Session:
         self._dispatcher = dispatcher
         self._accounts = accounts
         self._waker = waker
-        self._intake = Intake(accounts, dispatcher.offer)
+        self._intake = intake
         self._connections = 0
         self._failures = 0
         self._subscribed_at = 0.0

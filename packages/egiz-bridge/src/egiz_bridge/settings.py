@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from egiz_schema import Kind, topics
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     UrlConstraints,
@@ -32,6 +34,26 @@ from egiz_bridge.errors import ConfigError
 ENV_PREFIX = "EGIZ_BRIDGE_"
 
 _PORT_MAX = 65535
+
+
+# What is archived unless somebody asks for more.
+ALL_READINGS: tuple[Kind, ...] = ("telemetry", "status")
+
+
+def _facility(name: str) -> str:
+    if not topics.is_facility(name):
+        raise ValueError(f"{name!r} is no facility: words of a-z, 0-9, _ and hyphens")
+    return name
+
+
+def _some(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    if not kinds:
+        raise ValueError("at least one is needed")
+    return kinds
+
+
+def _as_several(tables: Any) -> Any:
+    return [tables] if isinstance(tables, dict | Influxdb) else tables
 
 
 def _without_password(url: AnyUrl) -> AnyUrl:
@@ -101,9 +123,29 @@ class Mqtt(_Table):
         return self
 
 
-class Influxdb(_Table):
-    """InfluxDB, or VictoriaMetrics. Give the table and it is written to."""
+class SinkTable(_Table):
+    """What every sink has: which messages go to it."""
 
+    kinds: Annotated[tuple[Kind, ...], AfterValidator(_some)] = Field(
+        default=ALL_READINGS,
+        description="which messages it gets: telemetry, status, config, command",
+    )
+    facilities: tuple[Annotated[str, AfterValidator(_facility)], ...] = Field(
+        default=(), description="of which facilities; none given means all"
+    )
+
+
+class Influxdb(SinkTable):
+    """InfluxDB, or VictoriaMetrics. Give the table and it is written to.
+
+    Several, each with a name of its own, are [[influxdb]] tables.
+    """
+
+    name: str = Field(
+        default="influxdb",
+        pattern=r"\A[a-z0-9_-]{1,32}\z",
+        description="in metrics, logs and the spool; needed if there are several",
+    )
     url: HttpUrl = Field(description="the server, as http://host:8086")
     api: Literal["v2", "v1"] = Field(
         default="v2",
@@ -125,7 +167,13 @@ class Influxdb(_Table):
         return self
 
 
-class Archive(_Table):
+class Lines(SinkTable):
+    """Line protocol, appended to a file. Give the table and it is written to."""
+
+    path: Path = Field(description="the file, or - for stdout")
+
+
+class Archive(SinkTable):
     """The SQLite archive. Written to if given, or if there is no [influxdb]."""
 
     path: Path = Field(
@@ -182,7 +230,8 @@ class Settings(BaseSettings):
     )
 
     mqtt: Mqtt = Mqtt()
-    influxdb: Influxdb | None = None
+    influxdb: Annotated[tuple[Influxdb, ...], BeforeValidator(_as_several)] = ()
+    lines: Lines | None = None
     archive: Archive | None = None
     spool: Spool = Spool()
     http: Http = Http()
@@ -202,7 +251,17 @@ class Settings(BaseSettings):
 
     def archive_or_default(self) -> Archive | None:
         """The archive to write: without a database, there is always one."""
-        return self.archive or (None if self.influxdb else Archive())
+        has_another = self.influxdb or self.lines
+        return self.archive or (None if has_another else Archive())
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [table.name for table in self.influxdb] + ["archive", "lines"]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(
+                f"influxdb.name: {', '.join(twice)} is taken; give another"
+            )
+        return self
 
 
 def load(path: Path | None) -> Settings:
@@ -239,8 +298,12 @@ def described() -> Iterator[tuple[str, str, str]]:
     """Each key, as (key, default, meaning), in the order of the tables."""
     for table, model in _TABLES.items():
         for name, field in model.model_fields.items():
-            default = "" if field.is_required() else str(field.default or "")
+            default = "" if field.is_required() else _told(field.default)
             yield f"{table}.{name}", default, field.description or ""
+
+
+def _told(default: Any) -> str:
+    return ", ".join(default) if isinstance(default, tuple) else str(default or "")
 
 
 def env_name(key: str) -> str:
@@ -260,6 +323,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 _TABLES: dict[str, type[_Table]] = {
     "mqtt": Mqtt,
     "influxdb": Influxdb,
+    "lines": Lines,
     "archive": Archive,
     "spool": Spool,
     "http": Http,
@@ -267,7 +331,8 @@ _TABLES: dict[str, type[_Table]] = {
 
 
 def _sentence(error: ErrorDetails) -> str:
-    key = ".".join(map(str, error["loc"]))
+    # [[influxdb]] is counted: influxdb.0.url is influxdb.url to a reader.
+    key = ".".join(part for part in error["loc"] if isinstance(part, str))
     told = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return f"{key}: no such key{_guess(key)}"

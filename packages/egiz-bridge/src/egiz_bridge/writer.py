@@ -16,8 +16,9 @@ from egiz_schema import EgizError
 
 from egiz_bridge.accounts import Accounts
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
-from egiz_bridge.errors import Rejected, Unavailable
+from egiz_bridge.errors import Unavailable
 from egiz_bridge.intake import to_row
+from egiz_bridge.isolation import Isolation
 from egiz_bridge.sinks import Sink
 from egiz_bridge.spool import Spool
 
@@ -40,6 +41,7 @@ class Writer(threading.Thread):
     ) -> None:
         super().__init__(name=f"writer-{sink.name}", daemon=True)
         self._sink = sink
+        self._isolation = Isolation(sink)
         self._spool = spool
         self._accounts = accounts
         self._done = done
@@ -87,30 +89,31 @@ class Writer(threading.Thread):
 
     def _deliver(self, batch: Batch) -> None:
         """Write or spool; with neither to be had, hold until one is."""
-        while not self._was_written(batch) and not self._was_spooled(batch):
+        rows = batch.rows_for[self._sink.name]
+        while not self._was_written(rows) and not self._was_spooled(rows):
             if self._stopping.wait(max(0.0, self._retry_at - time.monotonic())):
                 return  # not acknowledged: the broker still has it
         self._done(batch)
 
-    def _was_written(self, batch: Batch) -> bool:
-        dead = None if self._is_resting() else self._write(batch.rows)
+    def _was_written(self, rows: Sequence[Row]) -> bool:
+        dead = None if self._is_resting() else self._write(rows)
         if dead is None:
             return False
         self._accounts.settle(
-            self._sink.name, written=len(batch.rows) - len(dead), dead=len(dead)
+            self._sink.name, written=len(rows) - len(dead), dead=len(dead)
         )
         return True
 
-    def _was_spooled(self, batch: Batch) -> bool:
+    def _was_spooled(self, rows: Sequence[Row]) -> bool:
         try:
-            self._spool.put(self._sink.name, [row.message for row in batch.rows])
+            self._spool.put(self._sink.name, [row.message for row in rows])
         except Unavailable as fault:
             _log.error(
                 "holding: no sink, no spool", sink=self._sink.name, why=str(fault)
             )
             return False
         self._has_backlog = True
-        self._accounts.settle(self._sink.name, spooled=len(batch.rows))
+        self._accounts.settle(self._sink.name, spooled=len(rows))
         return True
 
     def _adopt(self) -> None:
@@ -125,6 +128,7 @@ class Writer(threading.Thread):
             return
         if adopted:
             _log.info("replaying", sink=self._sink.name, messages=adopted)
+            self._isolation.forget()
             self._accounts.restore(self._sink.name, adopted)
             self._has_backlog = True
 
@@ -154,27 +158,16 @@ class Writer(threading.Thread):
     def _write(self, rows: Sequence[Row]) -> list[DeadLetter] | None:
         """Write rows, bad ones apart; nothing if the sink does not answer."""
         try:
-            dead = self._isolate(rows) if rows else []
+            dead = self._isolation.write(rows) if rows else []
             self._bury(dead)
         except Unavailable as fault:
             self._rest(fault)
             return None
         if self._failures:
             _log.info("sink is back", sink=self._sink.name, failures=self._failures)
-            self._accounts.sink_is(self._sink.name, up=True)
+            self._accounts.sink_is_up(self._sink.name)
             self._failures = 0
         return dead
-
-    def _isolate(self, rows: Sequence[Row]) -> list[DeadLetter]:
-        """Write all that can be written; rows are written again without harm."""
-        try:
-            self._sink.write(rows)
-        except Rejected as fault:
-            if len(rows) == 1:
-                return [DeadLetter(rows[0].message, "rejected", str(fault))]
-            middle = len(rows) // 2
-            return self._isolate(rows[:middle]) + self._isolate(rows[middle:])
-        return []
 
     def _bury(self, letters: list[DeadLetter]) -> None:
         if letters:
@@ -197,7 +190,7 @@ class Writer(threading.Thread):
                 sink=self._sink.name,
                 why=str(fault),
             )
-            self._accounts.sink_is(self._sink.name, up=False)
+        self._accounts.sink_is_down(self._sink.name, str(fault))
         self._failures += 1
 
 

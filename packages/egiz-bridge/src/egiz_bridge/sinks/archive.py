@@ -10,8 +10,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from egiz_schema import decode, influx, parse_topic
-
 from egiz_bridge.batch import Row
 from egiz_bridge.errors import Unavailable
 
@@ -112,9 +110,7 @@ def _grouped(rows: Sequence[Row]) -> _Groups:
     """Rows with the same fields together: one statement writes them."""
     groups: _Groups = defaultdict(list)
     for message, _ in rows:
-        topic = parse_topic(message.topic)
-        decoded = decode(topic, message.payload)
-        point = influx.to_point(topic, decoded, message.received_ms)
+        point = message.point()
         values = (
             point.facility,
             point.device_id,
