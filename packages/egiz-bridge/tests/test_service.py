@@ -33,7 +33,7 @@ def test_a_broker_that_is_not_there_is_told_once_and_waited_for(mosquitto, bridg
     assert "mqtt: not subscribed" in running.get("/readyz")[1]
     assert running.get("/healthz")[0] == 200
     eventually(lambda: "no connection to the broker; retrying" in running.log)
-    assert f"broker={mosquitto.host}:{mosquitto.port}" in running.log
+    assert f"broker={mosquitto.url}" in running.log
     assert "refused" in running.log
     mosquitto.start()
     eventually(lambda: running.get("/readyz")[0] == 200)

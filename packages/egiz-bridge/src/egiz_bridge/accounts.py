@@ -9,10 +9,14 @@ restored.
 """
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+
+from egiz_bridge.batch import Batch
+from egiz_bridge.latency import Latencies
 
 
 @dataclass(slots=True)
@@ -28,6 +32,7 @@ class SinkAccount:
     written: int = 0
     spooled: int = 0
     dead: int = 0
+    receipt_to_written: Latencies = field(default_factory=Latencies)
     trouble: str = ""
 
     @property
@@ -55,6 +60,7 @@ class Books:
     redelivered: int = 0
     connections: int = 0
     sessions_lost: int = 0
+    receipt_to_ack: Latencies = field(default_factory=Latencies)
     unacknowledged: int = 0
     is_connected: bool = False
 
@@ -88,9 +94,19 @@ class Verdicts:
 class Accounts:
     """The books, and the moves that keep them balanced."""
 
-    def __init__(self, sinks: Iterable[str]) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._books = Books({sink: SinkAccount() for sink in sinks})
+        self._books = Books({})
+
+    def open(self, sink: str, spooled: int) -> None:
+        """Open the account of a sink, with what earlier runs left in the spool for it.
+
+        One that is open already stays as it is.
+        """
+        with self._lock:
+            if sink not in self._books.sinks:
+                account = SinkAccount(restored=spooled, spooled=spooled)
+                self._books.sinks[sink] = account
 
     def snapshot(self) -> Books:
         """A copy of the books at one instant."""
@@ -126,6 +142,11 @@ class Accounts:
             account.spooled += spooled
             account.dead += dead
 
+    def took(self, sink: str, seconds: float, count: int) -> None:
+        """Enter how long messages took from their receipt to the sink."""
+        with self._lock:
+            self._books.sinks[sink].receipt_to_written.observe(seconds, count)
+
     def replay(self, sink: str, *, written: int, dead: int) -> None:
         """Move messages on from the spool."""
         with self._lock:
@@ -135,17 +156,21 @@ class Accounts:
             account.dead += dead
 
     def restore(self, sink: str, spooled: int) -> None:
-        """Enter what an earlier run left in the spool."""
+        """Enter what was put into the spool by somebody else."""
         with self._lock:
             account = self._books.sinks[sink]
             account.restored += spooled
             account.spooled += spooled
 
-    def acknowledge(self, count: int) -> None:
+    def acknowledge(self, batches: Sequence[Batch]) -> None:
         """Enter PUBACKs sent."""
         with self._lock:
-            self._books.acknowledged += count
-            self._books.unacknowledged -= count
+            now_s = time.monotonic()
+            for batch in batches:
+                count = len(batch.packet_ids)
+                self._books.acknowledged += count
+                self._books.unacknowledged -= count
+                self._books.receipt_to_ack.observe(now_s - batch.begun_s, count)
 
     def sink_is_up(self, sink: str) -> None:
         """Enter that the sink takes writes."""

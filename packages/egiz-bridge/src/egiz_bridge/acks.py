@@ -24,9 +24,9 @@ class AckLedger:
         if batch.connection == self.connection:
             self._open.append(batch)
 
-    def take_stored(self) -> list[int]:
-        """Packet ids of the batches at the front that are stored."""
-        packet_ids: list[int] = []
+    def take_stored(self) -> list[Batch]:
+        """The batches at the front that are stored."""
+        stored: list[Batch] = []
         while self._open and self._open[0].is_stored:
-            packet_ids += self._open.popleft().packet_ids
-        return packet_ids
+            stored.append(self._open.popleft())
+        return stored

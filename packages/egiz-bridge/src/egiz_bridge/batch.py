@@ -5,6 +5,11 @@ from typing import NamedTuple
 
 from egiz_schema import decode, influx, parse_topic
 
+# How far ahead of ours the clock of a device may be.
+AHEAD_MAX_MS = 300_000
+# The field that tells of a time that was not the device's.
+TIME_CORRECTED = "time_corrected"
+
 
 class Message(NamedTuple):
     """A message as it came from the broker; what the spool keeps of it."""
@@ -16,11 +21,19 @@ class Message(NamedTuple):
     def point(self) -> influx.Point:
         """What a database stores of it.
 
+        A time that is too far ahead is replaced by that of the receipt, and the point
+        says so: it would otherwise be the newest of its device for months.
+
         Raises:
             EgizError: it is not a message of the contract.
         """
         topic = parse_topic(self.topic)
-        return influx.to_point(topic, decode(topic, self.payload), self.received_ms)
+        decoded = decode(topic, self.payload)
+        point = influx.to_point(topic, decoded, self.received_ms)
+        if point.time_ms <= self.received_ms + AHEAD_MAX_MS:
+            return point
+        fields = {**point.fields, TIME_CORRECTED: True}
+        return point._replace(time_ms=self.received_ms, fields=fields)
 
 
 class Row(NamedTuple):
@@ -46,11 +59,13 @@ class Batch:
         connection: which connection they came over; an ack never crosses to another.
         rows: what the sinks write; `rows_for` a sink, where they get different ones.
         rejects: what did not decode, and is not among the dead letters yet.
+        begun_s: when the first of them came, on the monotonic clock.
         packet_ids: what to acknowledge, in the order of receipt (QoS 1 only).
         writing: how many sinks have not stored the rows yet.
     """
 
     connection: int
+    begun_s: float = 0.0
     rows: list[Row] = field(default_factory=list)
     rows_for: dict[str, list[Row]] = field(default_factory=dict)
     rejects: list[DeadLetter] = field(default_factory=list)

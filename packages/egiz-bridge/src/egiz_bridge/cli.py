@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from egiz_bridge import log
+from egiz_bridge.cli_devices import devices
 from egiz_bridge.cli_spool import EXIT_CONFIG, dead_letters, spool
 from egiz_bridge.errors import BridgeError, ConfigError
 from egiz_bridge.settings import described, env_name, load
@@ -51,6 +52,7 @@ def main() -> None:
 
 main.add_command(dead_letters)
 main.add_command(spool)
+main.add_command(devices)
 
 
 @main.command(cls=_HelpWithKeys)
@@ -65,7 +67,7 @@ def run(config: Path | None) -> None:
     from egiz_bridge import daemon  # noqa: PLC0415  # so that --help is quick
 
     try:
-        daemon.run(load(config))
+        daemon.run(config)
     except ConfigError as fault:
         _stop_for(fault.problems)
     except BridgeError as fault:

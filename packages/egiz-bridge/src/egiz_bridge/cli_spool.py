@@ -22,7 +22,7 @@ from egiz_bridge.settings import Settings, load
 
 EXIT_CONFIG = 2
 
-_config = click.option(
+config_option = click.option(
     "--config", type=click.Path(path_type=Path), help="The file that `run` was given."
 )
 _ids = click.argument("ids", nargs=-1, type=int)
@@ -40,7 +40,7 @@ def dead_letters() -> None:
 
 
 @dead_letters.command("list")
-@_config
+@config_option
 @_reason
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1))
 def list_letters(config: Path | None, reason: str | None, limit: int) -> None:
@@ -59,7 +59,7 @@ def list_letters(config: Path | None, reason: str | None, limit: int) -> None:
 
 
 @dead_letters.command()
-@_config
+@config_option
 @click.argument("letter_id", type=int, metavar="ID")
 def show(config: Path | None, letter_id: int) -> None:
     """Tell all of one letter; its payload goes to stdout as it came."""
@@ -75,7 +75,7 @@ def show(config: Path | None, letter_id: int) -> None:
 
 
 @dead_letters.command("replay")
-@_config
+@config_option
 @_ids
 @_reason
 @_all
@@ -98,7 +98,7 @@ def replay_letters(
 
 
 @dead_letters.command("purge")
-@_config
+@config_option
 @_ids
 @_reason
 @_all
@@ -118,7 +118,7 @@ def spool() -> None:
 
 
 @spool.command()
-@_config
+@config_option
 def status(config: Path | None) -> None:
     """Tell what waits for each sink, and how full the spool is."""
     settings = _settings(config).spool

@@ -28,7 +28,7 @@ _TLS_HINTS = {
     "wrong version number": "this port does not speak TLS; is mqtt:// meant?",
     "certificate required": "the broker wants one: set mqtt.certificate_file",
     "handshake failure": "does the broker want mqtt.certificate_file?",
-    "eof occurred": "the broker broke off: does it want, or refuse, mqtt.certificate_file?",
+    "eof occurred": "the broker broke off: is mqtt.certificate_file what it wants?",
     "unknown ca": "the broker does not know who signed mqtt.certificate_file",
     "bad certificate": "the broker refuses mqtt.certificate_file",
     "certificate expired": "mqtt.certificate_file has expired",

@@ -1,59 +1,78 @@
-"""The bridge as a process: put together from its settings, run, stopped by a signal."""
+"""The bridge as a process: put together from its settings, run, steered by signals."""
 
 import gc
 import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
 from egiz_bridge.accounts import Accounts
 from egiz_bridge.broker import broker_of
+from egiz_bridge.devices import Devices
 from egiz_bridge.dispatch import Dispatcher
 from egiz_bridge.errors import ConfigError, Unavailable
-from egiz_bridge.http import HttpServer
 from egiz_bridge.intake import Intake
-from egiz_bridge.metrics import AccountsCollector
-from egiz_bridge.route import Destination, route_of
+from egiz_bridge.serving import Parts, serving
 from egiz_bridge.session import Session, Waker
-from egiz_bridge.settings import Settings
-from egiz_bridge.sinks.archive import Archive
+from egiz_bridge.settings import AnySink, Archive, Influxdb, Lines, Settings, load
+from egiz_bridge.sinks import Sink
+from egiz_bridge.sinks.archive import Archive as ArchiveSink
 from egiz_bridge.sinks.influxdb import InfluxDb
-from egiz_bridge.sinks.lines import Lines
+from egiz_bridge.sinks.lines import Lines as LinesSink
 from egiz_bridge.spool import Spool
-
-# The main loop turns every second, but for a connection attempt or a name that does not
-# resolve.
-_STUCK_S = 30.0
 
 _log = structlog.get_logger()
 
 
-def run(settings: Settings) -> None:
+def run(config: Path | None) -> None:
     """Run until SIGTERM or SIGINT, then store, acknowledge and disconnect.
+
+    SIGHUP reads the configuration anew.
 
     Raises:
         ConfigError: the configuration cannot be used.
         BridgeError: a part of the bridge has died.
     """
-    broker = broker_of(settings.mqtt)  # files that cannot be read are told now
-    destinations = destinations_of(settings)
-    spool = open_spool(settings)
-    accounts = Accounts([sink.name for sink, _ in destinations])
-    _restore(spool, accounts)
-    waker = Waker()
-    dispatcher = Dispatcher(destinations, spool, accounts, waker)
-    routes = [route for _, route in destinations]
-    intake = Intake(routes, accounts, dispatcher.offer)
-    session = Session(settings.mqtt, intake, dispatcher, accounts, waker, spool)
-    _log.info("starting", broker=str(broker), sinks=",".join(accounts.snapshot().sinks))
+    settings = load(config)
+    _try_files(settings)
+    spool = _open_spool(settings)
+    accounts, devices, waker = Accounts(), Devices(), Waker()
+    dispatcher = Dispatcher(open_sink, spool, accounts, waker)
+    intake = Intake(accounts, devices, dispatcher.offer)
+    session = Session(settings, intake, dispatcher, accounts, waker, spool)
+    names = [table.name for table in settings.sinks()]
+    _tell_of_orphans(spool, names)
+    _log.info("starting", broker=str(settings.mqtt.url), sinks=",".join(names))
     _calm_the_garbage_collector()
-    with _serving(settings, accounts, spool, session), _stopped_by_signals(session):
+    parts = Parts(accounts, devices, spool, session)
+    with serving(settings.http, parts), _steered(session, settings, config):
         session.run()
     spool.close()
     _tell_end(accounts)
+
+
+def open_sink(table: AnySink) -> Sink:
+    """The sink of a table; it is not connected yet.
+
+    Raises:
+        ConfigError: a file that the table names cannot be read.
+    """
+    match table:
+        case Influxdb():
+            return InfluxDb(table)
+        case Archive():
+            return ArchiveSink(table.path, table.retention_days)
+        case Lines():
+            return LinesSink(table.path)
+
+
+def _try_files(settings: Settings) -> None:
+    """Tell now what cannot be read, and not when it is needed."""
+    broker_of(settings.mqtt)
+    for table in settings.sinks():
+        open_sink(table).close()
 
 
 def _calm_the_garbage_collector() -> None:
@@ -66,18 +85,7 @@ def _calm_the_garbage_collector() -> None:
     gc.set_threshold(100_000, 50, 1000)
 
 
-def destinations_of(settings: Settings) -> list[Destination]:
-    """The sinks that the settings ask for; none is connected yet."""
-    made = [Destination(InfluxDb(t), route_of(t)) for t in settings.influxdb]
-    if archive := settings.archive_or_default():
-        sink = Archive(archive.path, archive.retention_days)
-        made.append(Destination(sink, route_of(archive)))
-    if lines := settings.lines:
-        made.append(Destination(Lines(lines.path), route_of(lines)))
-    return made
-
-
-def open_spool(settings: Settings) -> Spool:
+def _open_spool(settings: Settings) -> Spool:
     """The spool, without which nothing could be promised."""
     try:
         return Spool(settings.spool.path, settings.spool.max_bytes)
@@ -85,11 +93,9 @@ def open_spool(settings: Settings) -> Spool:
         raise ConfigError([f"spool.path: {fault}"]) from fault
 
 
-def _restore(spool: Spool, accounts: Accounts) -> None:
-    sinks = accounts.snapshot().sinks
+def _tell_of_orphans(spool: Spool, sinks: list[str]) -> None:
     for sink, messages in spool.counts().items():
         if sink in sinks:
-            accounts.restore(sink, messages)
             _log.info("the spool holds messages of an earlier run", messages=messages)
         else:
             _log.warning(
@@ -100,49 +106,35 @@ def _restore(spool: Spool, accounts: Accounts) -> None:
 
 
 @contextmanager
-def _serving(
-    settings: Settings, accounts: Accounts, spool: Spool, session: Session
+def _steered(
+    session: Session, settings: Settings, config: Path | None
 ) -> Iterator[None]:
-    registry = CollectorRegistry()
-    registry.register(AccountsCollector(accounts, spool))
-    ProcessCollector(registry=registry)
-    GCCollector(registry=registry)
-    host, port = settings.http.address
-
-    def ill() -> list[str]:
-        stuck_s = time.monotonic() - session.last_turn
-        return [f"no turn for {stuck_s:.0f} s"] if stuck_s > _STUCK_S else []
-
-    def not_ready() -> list[str]:
-        books = accounts.snapshot()
-        problems = [] if books.is_connected else ["mqtt: not subscribed"]
-        sinks = books.sinks.items()
-        return problems + [
-            f"{name}: {sink.trouble}" for name, sink in sinks if sink.trouble
-        ]
-
-    try:
-        server = HttpServer(host, port, registry, ill=ill, not_ready=not_ready)
-    except OSError as fault:
-        raise ConfigError([f"http.listen: {host}:{port}: {fault.strerror}"]) from fault
-    _log.info("serving metrics", url=f"http://{host}:{server.port}/metrics")
-    try:
-        yield
-    finally:
-        server.close()
-
-
-@contextmanager
-def _stopped_by_signals(session: Session) -> Iterator[None]:
-    previous = {
-        number: signal.signal(number, lambda *_: session.stop())
-        for number in (signal.SIGTERM, signal.SIGINT)
+    handlers: dict[int, Callable[..., None]] = {
+        signal.SIGTERM: lambda *_: session.stop(),
+        signal.SIGINT: lambda *_: session.stop(),
+        signal.SIGHUP: lambda *_: _reload(session, settings, config),
     }
+    previous = {number: signal.signal(number, do) for number, do in handlers.items()}
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _reload(session: Session, started_with: Settings, config: Path | None) -> None:
+    """Go on with the configuration of now; with a wrong one, as before."""
+    try:
+        wanted = load(config)
+        _try_files(wanted)
+    except ConfigError as fault:
+        _log.error("not reloaded: the configuration is wrong", why=str(fault))
+        return
+    for table in ("spool", "http"):
+        if getattr(wanted, table) != getattr(started_with, table):
+            _log.warning("needs a restart, and stays as it was", table=table)
+    session.configure(wanted)
+    _log.info("reloaded", sinks=",".join(table.name for table in wanted.sinks()))
 
 
 def _tell_end(accounts: Accounts) -> None:

@@ -10,7 +10,9 @@ from egiz_bridge.accounts import Accounts
 from egiz_bridge.acks import AckLedger
 from egiz_bridge.batch import Batch
 from egiz_bridge.errors import BridgeError, Unavailable
-from egiz_bridge.route import Destination
+from egiz_bridge.route import Route, route_of
+from egiz_bridge.settings import AnySink
+from egiz_bridge.sinks import Sink
 from egiz_bridge.spool import Spool
 from egiz_bridge.writer import Writer
 
@@ -24,7 +26,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        destinations: Sequence[Destination],
+        open_sink: Callable[[AnySink], Sink],
         spool: Spool,
         accounts: Accounts,
         wake: Callable[[], None],
@@ -33,22 +35,45 @@ class Dispatcher:
         self._accounts = accounts
         self._wake = wake
         self._stored: queue.SimpleQueue[Batch] = queue.SimpleQueue()
-        self._writers = {
-            sink.name: Writer(sink, spool, accounts, self._is_stored)
-            for sink, _ in destinations
-        }
-        routes = {sink.name: route for sink, route in destinations}
-        # Nearly always all sinks want the same, and nothing has to be sorted.
-        self._routes = routes if len(set(routes.values())) > 1 else {}
+        self._open_sink = open_sink
+        self._tables: dict[str, AnySink] = {}
+        self._writers: dict[str, Writer] = {}
+        self._retired: list[Writer] = []
+        self._routes: dict[str, Route] = {}
         self._ledger = AckLedger(0)
         self._unburied: list[Batch] = []
         self._bury_at = 0.0
         self.waiting = 0  # messages that the writers have not stored yet
 
-    def start(self) -> None:
-        """Start the writers."""
-        for writer in self._writers.values():
-            writer.start()
+    def configure(self, tables: Sequence[AnySink]) -> None:
+        """Write to these sinks from now on; those that stay as they are go on.
+
+        A sink that goes, or changes, first stores what it was given.
+        """
+        wanted = {table.name: table for table in tables}
+        for name, writer in list(self._writers.items()):
+            if wanted.get(name) != self._tables[name]:
+                writer.stop()
+                self._retired.append(self._writers.pop(name))
+        for name in wanted.keys() - self._writers.keys():
+            self._writers[name] = self._started(wanted[name])
+        self._tables = wanted
+        routes = {name: route_of(table) for name, table in wanted.items()}
+        # Nearly always all sinks want the same, and nothing has to be sorted.
+        self._routes = routes if len(set(routes.values())) > 1 else {}
+
+    def _started(self, table: AnySink) -> Writer:
+        self._accounts.open(table.name, self._spool.counts().get(table.name, 0))
+        before = [one for one in self._retired if one.sink_name == table.name]
+        writer = Writer(
+            self._open_sink(table),
+            self._spool,
+            self._accounts,
+            self._is_stored,
+            after=before,
+        )
+        writer.start()
+        return writer
 
     def reconnected(self, connection: int) -> None:
         """Packet ids of the connection before are void: nothing of it is acked."""
@@ -75,8 +100,8 @@ class Dispatcher:
             self._accounts.offer(name, len(rows))
             self._writers[name].offer(batch)
 
-    def collect(self) -> list[int]:
-        """Packet ids that may be acknowledged now, in the order of receipt.
+    def collect(self) -> list[Batch]:
+        """The batches that may be acknowledged now, in the order of receipt.
 
         Raises:
             BridgeError: if a writer has died of a fault in the bridge.
@@ -101,7 +126,7 @@ class Dispatcher:
         """Let the writers end; what they could not store stays unacknowledged."""
         for writer in self._writers.values():
             writer.stop()
-        for writer in self._writers.values():
+        for writer in [*self._retired, *self._writers.values()]:
             writer.join(deadline_s)
 
     def _is_stored(self, batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""/metrics, /healthz and /readyz, for Prometheus and whatever supervises the bridge."""
+"""/metrics, /healthz, /readyz and /devices, for Prometheus and for supervisors."""
 
 import json
 import threading
@@ -22,16 +22,7 @@ class HttpServer:
         OSError: if the address is taken or is not this machine's.
     """
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        registry: CollectorRegistry,
-        *,
-        ill: Checks,
-        not_ready: Checks,
-    ) -> None:
-        app = _App(registry, {"/healthz": ill, "/readyz": not_ready})
+    def __init__(self, host: str, port: int, app: "App") -> None:
         self._server = make_server(
             host, port, app, ThreadingWSGIServer, handler_class=_QuietHandler
         )
@@ -46,12 +37,21 @@ class HttpServer:
         self._server.server_close()
 
 
-class _App:
-    def __init__(self, registry: CollectorRegistry, checks: dict[str, Checks]) -> None:
+class App:
+    """What is served: metrics, checks by path, and the devices."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        checks: dict[str, Checks],
+        devices: Callable[[], list[dict[str, Any]]],
+    ) -> None:
         self._metrics = make_wsgi_app(registry)
         self._checks = checks
+        self._devices = devices
 
     def __call__(self, environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
+        """WSGI."""
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
             return cast("Iterable[bytes]", self._metrics(environ, start))
@@ -61,8 +61,11 @@ class _App:
             status = "503 Service Unavailable" if problems else "200 OK"
             start(status, [("Content-Type", "application/json")])
             return [body.encode() + b"\n"]
+        if path == "/devices":
+            start("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(self._devices()).encode()]
         start("404 Not Found", [("Content-Type", "text/plain")])
-        return [b"/metrics, /healthz or /readyz\n"]
+        return [b"/metrics, /healthz, /readyz or /devices\n"]
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -1,17 +1,20 @@
 """From PUBLISH packets to batches: decode, map, sort out what cannot be written."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
+import egiz_schema
 import structlog
-from egiz_schema import EgizError, decode, parse_topic
+from egiz_schema import EgizError, decode, influx, parse_topic
 from egiz_schema.lines import decode_line
 
 from egiz_bridge.accounts import Accounts, Verdicts
-from egiz_bridge.batch import Batch, DeadLetter, Message, Row
+from egiz_bridge.batch import AHEAD_MAX_MS, Batch, DeadLetter, Message, Row
+from egiz_bridge.devices import Devices
 from egiz_bridge.mqtt import DUP, RETAIN, Publish
-from egiz_bridge.route import Route, reason_to_skip
+from egiz_bridge.route import reason_to_skip, route_of
+from egiz_bridge.settings import AnySink
 
 BATCH_MESSAGES = 1000
 LINGER_S = 0.25
@@ -34,15 +37,21 @@ class Intake:
 
     def __init__(
         self,
-        routes: Collection[Route],
         accounts: Accounts,
+        devices: Devices,
         dispatch: Callable[[Batch], None],
     ) -> None:
-        self._reason_to_skip = lru_cache(_TOPICS_MAX)(partial(reason_to_skip, routes))
+        self._devices = devices
         self._accounts = accounts
         self._dispatch = dispatch
         self._logged: set[tuple[str, str]] = set()
         self._begin(0)
+
+    def configure(self, tables: Sequence[AnySink]) -> None:
+        """Take what these sinks want."""
+        self.flush()
+        routes = [route_of(table) for table in tables]
+        self._reason_to_skip = lru_cache(_TOPICS_MAX)(partial(reason_to_skip, routes))
 
     def reconnected(self, connection: int) -> None:
         """Keep messages of two connections apart: packet ids belong to one."""
@@ -106,7 +115,8 @@ class Intake:
         verdicts.accepted = len(packets) - verdicts.others()
         self._accounts.receive(len(packets), verdicts)
         if not self._size:
-            self._due = time.monotonic() + LINGER_S
+            batch.begun_s = time.monotonic()
+            self._due = batch.begun_s + LINGER_S
         self._size += len(packets)
 
     def _row(self, message: Message, *, is_retained: bool) -> Row:
@@ -115,10 +125,12 @@ class Intake:
             decode(topic, message.payload)
             raise Skipped(reason)
         decoded, line = decode_line(topic, message.payload, message.received_ms)
-        if is_retained and getattr(decoded, "timestamp", None) is None:
+        if not is_retained:
+            self._devices.observe(topic, decoded, message.received_ms)
+        elif getattr(decoded, "timestamp", None) is None:
             # A last will kept by the broker: when the device went away is not known.
             raise Skipped("retained_untimed")
-        return Row(message, line)
+        return _timed(message, decoded, line)
 
     def _log_once(self, topic: str, fault: EgizError) -> None:
         key = (_device_of(topic), fault.reason)
@@ -148,8 +160,16 @@ def to_row(message: Message) -> Row:
         EgizError: if it is not a message of the contract.
     """
     topic = parse_topic(message.topic)
-    _, line = decode_line(topic, message.payload, message.received_ms)
-    return Row(message, line)
+    decoded, line = decode_line(topic, message.payload, message.received_ms)
+    return _timed(message, decoded, line)
+
+
+def _timed(message: Message, decoded: egiz_schema.Message, line: bytes) -> Row:
+    """A row at a time that can be."""
+    timestamp = getattr(decoded, "timestamp", None)
+    if timestamp is None or timestamp * 1000 <= message.received_ms + AHEAD_MAX_MS:
+        return Row(message, line)
+    return Row(message, influx.to_line(message.point()))
 
 
 def _device_of(topic: str) -> str:

@@ -1,22 +1,30 @@
 """The accounts as Prometheus metrics, one consistent snapshot per scrape."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from egiz_bridge.accounts import Accounts, Books
 from egiz_bridge.connection import RECEIVE_MAXIMUM
+from egiz_bridge.devices import Devices, Seen
+from egiz_bridge.latency import Latencies
 from egiz_bridge.spool import Spool
 
 _P = "egiz_bridge_"
+_WORST = 100  # devices with a metric of their own; `egiz-bridge devices` knows all
 
 
 class AccountsCollector(Collector):
     """Reads the accounts when Prometheus asks; nothing is counted twice."""
 
-    def __init__(self, accounts: Accounts, spool: Spool) -> None:
+    def __init__(self, accounts: Accounts, devices: Devices, spool: Spool) -> None:
+        self._devices = devices
         self._accounts = accounts
         self._spool = spool
 
@@ -25,11 +33,17 @@ class AccountsCollector(Collector):
         books = self._accounts.snapshot()
         yield from _of_mqtt(books)
         yield from _of_sinks(books)
+        yield from _of_devices(self._devices)
         yield CounterMetricFamily(
             _P + "dead_letters_dropped",
             "Oldest dead letters that made room for newer ones",
             value=self._spool.dead_dropped,
         )
+
+
+def _counters(*told: tuple[str, str, float]) -> Iterator[Metric]:
+    for name, text, value in told:
+        yield CounterMetricFamily(_P + name, text, value=value)
 
 
 def _of_mqtt(books: Books) -> Iterator[Metric]:
@@ -46,15 +60,19 @@ def _of_mqtt(books: Books) -> Iterator[Metric]:
         "Messages received at QoS 1 and not acknowledged yet",
         value=books.unacknowledged,
     )
-    for name, text, value in (
+    yield from _counters(
         ("mqtt_sessions_lost", "Sessions the broker forgot", books.sessions_lost),
         ("messages_redelivered", "Sent again by the broker (DUP)", books.redelivered),
         ("mqtt_connections", "Times the bridge subscribed", books.connections),
         ("messages_received", "PUBLISH packets, repeats included", books.received),
         ("messages_accepted", "Offered to every sink", books.accepted),
         ("messages_acknowledged", "PUBACKs sent", books.acknowledged),
-    ):
-        yield CounterMetricFamily(_P + name, text, value=value)
+    )
+    yield _histogram(
+        "receipt_to_acknowledged_seconds",
+        "From the receipt of a batch's first message to its PUBACK",
+        {(): books.receipt_to_ack},
+    )
     for name, text, counts in (
         ("messages_rejected", "Not of the contract: dead letters", books.rejected),
         ("messages_skipped", "Of the contract, and not to be stored", books.skipped),
@@ -63,6 +81,54 @@ def _of_mqtt(books: Books) -> Iterator[Metric]:
         for reason, count in counts.items():
             family.add_metric([reason], count)
         yield family
+
+
+def _of_devices(devices: Devices) -> Iterator[Metric]:
+    total, seen = devices.totals(), devices.seen()
+    yield GaugeMetricFamily(
+        _P + "devices", "Devices that were heard since the start", value=len(seen)
+    )
+    yield GaugeMetricFamily(
+        _P + "devices_missing_messages",
+        "Messages that devices counted and that never came",
+        value=total.missing,
+    )
+    yield from _counters(
+        ("devices_duplicate_messages", "Sent twice by a device", total.duplicates),
+        ("devices_late_messages", "Missing for a while", total.late),
+        ("devices_buffered_messages", "Kept by a device, sent later", total.buffered),
+        ("devices_reboots", "Boots of devices that were heard before", total.reboots),
+    )
+    worst = GaugeMetricFamily(
+        _P + "device_missing_messages",
+        f"Missing messages of the {_WORST} devices with most",
+        labels=["facility", "device_id"],
+    )
+    losing = sorted((s for s in seen if s.device.missing), key=_missing, reverse=True)
+    for facility, device_id, device in losing[:_WORST]:
+        worst.add_metric([facility, device_id], device.missing)
+    yield worst
+    yield _histogram(
+        "event_to_receipt_seconds",
+        "From a device's time to its receipt, live telemetry",
+        {(): devices.event_to_receipt},
+    )
+
+
+def _missing(seen: Seen) -> int:
+    return seen.device.missing
+
+
+def _histogram(
+    name: str,
+    text: str,
+    latencies: Mapping[tuple[str, ...], Latencies],
+    labels: Sequence[str] = (),
+) -> Metric:
+    family = HistogramMetricFamily(_P + name, text, labels=labels)
+    for values, one in latencies.items():
+        family.add_metric(values, one.buckets(), one.sum_s)
+    return family
 
 
 def _of_sinks(books: Books) -> Iterator[Metric]:
@@ -84,3 +150,9 @@ def _of_sinks(books: Books) -> Iterator[Metric]:
         for sink, account in books.sinks.items():
             counter.add_metric([sink], getattr(account, attribute))
         yield counter
+    yield _histogram(
+        "receipt_to_written_seconds",
+        "From the receipt of a batch's first message until it was in the sink",
+        {(name,): account.receipt_to_written for name, account in books.sinks.items()},
+        labels=["sink"],
+    )

@@ -2,13 +2,11 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from egiz_schema import Topic
 
 from egiz_bridge.batch import Row
 from egiz_bridge.settings import SinkTable
-from egiz_bridge.sinks import Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +34,6 @@ class Route:
 def route_of(table: SinkTable) -> Route:
     """The route that a sink's table asks for."""
     return Route(frozenset(table.kinds), frozenset(table.facilities))
-
-
-class Destination(NamedTuple):
-    """A sink, and what goes there."""
-
-    sink: Sink
-    route: Route
 
 
 def reason_to_skip(routes: Collection[Route], topic: Topic) -> str | None:

@@ -21,7 +21,7 @@ from egiz_bridge.connection import Connection, open_connection
 from egiz_bridge.dispatch import Dispatcher
 from egiz_bridge.errors import ConfigError, MqttError, Unavailable
 from egiz_bridge.intake import Intake
-from egiz_bridge.settings import Mqtt
+from egiz_bridge.settings import Settings
 from egiz_bridge.spool import Spool
 
 # Longer than a write may take, so that a stop leaves nothing to be sent again.
@@ -65,14 +65,15 @@ class Session:
 
     def __init__(
         self,
-        mqtt_settings: Mqtt,
+        settings: Settings,
         intake: Intake,
         dispatcher: Dispatcher,
         accounts: Accounts,
         waker: Waker,
         spool: Spool,
     ) -> None:
-        self._mqtt = mqtt_settings
+        self._settings = settings
+        self._wanted = settings
         self._spool = spool
         self._dispatcher = dispatcher
         self._accounts = accounts
@@ -89,23 +90,36 @@ class Session:
         self._is_stopping = True
         self._waker()
 
+    def configure(self, settings: Settings) -> None:
+        """Go on with other settings; nothing that was received is lost."""
+        self._wanted = settings
+        self._waker()
+
     def run(self) -> None:
         """Until stopped.
 
         Raises:
             BridgeError: if a part of the bridge has died.
         """
-        self._dispatcher.start()
+        self._apply(self._settings)
         try:
             while not self._is_stopping:
+                if self._wanted is not self._settings:
+                    self._apply(self._wanted)
                 self._run_connection()
         finally:
             self._intake.flush()
             self._dispatcher.stop(STOP_DEADLINE_S)
 
+    def _apply(self, settings: Settings) -> None:
+        tables = settings.sinks()
+        self._intake.configure(tables)
+        self._dispatcher.configure(tables)
+        self._settings = settings
+
     def _run_connection(self) -> None:
         try:
-            connection, early = open_connection(broker_of(self._mqtt))
+            connection, early = open_connection(broker_of(self._settings.mqtt))
         except (ConfigError, MqttError, OSError) as fault:
             self._wait_to_retry(fault)
             return
@@ -127,7 +141,7 @@ class Session:
         self._intake.reconnected(self._connections)
         self._dispatcher.reconnected(self._connections)
         self._accounts.connection_is(up=True)
-        broker = str(self._mqtt.url)
+        broker = str(self._settings.mqtt.url)
         _log.info("subscribed", broker=broker, mqtt=connection.version)
         if connection.version == mqtt.MQTT_311:
             _log.warning(
@@ -139,7 +153,9 @@ class Session:
 
     def _look_for_the_session(self, is_there: bool) -> None:
         """A session that was, and is no more, took its queue with it."""
-        name = f"session of {self._mqtt.client_id} at {self._mqtt.url}"
+        name = (
+            f"session of {self._settings.mqtt.client_id} at {self._settings.mqtt.url}"
+        )
         with suppress(Unavailable):  # a spool that cannot be read is told elsewhere
             if not self._spool.note(name):
                 self._spool.set_note(name, "begun")
@@ -148,7 +164,7 @@ class Session:
                 _log.warning(
                     "the broker has lost this bridge's session, and with it what it"
                     " queued while the bridge was away (does it persist sessions?)",
-                    broker=str(self._mqtt.url),
+                    broker=str(self._settings.mqtt.url),
                 )
 
     def _serve(self, connection: Connection, early: Sequence[mqtt.Publish]) -> None:
@@ -156,21 +172,26 @@ class Session:
         with selectors.DefaultSelector() as selector:
             selector.register(connection, selectors.EVENT_READ)
             selector.register(self._waker, selectors.EVENT_READ)
-            while not self._is_stopping:
+            while not (self._is_stopping or self._moves_to_another_broker()):
                 ready = selector.select(min(_TICK_S, self._intake.due_in_s()))
                 if any(key.fileobj is connection for key, _ in ready):
                     packets = connection.read()
                     self._intake.take(packets, self._dispatcher.waiting)
                 self._turn(connection)
 
+    def _moves_to_another_broker(self) -> bool:
+        return self._wanted.mqtt != self._settings.mqtt
+
     def _turn(self, connection: Connection) -> None:
         self.last_turn = time.monotonic()
         self._waker.clear()
+        if self._wanted is not self._settings and not self._moves_to_another_broker():
+            self._apply(self._wanted)
         if self._intake.due_in_s() <= 0:
             self._intake.flush()
-        if packet_ids := self._dispatcher.collect():
-            connection.acknowledge(packet_ids)
-            self._accounts.acknowledge(len(packet_ids))
+        if batches := self._dispatcher.collect():
+            connection.acknowledge([i for batch in batches for i in batch.packet_ids])
+            self._accounts.acknowledge(batches)
         connection.keep_alive()
 
     def _finish(self, connection: Connection) -> None:
@@ -189,7 +210,7 @@ class Session:
         if self._failures & (self._failures - 1) == 0:  # 0, 1, 2, 4, 8, ...
             _log.warning(
                 "no connection to the broker; retrying",
-                broker=str(self._mqtt.url),
+                broker=str(self._settings.mqtt.url),
                 why=str(fault),
                 failures=self._failures,
             )

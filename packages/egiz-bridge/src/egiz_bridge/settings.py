@@ -8,7 +8,7 @@ import difflib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from egiz_schema import Kind, topics
 from pydantic import (
@@ -170,11 +170,15 @@ class Influxdb(SinkTable):
 class Lines(SinkTable):
     """Line protocol, appended to a file. Give the table and it is written to."""
 
+    name: ClassVar[str] = "lines"
+
     path: Path = Field(description="the file, or - for stdout")
 
 
 class Archive(SinkTable):
-    """The SQLite archive. Written to if given, or if there is no [influxdb]."""
+    """The SQLite archive. Written to if given, or if there is no other sink."""
+
+    name: ClassVar[str] = "archive"
 
     path: Path = Field(
         default=Path("egiz-archive.sqlite"), description="the SQLite file"
@@ -182,6 +186,9 @@ class Archive(SinkTable):
     retention_days: int = Field(
         default=30, ge=0, description="delete what was received before; 0 keeps all"
     )
+
+
+AnySink = Influxdb | Archive | Lines
 
 
 class Spool(_Table):
@@ -250,9 +257,14 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
     def archive_or_default(self) -> Archive | None:
-        """The archive to write: without a database, there is always one."""
+        """The archive to write: without another sink, there is always one."""
         has_another = self.influxdb or self.lines
         return self.archive or (None if has_another else Archive())
+
+    def sinks(self) -> list[AnySink]:
+        """The table of each sink."""
+        tables = (*self.influxdb, self.archive_or_default(), self.lines)
+        return [table for table in tables if table is not None]
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

@@ -30,7 +30,11 @@ _log = structlog.get_logger()
 
 
 class Writer(threading.Thread):
-    """Writes batches to one sink; `done` is called when one is stored."""
+    """Writes batches to one sink; `done` is called when one is stored.
+
+    It begins when those `after` which it comes have ended: two of them would replay the
+    same batch of the spool.
+    """
 
     def __init__(
         self,
@@ -38,8 +42,11 @@ class Writer(threading.Thread):
         spool: Spool,
         accounts: Accounts,
         done: Callable[[Batch], None],
+        after: Sequence["Writer"] = (),
     ) -> None:
         super().__init__(name=f"writer-{sink.name}", daemon=True)
+        self.sink_name = sink.name
+        self._after = after
         self._sink = sink
         self._isolation = Isolation(sink)
         self._spool = spool
@@ -47,7 +54,7 @@ class Writer(threading.Thread):
         self._done = done
         self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._has_backlog = accounts.snapshot().sinks[sink.name].spooled > 0
+        self._has_backlog = True  # as far as is known
         self._failures = 0
         self._retry_at = 0.0
         self._adopt_at = 0.0
@@ -63,6 +70,9 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         """Until stopped."""
+        for writer in self._after:
+            writer.join()
+        self._accounts.sink_is_up(self._sink.name)  # as far as is known, too
         try:
             while True:
                 try:
@@ -90,9 +100,14 @@ class Writer(threading.Thread):
     def _deliver(self, batch: Batch) -> None:
         """Write or spool; with neither to be had, hold until one is."""
         rows = batch.rows_for[self._sink.name]
-        while not self._was_written(rows) and not self._was_spooled(rows):
+        while not (was_written := self._was_written(rows)):
+            if self._was_spooled(rows):
+                break
             if self._stopping.wait(max(0.0, self._retry_at - time.monotonic())):
                 return  # not acknowledged: the broker still has it
+        if was_written:
+            took_s = time.monotonic() - batch.begun_s
+            self._accounts.took(self._sink.name, took_s, len(rows))
         self._done(batch)
 
     def _was_written(self, rows: Sequence[Row]) -> bool:

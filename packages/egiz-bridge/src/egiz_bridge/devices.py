@@ -1,0 +1,148 @@
+"""What is known of each device: what it lost or repeated, and how its clock goes.
+
+A message says which it is: (device, boot, seq), where `seq` counts up from the boot on.
+So what is missing is known to be missing, even if it was lost before the broker.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from egiz_schema import Message, Telemetry, Topic
+
+from egiz_bridge.latency import Latencies
+
+# A flood of invented devices must not grow the process: past this many, devices are not
+# told apart any more.
+DEVICES_MAX = 50_000
+# Of one device; what was missed before that can come late and will count as a repeat.
+_MISSING_MAX = 1000
+
+
+@dataclass(slots=True)
+class _Boot:
+    """The messages of a device since one of its boots."""
+
+    number: int
+    highest: int
+    missing: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Device:
+    """Counts are messages, and begin with the run of the bridge.
+
+    Attributes:
+        missing: not there (yet); shrinks when they come late.
+        clock_skew_ms: receipt minus the device's time, of its last live message.
+    """
+
+    last_received_ms: int = 0
+    messages: int = 0
+    missing: int = 0
+    duplicates: int = 0
+    late: int = 0
+    buffered: int = 0
+    reboots: int = 0
+    clock_skew_ms: int = 0
+    _boot: _Boot | None = None
+    _boot_before: _Boot | None = None
+
+    def count(self, boot: int, seq: int) -> None:
+        """Enter which message it was."""
+        now = self._boot
+        if now is not None and boot == now.number:
+            if seq == now.highest + 1:  # as nearly always
+                now.highest = seq
+            else:
+                self._out_of_turn(now, seq)
+        elif now is None or boot > now.number:
+            self._booted(boot, seq)
+        elif self._boot_before is not None and boot == self._boot_before.number:
+            self._out_of_turn(self._boot_before, seq)
+        else:
+            self.late += 1
+
+    def _booted(self, boot: int, seq: int) -> None:
+        # Where the bridge comes in, nothing is missing: it was not there before.
+        self.reboots += self._boot is not None
+        self._boot_before, self._boot = self._boot, _Boot(boot, seq)
+
+    def _out_of_turn(self, boot: _Boot, seq: int) -> None:
+        if seq > boot.highest:
+            skipped = range(boot.highest + 1, seq)
+            self.missing += len(skipped)
+            boot.missing.update(skipped[-_MISSING_MAX:])
+            while len(boot.missing) > _MISSING_MAX:
+                boot.missing.remove(min(boot.missing))
+            boot.highest = seq
+        elif seq in boot.missing:
+            boot.missing.remove(seq)
+            self.missing -= 1
+            self.late += 1
+        else:
+            self.duplicates += 1
+
+
+class Seen(NamedTuple):
+    """A device and what is known of it, for whoever reads."""
+
+    facility: str
+    device_id: str
+    device: Device
+
+
+class Devices:
+    """All devices; one thread observes, others may read at any time."""
+
+    def __init__(self) -> None:
+        self._devices: dict[tuple[str, str], Device] = {}
+        self._rest = Device()
+        self.event_to_receipt = Latencies()
+
+    def observe(self, topic: Topic, message: Message, received_ms: int) -> None:
+        """Enter a message that was not retained."""
+        device = self._device(topic)
+        device.last_received_ms = received_ms
+        device.messages += 1
+        if type(message) is not Telemetry:
+            return
+        if message.boot is not None and message.seq is not None:
+            device.count(message.boot, message.seq)
+        if message.buffered:
+            device.buffered += 1
+            return
+        skew_ms = received_ms - message.timestamp * 1000 - message.ms
+        device.clock_skew_ms = skew_ms
+        self.event_to_receipt.observe(max(0.0, skew_ms / 1000))
+
+    def seen(self) -> list[Seen]:
+        """Every device that is told apart."""
+        return [Seen(*key, device) for key, device in list(self._devices.items())]
+
+    def totals(self) -> Device:
+        """Counts of all devices together."""
+        total = Device()
+        for device in [self._rest, *list(self._devices.values())]:
+            for name in _COUNTS:
+                setattr(total, name, getattr(total, name) + getattr(device, name))
+        return total
+
+    def _device(self, topic: Topic) -> Device:
+        key = (topic.facility, topic.device_id)
+        try:
+            return self._devices[key]
+        except KeyError:
+            if len(self._devices) >= DEVICES_MAX:
+                return self._rest
+            self._devices[key] = device = Device()
+            return device
+
+
+_COUNTS = ("messages", "missing", "duplicates", "late", "buffered", "reboots")
+
+
+def as_json(seen: Seen) -> dict[str, Any]:
+    """One device for `egiz-bridge devices`."""
+    names = ("last_received_ms", *_COUNTS, "clock_skew_ms")
+    told = {name: getattr(seen.device, name) for name in names}
+    return {"facility": seen.facility, "device_id": seen.device_id} | told

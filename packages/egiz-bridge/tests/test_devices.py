@@ -1,0 +1,186 @@
+"""Each device's ledger: what is missing is known, however it comes about."""
+
+import itertools
+import json
+import random
+import time
+
+import pytest
+from egiz_bridge import devices as ledger
+from egiz_schema import Status, Telemetry, Topic
+from hypothesis import given
+from hypothesis import strategies as st
+from rig import stored
+from rig.publisher import Publisher
+from rig.waiting import eventually
+
+TOPIC = Topic("factory", "oven-001", "telemetry")
+NOW_S = 1706352600
+
+
+def _device(*identities):
+    device = ledger.Device()
+    for boot, seq in identities:
+        device.count(boot, seq)
+    return device
+
+
+def _counts(device):
+    return {
+        name: getattr(device, name)
+        for name in ("missing", "duplicates", "late", "reboots")
+        if getattr(device, name)
+    }
+
+
+@pytest.mark.parametrize(
+    ("identities", "expected"),
+    [
+        ([(1, 5), (1, 6), (1, 7)], {}),  # the bridge came in at 5
+        ([(1, 0), (1, 4)], {"missing": 3}),
+        ([(1, 0), (1, 3), (1, 2)], {"missing": 1, "late": 1}),
+        ([(1, 0), (1, 0)], {"duplicates": 1}),
+        ([(1, 0), (1, 3), (1, 2), (1, 2)], {"missing": 1, "late": 1, "duplicates": 1}),
+        ([(1, 9), (2, 0), (2, 1)], {"reboots": 1}),
+        # What the boot before had kept comes after the boot.
+        ([(1, 0), (1, 3), (2, 0), (1, 1)], {"missing": 1, "late": 1, "reboots": 1}),
+        ([(1, 0), (2, 0), (1, 2)], {"missing": 1, "reboots": 1}),
+        ([(1, 0), (2, 0), (3, 0), (1, 2)], {"reboots": 2, "late": 1}),
+    ],
+)
+def test_what_the_numbers_tell(identities, expected):
+    assert _counts(_device(*identities)) == expected
+
+
+@given(st.data())
+def test_any_order_any_loss_any_repeat_is_accounted_for(data):
+    """Against a model that remembers everything."""
+    sent = data.draw(st.lists(st.integers(0, 40), min_size=1, max_size=60))
+    device = _device(*((7, seq) for seq in sent))
+    first, seen = sent[0], set(sent)
+    above = {seq for seq in seen if seq >= first}
+    assert device.missing == max(above) - first + 1 - len(above)
+    # What is from before the bridge came in cannot be told from a repeat.
+    fresh = sum(seq not in sent[:at] and seq > first for at, seq in enumerate(sent))
+    in_turn = sum(seq > max(sent[:at], default=-1) for at, seq in enumerate(sent) if at)
+    assert device.late == fresh - in_turn
+    assert device.duplicates == len(sent) - 1 - fresh
+
+
+def test_a_long_absence_costs_no_memory():
+    device = _device((1, 0), (1, 4_000_000_000), (1, 4_000_000_002), (1, 5))
+    assert device.missing == 4_000_000_000 - 1 + 1
+    assert device.duplicates == 1  # too long ago to tell
+
+
+def _telemetry(**members):
+    return Telemetry(device_id="oven-001", timestamp=NOW_S, **members)
+
+
+def test_a_clock_is_judged_by_live_messages_only():
+    all_devices = ledger.Devices()
+    live = _telemetry(ms=500)
+    all_devices.observe(TOPIC, live, NOW_S * 1000 + 1700)
+    all_devices.observe(TOPIC, _telemetry(buffered=True), NOW_S * 1000 + 600_000)
+    (seen,) = all_devices.seen()
+    assert seen.device.clock_skew_ms == 1200
+    assert seen.device.buffered == 1
+    assert seen.device.messages == 2
+    assert all_devices.event_to_receipt.buckets()[-1] == ("+Inf", 1)
+
+
+def test_a_flood_of_devices_does_not_grow_the_process(monkeypatch):
+    monkeypatch.setattr(ledger, "DEVICES_MAX", 10)
+    all_devices = ledger.Devices()
+    for number in range(100):
+        topic = Topic("factory", f"oven-{number}", "status")
+        message = Status(device_id=f"oven-{number}", state="online")
+        all_devices.observe(topic, message, NOW_S * 1000)
+    assert len(all_devices.seen()) == 10
+    assert all_devices.totals().messages == 100
+
+
+def _publish(mosquitto, device, identities, *, ahead_s=0):
+    with Publisher(mosquitto) as publisher:
+        for boot, seq in identities:
+            message = {
+                "device_id": device,
+                "timestamp": int(time.time()) + ahead_s,
+                "ms": seq,
+                "boot": boot,
+                "seq": seq,
+                "thermal": {"setpoint": 1.0},
+            }
+            topic = f"sensors/factory/{device}/telemetry"
+            publisher.publish(topic, json.dumps(message).encode())
+
+
+def test_devices_in_trouble_are_shown(mosquitto, bridge, launch):
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    _publish(mosquitto, "oven-001", [(1, seq) for seq in range(5)])
+    _publish(mosquitto, "oven-002", [(1, 0), (1, 4), (1, 4)])
+    _publish(mosquitto, "oven-003", [(1, 0)], ahead_s=-3600)
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 9)
+
+    def ask(*arguments):
+        process = launch(
+            "egiz-bridge", "devices", "--config", str(running.config), *arguments
+        )
+        assert process.wait() == 0
+        return process.output()
+
+    told = {one["device_id"]: one for one in json.loads(ask("--json"))}
+    assert told["oven-001"]["states"] == ["ok"]
+    assert told["oven-002"]["states"] == ["losing"]
+    assert (told["oven-002"]["missing"], told["oven-002"]["duplicates"]) == (3, 1)
+    assert told["oven-003"]["states"] == ["drifting"]
+    shown = ask("--trouble")
+    assert "oven-002" in shown
+    assert "oven-001" not in shown
+    assert "oven-001" in ask("--stale-after", "0", "--trouble")
+
+    metrics = running.metrics()
+    assert metrics["devices"] == 3
+    assert metrics["devices_missing_messages"] == 3
+    assert metrics["devices_duplicate_messages_total"] == 1
+    assert metrics["device_missing_messages/oven-002/factory"] == 3
+    assert running.stop() == 0
+    process = launch("egiz-bridge", "devices", "--config", str(running.config))
+    assert process.wait() == 1
+    assert "no bridge answers" in process.output()
+    assert "Traceback" not in process.output()
+
+
+def test_a_time_far_ahead_is_replaced_and_told(mosquitto, bridge):
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    _publish(mosquitto, "oven-001", [(1, 1)], ahead_s=100)
+    _publish(mosquitto, "oven-002", [(1, 1)], ahead_s=86_400)
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 2)
+    rows = stored.in_archive(running.archive)
+    times = {device: time_ms for _, device, time_ms in rows}
+    fields = {device: found for (_, device, _), found in rows.items()}
+    now_ms = time.time() * 1000
+    assert times["oven-001"] > now_ms + 60_000  # within what a clock may be ahead
+    assert abs(times["oven-002"] - now_ms) < 60_000
+    assert "time_corrected" not in fields["oven-001"]
+    assert fields["oven-002"]["time_corrected"]
+
+
+def test_a_thousand_devices_with_losses_are_all_told_exactly():
+    rng = random.Random(4)
+    all_devices = ledger.Devices()
+    lost = dict.fromkeys(range(1000), 0)
+    for seq, unit in itertools.product(range(20), range(1000)):
+        if 0 < seq < 19 and rng.random() < 0.1:
+            lost[unit] += 1
+            continue
+        topic = Topic("factory", f"oven-{unit}", "telemetry")
+        message = Telemetry(
+            device_id=f"oven-{unit}", timestamp=NOW_S + seq, boot=1, seq=seq
+        )
+        all_devices.observe(topic, message, (NOW_S + seq) * 1000)
+    found = {seen.device_id: seen.device.missing for seen in all_devices.seen()}
+    assert found == {f"oven-{unit}": count for unit, count in lost.items()}
+    assert all_devices.totals().missing == sum(lost.values()) > 1000

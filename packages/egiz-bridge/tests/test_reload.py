@@ -1,0 +1,147 @@
+"""SIGHUP: another configuration, and nothing is lost on the way."""
+
+import signal
+import threading
+
+import pytest
+from rig import stored
+from rig.publisher import Publisher
+from rig.servers import Mosquitto
+from rig.waiting import eventually
+
+TOPIC = "sensors/factory/oven-001/telemetry"
+PAYLOAD = b'{"device_id":"oven-001","timestamp":%d,"thermal":{"setpoint":1.0}}'
+
+
+@pytest.fixture
+def stream(mosquitto):
+    """`finish = stream()` begins to publish; `finish()` gives how many it were."""
+    stop = threading.Event()
+    published = []
+
+    def publish():
+        with Publisher(mosquitto) as publisher:
+            while not stop.is_set():
+                publisher.publish(TOPIC, PAYLOAD % (1706352600 + len(published)))
+                published.append(1)
+                stop.wait(0.002)
+
+    thread = threading.Thread(target=publish)
+
+    def start():
+        thread.start()
+        return finish
+
+    def finish():
+        stop.set()
+        thread.join()
+        return len(published)
+
+    yield start
+    finish()
+
+
+def _reload(running, text):
+    told = running.log.count("reloaded")
+    running.config.write_text(text)
+    running.process.signal(signal.SIGHUP)
+    eventually(lambda: running.log.count("reloaded") > told)
+
+
+def _received(running, count):
+    eventually(lambda: running.metrics()["messages_received_total"] >= count)
+
+
+def test_sinks_come_and_go_without_a_loss(mosquitto, bridge, influxdb, stream):
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    finish = stream()
+    only_archive = running.config.read_text()
+    table = f'[influxdb]\nurl="{influxdb.url}"\napi="v1"\ndatabase="factory"\n'
+    both = only_archive + table
+    _received(running, 50)
+    _reload(running, both)
+    _received(running, 100)
+    eventually(lambda: running.metrics()["sink_written_total/influxdb"] > 0)
+    _reload(running, only_archive)
+    _received(running, 150)
+    _reload(running, both)
+    _received(running, 200)
+    count = finish()
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == count)
+    metrics = running.metrics()
+    assert metrics["mqtt_connections_total"] == 1  # the session went on
+    assert metrics["sink_written_total/archive"] == count
+    assert len(stored.in_archive(running.archive)) == count
+    in_influxdb = len(stored.in_influxdb(influxdb))
+    assert metrics["sink_written_total/influxdb"] == in_influxdb
+    assert 0 < in_influxdb < count
+    for sink in ("archive", "influxdb"):
+        assert metrics[f"sink_unaccounted/{sink}"] == 0
+    assert running.stop() == 0
+
+
+def test_a_sink_that_changes_hands_over_its_backlog(
+    mosquitto, bridge, influxdb, stream
+):
+    """The new server gets what the old one never took: each message once."""
+    running = bridge(
+        mosquitto.url,
+        influxdb={"url": "http://127.0.0.1:1", "api": "v1", "database": "factory"},
+    )
+    running.start()
+    finish = stream()
+    _received(running, 50)
+    eventually(lambda: running.metrics()["sink_spooled/influxdb"] > 0)
+    text = running.config.read_text()
+    _reload(running, text.replace("http://127.0.0.1:1", influxdb.url))
+    _received(running, 100)
+    count = finish()
+
+    def settled():
+        return running.metrics()["sink_written_total/influxdb"] == count
+
+    eventually(settled, timeout=40)
+    assert len(stored.in_influxdb(influxdb)) == count
+    assert running.metrics()["sink_unaccounted/influxdb"] == 0
+    assert running.stop() == 0
+
+
+def test_another_broker_takes_over(mosquitto, bridge, tmp_path):
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    other = Mosquitto(tmp_path / "other")
+    other.start()
+    try:
+        with Publisher(mosquitto) as publisher:
+            publisher.publish(TOPIC, PAYLOAD % 1706352600)
+        text = running.config.read_text()
+        _reload(running, text.replace(mosquitto.url, other.url))
+        eventually(lambda: running.metrics()["mqtt_connections_total"] == 2)
+        with Publisher(other) as publisher:
+            publisher.publish(TOPIC, PAYLOAD % 1706352601)
+        eventually(lambda: running.metrics()["messages_acknowledged_total"] == 2)
+    finally:
+        other.kill()
+    assert len(stored.in_archive(running.archive)) == 2
+
+
+def test_a_wrong_configuration_changes_nothing(mosquitto, bridge):
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    running.config.write_text(running.config.read_text() + "[mqqt]\n")
+    running.process.signal(signal.SIGHUP)
+    eventually(lambda: "not reloaded" in running.log)
+    assert "mqqt: no such key; is mqtt meant?" in running.log
+    with Publisher(mosquitto) as publisher:
+        publisher.publish(TOPIC, PAYLOAD % 1706352600)
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 1)
+
+
+def test_what_needs_a_restart_is_told(mosquitto, bridge):
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    text = running.config.read_text().replace("spool.sqlite", "other.sqlite")
+    _reload(running, text)
+    assert "needs a restart, and stays as it was" in running.log
+    assert "table=spool" in running.log
