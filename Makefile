@@ -34,7 +34,7 @@ fix: $(HATCH) ## let the linter mend and format what it can
 
 bench: $(HATCH) ## measure, and print ratios and medians
 	@sh .ci/servers
-	@$(HATCH) run bench
+	@$(HATCH) run bench $(ARGS)
 
 build: $(HATCH) ## wheels and sdists of every package, into dist/
 	@rm -rf dist

@@ -91,7 +91,8 @@ class _HttpServer(Server):
         """Where it listens."""
         return f"http://{self.host}:{self.port}"
 
-    def _get(self, path: str, **query: str) -> bytes:
+    def get(self, path: str, **query: str) -> bytes:
+        """The body of what it answers to a GET."""
         url = f"{self.url}{path}?{urllib.parse.urlencode(query)}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             body: bytes = answer.read()
@@ -152,7 +153,7 @@ class InfluxDb(_HttpServer):
         return [self._program, "-config", str(self.directory / "influxdb.conf")]
 
     def _is_ready(self) -> object:
-        self._get("/ping")
+        self.get("/ping")
         return True
 
 
@@ -165,8 +166,8 @@ class VictoriaMetrics(_HttpServer):
 
     def series(self, match: str = '{device_id!=""}') -> list[dict[str, Any]]:
         """All series, each with `metric`, `values` and `timestamps` (ms)."""
-        self._get("/internal/force_flush")
-        exported = self._get("/api/v1/export", **{"match[]": match})
+        self.get("/internal/force_flush")
+        exported = self.get("/api/v1/export", **{"match[]": match})
         return [json.loads(line) for line in exported.splitlines()]
 
     def _command(self) -> list[str]:
@@ -181,4 +182,4 @@ class VictoriaMetrics(_HttpServer):
         ]
 
     def _is_ready(self) -> object:
-        return self._get("/health") == b"OK"
+        return self.get("/health") == b"OK"

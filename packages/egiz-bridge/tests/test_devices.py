@@ -80,8 +80,10 @@ def _telemetry(**members):
 def test_a_clock_is_judged_by_live_messages_only():
     all_devices = ledger.Devices()
     live = _telemetry(ms=500)
-    all_devices.observe(TOPIC, live, NOW_S * 1000 + 1700)
-    all_devices.observe(TOPIC, _telemetry(buffered=True), NOW_S * 1000 + 600_000)
+    all_devices.observe(all_devices.of(TOPIC), live, NOW_S * 1000 + 1700)
+    all_devices.observe(
+        all_devices.of(TOPIC), _telemetry(buffered=True), NOW_S * 1000 + 600_000
+    )
     (seen,) = all_devices.seen()
     assert seen.device.clock_skew_ms == 1200
     assert seen.device.buffered == 1
@@ -95,7 +97,7 @@ def test_a_flood_of_devices_does_not_grow_the_process(monkeypatch):
     for number in range(100):
         topic = Topic("factory", f"oven-{number}", "status")
         message = Status(device_id=f"oven-{number}", state="online")
-        all_devices.observe(topic, message, NOW_S * 1000)
+        all_devices.observe(all_devices.of(topic), message, NOW_S * 1000)
     assert len(all_devices.seen()) == 10
     assert all_devices.totals().messages == 100
 
@@ -180,7 +182,7 @@ def test_a_thousand_devices_with_losses_are_all_told_exactly():
         message = Telemetry(
             device_id=f"oven-{unit}", timestamp=NOW_S + seq, boot=1, seq=seq
         )
-        all_devices.observe(topic, message, (NOW_S + seq) * 1000)
+        all_devices.observe(all_devices.of(topic), message, (NOW_S + seq) * 1000)
     found = {seen.device_id: seen.device.missing for seen in all_devices.seen()}
     assert found == {f"oven-{unit}": count for unit, count in lost.items()}
     assert all_devices.totals().missing == sum(lost.values()) > 1000

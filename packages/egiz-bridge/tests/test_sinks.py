@@ -2,7 +2,7 @@
 
 import pytest
 from egiz_bridge.batch import Message
-from egiz_bridge.intake import to_row
+from egiz_bridge.rows import to_row
 from egiz_bridge.settings import Influxdb
 from egiz_bridge.sinks.influxdb import InfluxDb
 from rig import stored

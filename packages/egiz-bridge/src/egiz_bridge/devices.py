@@ -99,9 +99,8 @@ class Devices:
         self._rest = Device()
         self.event_to_receipt = Latencies()
 
-    def observe(self, topic: Topic, message: Message, received_ms: int) -> None:
-        """Enter a message that was not retained."""
-        device = self._device(topic)
+    def observe(self, device: Device, message: Message, received_ms: int) -> None:
+        """Enter a message of a device that was not retained."""
         device.last_received_ms = received_ms
         device.messages += 1
         if type(message) is not Telemetry:
@@ -127,7 +126,8 @@ class Devices:
                 setattr(total, name, getattr(total, name) + getattr(device, name))
         return total
 
-    def _device(self, topic: Topic) -> Device:
+    def of(self, topic: Topic) -> Device:
+        """The books of the device of a topic; past a bound, those of all others."""
         key = (topic.facility, topic.device_id)
         try:
             return self._devices[key]

@@ -2,18 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
 
-import egiz_schema
 import structlog
-from egiz_schema import EgizError, decode, influx, parse_topic
+from egiz_schema import EgizError, decode, parse_topic
 from egiz_schema.lines import decode_line
 
 from egiz_bridge.accounts import Accounts, Verdicts
-from egiz_bridge.batch import AHEAD_MAX_MS, Batch, DeadLetter, Message, Row
+from egiz_bridge.batch import Batch, DeadLetter, Message, Row
 from egiz_bridge.devices import Devices
 from egiz_bridge.mqtt import DUP, RETAIN, Publish
-from egiz_bridge.route import reason_to_skip, route_of
+from egiz_bridge.rows import Sources, timed
 from egiz_bridge.settings import AnySink
 
 BATCH_MESSAGES = 1000
@@ -22,8 +20,6 @@ LINGER_S = 0.25
 # How much may wait for the sinks before QoS 0 is left out. Nothing is promised of it,
 # and nothing but this bounds it: only QoS 1 has a window.
 QOS0_WAITING_MAX = 20_000
-
-_TOPICS_MAX = 65536  # as many as `parse_topic` remembers
 
 # A fault is logged once for a device and reason. A flood of invented devices must not
 # grow the process: past this many, they are only counted.
@@ -42,6 +38,7 @@ class Intake:
         dispatch: Callable[[Batch], None],
     ) -> None:
         self._devices = devices
+        self._sources = Sources(devices)
         self._accounts = accounts
         self._dispatch = dispatch
         self._logged: set[tuple[str, str]] = set()
@@ -50,8 +47,7 @@ class Intake:
     def configure(self, tables: Sequence[AnySink]) -> None:
         """Take what these sinks want."""
         self.flush()
-        routes = [route_of(table) for table in tables]
-        self._reason_to_skip = lru_cache(_TOPICS_MAX)(partial(reason_to_skip, routes))
+        self._sources.configure(tables)
 
     def reconnected(self, connection: int) -> None:
         """Keep messages of two connections apart: packet ids belong to one."""
@@ -101,15 +97,16 @@ class Intake:
             elif waiting > QOS0_WAITING_MAX:
                 verdicts.skipped["qos0_overload"] += 1
                 continue
-            message = Message(topic.decode(errors="replace"), payload, received_ms)
             try:
-                row = self._row(message, is_retained=bool(flags & RETAIN))
+                row = self._row(topic, payload, received_ms, flags)
             except Skipped as skipped:
                 verdicts.skipped[skipped.reason] += 1
             except EgizError as fault:
                 verdicts.rejected[fault.reason] += 1
+                text = topic.decode(errors="replace")
+                message = Message(text, payload, received_ms)
                 batch.rejects.append(DeadLetter(message, fault.reason, str(fault)))
-                self._log_once(message.topic, fault)
+                self._log_once(text, fault)
             else:
                 batch.rows.append(row)
         verdicts.accepted = len(packets) - verdicts.others()
@@ -119,18 +116,18 @@ class Intake:
             self._due = batch.begun_s + LINGER_S
         self._size += len(packets)
 
-    def _row(self, message: Message, *, is_retained: bool) -> Row:
-        topic = parse_topic(message.topic)
-        if reason := self._reason_to_skip(topic):
-            decode(topic, message.payload)
-            raise Skipped(reason)
-        decoded, line = decode_line(topic, message.payload, message.received_ms)
-        if not is_retained:
-            self._devices.observe(topic, decoded, message.received_ms)
+    def _row(self, raw: bytes, payload: bytes, received_ms: int, flags: int) -> Row:
+        source = self._sources.of(raw)
+        if source.not_wanted:
+            decode(source.topic, payload)
+            raise Skipped(source.not_wanted)
+        decoded, line = decode_line(source.topic, payload, received_ms)
+        if not flags & RETAIN:
+            self._devices.observe(source.device, decoded, received_ms)
         elif getattr(decoded, "timestamp", None) is None:
             # A last will kept by the broker: when the device went away is not known.
             raise Skipped("retained_untimed")
-        return _timed(message, decoded, line)
+        return timed(Message(source.text, payload, received_ms), decoded, line)
 
     def _log_once(self, topic: str, fault: EgizError) -> None:
         key = (_device_of(topic), fault.reason)
@@ -151,25 +148,6 @@ class Skipped(Exception):  # it is no error
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-def to_row(message: Message) -> Row:
-    """Decode a message of the spool once more, and map it.
-
-    Raises:
-        EgizError: if it is not a message of the contract.
-    """
-    topic = parse_topic(message.topic)
-    decoded, line = decode_line(topic, message.payload, message.received_ms)
-    return _timed(message, decoded, line)
-
-
-def _timed(message: Message, decoded: egiz_schema.Message, line: bytes) -> Row:
-    """A row at a time that can be."""
-    timestamp = getattr(decoded, "timestamp", None)
-    if timestamp is None or timestamp * 1000 <= message.received_ms + AHEAD_MAX_MS:
-        return Row(message, line)
-    return Row(message, influx.to_line(message.point()))
 
 
 def _device_of(topic: str) -> str:

@@ -17,8 +17,8 @@ from egiz_schema import EgizError
 from egiz_bridge.accounts import Accounts
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
 from egiz_bridge.errors import Unavailable
-from egiz_bridge.intake import to_row
 from egiz_bridge.isolation import Isolation
+from egiz_bridge.rows import to_row
 from egiz_bridge.sinks import Sink
 from egiz_bridge.spool import Spool
 

@@ -5,6 +5,7 @@
 
 import json
 import sys
+import time
 
 import paho.mqtt.client as paho
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -13,6 +14,7 @@ from influxdb_client.domain.write_precision import WritePrecision
 from paho.mqtt.enums import CallbackAPIVersion
 
 BATCH = 1000
+LINGER_S = 0.25
 
 port, url, wanted = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 writer = InfluxDBClient(url, "-", org="egiz").write_api(write_options=SYNCHRONOUS)
@@ -34,8 +36,7 @@ def flatten(prefix: str, value: object, into: dict[str, object]) -> None:
 
 
 def on_message(client: paho.Client, _data: object, packet: paho.MQTTMessage) -> None:
-    """Collect a batch; write it; acknowledge it."""
-    global done  # noqa: PLW0603  # a script
+    """Collect a batch."""
     message = json.loads(packet.payload)
     _, facility, device_id, kind = packet.topic.split("/")
     fields: dict[str, object] = {}
@@ -48,14 +49,20 @@ def on_message(client: paho.Client, _data: object, packet: paho.MQTTMessage) -> 
     )
     packets.append(packet)
     if len(points) >= BATCH or done + len(points) >= wanted:
-        writer.write("factory", record=points, write_precision=WritePrecision.MS)  # type: ignore[arg-type]  # its own constant
-        for written in packets:
-            client.ack(written.mid, written.qos)
-        done += len(packets)
-        points.clear()
-        packets.clear()
-        if done >= wanted:
-            client.disconnect()
+        flush(client)
+
+
+def flush(client: paho.Client) -> None:
+    """Write the batch; acknowledge it."""
+    global done  # noqa: PLW0603  # a script
+    writer.write("factory", record=points, write_precision=WritePrecision.MS)  # type: ignore[arg-type]  # its own constant
+    for written in packets:
+        client.ack(written.mid, written.qos)
+    done += len(packets)
+    points.clear()
+    packets.clear()
+    if done >= wanted:
+        client.disconnect()
 
 
 client = paho.Client(
@@ -65,4 +72,9 @@ client.on_message = on_message
 client.on_connect = lambda client, *_: client.subscribe("sensors/#", 1)
 client.on_subscribe = lambda client, *_: None if wanted else client.disconnect()
 client.connect("127.0.0.1", port)
-client.loop_forever()
+flush_due = 0.0
+while client.loop(0.1) == paho.MQTT_ERR_SUCCESS:
+    if not points:
+        flush_due = time.monotonic() + LINGER_S
+    elif time.monotonic() > flush_due:
+        flush(client)

@@ -1,0 +1,39 @@
+"""What is lost, and what is there twice, when a peer is killed again and again."""
+
+import time
+from typing import NamedTuple
+
+from bridge.peers import ENDLESS, Peer
+from bridge.shared import fresh_rig
+
+_RATE = 2000
+_KILLS = 5
+_RUN_S = 2.5  # from one kill to the next
+_SETTLED_S = 40.0
+
+
+class Toll(NamedTuple):
+    """Messages that the broker had acknowledged, and what became of them."""
+
+    sent: int
+    lost: int
+    duplicated: int
+
+
+def measure(peer: Peer) -> Toll:
+    """SIGKILL and start again, under load, with one session."""
+    with fresh_rig() as rig:
+        running = peer.start(rig, ENDLESS)
+        time.sleep(_RUN_S)
+        load = rig.load(_RATE, _KILLS * _RUN_S)
+        for _ in range(_KILLS):
+            time.sleep(_RUN_S)
+            running.process.kill()
+            running.process.wait()
+            running = peer.start(rig, ENDLESS)
+        told, _ = load.communicate()
+        sent = int(told)
+        found = rig.settled(sent, _SETTLED_S)
+        running.process.kill()
+        running.process.wait()
+    return Toll(sent, max(0, sent - found), max(0, found - sent))

@@ -1,0 +1,85 @@
+"""From a message to its row; what a topic tells is worked out once."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import egiz_schema
+from egiz_schema import Topic, influx, parse_topic
+from egiz_schema.lines import decode_line
+
+from egiz_bridge.batch import AHEAD_MAX_MS, Message, Row
+from egiz_bridge.devices import Device, Devices
+from egiz_bridge.route import Route, reason_to_skip, route_of
+from egiz_bridge.settings import AnySink
+
+# A factory has few topics and many messages; a flood of invented ones is forgotten.
+_SOURCES_MAX = 65536
+
+
+class Source(NamedTuple):
+    """A topic, and what is known of whatever comes from there.
+
+    Attributes:
+        text: the topic as it is in a message.
+        not_wanted: why no sink wants it; nothing if one does.
+        device: the books of the device.
+    """
+
+    text: str
+    topic: Topic
+    not_wanted: str | None
+    device: Device
+
+
+class Sources:
+    """The sources that were heard, by the bytes of their topic."""
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+        self._routes: list[Route] = []
+        self._known: dict[bytes, Source] = {}
+
+    def configure(self, tables: Sequence[AnySink]) -> None:
+        """Judge by what these sinks want."""
+        self._routes = [route_of(table) for table in tables]
+        self._known.clear()
+
+    def of(self, raw: bytes) -> Source:
+        """The source of a topic.
+
+        Raises:
+            TopicError: it is not a topic of the contract.
+        """
+        try:
+            return self._known[raw]
+        except KeyError:
+            return self._learn(raw)
+
+    def _learn(self, raw: bytes) -> Source:
+        text = raw.decode(errors="replace")
+        topic = parse_topic(text)
+        if len(self._known) >= _SOURCES_MAX:
+            self._known.clear()
+        not_wanted = reason_to_skip(self._routes, topic)
+        source = Source(text, topic, not_wanted, self._devices.of(topic))
+        self._known[raw] = source
+        return source
+
+
+def to_row(message: Message) -> Row:
+    """Decode a message of the spool once more, and map it.
+
+    Raises:
+        EgizError: if it is not a message of the contract.
+    """
+    topic = parse_topic(message.topic)
+    decoded, line = decode_line(topic, message.payload, message.received_ms)
+    return timed(message, decoded, line)
+
+
+def timed(message: Message, decoded: egiz_schema.Message, line: bytes) -> Row:
+    """A row at a time that can be: see `Message.point`."""
+    timestamp = getattr(decoded, "timestamp", None)
+    if timestamp is None or timestamp * 1000 <= message.received_ms + AHEAD_MAX_MS:
+        return Row(message, line)
+    return Row(message, influx.to_line(message.point()))
