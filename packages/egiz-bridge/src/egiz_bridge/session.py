@@ -27,6 +27,10 @@ from egiz_bridge.spool import Spool
 # Longer than a write may take, so that a stop leaves nothing to be sent again.
 STOP_DEADLINE_S = 25.0
 
+# How long a stop goes on reading, in search of a quiet moment.
+_READ_ON_S = 2.0
+_FINISH_TICK_S = 0.02
+
 _TICK_S = 1.0
 _BACKOFF_FIRST_S = 0.25
 _BACKOFF_DOUBLINGS = 6  # to 16 s
@@ -195,13 +199,34 @@ class Session:
         connection.keep_alive()
 
     def _finish(self, connection: Connection) -> None:
-        """Read no more; store, acknowledge and disconnect."""
-        self._intake.flush()
-        deadline = time.monotonic() + STOP_DEADLINE_S
-        while not self._dispatcher.is_idle() and time.monotonic() < deadline:
-            self._wait(0.1)
-            self._turn(connection)
+        """Store and acknowledge what the broker has sent, then disconnect.
+
+        What is sent and not acknowledged when the broker reads the DISCONNECT will be
+        sent again. So the moment for it is when everything is acknowledged and nothing
+        is there to be read. Under a load that leaves no such moment, reading ends.
+        """
+        begun = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection, selectors.EVENT_READ)
+            selector.register(self._waker, selectors.EVENT_READ)
+            while (elapsed := time.monotonic() - begun) < STOP_DEADLINE_S:
+                reads_on = elapsed < _READ_ON_S
+                ready = [key.fileobj for key, _ in selector.select(0)]
+                if reads_on and connection in ready:
+                    self._intake.take(connection.read(), self._dispatcher.waiting)
+                self._intake.flush()
+                self._turn(connection)
+                if self._dispatcher.is_idle() and not (
+                    reads_on and self._has_something(selector, connection)
+                ):
+                    break
+                selector.select(_FINISH_TICK_S)
         connection.disconnect()
+
+    def _has_something(
+        self, selector: selectors.BaseSelector, connection: Connection
+    ) -> bool:
+        return any(key.fileobj is connection for key, _ in selector.select(0))
 
     def _wait_to_retry(self, fault: Exception) -> None:
         """Exponential backoff with full jitter; the first failure is told, and some."""

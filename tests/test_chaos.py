@@ -1,0 +1,295 @@
+"""Chaos: kills, outages, failing answers, floods of nonsense, repeats, at random.
+
+The oracle is conservation. Each message that the broker took from the fleet is in the
+database, once and with its values; and at every scrape the books of the bridge balance.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import random
+import threading
+import time
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from rig import stored
+from rig.scripted_http import Answer
+from rig.waiting import eventually
+
+DEVICES = 50
+RATE = 300
+NONSENSE = [
+    ("sensors/factory/oven-001/telemetry", b"{"),
+    ("sensors/factory/oven-001/telemetry", os.urandom(200)),
+    ("sensors/factory/oven-001/telemetry", b'{"device_id":"oven-002"}'),
+    ("sensors/../x", b"x"),
+    ("sensors/factory/oven-001/telemetry", b"[" * 5000),
+]
+
+
+class Fleet(threading.Thread):
+    """Publishes as devices do; knows what it has published, and what was taken."""
+
+    def __init__(self, broker, rng):
+        super().__init__()
+        self._rng = rng
+        self._ending = threading.Event()
+        self._may_publish = threading.Event()
+        self._may_publish.set()
+        self._sequence = 0
+        self._sent = self._taken = 0
+        self._begin_s = int(time.time()) - 3600
+        self.points = {}
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, "fleet", clean_session=False
+        )
+        self._client.on_publish = self._is_taken
+        self._client.max_inflight_messages_set(1000)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect(broker.host, broker.port)
+        self._client.loop_start()
+
+    def run(self):
+        while not self._ending.is_set():
+            self._may_publish.wait()
+            for _ in range(RATE // 20):
+                self._publish_one()
+            if self._rng.random() < 0.05:
+                self._flood()
+            self._ending.wait(0.05)
+
+    def pause(self):
+        """Publish nothing; returns when the broker has taken everything."""
+        self._may_publish.clear()
+        time.sleep(0.2)
+        eventually(self._all_taken, timeout=60)
+
+    def resume(self):
+        self._may_publish.set()
+
+    def finish(self):
+        self._ending.set()
+        self.resume()
+        self.join()
+        eventually(self._all_taken, timeout=60)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _is_taken(self, *_):
+        self._taken += 1
+
+    def _all_taken(self):
+        return self._taken == self._sent
+
+    def _publish_one(self):
+        seq, unit = divmod(self._sequence, DEVICES)
+        self._sequence += 1
+        device, time_s, reading = f"oven-{unit:03}", self._begin_s + seq, seq / 4
+        message = {
+            "device_id": device,
+            "timestamp": time_s,
+            "seq": seq,
+            "boot": 1,
+            "thermal": {"setpoint": reading},
+        }
+        topic = f"sensors/factory/{device}/telemetry"
+        for _ in range(2 if self._rng.random() < 0.05 else 1):  # some come twice
+            self._send(topic, json.dumps(message).encode())
+        self.points["telemetry", device, time_s * 1000] = {
+            "seq": seq,
+            "boot": 1,
+            "thermal_setpoint": reading,
+        }
+
+    def _flood(self):
+        for _ in range(50):
+            self._send(*self._rng.choice(NONSENSE))
+
+    def _send(self, topic, payload):
+        self._sent += 1
+        self._client.publish(topic, payload, 1)
+
+
+class Auditor(threading.Thread):
+    """Scrapes all the time; keeps every imbalance."""
+
+    def __init__(self, running):
+        super().__init__(daemon=True)
+        self._running = running
+        self._ending = threading.Event()
+        self.scrapes = 0
+        self.imbalances = []
+
+    def run(self):
+        while not self._ending.wait(0.2):
+            with contextlib.suppress(OSError, KeyError):  # it was killed just now
+                self._audit(self._running.metrics())
+
+    def finish(self):
+        self._ending.set()
+        self.join()
+
+    def _audit(self, told):
+        def total(name):
+            return sum(v for key, v in told.items() if key.startswith(name))
+
+        accounted = told["messages_accepted_total"]
+        accounted += total("messages_rejected_total") + total("messages_skipped_total")
+        if told["messages_received_total"] != accounted:
+            self.imbalances.append(told)
+        if told["sink_unaccounted/influxdb"]:
+            self.imbalances.append(told)
+        self.scrapes += 1
+
+
+class Storm:
+    """One fault after the other, at random."""
+
+    def __init__(self, rng, broker, influxdb, database, running, fleet):
+        self._rng = rng
+        self._broker, self._influxdb, self._database = broker, influxdb, database
+        self._running, self._fleet = running, fleet
+        self._is_failing = False
+        database.answer = self._answer
+        self.faults = {}
+
+    def strike(self):
+        fault = self._rng.choice(
+            [
+                self.bridge_is_killed,
+                self.bridge_is_killed,
+                self.bridge_is_stopped,
+                self.broker_is_restarted,
+                self.broker_is_killed,
+                self.database_is_killed,
+                self.database_fails,
+            ]
+        )
+        fault()
+        self.faults[fault.__name__] = self.faults.get(fault.__name__, 0) + 1
+
+    def bridge_is_killed(self):
+        self._running.kill()
+        self._running.start(wait=False)
+
+    def bridge_is_stopped(self):
+        # Within a moment of a start there is nobody yet to take the signal.
+        eventually(lambda: self._running.get("/healthz"), timeout=30)
+        assert self._running.stop() == 0
+        self._running.start(wait=False)
+
+    def broker_is_restarted(self):
+        self._broker.stop()
+        self._broker.start()
+
+    def broker_is_killed(self):
+        """When it has nothing to lose: Mosquitto saves its queues every 30 s only."""
+        self._fleet.pause()
+        eventually(self._bridge_has_everything, timeout=120)
+        self._broker.kill()
+        self._broker.start()
+        eventually(self._bridge_is_subscribed, timeout=60)
+        self._fleet.resume()
+
+    def database_is_killed(self):
+        self._influxdb.kill()
+        time.sleep(self._rng.uniform(0.5, 3))
+        self._influxdb.start()
+
+    def database_fails(self):
+        self._is_failing = True
+        time.sleep(self._rng.uniform(0.5, 3))
+        self._is_failing = False
+
+    def _answer(self, request):
+        """Hands a write on; in bad times it is slow, refuses, or denies a success."""
+        if self._is_failing:
+            time.sleep(self._rng.uniform(0, 0.5))
+            # Not 400: for no reason, it would make dead letters of good messages.
+            status = self._rng.choice([204, 204, 401, 404, 429, 500, 503])
+            if status not in (204, 500):
+                return Answer(status)
+        else:
+            status = 204
+        try:
+            self._influxdb.write(b"\n".join(request.lines))
+        except OSError:
+            return Answer(502)
+        return Answer(status)  # a 500 after the write: it will be written again
+
+    def _bridge_has_everything(self):
+        told = self._running.metrics()
+        quiet = told["mqtt_connected"] and not told["mqtt_unacknowledged_messages"]
+        time.sleep(1)  # and none come any more
+        again = self._running.metrics()
+        same = told["messages_received_total"] == again["messages_received_total"]
+        return quiet and same and not again["mqtt_unacknowledged_messages"]
+
+    def _bridge_is_subscribed(self):
+        return self._running.metrics()["mqtt_connected"]
+
+
+def _chaos(seconds, mosquitto, influxdb, scripted_http, bridge):
+    rng = random.Random(time.time_ns())
+    table = {"url": scripted_http.url, "api": "v1", "database": influxdb.database}
+    running = bridge(mosquitto.url, influxdb=table)
+    running.start()
+    fleet, auditor = Fleet(mosquitto, rng), Auditor(running)
+    storm = Storm(rng, mosquitto, influxdb, scripted_http, running, fleet)
+    fleet.start()
+    auditor.start()
+    try:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            time.sleep(rng.uniform(0.5, 4))
+            storm.strike()
+    finally:
+        fleet.finish()
+    with contextlib.suppress(AssertionError):
+        eventually(lambda: stored.in_influxdb(influxdb) == fleet.points, timeout=120)
+    auditor.finish()
+    found = stored.in_influxdb(influxdb)
+    logging.getLogger(__name__).info(
+        "%d messages, %d scrapes, %s", len(fleet.points), auditor.scrapes, storm.faults
+    )
+    assert len(fleet.points) > seconds * RATE / 10
+    assert found.keys() - fleet.points.keys() == set()
+    assert fleet.points.keys() - found.keys() == set()
+    assert found == fleet.points
+    assert auditor.imbalances == []
+    assert auditor.scrapes > seconds / 4
+    assert "Traceback" not in running.log
+
+
+@pytest.mark.timeout(420)
+def test_two_minutes_of_chaos(mosquitto, influxdb, scripted_http, bridge):
+    _chaos(110, mosquitto, influxdb, scripted_http, bridge)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_half_an_hour_of_chaos(mosquitto, influxdb, scripted_http, bridge):
+    _chaos(1800, mosquitto, influxdb, scripted_http, bridge)
+
+
+@pytest.mark.timeout(420)
+def test_fifty_clean_restarts_under_load_have_nothing_sent_again(mosquitto, bridge):
+    """The broker sends again what was not acknowledged: after a stop, nothing."""
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    fleet = Fleet(mosquitto, random.Random(1))
+    fleet.start()
+    try:
+        for _ in range(50):
+            eventually(lambda: running.metrics()["messages_received_total"] > 50)
+            assert running.stop() == 0
+            running.start()
+            assert running.metrics()["messages_redelivered_total"] == 0
+    finally:
+        fleet.finish()
+    eventually(lambda: running.metrics()["mqtt_unacknowledged_messages"] == 0)
+    eventually(lambda: stored.in_archive(running.archive) == fleet.points, timeout=60)
+    assert running.metrics()["messages_redelivered_total"] == 0
