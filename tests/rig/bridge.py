@@ -33,11 +33,11 @@ class Bridge:
         self.process: Process | None = None
 
     def start(self, wait: bool = True) -> None:
-        """Run it; by default until it is subscribed and its sinks are up."""
+        """Run it; by default until it is subscribed."""
         command = [own_program("egiz-bridge"), "run", "--config", str(self.config)]
         self.process = Process(command, self.directory / "log")
         if wait:
-            self.process.wait_until(lambda: self.get("/readyz")[0] == 200)
+            self.process.wait_until(lambda: self.metrics()["mqtt_connected"])
 
     def kill(self) -> None:
         """SIGKILL."""

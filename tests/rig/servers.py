@@ -10,7 +10,7 @@ from typing import Any
 
 from rig.process import Process, free_port, require
 
-_REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[2]
 
 
 class Server(ABC):
@@ -66,7 +66,7 @@ class Mosquitto(Server):
     def __init__(self, directory: Path, extra: str = "") -> None:
         super().__init__(directory)
         self._program = require("mosquitto", "apt install mosquitto")
-        shipped = (_REPOSITORY / "infra/mosquitto/mosquitto.conf").read_text()
+        shipped = (REPOSITORY / "infra/mosquitto/mosquitto.conf").read_text()
         here = shipped.replace("listener 1883", f"listener {self.port} {self.host}")
         here = here.replace("/var/lib/mosquitto/", f"{directory}/")
         # Started by root, it would give up its rights, also those to this directory.

@@ -38,7 +38,8 @@ def stream(mosquitto):
         return len(published)
 
     yield start
-    finish()
+    if thread.is_alive():
+        finish()
 
 
 def _reload(running, text):

@@ -33,7 +33,7 @@ class SinkAccount:
     spooled: int = 0
     dead: int = 0
     receipt_to_written: Latencies = field(default_factory=Latencies)
-    trouble: str = ""
+    trouble: str = "has not answered yet"
 
     @property
     def is_up(self) -> bool:

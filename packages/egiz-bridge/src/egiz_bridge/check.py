@@ -10,7 +10,7 @@ from pathlib import Path
 
 from egiz_bridge.broker import Broker, broker_of
 from egiz_bridge.connection import open_connection
-from egiz_bridge.errors import ConfigError, MqttError, Rejected, Unavailable
+from egiz_bridge.errors import ConfigError, MqttError, Unavailable
 from egiz_bridge.settings import Influxdb, Settings
 from egiz_bridge.sinks.influxdb import InfluxDb
 from egiz_bridge.sinks.lines import STDOUT
@@ -52,12 +52,9 @@ def _probe_broker(broker: Broker) -> None:
 
 
 def _probe_influx(table: Influxdb) -> None:
-    """Write nothing: the answer tells whether something could be written."""
     sink = InfluxDb(table)
     try:
-        sink.write(())
-    except Rejected:
-        pass  # an empty body is no good, but the rest was
+        sink.probe()
     finally:
         sink.close()
 

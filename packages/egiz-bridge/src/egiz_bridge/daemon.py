@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from egiz_bridge.sinks.archive import Archive as ArchiveSink
 from egiz_bridge.sinks.influxdb import InfluxDb
 from egiz_bridge.sinks.lines import Lines as LinesSink
 from egiz_bridge.spool import Spool
+from egiz_bridge.supervision import Notifier, supervised
 
 _log = structlog.get_logger()
 
@@ -47,7 +49,11 @@ def run(config: Path | None) -> None:
     _log.info("starting", broker=str(settings.mqtt.url), sinks=",".join(names))
     _calm_the_garbage_collector()
     parts = Parts(accounts, devices, spool, session)
-    with serving(settings.http, parts), _steered(session, settings, config):
+    with (
+        serving(settings.http, parts),
+        supervised(parts.ill, parts.not_started, parts.not_ready) as notifier,
+        _steered(session, settings, config, notifier),
+    ):
         session.run()
     spool.close()
     _tell_end(accounts)
@@ -107,12 +113,19 @@ def _tell_of_orphans(spool: Spool, sinks: list[str]) -> None:
 
 @contextmanager
 def _steered(
-    session: Session, settings: Settings, config: Path | None
+    session: Session, settings: Settings, config: Path | None, notifier: Notifier
 ) -> Iterator[None]:
+
+    def reload() -> None:
+        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        notifier.tell("RELOADING=1", f"MONOTONIC_USEC={now_us}")
+        _reload(session, settings, config)
+        notifier.tell("READY=1")
+
     handlers: dict[int, Callable[..., None]] = {
         signal.SIGTERM: lambda *_: session.stop(),
         signal.SIGINT: lambda *_: session.stop(),
-        signal.SIGHUP: lambda *_: _reload(session, settings, config),
+        signal.SIGHUP: lambda *_: reload(),
     }
     previous = {number: signal.signal(number, do) for number, do in handlers.items()}
     try:

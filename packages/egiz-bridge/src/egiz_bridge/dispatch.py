@@ -118,6 +118,12 @@ class Dispatcher:
                 raise BridgeError(f"{writer.name} has died; see the traceback above")
         return self._ledger.take_stored()
 
+    def stuck_for_s(self) -> dict[str, float]:
+        """How long each writer has been at what it does; any thread may ask."""
+        now_s = time.monotonic()
+        writers = list(self._writers.values())
+        return {one.name: max(0.0, now_s - one.busy_since_s) for one in writers}
+
     def is_idle(self) -> bool:
         """Whether nothing is left to store or to acknowledge."""
         return not (self.waiting or self._unburied or len(self._ledger))

@@ -1,6 +1,5 @@
 """What the bridge tells of itself over HTTP: metrics, health, readiness, devices."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from egiz_bridge.settings import Http
 from egiz_bridge.spool import Spool
 
 # The main loop turns every second, but for a connection attempt or a name that does not
-# resolve.
+# resolve; a writer waits ten seconds for an answer.
 _STUCK_S = 30.0
 
 _log = structlog.get_logger()
@@ -34,8 +33,17 @@ class Parts(NamedTuple):
 
     def ill(self) -> list[str]:
         """Why the process should be restarted, if so."""
-        stuck_s = time.monotonic() - self.session.last_turn
-        return [f"no turn for {stuck_s:.0f} s"] if stuck_s > _STUCK_S else []
+        return [
+            f"{name}: stuck for {seconds:.0f} s"
+            for name, seconds in self.session.stuck_for_s().items()
+            if seconds > _STUCK_S
+        ]
+
+    def not_started(self) -> list[str]:
+        """What is missing before messages flow anywhere."""
+        books = self.accounts.snapshot()
+        is_heard = any(sink.is_up for sink in books.sinks.values())
+        return self.not_ready() if not (books.is_connected and is_heard) else []
 
     def not_ready(self) -> list[str]:
         """What keeps messages from flowing, if so."""

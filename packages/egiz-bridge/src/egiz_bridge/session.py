@@ -89,6 +89,11 @@ class Session:
         self._is_stopping = False
         self.last_turn = time.monotonic()
 
+    def stuck_for_s(self) -> dict[str, float]:
+        """How long each part has been at what it does; any thread may ask."""
+        loop = {"main loop": time.monotonic() - self.last_turn}
+        return loop | self._dispatcher.stuck_for_s()
+
     def stop(self) -> None:
         """End `run`: store and acknowledge what was received, then disconnect."""
         self._is_stopping = True

@@ -9,7 +9,8 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 from egiz_schema import EgizError
@@ -57,6 +58,7 @@ class Writer(threading.Thread):
         self._has_backlog = True  # as far as is known
         self._failures = 0
         self._retry_at = 0.0
+        self.busy_since_s = float("inf")
         self._adopt_at = 0.0
 
     def offer(self, batch: Batch) -> None:
@@ -72,26 +74,54 @@ class Writer(threading.Thread):
         """Until stopped."""
         for writer in self._after:
             writer.join()
-        self._accounts.sink_is_up(self._sink.name)  # as far as is known, too
+        self._probe()
         try:
             while True:
                 try:
                     batch = self._queue.get(timeout=self._patience_s())
                 except queue.Empty:
-                    self._replay_oldest()
+                    self._use_the_pause()
                     continue
                 if batch is None:
                     return
                 self._deliver(batch)
-                self._replay_oldest()
+                with self._busy():
+                    self._replay_oldest()
         finally:
             self._sink.close()
+
+    def _probe(self) -> None:
+        """Learn whether the sink is there before there is anything to write."""
+        try:
+            with self._busy():
+                self._sink.probe()
+        except Unavailable as fault:
+            self._rest(fault)
+        else:
+            self._is_back()
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Around whatever might hang."""
+        self.busy_since_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.busy_since_s = float("inf")
+
+    def _use_the_pause(self) -> None:
+        """No live batch: the spool has its turn, or the sink is tried again."""
+        with self._busy():
+            self._replay_oldest()
+        if self._failures and not (self._has_backlog or self._is_resting()):
+            self._probe()
 
     def _patience_s(self) -> float | None:
         """How long to wait for a live batch before the spool gets its turn."""
         if self._stopping.is_set():
             return None
-        turn_at = self._retry_at if self._has_backlog else self._adopt_at
+        is_waiting = self._has_backlog or self._failures
+        turn_at = self._retry_at if is_waiting else self._adopt_at
         return max(0.0, turn_at - time.monotonic())
 
     def _is_resting(self) -> bool:
@@ -111,7 +141,10 @@ class Writer(threading.Thread):
         self._done(batch)
 
     def _was_written(self, rows: Sequence[Row]) -> bool:
-        dead = None if self._is_resting() else self._write(rows)
+        if self._is_resting():
+            return False
+        with self._busy():
+            dead = self._write(rows)
         if dead is None:
             return False
         self._accounts.settle(
@@ -121,7 +154,8 @@ class Writer(threading.Thread):
 
     def _was_spooled(self, rows: Sequence[Row]) -> bool:
         try:
-            self._spool.put(self._sink.name, [row.message for row in rows])
+            with self._busy():
+                self._spool.put(self._sink.name, [row.message for row in rows])
         except Unavailable as fault:
             _log.error(
                 "holding: no sink, no spool", sink=self._sink.name, why=str(fault)
@@ -179,10 +213,14 @@ class Writer(threading.Thread):
             self._rest(fault)
             return None
         if self._failures:
-            _log.info("sink is back", sink=self._sink.name, failures=self._failures)
-            self._accounts.sink_is_up(self._sink.name)
-            self._failures = 0
+            self._is_back()
         return dead
+
+    def _is_back(self) -> None:
+        if self._failures:
+            _log.info("sink is back", sink=self._sink.name, failures=self._failures)
+        self._accounts.sink_is_up(self._sink.name)
+        self._failures = 0
 
     def _bury(self, letters: list[DeadLetter]) -> None:
         if letters:

@@ -19,5 +19,12 @@ class Sink(Protocol):
             Unavailable: they may be stored later.
         """
 
+    def probe(self) -> None:
+        """Ask whether it would take writes, without writing anything.
+
+        Raises:
+            Unavailable: it would not.
+        """
+
     def close(self) -> None:
         """Let go of connections and files."""

@@ -49,6 +49,13 @@ class Archive:
             self._columns.clear()  # a column just added may have been rolled back
             raise Unavailable(f"{self._path}: {fault}") from fault
 
+    def probe(self) -> None:
+        """Open the file."""
+        try:
+            self._opened()
+        except sqlite3.Error as fault:
+            raise Unavailable(f"{self._path}: {fault}") from fault
+
     def close(self) -> None:
         """Close the file."""
         if self._db is not None:

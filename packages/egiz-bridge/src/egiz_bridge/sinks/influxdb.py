@@ -6,6 +6,7 @@ The two differ in where they are and how they know us; the body is the same.
 import ipaddress
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -66,6 +67,11 @@ class InfluxDb:
         if answer.status != HTTPStatus.NO_CONTENT:
             told = answer.data.decode(errors="replace")
             raise _failure(answer.status, told, answer.headers.get("Retry-After"))
+
+    def probe(self) -> None:
+        """Write nothing: the answer tells whether something could be written."""
+        with suppress(Rejected):  # an empty body is no good, but the rest was
+            self.write(())
 
     def close(self) -> None:
         """Close the connections."""

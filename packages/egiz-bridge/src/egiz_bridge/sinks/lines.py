@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from egiz_bridge.batch import Row
@@ -31,6 +32,10 @@ class Lines:
         except OSError as fault:
             raise Unavailable(f"{self._path}: {fault.strerror}") from fault
 
+    def probe(self) -> None:
+        """Append nothing."""
+        self.write(())
+
     def close(self) -> None:
         """Nothing is kept open."""
 
@@ -40,7 +45,9 @@ class Lines:
             try:
                 file.write(body)
                 file.flush()
-                os.fsync(file.fileno())
+                if self._path.is_file():  # and no pipe
+                    os.fsync(file.fileno())
             except OSError:
-                os.ftruncate(file.fileno(), begin)  # no half of a line
+                with suppress(OSError):  # as of a pipe
+                    os.ftruncate(file.fileno(), begin)  # no half of a line
                 raise

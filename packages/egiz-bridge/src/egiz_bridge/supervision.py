@@ -1,0 +1,100 @@
+"""What a service manager is told: ready, alive, reloading, stopping (sd_notify(3)).
+
+The protocol is one datagram of text, so there is no library for it here. Without
+NOTIFY_SOCKET, nothing is sent.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+_LOOK_EVERY_S = 1.0
+
+
+class Notifier:
+    """Sends to whoever started the process; nothing happens if nobody listens."""
+
+    def __init__(self) -> None:
+        address = os.environ.get("NOTIFY_SOCKET", "")
+        # An abstract name is written with an @.
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        self.watchdog_s = _watchdog_s()
+
+    def tell(self, *assignments: str) -> None:
+        """Send, for example, ``READY=1``."""
+        if not self._address:
+            return
+        with (
+            suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+        ):
+            sender.sendto("\n".join(assignments).encode(), self._address)
+
+
+def _watchdog_s() -> float:
+    """How often a sign of life is wanted; 0 for never."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return 0.0
+    return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+
+
+@contextmanager
+def supervised(
+    ill: Callable[[], list[str]],
+    not_started: Callable[[], list[str]],
+    not_ready: Callable[[], list[str]],
+) -> Iterator[Notifier]:
+    """Tell the service manager how things are, as long as the block runs.
+
+    Args:
+        ill: why the process should be restarted; while there is a reason, there is no
+            sign of life.
+        not_started: what is missing before it can be called ready.
+        not_ready: what is shown as its status.
+    """
+    notifier = Notifier()
+    stopping = threading.Event()
+    watch = _Watch(notifier, ill, not_started, not_ready)
+    thread = threading.Thread(target=watch.run, args=(stopping,), daemon=True)
+    thread.start()
+    try:
+        yield notifier
+    finally:
+        stopping.set()
+        thread.join()
+        notifier.tell("STOPPING=1", "STATUS=storing what was received")
+
+
+class _Watch:
+    def __init__(
+        self,
+        notifier: Notifier,
+        ill: Callable[[], list[str]],
+        not_started: Callable[[], list[str]],
+        not_ready: Callable[[], list[str]],
+    ) -> None:
+        self._notifier = notifier
+        self._ill, self._not_started, self._not_ready = ill, not_started, not_ready
+        self._is_ready = False
+        self._status = ""
+        self._alive_due = 0.0
+
+    def run(self, stopping: threading.Event) -> None:
+        while not stopping.wait(_LOOK_EVERY_S if self._is_ready else 0.1):
+            self._look()
+
+    def _look(self) -> None:
+        if not self._is_ready and not self._not_started():
+            self._is_ready = True
+            self._notifier.tell("READY=1")
+        status = "; ".join(self._not_ready()) or "all is well"
+        if status != self._status:
+            self._status = status
+            self._notifier.tell(f"STATUS={status}")
+        every_s = self._notifier.watchdog_s / 3
+        if every_s and time.monotonic() >= self._alive_due and not self._ill():
+            self._alive_due = time.monotonic() + every_s
+            self._notifier.tell("WATCHDOG=1")

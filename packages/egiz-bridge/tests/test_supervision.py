@@ -1,0 +1,137 @@
+"""What a service manager hears: ready when it is true, alive while it gets on."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+from egiz_bridge.accounts import Accounts
+from egiz_bridge.devices import Devices
+from egiz_bridge.serving import Parts
+from rig.process import own_program, require
+from rig.scripted_http import Answer
+from rig.servers import REPOSITORY
+from rig.waiting import eventually
+
+UNIT = REPOSITORY / "infra/systemd/egiz-bridge.service"
+
+
+class Manager:
+    """The other end of NOTIFY_SOCKET."""
+
+    def __init__(self, address):
+        self.told = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address)
+        self._socket.setblocking(False)
+
+    def heard(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.told += self._socket.recv(4096).decode().split("\n")
+        return self.told
+
+    def close(self):
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request, tmp_path, monkeypatch, mosquitto):
+    del mosquitto  # started before: it would tell the manager that it is ready, too
+    path = str(tmp_path / "notify")
+    address, name = (
+        (path, path) if request.param == "path" else ("\0" + path, "@" + path)
+    )
+    made = Manager(address)
+    monkeypatch.setenv("NOTIFY_SOCKET", name)
+    monkeypatch.setenv("WATCHDOG_USEC", "600000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    yield made
+    made.close()
+
+
+def test_ready_is_told_when_it_is_subscribed_and_a_sink_has_answered(
+    manager, mosquitto, bridge, scripted_http
+):
+    scripted_http.answer = lambda _: Answer(503)
+    table = {"url": scripted_http.url, "bucket": "b"}
+    running = bridge(mosquitto.url, influxdb=table)
+    running.start(wait=False)
+    eventually(lambda: any("influxdb: HTTP 503" in told for told in manager.heard()))
+    assert "READY=1" not in manager.heard()
+    # It is alive all the same: it tries again and again.
+    alive = manager.heard().count("WATCHDOG=1")
+    eventually(lambda: manager.heard().count("WATCHDOG=1") > alive + 2)
+    scripted_http.answer = lambda _: Answer()
+    eventually(lambda: "READY=1" in manager.heard(), timeout=40)
+    eventually(lambda: "STATUS=all is well" in manager.heard())
+    running.process.signal(signal.SIGHUP)
+    eventually(lambda: "RELOADING=1" in manager.heard())
+    eventually(lambda: manager.heard().count("READY=1") == 2)
+    assert running.stop() == 0
+    assert "STOPPING=1" in manager.heard()
+
+
+def test_no_sign_of_life_while_a_part_is_stuck(manager, mosquitto, bridge):
+    """A process that is stopped is the worst of stuck parts."""
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    eventually(lambda: "WATCHDOG=1" in manager.heard())
+    running.process.signal(signal.SIGSTOP)
+    time.sleep(0.5)
+    alive = manager.heard().count("WATCHDOG=1")
+    time.sleep(1)
+    assert manager.heard().count("WATCHDOG=1") == alive
+    running.process.signal(signal.SIGCONT)
+    eventually(lambda: manager.heard().count("WATCHDOG=1") > alive)
+
+
+def test_the_unit_is_sound(tmp_path):
+    analyze = require("systemd-analyze", "apt install systemd")
+    # `verify` wants the program to be there.
+    unit = tmp_path / UNIT.name
+    unit.write_text(
+        UNIT.read_text().replace("/usr/bin/egiz-bridge", own_program("egiz-bridge"))
+    )
+    verified = subprocess.run(
+        [analyze, "verify", "--man=no", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # It reads the units of the machine, too, and complains of some.
+    of_ours = [line for line in verified.stderr.splitlines() if UNIT.name in line]
+    assert of_ours == []
+    rated = subprocess.run(
+        [analyze, "security", "--offline=true", "--threshold=15", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert rated.returncode == 0, rated.stdout[-2000:] + rated.stderr
+
+
+class _Session:
+    def __init__(self, **stuck_for_s):
+        self._stuck_for_s = stuck_for_s
+
+    def stuck_for_s(self):
+        return self._stuck_for_s
+
+
+@pytest.mark.parametrize(
+    ("stuck_for_s", "told"),
+    [
+        ({"main loop": 1.0, "writer-influxdb": 12.0}, []),
+        (
+            {"main loop": 1.0, "writer-influxdb": 99.0},
+            ["writer-influxdb: stuck for 99 s"],
+        ),
+        ({"main loop": 45.0}, ["main loop: stuck for 45 s"]),
+    ],
+)
+def test_whichever_part_is_stuck_is_named(stuck_for_s, told):
+    parts = Parts(Accounts(), Devices(), None, _Session(**stuck_for_s))
+    assert parts.ill() == told
