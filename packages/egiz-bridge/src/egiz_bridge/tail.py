@@ -1,0 +1,160 @@
+"""`egiz-bridge tail`: live messages, decoded, as a passer-by sees them."""
+
+import json
+import queue
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import paho.mqtt.client as paho
+from egiz_schema import EgizError, Topic, decode, influx, parse_topic, topics
+from paho.mqtt.enums import CallbackAPIVersion
+
+from egiz_bridge.broker import Broker
+from egiz_bridge.errors import MqttError
+
+_CONNECT_TIMEOUT_S = 5.0
+
+
+class Seen(NamedTuple):
+    """A message; it has a point, or a reason why it is none of the contract."""
+
+    topic: str
+    received_s: float
+    point: influx.Point | None
+    reason: str = ""
+    detail: str = ""
+
+    def as_json(self) -> str:
+        """One line for scripts."""
+        told = {"topic": self.topic, "received_s": round(self.received_s, 3)}
+        if self.point is None:
+            return json.dumps(told | {"reason": self.reason, "detail": self.detail})
+        fields = dict(self.point.fields)
+        return json.dumps(told | {"time_ms": self.point.time_ms, "fields": fields})
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which messages are shown: globs, as in a shell."""
+
+    facility: str = "*"
+    device: str = "*"
+    kind: str = "*"
+
+    def wants(self, topic: str) -> bool:
+        """Whether a message from there is shown; nonsense has no parts to go by."""
+        try:
+            found = parse_topic(topic)
+        except EgizError:
+            return self == Filter()
+        return (
+            fnmatchcase(found.facility, self.facility)
+            and fnmatchcase(found.device_id, self.device)
+            and fnmatchcase(found.kind, self.kind)
+        )
+
+
+class Rates:
+    """Messages by facility since the last look."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._since_s = time.monotonic()
+        self._good: Counter[str] = Counter()
+        self._bad: Counter[str] = Counter()
+        self._devices: dict[str, set[str]] = {}
+
+    def count(self, seen: Seen) -> None:
+        """Enter a message."""
+        if seen.point is None:
+            self._bad[_facility_of(seen.topic)] += 1
+            return
+        facility = seen.point.facility
+        self._good[facility] += 1
+        self._devices.setdefault(facility, set()).add(seen.point.device_id)
+
+    def take(self) -> list[tuple[str, float, float, int]]:
+        """(facility, messages/s, rejects/s, devices), and begin again."""
+        elapsed_s = max(time.monotonic() - self._since_s, 1e-9)
+        told = [
+            (
+                facility,
+                self._good[facility] / elapsed_s,
+                self._bad[facility] / elapsed_s,
+                len(self._devices.get(facility, ())),
+            )
+            for facility in sorted(self._good.keys() | self._bad.keys())
+        ]
+        self._begin()
+        return told
+
+
+def live(broker: Broker, *, retained: bool) -> Iterator[Seen | None]:
+    """Messages as they come, for ever; nothing, now and then, if none comes.
+
+    Raises:
+        MqttError, OSError: the broker cannot be reached, or refuses.
+    """
+    arrived: queue.SimpleQueue[paho.MQTTMessage] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    client_id = f"{broker.client_id}-tail-{secrets.token_hex(4)}"
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id)
+    client.on_message = lambda _client, _data, message: arrived.put(message)
+    client.on_connect = lambda _client, _data, _flags, code, _properties: answers.put(
+        code
+    )
+    if broker.credentials:
+        client.username_pw_set(*broker.credentials)
+    if broker.tls:
+        client.tls_set_context(broker.tls)
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    try:
+        _await_answer(broker, answers)
+        client.subscribe(topics.WILDCARD, 0)
+        while True:
+            try:
+                message = arrived.get(timeout=0.2)
+            except queue.Empty:
+                yield None
+                continue
+            if retained or not message.retain:
+                yield _seen(message)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def _await_answer(broker: Broker, answers: "queue.SimpleQueue[Any]") -> None:
+    try:
+        code = answers.get(timeout=_CONNECT_TIMEOUT_S)
+    except queue.Empty:
+        raise MqttError(f"{broker} does not answer as an MQTT broker") from None
+    if code.is_failure:
+        raise MqttError(f"{broker} refuses: {code}")
+
+
+def _seen(message: paho.MQTTMessage) -> Seen:
+    now_s = time.time()
+    try:
+        topic = parse_topic(message.topic)
+        decoded = decode(topic, bytes(message.payload))
+        point = influx.to_point(topic, decoded, int(now_s * 1000))
+    except EgizError as fault:
+        return Seen(message.topic, now_s, None, fault.reason, str(fault))
+    return Seen(message.topic, now_s, point)
+
+
+def _facility_of(topic: str) -> str:
+    try:
+        found: Topic = parse_topic(topic)
+    except EgizError:
+        return "?"
+    return found.facility

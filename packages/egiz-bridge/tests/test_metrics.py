@@ -1,0 +1,60 @@
+"""Every metric is explained in docs/metrics.md, and nothing else is."""
+
+import re
+import subprocess
+
+from prometheus_client.parser import text_string_to_metric_families
+from rig.publisher import Publisher
+from rig.servers import REPOSITORY
+from rig.waiting import eventually
+
+DOCUMENT = REPOSITORY / "docs/metrics.md"
+ROW = re.compile(r"^\| `(egiz_bridge_\w+)` \| (\w+) \|", re.MULTILINE)
+
+
+def _scrape(mosquitto, bridge):
+    """A scrape in which every metric has a sample."""
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    base = "sensors/factory/oven-001"
+    with Publisher(mosquitto) as publisher:
+        for seq in (0, 5):
+            publisher.publish(
+                f"{base}/telemetry",
+                b'{"device_id":"oven-001","timestamp":1706352600,"boot":1,"seq":%d,'
+                b'"thermal":{"setpoint":1}}' % seq,
+            )
+        publisher.publish(f"{base}/telemetry", b"{")
+        publisher.publish(f"{base}/config", b'{"device_id":"oven-001","rev":1}')
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 4)
+    return running.get("/metrics")[1]
+
+
+def test_the_document_has_a_row_for_each_metric(mosquitto, bridge):
+    families = text_string_to_metric_families(_scrape(mosquitto, bridge))
+    served = {
+        family.name: family.type
+        for family in families
+        if family.name.startswith("egiz_bridge_")
+    }
+    told = dict(ROW.findall(DOCUMENT.read_text()))
+    missing = {f"| `{name}` | {kind} | … |" for name, kind in served.items()}
+    missing -= {f"| `{name}` | {kind} | … |" for name, kind in told.items()}
+    assert not missing, f"add to docs/metrics.md, with what to do: {sorted(missing)}"
+    assert told.keys() - served.keys() == set(), "told of, and not served"
+
+
+def test_prometheus_has_nothing_to_say_against_the_names(mosquitto, bridge):
+    from rig.process import require  # noqa: PLC0415  # of this test alone
+
+    promtool = require("promtool", "apt install prometheus")
+    text = _scrape(mosquitto, bridge)
+    ours = "".join(line + "\n" for line in text.splitlines() if "egiz_bridge_" in line)
+    checked = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=ours,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
