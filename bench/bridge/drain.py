@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from bridge.load import Connection
-from bridge.messages import DEVICES, message
+from rig.load import Connection
+from rig.messages import DEVICES, message
+
 from bridge.peers import Peer, Running
 from bridge.shared import Rig, fresh_rig
 

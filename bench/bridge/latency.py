@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 import urllib3
+from rig.load import PROBE
 
-from bridge.load import PROBE
 from bridge.peers import ENDLESS, Peer
 from bridge.shared import fresh_rig
 

@@ -37,7 +37,7 @@ class Rig(NamedTuple):
     def load(self, rate: int, seconds: float) -> subprocess.Popen[str]:
         """Start a steady load; its last line is how many were sent."""
         arguments = map(str, (self.broker.port, rate, seconds))
-        command = [sys.executable, "-m", "bridge.load", *arguments]
+        command = [sys.executable, "-m", "rig.load", *arguments]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def settled(self, expected: int, timeout_s: float) -> int:

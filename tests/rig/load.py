@@ -1,4 +1,4 @@
-"""A steady load: `python -m bridge.load PORT RATE SECONDS`, one connection, QoS 1.
+"""A steady load: `python -m rig.load PORT RATE SECONDS`, one connection, QoS 1.
 
 Each message carries the time at which it was sent. Beside the 1,000 devices there is a
 probe, which sends 20 times a second: how long it takes to be found is the latency.
@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 
-from bridge.messages import DEVICES, message
+from rig.messages import DEVICES, message
 
 PROBE = "probe-1"
 _PROBE_EVERY_S = 0.05
@@ -68,7 +68,7 @@ def main(port: int, rate: int, seconds: float) -> None:
     until = time.monotonic() + 10
     while not connection.take_acks(1) and time.monotonic() < until:
         pass
-    print(connection.sent)
+    sys.stdout.write(f"{connection.sent}\n")
 
 
 if __name__ == "__main__":
