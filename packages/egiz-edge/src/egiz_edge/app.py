@@ -1,18 +1,20 @@
-"""The main loop: sample, publish, stay connected. Each task restarts alone."""
+"""The device: samples, makes messages of them, and hands them to the uplink.
+
+Each task restarts alone.
+"""
 
 import asyncio
 import gc
 import json
 import time
 
-from egiz_schema import limits, topics
+from egiz_schema import limits
 
 from egiz_edge import telemetry
 from egiz_edge.aggregate import Window
-from egiz_edge.backoff import Backoff
-from egiz_edge.mqtt import MQTTClient
 from egiz_edge.outbox import Outbox
 from egiz_edge.sensors import Sensors
+from egiz_edge.uplink import Uplink
 
 FIRMWARE_VERSION = "0.1.0"
 
@@ -36,7 +38,6 @@ class App:
         self._sensors = Sensors(board, settings.zones)
         self._window = Window()
         self._outbox = Outbox()
-        self._wake = asyncio.Event()
         self._is_stopping = False
         self._seq = 0
         self._boot = int(board.store.get("boot") or 0) + 1
@@ -44,9 +45,15 @@ class App:
         self._uptime_ms = 0
         self._ticks = time.ticks_ms()
         self._config_outcome = None  # (rev, error or None) of the last config message
-        self._has_news = False
-        self.acked = {"telemetry": 0, "status": 0}
-        self._client = self._new_client()
+        self._uplink = Uplink(board.wifi, settings, self._outbox, self._status, log)
+        will = telemetry.status(settings.device_id, "offline", self._boot)
+        self._uplink.set_last_will(will)
+        self._uplink.set_callback("config", self._configure)
+
+    @property
+    def acked(self):
+        """How many messages of each kind the broker has acknowledged."""
+        return self._uplink.acked
 
     @property
     def unacked(self):
@@ -59,14 +66,14 @@ class App:
             asyncio.create_task(self._forever(self._sample)),
             asyncio.create_task(self._forever(self._publish)),
         ]
-        await self._forever(self._stay_connected)
+        await self._forever(self._uplink.run)
         for task in tasks:
             task.cancel()
 
     def stop(self):
         """Publish what is due, say offline, disconnect."""
         self._is_stopping = True
-        self._wake.set()
+        self._uplink.stop()
 
     async def _forever(self, task):
         while not self._is_stopping:
@@ -98,51 +105,10 @@ class App:
             )
             self._window.clear()
             self._seq += 1
-            self._outbox.put(payload)
-            self._wake.set()
+            self._uplink.send(payload)
             gc.collect()
 
-    async def _stay_connected(self):
-        backoff = Backoff()
-        while not self._is_stopping:
-            try:
-                await self._board.wifi.connect()
-                await self._client.connect()
-                await self._client.subscribe(self._topic("config"), 1)
-                await self._report("online")
-                self._log("connected")
-                backoff.reset()
-                await self._send_outbox()
-            except OSError as fault:
-                wait_ms = backoff.next_ms()
-                self._log("no broker (%s), again in %d ms" % (fault, wait_ms))
-                await asyncio.sleep(wait_ms / 1000)
-        await self._leave()
-
-    async def _send_outbox(self):
-        """Oldest first, until the connection is lost (OSError) or the device stops."""
-        topic = self._topic("telemetry")
-        while not self._is_stopping:
-            payload = self._outbox.peek()
-            if payload is None:
-                self._wake.clear()
-                await self._wake.wait()
-                if not self._client.is_connected:
-                    raise OSError("connection lost")
-                if self._has_news:
-                    await self._report("online")
-                continue
-            await self._send_telemetry(topic, payload)
-
-    async def _send_telemetry(self, topic, payload):
-        is_history = len(self._outbox) > 1
-        if is_history:  # not current state: nobody who comes later should get it first
-            payload = telemetry.as_buffered(payload)
-        await self._client.publish(topic, payload, not is_history, 1)
-        self._outbox.drop()
-        self.acked["telemetry"] += 1
-
-    async def _report(self, state):
+    def _status(self, state):
         members = [
             '"timestamp":%d,"ms":%d' % divmod(self._board.clock.now_ms(), 1000),
             '"schema":"%d"' % limits.WIRE_VERSION,
@@ -151,38 +117,9 @@ class App:
         ]
         if self._config_outcome is not None:
             members.append(_config_state(*self._config_outcome))
-        payload = telemetry.status(self._settings.device_id, state, self._boot, members)
-        self._has_news = False
-        await self._client.publish(self._topic("status"), payload, True, 1)
-        self.acked["status"] += 1
+        return telemetry.status(self._settings.device_id, state, self._boot, members)
 
-    async def _leave(self):
-        try:
-            if self._client.is_connected:
-                topic = self._topic("telemetry")
-                while self._outbox.peek() is not None:
-                    await self._send_telemetry(topic, self._outbox.peek())
-                await self._report("offline")
-                await self._client.disconnect()
-        except OSError as fault:
-            self._log("left without good-bye: %s" % fault)
-
-    def _new_client(self):
-        settings = self._settings
-        client = MQTTClient(
-            settings.device_id,
-            settings.host,
-            settings.port,
-            settings.user,
-            settings.password,
-        )
-        will = telemetry.status(settings.device_id, "offline", self._boot)
-        client.set_last_will(self._topic("status"), will, True, 1)
-        client.set_callback(self._configure)
-        client.on_lost = self._wake.set
-        return client
-
-    def _configure(self, _topic, msg, _retain):
+    def _configure(self, msg, _retain):
         """Apply the desired state; what came of it is reported in the status."""
         rev, error = 0, None
         try:
@@ -193,8 +130,7 @@ class App:
             error = str(fault)[: limits.TEXT_MAX]
         self._log("config %d: %s" % (rev, error or "applied"))
         self._config_outcome = (rev, error)
-        self._has_news = True
-        self._wake.set()
+        self._uplink.report_soon()
 
     def _health(self):
         members = ['"uptime_seconds":%d' % self._uptime_s()]
@@ -214,11 +150,6 @@ class App:
         self._uptime_ms += time.ticks_diff(now, self._ticks)
         self._ticks = now
         return self._uptime_ms // 1000
-
-    def _topic(self, kind):
-        return topics.join_topic(
-            self._settings.facility, self._settings.device_id, kind
-        )
 
 
 def _config_state(rev, error):
