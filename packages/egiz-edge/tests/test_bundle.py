@@ -13,7 +13,8 @@ def test_every_source_file_is_compiled(tmp_path):
         if path.is_file()
     }
     firmware = {"egiz_edge/" + name.replace(".py", ".mpy") for name, _ in sources()}
-    contract = {f"egiz_schema/{name}" for name in ("topics.mpy", "limits.mpy")}
+    shared = ("topics.mpy", "limits.mpy", "orders.mpy")
+    contract = {f"egiz_schema/{name}" for name in shared}
     assert staged == firmware | contract | {"egiz_schema/__init__.py"}
     assert "egiz_edge/drivers/pzem.mpy" in staged
 

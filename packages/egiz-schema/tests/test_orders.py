@@ -1,0 +1,146 @@
+"""Config and command as the device checks them: verdict and reason of the server."""
+
+import json
+import re
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from egiz_schema import DecodeError, Topic, decode, models, orders, wire
+from rig.mutations import mutated
+
+CHECKS = {"config": orders.check_config, "command": orders.check_command}
+# The rules of the JSON text: of these, a parsed document shows nothing.
+TEXT_RULES = ("WIRE-5", "WIRE-6")
+DEVICE = "oven-001"
+# Numbers that no float can hold.
+ENDLESS = (b"9" * 400, b"1e999")
+
+_ON_THE_DEVICE = """
+import json, sys
+from egiz_schema import orders
+for line in open(sys.argv[1]):
+    kind, document = json.loads(line)
+    try:
+        getattr(orders, "check_" + kind)(document, "oven-001")
+        print(json.dumps(["accept"]))
+    except ValueError as fault:
+        print(json.dumps(fault.args))
+"""
+
+
+def _vectors(kind):
+    told = json.loads((files("egiz_schema") / "vectors" / f"{kind}.json").read_text())
+    return [
+        vector
+        for vector in told["vectors"]
+        if vector["kind"] == kind
+        and vector["rule"] not in TEXT_RULES
+        and vector.get("device_id", DEVICE) == DEVICE
+    ]
+
+
+def _document(vector):
+    return vector["json"] if "json" in vector else json.loads(vector["text"])
+
+
+def _verdict(kind, document):
+    try:
+        CHECKS[kind](document, DEVICE)
+    except ValueError as fault:
+        reason, told = fault.args
+        assert len(told) <= 64
+        assert told.isascii()
+        return reason
+    return "accept"
+
+
+def _expected(vector):
+    return vector.get("reason", "accept")
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [vector for kind in CHECKS for vector in _vectors(kind)],
+    ids=lambda v: f"{v['rule']}-{v['about']}",
+)
+def test_a_vector(vector):
+    assert _verdict(vector["kind"], _document(vector)) == _expected(vector)
+
+
+def test_all_vectors_on_the_device(micropython, tmp_path):
+    package = tmp_path / "egiz_schema"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for name in ("limits.py", "topics.py", "orders.py"):
+        shutil.copy(Path(orders.__file__).parent / name, package)
+    vectors = [vector for kind in CHECKS for vector in _vectors(kind)]
+    lines = [json.dumps([vector["kind"], _document(vector)]) for vector in vectors]
+    (tmp_path / "vectors").write_text("\n".join(lines))
+    printed = micropython.run(_ON_THE_DEVICE, f"{tmp_path}/vectors", path=[tmp_path])
+    found = [json.loads(line)[0] for line in printed.splitlines()]
+    assert found == [_expected(vector) for vector in vectors]
+    assert len(vectors) > 40
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_a_spoiled_message_has_the_verdict_of_the_server(kind):
+    topic = Topic("factory", DEVICE, kind)
+    verdicts = []
+    for payload in mutated(_seeds(kind), 4000, seed=7):
+        try:
+            document = wire.parse(payload)
+        except DecodeError:
+            continue  # no document
+        if any(number in payload for number in ENDLESS):
+            continue  # the server tells this before its type
+        try:
+            decode(topic, payload)
+            expected = {"accept"}
+        except DecodeError:
+            # Of two faults, each reader may meet another one first; and the server
+            # looks at characters last.
+            expected = {fault.reason for fault in models.problems(topic, payload)}
+            expected |= {"charset"} if not _is_plain(payload) else set()
+        verdicts.append(_verdict(kind, document))
+        assert verdicts[-1] in expected, payload
+    assert {"accept", "type", "range", "missing", "unsupported_version"} <= set(
+        verdicts
+    )
+    assert len(verdicts) > 1000
+
+
+def _is_plain(payload):
+    return payload.isascii() and not any(c in payload for c in b"\\\x7f")
+
+
+def _seeds(kind):
+    accepted = [v for v in _vectors(kind) if v["verdict"] == "accept"]
+    return [json.dumps(_document(vector)).encode() for vector in accepted]
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ([], "not an object"),
+        ({"device_id": "oven-002"}, "device_id: not ours"),
+        ({"device_id": DEVICE, "rev": 1.5}, "rev: not an integer"),
+        (
+            {"device_id": DEVICE, "publish_rate_ms": 5},
+            "publish_rate_ms: not 100..3600000",
+        ),
+        ({"device_id": DEVICE, "v": 2}, "v: not 1"),
+        (
+            {"device_id": DEVICE, "alerts": {"x": {"max": "1"}}},
+            "alerts.x.max: not a number",
+        ),
+        (
+            {"device_id": DEVICE, "wifi_ssid": "x" * 65},
+            "wifi_ssid: not 0..64 characters",
+        ),
+    ],
+)
+def test_a_fault_names_the_member_and_what_it_must_be(document, told):
+    with pytest.raises(ValueError, match=re.escape(told)):
+        orders.check_config(document, DEVICE)
