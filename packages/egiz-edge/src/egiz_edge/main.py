@@ -5,6 +5,7 @@ of JSON: how many messages of each kind the broker has acknowledged.
 """
 
 import asyncio
+import gc
 import json
 import sys
 
@@ -15,6 +16,7 @@ from egiz_edge.settings import Settings
 
 def main(directory):
     """Run the board in `directory`, which holds its settings.json."""
+    gc.threshold(8192)  # bytes; garbage that is left lying tears the heap into holes
     with open(directory + "/settings.json") as file:
         settings = Settings(json.load(file))
     asyncio.run(_run(App(Board(directory), settings, print), settings.device_id))

@@ -5,21 +5,14 @@ DS18B20: function commands after a reset pulse, and scratchpads with their CRC.
 """
 
 import math
-import os
 import random
-import selectors
-import threading
-import tty
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from egiz_edge.drivers.ds18b20 import crc8
 from egiz_edge.drivers.pzem import crc16
 
-_REQUEST_BYTES = 8
 _READ_INPUT, _ILLEGAL_FUNCTION = 0x04, 1
-_MATCH_ROM, _SKIP_ROM, _CONVERT, _READ_SCRATCHPAD = 0x55, 0xCC, 0x44, 0xBE
+_SKIP_ROM, _SEARCH_ROM = 0xCC, 0xF0
 _ROM_BYTES = 8
 
 
@@ -69,14 +62,25 @@ class Hardware:
     Attributes:
         meters: by Modbus address.
         thermometers: by ROM id (8 bytes).
+        spi: what each chip answers when it is selected, by name.
         pins: levels by name.
         rssi: dBm.
+        has_wifi: whether there is a network at all.
+        networks: the key of each network by its name; None: any name, any key.
+        is_clock_set: whether the board knows the time when it is powered on; one that
+            does not starts in the year 2000.
+        watchdog_s: how long its watchdog waits.
     """
 
     meters: dict[int, Meter] = field(default_factory=dict)
     thermometers: dict[bytes, Thermometer] = field(default_factory=dict)
+    spi: dict[str, bytes] = field(default_factory=dict)
     pins: dict[str, int] = field(default_factory=dict)
     rssi: int = -60
+    has_wifi: bool = True
+    networks: dict[str, str] | None = None
+    is_clock_set: bool = True
+    watchdog_s: float = 30.0
 
     def on_uart(self, request: bytes) -> bytes:
         """What the meters answer to a Modbus frame; nothing to another's."""
@@ -96,87 +100,17 @@ class Hardware:
             for thermometer in self.thermometers.values():
                 thermometer.converted = thermometer.celsius
             return b""
+        if command[0] == _SEARCH_ROM:
+            there = [
+                rom for rom, part in self.thermometers.items() if not part.is_silent
+            ]
+            return bytes([len(there)]) + b"".join(there)
         chosen = self.thermometers.get(command[1 : 1 + _ROM_BYTES])
         return b"" if chosen is None or chosen.is_silent else chosen.scratchpad()
 
-
-class Buses:
-    """Two pseudo-terminals on which `hardware` answers, from a thread of its own."""
-
-    def __init__(self, hardware: Hardware, directory: Path) -> None:
-        self._hardware = hardware
-        self._directory = directory
-        self._selector = selectors.DefaultSelector()
-        self._files: list[int] = []
-        self._add("uart", _next_request, hardware.on_uart)
-        self._add("onewire", _next_command, hardware.on_onewire)
-        self._stop_reading, self._stop_writing = os.pipe()
-        self._selector.register(self._stop_reading, selectors.EVENT_READ)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread and close the pseudo-terminals."""
-        os.write(self._stop_writing, b"\0")
-        self._thread.join()
-        self._selector.close()
-        for descriptor in (*self._files, self._stop_reading, self._stop_writing):
-            os.close(descriptor)
-
-    def _add(
-        self,
-        name: str,
-        cut: Callable[[bytearray], bytes | None],
-        answer: Callable[[bytes], bytes],
-    ) -> None:
-        ours, theirs = os.openpty()
-        tty.setraw(theirs)
-        (self._directory / name).symlink_to(os.ttyname(theirs))
-        # `theirs` stays open: without it, reading would fail until the device opens it.
-        self._files += [ours, theirs]
-        line = _Line(ours, bytearray(), cut, answer)
-        self._selector.register(ours, selectors.EVENT_READ, line)
-
-    def _serve(self) -> None:
-        while True:
-            for key, _ in self._selector.select():
-                if key.data is None:
-                    return
-                key.data.turn()
-
-
-@dataclass(slots=True)
-class _Line:
-    descriptor: int
-    received: bytearray
-    cut: Callable[[bytearray], bytes | None]
-    answer: Callable[[bytes], bytes]
-
-    def turn(self) -> None:
-        self.received += os.read(self.descriptor, 256)
-        while (frame := self.cut(self.received)) is not None:
-            os.write(self.descriptor, self.answer(frame))
-
-
-def _next_request(received: bytearray) -> bytes | None:
-    """Cut a Modbus request off; all that the firmware sends have eight bytes."""
-    if len(received) < _REQUEST_BYTES:
-        return None
-    frame = bytes(received[:_REQUEST_BYTES])
-    del received[:_REQUEST_BYTES]
-    return frame
-
-
-def _next_command(received: bytearray) -> bytes | None:
-    """Cut a 1-Wire transaction off."""
-    if not received:
-        return None
-    length = 2 if received[0] == _SKIP_ROM else 2 + _ROM_BYTES
-    if len(received) < length:
-        return None
-    command = bytes(received[:length])
-    del received[:length]
-    return command
+    def on_spi(self, name: str, count: int) -> bytes:
+        """What a selected chip answers; where there is none, the line is low."""
+        return self.spi.get(name, b"").ljust(count, b"\0")[:count]
 
 
 def _framed(body: bytes) -> bytes:

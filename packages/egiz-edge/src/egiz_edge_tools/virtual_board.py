@@ -1,18 +1,22 @@
 """The firmware under the real MicroPython interpreter, on played hardware."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from egiz_edge_tools.bundle import stage
-from egiz_edge_tools.hardware import Buses, Hardware
+from egiz_edge_tools.buses import NAMES, Buses
+from egiz_edge_tools.hardware import Hardware
 
 STOP_TIMEOUT_S = 30.0
+FIRMWARE = "import sys;from egiz_edge.main import main;main(sys.argv[1])"
 
 
 class NoInterpreterError(Exception):
@@ -34,73 +38,142 @@ class Identity:
 
 
 class VirtualBoard:
-    """A running device. Its state (the boot counter) lives in `directory`.
+    """A running device. Its flash (the boot counter, files) lives in `directory`.
+
+    It is reset when its firmware asks for it or starves its watchdog, and boots again,
+    as a real one does. It ends when its firmware ends, or its power is cut.
+
+    Attributes:
+        boots: why each boot so far: `power_on`, then `reboot` or `watchdog`.
+        hardware: as it was given; after a change of its pins, network or clock, call
+            `put_world`.
+
+    Args:
+        identity: what it is told at provisioning.
+        hardware: its parts and its world.
+        directory: its flash.
+        heap: of the interpreter.
+        program: what it runs; gets `directory` as its first argument.
 
     Raises:
         NoInterpreterError: if there is no `micropython` beside this Python or on PATH.
     """
 
     def __init__(
-        self, identity: Identity, hardware: Hardware, directory: Path, heap: str = "96k"
+        self,
+        identity: Identity,
+        hardware: Hardware,
+        directory: Path,
+        heap: str = "96k",
+        program: str = FIRMWARE,
     ) -> None:
-        interpreter = find_interpreter()
-        self._hardware = hardware
+        self._command = [
+            find_interpreter(),
+            *("-X", f"heapsize={heap}"),
+            *("-c", program),
+            str(directory),
+        ]
+        self.hardware = hardware
         self._directory = directory
+        self.boots: list[str] = []
+        self._reset_for: str | None = None
+        self._is_stopping = False
+        self._lock = threading.Lock()
         _remove_remains(directory)
         stage(directory / "firmware")
-        self.set_pins()
+        (directory / "data").mkdir(exist_ok=True)
+        self.put_world()
         (directory / "settings.json").write_text(_settings(identity, hardware))
-        self._buses = Buses(hardware, directory)
-        self._process = subprocess.Popen(
-            [
-                interpreter,
-                *("-X", f"heapsize={heap}"),
-                *("-c", "import sys;from egiz_edge.main import main;main(sys.argv[1])"),
-                str(directory),
-            ],
-            env={"MICROPYPATH": f"{directory}/firmware:.frozen"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # Ctrl-C is for the host, which then lets the device say good-bye.
-            start_new_session=True,
-        )
+        self._buses = Buses(hardware, directory, self._reset)
+        output, self._console = os.pipe()
+        self._output = os.fdopen(output, encoding="utf-8", errors="replace")
+        self._process = self._boot("power_on")
+        self._attendant = threading.Thread(target=self._attend, daemon=True)
+        self._attendant.start()
 
     @property
     def pid(self) -> int:
-        """The interpreter's process id."""
+        """The interpreter's process id; another after each boot."""
         return self._process.pid
 
+    @property
+    def is_identified(self) -> bool:
+        """Whether its LED is lit."""
+        led = self._directory / "led"
+        return led.exists() and led.read_text() == "1"
+
     def lines(self) -> Iterator[str]:
-        """What the firmware prints, until it ends."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        """What the firmware prints, over all its boots, until it ends."""
+        for line in self._output:
             yield line.rstrip("\n")
 
-    def set_pins(self) -> None:
-        """Put levels of inputs and signal strength where the board reads them."""
-        for name, level in self._hardware.pins.items():
-            (self._directory / f"pin_{name}").write_text(str(level))
-        (self._directory / "rssi").write_text(str(self._hardware.rssi))
+    def put_world(self) -> None:
+        """Put the inputs, the network and the clock where the board reads them."""
+        hardware = self.hardware
+        world = {f"pin_{name}": str(level) for name, level in hardware.pins.items()}
+        world["rssi"] = str(hardware.rssi)
+        world["wifi"] = str(int(hardware.has_wifi))
+        world["networks"] = json.dumps(hardware.networks)
+        world["clock"] = "set" if hardware.is_clock_set else "unsynced"
+        for name, text in world.items():
+            _replace(self._directory / name, text)
+
+    def cut_power(self) -> None:
+        """End it in the middle of whatever it does."""
+        with self._lock:
+            self._is_stopping = True
+            self._process.kill()
 
     def stop(self) -> None:
         """Let the device publish what is due and say good-bye."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        with self._lock:
+            self._is_stopping = True
+            assert self._process.stdin is not None
+            self._process.stdin.close()
 
     def close(self) -> int:
         """End it, by force if it must be; gives the interpreter's exit code."""
         self.stop()
-        try:
-            code = self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
+        self._attendant.join(STOP_TIMEOUT_S)
+        if self._attendant.is_alive():
             self._process.kill()
-            code = self._process.wait()
+            self._attendant.join()
         self._buses.close()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        return code
+        self._output.close()
+        return self._process.returncode
+
+    def _boot(self, cause: str) -> subprocess.Popen[bytes]:
+        self.boots.append(cause)
+        _replace(self._directory / "reset_cause", cause)
+        (self._directory / "led").unlink(missing_ok=True)
+        return subprocess.Popen(
+            self._command,
+            env={"MICROPYPATH": f"{self._directory}/firmware:.frozen"},
+            stdin=subprocess.PIPE,
+            stdout=self._console,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for the host, which then lets the device say good-bye.
+            start_new_session=True,
+        )
+
+    def _reset(self, cause: str) -> None:
+        with self._lock:
+            self._reset_for = cause
+            self._process.kill()
+
+    def _attend(self) -> None:
+        """Boot it again after each reset, until it ends."""
+        while True:
+            self._process.wait()
+            with self._lock:
+                cause, self._reset_for = self._reset_for, None
+                if cause is None or self._is_stopping:
+                    break
+                assert self._process.stdin is not None
+                self._process.stdin.close()
+                self._buses.disarm()
+                self._process = self._boot(cause)
+        os.close(self._console)
 
 
 def find_interpreter() -> str:
@@ -118,8 +191,15 @@ def find_interpreter() -> str:
 def _remove_remains(directory: Path) -> None:
     """Of an earlier run; the device's own state stays."""
     shutil.rmtree(directory / "firmware", ignore_errors=True)
-    for name in ("uart", "onewire"):
+    for name in (*NAMES, "led"):
         (directory / name).unlink(missing_ok=True)
+
+
+def _replace(path: Path, text: str) -> None:
+    """At once: the board never reads half of it."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    new.replace(path)
 
 
 def _settings(identity: Identity, hardware: Hardware) -> str:

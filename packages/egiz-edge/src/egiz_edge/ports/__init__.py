@@ -1,11 +1,45 @@
 """Boards.
 
-A port gives a `Board` with the same members, whatever the hardware:
+A port gives a `Board` with the same members, whatever the hardware. Readings are bytes
+as the wire has them; what they mean is for the drivers to say.
+
+Buses:
 
 `uart`      asyncio stream pair (reader, writer), 9600 baud 8N1
-`onewire`   `convert()`, `read_scratchpad(rom)`: both coroutines
-`pins`      name -> object with `value()`, 0 or 1
-`clock`     `now_ms()` since 1970 UTC, `is_synced()`
-`wifi`      `connect()` (coroutine), `rssi()` in dBm or None
-`store`     `get(key)`, `put(key, value)`: small values that outlive a reset
+`onewire`   `convert()` starts all thermometers; `read_scratchpad(rom)` gives nine
+            bytes, or none if nobody answers the reset pulse; `search()` gives the ROM
+            ids (8 bytes each) of those that are there. All are coroutines.
+`spi`       `await read(cs_name, n)`: n bytes, read while that chip is selected;
+            names are `tc_0`, `tc_1`, `tc_2`
+`pins`      name -> object with `value()`: 1 when its contact is closed, else 0. Names
+            are `running`, `fault`, `input_3` and `button`.
+
+The world:
+
+`clock`     `now_ms()` since 1970, UTC, an int; `set_ms(ms)` sets it; `is_synced()` says
+            whether it was set since power-on. One that was not runs from the year 2000.
+`wifi`      `configure(ssid, password)`: what to join, not kept over a reset;
+            `connect()`, a coroutine, joins it or raises OSError within 15 s, and is
+            over at once where it is joined already; `is_up()`; `rssi()` in dBm and
+            `ip()` as text, or None. It never reconnects by itself.
+
+What outlives a reset:
+
+`store`     `get(key)` gives a text or None, `put(key, text)`, `delete(key)`. Keys have
+            at most 15 characters, texts 1024 (ValueError). Meant for what is seldom
+            written; a power cut leaves the old or the new text.
+`data_directory`  path of a directory in flash, for files
+
+Survival:
+
+`watchdog`  `feed()`; the first time arms it, and whoever then does not come back for
+            30 s is reset
+`reboot()`  resets the board; does not return
+`reset_cause()`   why this boot: `power_on` (and brownout), `reboot` (asked for),
+            `watchdog`, `crash` (a reset that nobody asked for), `soft_reset` (from the
+            console), `unknown`
+`identify(on)`    lights the board's LED
 """
+
+STORE_KEY_MAX = 15  # characters; what NVS can do
+STORE_TEXT_MAX = 1024

@@ -1,32 +1,59 @@
 """The virtual board: MicroPython's unix port, with its hardware played by the host.
 
 The host gives pseudo-terminals for the buses, on which it speaks what the real parts
-speak (Modbus RTU; 1-Wire function commands and scratchpads), and a directory with a
-file for each pin and stored value.
+speak (Modbus RTU; 1-Wire function commands and scratchpads; SPI words), and one for the
+reset circuit. A directory holds a file for each pin and stored value, and the files
+that say what world it is in: `clock`, `wifi`, `networks`, `rssi`, `reset_cause`.
 """
 
 import asyncio
+import json
 import os
 import time
 
-_MATCH_ROM, _SKIP_ROM = b"\x55", b"\xcc"
+from egiz_edge.ports import STORE_KEY_MAX, STORE_TEXT_MAX
+
+PINS = ("running", "fault", "input_3", "button")
+
+_MATCH_ROM, _SKIP_ROM, _SEARCH_ROM = b"\x55", b"\xcc", b"\xf0"
 _CONVERT, _READ_SCRATCHPAD = b"\x44", b"\xbe"
+_ROM_BYTES = 8
 _SLOT_S = 0.2  # a scratchpad takes 9 bytes at 16 kbit/s; the host is slower
+_SCAN_S = 0.05  # until a network is found to be away
+_YEAR_2000_MS = 946684800000  # after 1970: where a board's clock starts
+_YEAR_2020_MS = 1577836800000
 
 
 class Board:
     """The board in `directory`."""
 
     def __init__(self, directory):
+        self._directory = directory
+        self._reset_line = open(directory + "/reset", "r+b", 0)
         self.uart = _stream_pair(directory + "/uart")
         self.onewire = OneWire(_stream_pair(directory + "/onewire"))
+        self.spi = Spi(_stream_pair(directory + "/spi"))
         self.pins = {name: Pin(directory + "/pin_" + name) for name in PINS}
-        self.clock = Clock()
-        self.wifi = Wifi(directory + "/rssi")
+        self.clock = Clock(_read(directory + "/clock") != "unsynced")
+        self.wifi = Wifi(directory)
         self.store = Store(directory)
+        self.watchdog = Watchdog(self._reset_line)
+        self.data_directory = directory + "/data"
 
+    def reset_cause(self):
+        """Why this boot, as `egiz_edge.ports` lists it."""
+        return _read(self._directory + "/reset_cause") or "unknown"
 
-PINS = ("running", "fault")
+    def reboot(self):
+        """Reset the board. The host does it, so that nothing is unwound or flushed."""
+        self._reset_line.write(b"r")
+        while True:
+            time.sleep(1)
+
+    def identify(self, on):
+        """Light the LED, or not."""
+        with open(self._directory + "/led", "w") as file:
+            file.write("1" if on else "0")
 
 
 class OneWire:
@@ -37,17 +64,42 @@ class OneWire:
 
     async def convert(self):
         """Have all thermometers measure; they take 750 ms."""
-        self._writer.write(_SKIP_ROM + _CONVERT)
-        await self._writer.drain()
+        await self._ask(_SKIP_ROM + _CONVERT, 0)
 
     async def read_scratchpad(self, rom):
-        """The nine bytes of one thermometer; fewer if it is not there."""
-        self._writer.write(_MATCH_ROM + rom + _READ_SCRATCHPAD)
+        """The nine bytes of one thermometer; none if the bus is empty."""
+        return await self._ask(_MATCH_ROM + rom + _READ_SCRATCHPAD, 9)
+
+    async def search(self):
+        """The ROM ids of all that are there.
+
+        The real search is a dialogue of single bits; the host answers with how many
+        there are, and their ROM ids.
+        """
+        count = await self._ask(_SEARCH_ROM, 1)
+        roms = await self._ask(b"", _ROM_BYTES * count[0]) if count else b""
+        return [roms[at : at + _ROM_BYTES] for at in range(0, len(roms), _ROM_BYTES)]
+
+    async def _ask(self, command, n):
+        self._writer.write(command)
         await self._writer.drain()
         try:
-            return await asyncio.wait_for(self._reader.readexactly(9), _SLOT_S)
+            return await asyncio.wait_for(self._reader.readexactly(n), _SLOT_S)
         except (asyncio.TimeoutError, EOFError):
             return b""
+
+
+class Spi:
+    """The bus; the host is told which chip is selected, and for how many bytes."""
+
+    def __init__(self, stream):
+        self._reader, self._writer = stream
+
+    async def read(self, cs_name, n):
+        """`n` bytes of a chip; SPI has no way to say that none is there."""
+        self._writer.write(bytes([n]) + cs_name.encode() + b"\n")
+        await self._writer.drain()
+        return await self._reader.readexactly(n)
 
 
 class Pin:
@@ -62,30 +114,69 @@ class Pin:
 
 
 class Clock:
-    """The host's clock: 1970, and right from the start."""
+    """The host's clock, or one that starts in the year 2000 and waits to be set."""
+
+    def __init__(self, is_set):
+        now_ms = _host_ms()
+        self._offset_ms = 0 if is_set else _YEAR_2000_MS - now_ms
 
     def now_ms(self):
         """Milliseconds since 1970, UTC."""
-        return time.time_ns() // 1000000
+        return _host_ms() + self._offset_ms
 
     def is_synced(self):
-        """Whether `now_ms` can be trusted."""
-        return True
+        """Whether it was set since power-on."""
+        return self.now_ms() >= _YEAR_2020_MS
+
+    def set_ms(self, ms):
+        """Set it, to milliseconds since 1970, UTC."""
+        self._offset_ms = ms - _host_ms()
 
 
 class Wifi:
-    """The host's network: always there."""
+    """The host's network, while the host says that it is there."""
 
-    def __init__(self, path):
-        self._path = path
+    def __init__(self, directory):
+        self._directory = directory
+        self._wanted = None
+        self._is_joined = False
+
+    def configure(self, ssid, password):
+        """What `connect` joins from now on."""
+        self._wanted = (ssid, password)
+        self._is_joined = False
 
     async def connect(self):
-        """Returns when there is a network."""
+        """Join the network; raises OSError where that fails."""
+        if self.is_up():
+            return
+        self._is_joined = False
+        await asyncio.sleep(_SCAN_S)
+        if _read(self._directory + "/wifi") == "0":
+            raise OSError("Wi-Fi: no network")
+        networks = json.loads(_read(self._directory + "/networks") or "null")
+        if self._wanted and networks is not None:
+            ssid, password = self._wanted
+            if ssid not in networks:
+                raise OSError("Wi-Fi: no network")
+            if networks[ssid] != password:
+                raise OSError("Wi-Fi: wrong password")
+        self._is_joined = True
+
+    def is_up(self):
+        """Whether the board is in a network and has an address."""
+        if _read(self._directory + "/wifi") == "0":
+            self._is_joined = False
+        return self._is_joined
 
     def rssi(self):
         """dBm, or None."""
-        told = _read(self._path)
-        return int(told) if told else None
+        told = _read(self._directory + "/rssi")
+        return int(told) if told and self.is_up() else None
+
+    def ip(self):
+        """The board's address, or None."""
+        return "127.0.0.1" if self.is_up() else None
 
 
 class Store:
@@ -96,17 +187,43 @@ class Store:
 
     def get(self, key):
         """The value as text, or None."""
-        return _read(self._path(key))
+        try:
+            with open(self._path(key)) as file:
+                return file.read()
+        except OSError:
+            return None
 
-    def put(self, key, value):
+    def put(self, key, text):
         """Keep a text."""
         path = self._path(key)
+        if len(text) > STORE_TEXT_MAX:
+            raise ValueError("store: %s is too long" % key)
         with open(path + ".new", "w") as file:
-            file.write(value)
+            file.write(text)
         os.rename(path + ".new", path)
 
+    def delete(self, key):
+        """Forget a text, if there is one."""
+        try:
+            os.remove(self._path(key))
+        except OSError:
+            pass
+
     def _path(self, key):
+        if len(key) > STORE_KEY_MAX:
+            raise ValueError("store: %s is too long a key" % key)
         return self._directory + "/store_" + key
+
+
+class Watchdog:
+    """The host's: it resets a board that has fed it once and does not come back."""
+
+    def __init__(self, reset_line):
+        self._line = reset_line
+
+    def feed(self):
+        """Begin to count anew."""
+        self._line.write(b"f")
 
 
 class _Pty(asyncio.StreamReader):
@@ -130,6 +247,10 @@ def _stream_pair(path):
     """A pseudo-terminal as (reader, writer)."""
     stream = _Pty(open(path, "r+b"))
     return stream, stream
+
+
+def _host_ms():
+    return time.time_ns() // 1000000
 
 
 def _read(path):

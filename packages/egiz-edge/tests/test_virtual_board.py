@@ -1,0 +1,237 @@
+"""The board's interface, as its firmware sees it, in the real interpreter."""
+
+import json
+import threading
+
+import pytest
+from egiz_edge_tools.hardware import Hardware, Thermometer, rom
+from egiz_edge_tools.virtual_board import Identity, VirtualBoard
+from rig.waiting import eventually
+
+IDENTITY = Identity("factory", "oven-001", "127.0.0.1", 1883)
+
+_PREAMBLE = """
+import asyncio, json, sys, time
+from egiz_edge.ports.virtual import Board
+board = Board(sys.argv[1])
+def tell(*values):
+    print(json.dumps(values))
+"""
+
+
+class Run:
+    """A board that runs a few lines of code."""
+
+    def __init__(self, directory, hardware, code):
+        self.board = VirtualBoard(
+            IDENTITY, hardware, directory, program=_PREAMBLE + code
+        )
+        self.told = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.board.lines():
+            self.told.append(json.loads(line) if line.startswith("[") else line)
+
+    def ended(self):
+        """What it told until it ended by itself."""
+        self._reader.join(30)
+        assert not self._reader.is_alive(), self.told
+        return self.told
+
+    def close(self):
+        self.board.cut_power()
+        self._reader.join(30)
+        self.board.close()
+
+
+@pytest.fixture
+def run(micropython, tmp_path):
+    """A factory of boards with the same flash."""
+    del micropython  # whether there is an interpreter
+    flash = tmp_path / "flash"
+    flash.mkdir()
+    made = []
+
+    def make(code, **hardware):
+        made.append(Run(flash, Hardware(**hardware), code))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_a_reboot_is_a_reset_that_was_asked_for(run):
+    running = run("tell(board.reset_cause())\nboard.reboot()\ntell('still here')")
+    eventually(lambda: len(running.board.boots) >= 3)
+    running.board.cut_power()
+    assert running.ended()[:2] == [["power_on"], ["reboot"]]
+    assert ["still here"] not in running.told
+
+
+def test_a_watchdog_that_starves_resets_whatever_the_firmware_does(run):
+    running = run(
+        """
+tell(board.reset_cause())
+if board.reset_cause() == "power_on":
+    board.watchdog.feed()
+    while True:
+        pass
+""",
+        watchdog_s=0.5,
+    )
+    assert running.ended() == [["power_on"], ["watchdog"]]
+    assert running.board.boots == ["power_on", "watchdog"]
+
+
+def test_a_watchdog_that_is_fed_or_was_never_armed_does_nothing(run):
+    code = """
+time.sleep(0.8)
+for _ in range(20):
+    board.watchdog.feed()
+    time.sleep(0.1)
+tell("alive")
+"""
+    running = run(code, watchdog_s=0.7)
+    assert running.ended() == [["alive"]]
+    assert running.board.boots == ["power_on"]
+
+
+def test_what_is_stored_outlives_a_reset_and_a_power_cut(run):
+    code = """
+was = board.store.get("boots")
+board.store.put("boots", str(int(was or 0) + 1))
+board.store.put("key", " trailing space ")
+tell(was, board.store.get("key"), board.store.get("nothing"))
+if was is None:
+    board.reboot()
+"""
+    kept = " trailing space "
+    assert run(code).ended() == [[None, kept, None], ["1", kept, None]]
+    assert run(code).ended() == [["2", kept, None]]
+
+
+def test_what_is_deleted_is_gone_and_nothing_is_deleted_twice(run):
+    code = """
+board.store.put("key", "text")
+for _ in range(2):
+    board.store.delete("key")
+    tell(board.store.get("key"))
+"""
+    assert run(code).ended() == [[None], [None]]
+
+
+def test_what_flash_cannot_hold_is_refused_as_on_the_real_board(run):
+    code = """
+for key, text in (("sixteen_letters_", ""), ("key", "x" * 1025)):
+    try:
+        board.store.put(key, text)
+        tell("kept")
+    except ValueError:
+        tell("refused")
+with open(board.data_directory + "/file", "w") as file:
+    tell(file.write("kept"))
+"""
+    assert run(code).ended() == [["refused"], ["refused"], [4]]
+
+
+def test_an_unset_clock_runs_from_the_year_2000_until_it_is_set(run):
+    code = """
+first = board.clock.now_ms()
+tell(first // 86400000, board.clock.is_synced())
+time.sleep(0.05)
+tell(40 <= board.clock.now_ms() - first < 5000)
+board.clock.set_ms(1732492800123)
+tell(0 <= board.clock.now_ms() - 1732492800123 < 5000, board.clock.is_synced())
+"""
+    days_to_2000 = 10957
+    expected = [[days_to_2000, False], [True], [True, True]]
+    assert run(code, is_clock_set=False).ended() == expected
+    assert run("tell(board.clock.is_synced())").ended() == [[True]]
+
+
+_JOIN = """
+async def join(ssid, password):
+    if ssid:
+        board.wifi.configure(ssid, password)
+    try:
+        await board.wifi.connect()
+        tell(board.wifi.is_up(), board.wifi.ip(), board.wifi.rssi())
+    except OSError as fault:
+        tell(str(fault), board.wifi.is_up(), board.wifi.ip(), board.wifi.rssi())
+"""
+
+
+def test_a_network_is_joined_with_its_key_only(run):
+    code = (
+        _JOIN
+        + """
+for wanted in ((None, None), ("Nowhere", "k"), ("Factory", "x"), ("Factory", "key")):
+    asyncio.run(join(*wanted))
+"""
+    )
+    up = [True, "127.0.0.1", -61]
+    assert run(code, networks={"Factory": "key"}, rssi=-61).ended() == [
+        up,  # the host's own, where none is configured
+        ["Wi-Fi: no network", False, None, None],
+        ["Wi-Fi: wrong password", False, None, None],
+        up,
+    ]
+
+
+def test_a_network_that_goes_is_not_rejoined_by_itself(run):
+    code = (
+        _JOIN
+        + """
+asyncio.run(join(None, None))
+while board.wifi.is_up():
+    time.sleep(0.01)
+asyncio.run(join(None, None))
+while not board.pins["running"].value():
+    time.sleep(0.01)
+tell(board.wifi.is_up())
+asyncio.run(join(None, None))
+"""
+    )
+    running = run(code)
+    eventually(lambda: running.told)
+    world = running.board.hardware
+    world.has_wifi = False
+    running.board.put_world()
+    eventually(lambda: len(running.told) == 2)
+    world.has_wifi, world.pins = True, {"running": 1}
+    running.board.put_world()
+    up = [True, "127.0.0.1", -60]
+    down = ["Wi-Fi: no network", False, None, None]
+    assert running.ended() == [up, down, [False], up]
+
+
+def test_the_led_shows_which_board_it_is(run):
+    running = run(
+        "board.identify(True)\ntell(1)\nwhile not board.pins['button'].value():\n"
+        "    time.sleep(0.01)\nboard.identify(False)\ntell(0)"
+    )
+    eventually(lambda: running.told == [[1]])
+    assert running.board.is_identified
+    running.board.hardware.pins["button"] = 1
+    running.board.put_world()
+    assert running.ended() == [[1], [0]]
+    assert not running.board.is_identified
+
+
+def test_buses_carry_bytes_and_an_empty_spi_socket_reads_low(run):
+    code = """
+async def main():
+    tell([rom.hex() for rom in await board.onewire.search()])
+    for name, n in (("tc_0", 4), ("tc_1", 2)):
+        tell((await board.spi.read(name, n)).hex())
+asyncio.run(main())
+"""
+    running = run(
+        code,
+        thermometers={rom(0): Thermometer(), rom(1): Thermometer()},
+        spi={"tc_0": b"\x01\x90\x19\x00"},
+    )
+    assert running.ended() == [[[rom(0).hex(), rom(1).hex()]], ["01901900"], ["0000"]]
