@@ -7,6 +7,7 @@ import time
 
 import pytest
 from egiz_bridge import devices as ledger
+from egiz_bridge.metrics import _of_troubles
 from egiz_schema import Status, Telemetry, Topic
 from hypothesis import given
 from hypothesis import strategies as st
@@ -186,3 +187,31 @@ def test_a_thousand_devices_with_losses_are_all_told_exactly():
     found = {seen.device_id: seen.device.missing for seen in all_devices.seen()}
     assert found == {f"oven-{unit}": count for unit, count in lost.items()}
     assert all_devices.totals().missing == sum(lost.values()) > 1000
+
+
+def _heard(devices, device_id, received_ms, time_ms):
+    topic = Topic("factory", device_id, "telemetry")
+    seconds, ms = divmod(time_ms, 1000)
+    message = Telemetry(device_id=device_id, timestamp=seconds, ms=ms)
+    devices.observe(devices.of(topic), message, received_ms)
+
+
+def test_stale_is_silence_of_more_than_a_minute_and_the_longest_comes_first():
+    devices, now_ms = ledger.Devices(), NOW_S * 1000
+    for device_id, silent_ms in (("a-1", 60_000), ("b-1", 60_001), ("c-1", 90_500)):
+        _heard(devices, device_id, now_ms - silent_ms, now_ms - silent_ms)
+    told = [(seconds, seen.device_id) for seconds, seen in devices.stale(now_ms)]
+    assert told == [(90.5, "c-1"), (60.001, "b-1")]
+
+
+def test_metrics_name_who_is_stale_and_count_who_drifts():
+    devices, now_ms = ledger.Devices(), time.time_ns() // 1_000_000
+    _heard(devices, "good-1", now_ms, now_ms)
+    _heard(devices, "fast-1", now_ms, now_ms + 60_001)
+    _heard(devices, "slow-1", now_ms - 100_000, now_ms - 200_000)
+    told = {family.name: family.samples for family in _of_troubles(devices)}
+    assert told["egiz_bridge_devices_stale"][0].value == 1
+    assert told["egiz_bridge_devices_drifting"][0].value == 2
+    (stale,) = told["egiz_bridge_device_stale_seconds"]
+    assert stale.labels == {"facility": "factory", "device_id": "slow-1"}
+    assert 100 <= stale.value < 160

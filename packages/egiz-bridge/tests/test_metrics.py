@@ -30,6 +30,23 @@ def _scrape(mosquitto, bridge):
     return running.get("/metrics")[1]
 
 
+def test_the_bytes_of_the_spool_are_told(mosquitto, bridge):
+    away = {"url": "http://127.0.0.1:9", "bucket": "factory"}
+    running = bridge(mosquitto.url, influxdb=away)
+    running.start()
+    assert running.metrics()["spool_bytes"] == 0
+    with Publisher(mosquitto) as publisher:
+        publisher.publish("sensors/factory/oven-001/telemetry", b"{")
+        publisher.publish(
+            "sensors/factory/oven-001/telemetry",
+            b'{"device_id":"oven-001","timestamp":1706352600,"thermal":{"setpoint":1}}',
+        )
+    eventually(lambda: running.metrics()["sink_spooled/influxdb"] == 1)
+    told = running.metrics()
+    assert 100 < told["spool_bytes"] < 1000
+    assert told["spool_max_bytes"] == 1024**3
+
+
 def test_the_document_has_a_row_for_each_metric(mosquitto, bridge):
     families = text_string_to_metric_families(_scrape(mosquitto, bridge))
     served = {

@@ -205,3 +205,30 @@ def test_a_file_that_vanishes_while_it_runs_is_told_and_waited_for(factory, brid
     factory.broker.start()
     eventually(lambda: running.get("/readyz")[0] == 200, timeout=40)
     assert running.stop() == 0
+
+
+def test_metrics_tell_when_each_certificate_expires(factory, bridge):
+    soon, later = _in_days(10), _in_days(20)
+    factory.sign_broker("127.0.0.1", until=soon)
+    factory.start()
+    running = bridge("", mqtt=factory.table(), archive={})
+    running.start()
+    expiry = "certificate_expiry_timestamp_seconds"
+    assert running.metrics()[f"{expiry}/broker"] == soon.timestamp()
+    assert running.metrics()[f"{expiry}/authority"] > later.timestamp()
+    # As it is now, before anybody has connected with it.
+    issued = factory.authority.issue_cert("egiz-bridge", not_after=later)
+    issued.private_key_and_cert_chain_pem.write_to_path(factory.path("bridge.pem"))
+    assert running.metrics()[f"{expiry}/bridge"] == later.timestamp()
+    factory.path("bridge.pem").write_text("no certificate any more")
+    assert f"{expiry}/bridge" not in running.metrics()
+
+
+def test_without_tls_no_certificate_expires(mosquitto, bridge):
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    assert not [name for name in running.metrics() if "certificate_expiry" in name]
+
+
+def _in_days(days):
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)

@@ -13,12 +13,12 @@ from rich.table import Table
 from urllib3.exceptions import HTTPError
 
 from egiz_bridge.cli_spool import EXIT_CONFIG, config_option
+from egiz_bridge.devices import DRIFTING_MS, STALE_MS
 from egiz_bridge.errors import ConfigError
 from egiz_bridge.settings import load
 
 _EXIT_NOT_RUNNING = 1
 _TIMEOUT_S = 10.0
-_DRIFTING_MS = 60_000
 _PIPED_WIDTH = 200
 _COLUMNS = (
     *("messages", "missing", "duplicates", "late", "buffered", "reboots"),
@@ -30,7 +30,7 @@ _COLUMNS = (
 @config_option
 @click.option(
     "--stale-after",
-    default=60.0,
+    default=STALE_MS / 1000,
     show_default=True,
     help="Seconds without a message after which a device is stale.",
 )
@@ -67,7 +67,7 @@ def _states(device: dict[str, Any], age_s: float, stale_after: float) -> list[st
     states = {
         "stale": age_s > stale_after,
         "losing": device["missing"] > 0,
-        "drifting": abs(device["clock_skew_ms"]) >= _DRIFTING_MS,
+        "drifting": abs(device["clock_skew_ms"]) >= DRIFTING_MS,
     }
     return [name for name, applies in states.items() if applies] or ["ok"]
 

@@ -56,6 +56,13 @@ class Connection:
         """For a selector."""
         return self._sock.fileno()
 
+    def certificate_expiry_s(self) -> float | None:
+        """Expiry of the broker's certificate, in seconds since 1970, if it has one."""
+        if not isinstance(self._sock, ssl.SSLSocket):
+            return None
+        told = self._sock.getpeercert() or {}
+        return float(ssl.cert_time_to_seconds(str(told["notAfter"])))
+
     def handshake(self, broker: Broker) -> list[mqtt.Publish]:
         """CONNECT and SUBSCRIBE; gives what the broker sent before its SUBACK."""
         terms = mqtt.Terms(

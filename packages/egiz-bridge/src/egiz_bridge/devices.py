@@ -14,6 +14,10 @@ from egiz_bridge.latency import Latencies
 # A flood of invented devices must not grow the process: past this many, devices are not
 # told apart any more.
 DEVICES_MAX = 50_000
+# What is expected of a device: a message within that time.
+STALE_MS = 60_000
+# A clock that differs by as much from ours is told of.
+DRIFTING_MS = 60_000
 # Of one device; what was missed before that can come late and will count as a repeat.
 _MISSING_MAX = 1000
 
@@ -117,6 +121,12 @@ class Devices:
     def seen(self) -> list[Seen]:
         """Every device that is told apart."""
         return [Seen(*key, device) for key, device in list(self._devices.items())]
+
+    def stale(self, now_ms: int) -> list[tuple[float, Seen]]:
+        """Devices without a message for a minute: seconds and device, longest first."""
+        told = ((now_ms - s.device.last_received_ms, s) for s in self.seen())
+        found = [(ms / 1000, s) for ms, s in told if ms > STALE_MS]
+        return sorted(found, key=lambda pair: pair[0], reverse=True)
 
     def totals(self) -> Device:
         """Counts of all devices together."""

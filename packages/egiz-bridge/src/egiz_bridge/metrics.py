@@ -1,6 +1,7 @@
 """The accounts as Prometheus metrics, one consistent snapshot per scrape."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -12,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from egiz_bridge.accounts import Accounts, Books
 from egiz_bridge.connection import RECEIVE_MAXIMUM
-from egiz_bridge.devices import Devices, Seen
+from egiz_bridge.devices import DRIFTING_MS, Devices, Seen
 from egiz_bridge.latency import Latencies
 from egiz_bridge.spool import Spool
 
@@ -23,7 +24,14 @@ _WORST = 100  # devices with a metric of their own; `egiz-bridge devices` knows 
 class AccountsCollector(Collector):
     """Reads the accounts when Prometheus asks; nothing is counted twice."""
 
-    def __init__(self, accounts: Accounts, devices: Devices, spool: Spool) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        devices: Devices,
+        spool: Spool,
+        certificate_expiries: Callable[[], Mapping[str, float]],
+    ) -> None:
+        self._certificate_expiries = certificate_expiries
         self._devices = devices
         self._accounts = accounts
         self._spool = spool
@@ -34,11 +42,9 @@ class AccountsCollector(Collector):
         yield from _of_mqtt(books)
         yield from _of_sinks(books)
         yield from _of_devices(self._devices)
-        yield CounterMetricFamily(
-            _P + "dead_letters_dropped",
-            "Oldest dead letters that made room for newer ones",
-            value=self._spool.dead_dropped,
-        )
+        yield from _of_troubles(self._devices)
+        yield from _of_spool(self._spool)
+        yield _of_certificates(self._certificate_expiries())
 
 
 def _counters(*told: tuple[str, str, float]) -> Iterator[Metric]:
@@ -113,6 +119,50 @@ def _of_devices(devices: Devices) -> Iterator[Metric]:
         "From a device's time to its receipt, live telemetry",
         {(): devices.event_to_receipt},
     )
+
+
+def _of_troubles(devices: Devices) -> Iterator[Metric]:
+    stale = devices.stale(time.time_ns() // 1_000_000)
+    drifting = sum(abs(s.device.clock_skew_ms) >= DRIFTING_MS for s in devices.seen())
+    yield GaugeMetricFamily(
+        _P + "devices_stale", "Devices without a message for a minute", len(stale)
+    )
+    yield GaugeMetricFamily(
+        _P + "devices_drifting",
+        "Devices whose clock is a minute or more from ours",
+        value=drifting,
+    )
+    longest = GaugeMetricFamily(
+        _P + "device_stale_seconds",
+        f"Since the last message of the {_WORST} devices that are stale for longest",
+        labels=["facility", "device_id"],
+    )
+    for seconds, (facility, device_id, _) in stale[:_WORST]:
+        longest.add_metric([facility, device_id], seconds)
+    yield longest
+
+
+def _of_spool(spool: Spool) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        _P + "spool_bytes", "Batches and dead letters on this disk", spool.bytes
+    )
+    yield GaugeMetricFamily(_P + "spool_max_bytes", "Their bound", spool.max_bytes)
+    yield CounterMetricFamily(
+        _P + "dead_letters_dropped",
+        "Oldest dead letters that made room for newer ones",
+        value=spool.dead_dropped,
+    )
+
+
+def _of_certificates(expiries: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(
+        _P + "certificate_expiry_timestamp_seconds",
+        "When a certificate expires, in seconds since 1970",
+        labels=["certificate"],
+    )
+    for name, expiry_s in expiries.items():
+        family.add_metric([name], expiry_s)
+    return family
 
 
 def _missing(seen: Seen) -> int:

@@ -67,7 +67,10 @@ def serving(http: Http, parts: Parts) -> Iterator[None]:
         ConfigError: the address cannot be had.
     """
     registry = CollectorRegistry()
-    registry.register(AccountsCollector(parts.accounts, parts.devices, parts.spool))
+    expiries = parts.session.certificate_expiries
+    registry.register(
+        AccountsCollector(parts.accounts, parts.devices, parts.spool, expiries)
+    )
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     checks = {"/healthz": parts.ill, "/readyz": parts.not_ready}

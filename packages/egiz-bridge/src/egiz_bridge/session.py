@@ -17,6 +17,7 @@ import structlog
 from egiz_bridge import mqtt
 from egiz_bridge.accounts import Accounts
 from egiz_bridge.broker import broker_of
+from egiz_bridge.certificates import expiries
 from egiz_bridge.connection import Connection, open_connection
 from egiz_bridge.dispatch import Dispatcher
 from egiz_bridge.errors import ConfigError, MqttError, Unavailable
@@ -87,7 +88,15 @@ class Session:
         self._failures = 0
         self._subscribed_at = 0.0
         self._is_stopping = False
+        self._broker_expiry: dict[str, float] = {}
         self.last_turn = time.monotonic()
+
+    def certificate_expiries(self) -> dict[str, float]:
+        """When each certificate expires, in seconds since 1970; any thread may ask.
+
+        That of the broker is as old as the connection; the others are read now.
+        """
+        return expiries(self._settings.mqtt) | self._broker_expiry
 
     def stuck_for_s(self) -> dict[str, float]:
         """How long each part has been at what it does; any thread may ask."""
@@ -147,6 +156,8 @@ class Session:
     def _subscribed(self, connection: Connection) -> None:
         self._connections += 1
         self._subscribed_at = time.monotonic()
+        expiry_s = connection.certificate_expiry_s()
+        self._broker_expiry = {} if expiry_s is None else {"broker": expiry_s}
         self._intake.reconnected(self._connections)
         self._dispatcher.reconnected(self._connections)
         self._accounts.connection_is(up=True)

@@ -58,7 +58,7 @@ class Spool:
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         self._path = path
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._lock = threading.Lock()
         with _as_unavailable(path):
             self._db = sqlite3.connect(
@@ -72,6 +72,11 @@ class Spool:
             self._dead_bytes = _number(db, _DEAD_BYTES)
         self.dead_dropped = 0
 
+    @property
+    def bytes(self) -> int:
+        """What batches and dead letters take of `max_bytes`."""
+        return self._batch_bytes + self._dead_bytes
+
     def put(self, sink: str, messages: Sequence[Message]) -> None:
         """Keep messages that `sink` did not take.
 
@@ -81,7 +86,7 @@ class Spool:
         """
         body = zlib.compress(msgspec.msgpack.encode(messages), 1)
         with self._transaction() as db:
-            if self._batch_bytes + self._dead_bytes + len(body) > self._max_bytes:
+            if self.bytes + len(body) > self.max_bytes:
                 raise SpoolFull(f"{self._path}: spool.max_bytes is reached")
             db.execute(
                 "INSERT INTO batches (sink, messages, bytes, body) VALUES (?, ?, ?, ?)",
@@ -192,7 +197,7 @@ class Spool:
 
     def _drop_oldest_dead(self, db: sqlite3.Connection) -> int:
         dropped = 0
-        allowed = self._max_bytes // _DEAD_SHARE
+        allowed = self.max_bytes // _DEAD_SHARE
         while (excess := _number(db, _DEAD_BYTES) - allowed) > 0:
             dropped += db.execute(
                 "DELETE FROM dead_letters WHERE id IN"
