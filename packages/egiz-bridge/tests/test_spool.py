@@ -1,9 +1,11 @@
 import random
 import sqlite3
+import time
 
 import pytest
 from egiz_bridge.batch import DeadLetter, Message
-from egiz_bridge.errors import SpoolFull, Unavailable
+from egiz_bridge.errors import SpoolDamaged, SpoolFull
+from egiz_bridge.letters import Selection, purge
 from egiz_bridge.spool import Spool
 
 MIB = 1024**2
@@ -108,9 +110,84 @@ def test_a_long_payload_is_cut_but_its_size_is_told(tmp_path):
     assert row == ("too_large", "why", 4096, 10_000)
 
 
-def test_a_file_that_is_no_database_is_unavailable_not_overwritten(tmp_path):
+def test_a_file_that_is_no_database_is_set_aside_and_a_new_one_begun(tmp_path):
     path = tmp_path / "spool.sqlite"
     path.write_bytes(b"precious" * 1000)
-    with pytest.raises(Unavailable, match=r"spool\.sqlite"):
-        Spool(path, MIB)
-    assert path.read_bytes() == b"precious" * 1000
+    spool = Spool(path, MIB)
+    assert spool.set_aside == 1
+    spool.put("a", _messages(3))
+    assert spool.counts() == {"a": 3}
+    (aside,) = tmp_path.glob("spool.sqlite.damaged-*")
+    assert aside.read_bytes() == b"precious" * 1000
+    spool.close()
+
+
+def test_a_file_that_is_damaged_while_it_is_used_is_set_aside(tmp_path):
+    path = tmp_path / "spool.sqlite"
+    spool = Spool(path, MIB)
+    for _ in range(50):
+        spool.put("a", [Message("t", random.randbytes(2000), 1)])
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    with path.open("r+b") as file:  # every page but the first, which has the schema
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    with pytest.raises(SpoolDamaged, match="set aside"):
+        spool.oldest("a")
+    assert spool.oldest("a") is None
+    spool.put("a", _messages(3))
+    assert spool.counts() == {"a": 3}
+    assert spool.set_aside == 1
+    spool.close()
+
+
+def test_a_batch_that_cannot_be_read_is_kept_apart(tmp_path):
+    path = tmp_path / "spool.sqlite"
+    spool = Spool(path, MIB)
+    spool.put("a", _messages(5))
+    spool.put("a", _messages(2))
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE batches SET body = zeroblob(bytes) WHERE id = 1")
+    db.close()
+    oldest = spool.oldest("a")
+    assert oldest is not None
+    assert oldest.messages == _messages(2)
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT sink, messages FROM damaged").fetchall() == [("a", 5)]
+    db.close()
+    spool.close()
+
+
+def test_what_has_waited_for_too_long_is_dropped_and_counted(tmp_path):
+    now_ms = time.time_ns() // 1_000_000
+    old = [Message("t", b"x", now_ms - 2 * 86_400_000 - 1)] * 3
+    spool = Spool(tmp_path / "spool.sqlite", MIB, max_age_days=2)
+    spool.put("a", old)
+    spool.put("b", old)
+    spool.put("a", [Message("t", b"x", now_ms)])
+    assert spool.expire("a") == 3
+    assert spool.expire("a") == 0
+    assert spool.counts() == {"a": 1, "b": 3}
+    spool.close()
+
+
+def test_without_a_limit_nothing_is_too_old(tmp_path):
+    spool = Spool(tmp_path / "spool.sqlite", MIB)
+    spool.put("a", [Message("t", b"x", 1)])
+    assert spool.expire("a") == 0
+    spool.close()
+
+
+def test_what_an_operator_purged_makes_room(tmp_path):
+    path = tmp_path / "spool.sqlite"
+    spool = Spool(path, MIB)
+    payload = random.Random(1).randbytes(3000)
+    letters = [DeadLetter(Message("t", payload, 5), "charset", "why")] * 30
+    spool.bury(letters)
+    filler = [Message("t", random.Random(2).randbytes(940_000), 1)]
+    with pytest.raises(SpoolFull):
+        spool.put("a", [*filler, Message("t", random.Random(3).randbytes(50000), 1)])
+    assert purge(path, Selection(is_all=True)) == 30
+    spool.put("a", filler)
+    spool.close()

@@ -1,11 +1,11 @@
 """The accounts of the bridge: where every message is, at every instant.
 
-    received + restored = rejected + skipped + shed + accepted
-    accepted = in flight + written + spooled + dead       (for each sink)
+    received = accepted + rejected + skipped
+    restored + accepted = in flight + written + spooled + dead + expired + set aside
 
-A message moves from one account to another under one lock, so that a reader never sees
-it in two of them or in none. Messages that an earlier run left in the spool count as
-restored.
+The second holds for each sink. A message moves from one account to another under one
+lock, so that a reader never sees it in two of them or in none. Messages that an earlier
+run left in the spool count as restored.
 """
 
 import threading
@@ -23,7 +23,10 @@ from egiz_bridge.latency import Latencies
 class SinkAccount:
     """Messages of one sink; all but `in_flight` and `spooled` only grow.
 
-    `trouble` is why the sink takes no writes; nothing while it does.
+    Attributes:
+        expired: waited in the spool for longer than `spool.max_age_days`.
+        set_aside: were in a part of the spool that was damaged.
+        trouble: why the sink takes no writes; nothing while it does.
     """
 
     restored: int = 0
@@ -32,6 +35,8 @@ class SinkAccount:
     written: int = 0
     spooled: int = 0
     dead: int = 0
+    expired: int = 0
+    set_aside: int = 0
     receipt_to_written: Latencies = field(default_factory=Latencies)
     trouble: str = "has not answered yet"
 
@@ -44,6 +49,7 @@ class SinkAccount:
     def unaccounted(self) -> int:
         """Messages that are nowhere: 0, or the bridge has a fault."""
         told = self.in_flight + self.written + self.spooled + self.dead
+        told += self.expired + self.set_aside
         return self.restored + self.accepted - told
 
 
@@ -154,6 +160,20 @@ class Accounts:
             account.spooled -= written + dead
             account.written += written
             account.dead += dead
+
+    def expire(self, sink: str, messages: int) -> None:
+        """Move messages on from the spool, in which they were for too long."""
+        with self._lock:
+            account = self._books.sinks[sink]
+            account.spooled -= messages
+            account.expired += messages
+
+    def spool_is_empty(self, sink: str) -> None:
+        """Enter that nothing waits any more: what should was in a damaged spool."""
+        with self._lock:
+            account = self._books.sinks[sink]
+            account.set_aside += account.spooled
+            account.spooled = 0
 
     def restore(self, sink: str, spooled: int) -> None:
         """Enter what was put into the spool by somebody else."""

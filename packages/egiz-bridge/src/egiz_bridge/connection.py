@@ -4,6 +4,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 from egiz_schema import topics
 
@@ -14,6 +15,8 @@ from egiz_bridge.errors import MqttError
 CONNECT_TIMEOUT_S = 5.0
 # A full window of PUBACKs is 40 KB: a broker that cannot take it in this time is dead.
 WRITE_TIMEOUT_S = 10.0
+# How long a broker may take to hang up after a DISCONNECT.
+GOODBYE_S = 5.0
 KEEPALIVE_S = 30
 
 # What may be unacknowledged at once: rate times linger and write time. 10,000 messages
@@ -107,10 +110,26 @@ class Connection:
         self._send(mqtt.PINGREQ_PACKET)
         self._pinged = True
 
-    def disconnect(self) -> None:
-        """Say good-bye; the session stays with the broker."""
+    def disconnect(self) -> int:
+        """Say good-bye; the session stays with the broker.
+
+        Reads until the broker hangs up: to close with something unread resets the
+        connection, and may take the last PUBACKs with it.
+
+        Returns:
+            How many messages (QoS 1) crossed the good-bye. Nobody has seen them; the
+            broker will send them again.
+        """
         self._send(mqtt.DISCONNECT_PACKET)
+        crossed = 0
+        until = time.monotonic() + GOODBYE_S
+        with suppress(MqttError, OSError):
+            while (left := until - time.monotonic()) > 0:
+                self._sock.settimeout(left)
+                messages, _ = self._receive()
+                crossed += sum(1 for message in messages if message.packet_id)
         self.close()
+        return crossed
 
     def close(self) -> None:
         """Break off."""

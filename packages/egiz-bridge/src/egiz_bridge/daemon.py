@@ -94,7 +94,8 @@ def _calm_the_garbage_collector() -> None:
 def _open_spool(settings: Settings) -> Spool:
     """The spool, without which nothing could be promised."""
     try:
-        return Spool(settings.spool.path, settings.spool.max_bytes)
+        table = settings.spool
+        return Spool(table.path, table.max_bytes, table.max_age_days)
     except Unavailable as fault:
         raise ConfigError([f"spool.path: {fault}"]) from fault
 

@@ -4,8 +4,9 @@ BridgeError
 ├── ConfigError     the configuration cannot be used; told key by key
 ├── MqttError       the broker refused, broke off or broke the protocol
 ├── Rejected        the database will never take these rows
-├── Unavailable     the database may take them later
-└── SpoolFull       the spool is at `spool.max_bytes`
+└── Unavailable     the database, or the disk, may take them later
+    ├── SpoolFull       the spool is at `spool.max_bytes`
+    └── SpoolDamaged    the spool's file was set aside, and a new one begun
 """
 
 
@@ -42,7 +43,7 @@ class Rejected(BridgeError):
 
 
 class Unavailable(BridgeError):
-    """The database may take these rows later.
+    """The database, or the disk, may take these rows later.
 
     Attributes:
         retry_after_s: seconds it asked to be left alone, 0 if it did not say.
@@ -53,5 +54,9 @@ class Unavailable(BridgeError):
         self.retry_after_s = retry_after_s
 
 
-class SpoolFull(BridgeError):
+class SpoolFull(Unavailable):
     """The spool is at `spool.max_bytes`: hold, and leave the rest to the broker."""
+
+
+class SpoolDamaged(Unavailable):
+    """The spool's file was damaged: it is set aside, and a new one is begun."""

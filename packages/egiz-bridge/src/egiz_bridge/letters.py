@@ -5,6 +5,7 @@ shared with it but the file.
 """
 
 import sqlite3
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -108,6 +109,7 @@ def replay(path: Path, selection: Selection, sinks: Sequence[str]) -> tuple[int,
     """
     where, values = selection.where()
     query = f"SELECT {_COLUMNS} FROM dead_letters WHERE {where} ORDER BY id"
+    now_ms = time.time_ns() // 1_000_000
     with _opened(path) as db, db:
         found = [Letter(*row) for row in db.execute(query, values)]
         whole = [letter for letter in found if letter.is_whole]
@@ -116,9 +118,9 @@ def replay(path: Path, selection: Selection, sinks: Sequence[str]) -> tuple[int,
             body = zlib.compress(msgspec.msgpack.encode([message]), 1)
             for sink in [letter.sink] if letter.sink else sinks:
                 db.execute(
-                    "INSERT INTO replays (sink, messages, bytes, body)"
-                    " VALUES (?, 1, ?, ?)",
-                    (sink, len(body), body),
+                    "INSERT INTO replays (sink, received_ms, messages, bytes, body)"
+                    " VALUES (?, ?, 1, ?, ?)",
+                    (sink, now_ms, len(body), body),
                 )
             db.execute("DELETE FROM dead_letters WHERE id = ?", (letter.id,))
     return len(whole), len(found) - len(whole)

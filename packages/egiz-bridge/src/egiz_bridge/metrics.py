@@ -152,6 +152,11 @@ def _of_spool(spool: Spool) -> Iterator[Metric]:
         "Oldest dead letters that made room for newer ones",
         value=spool.dead_dropped,
     )
+    yield CounterMetricFamily(
+        _P + "spool_files_set_aside",
+        "Spool files that were damaged",
+        value=spool.set_aside,
+    )
 
 
 def _of_certificates(expiries: Mapping[str, float]) -> Metric:
@@ -195,6 +200,8 @@ def _of_sinks(books: Books) -> Iterator[Metric]:
     for name, text, attribute in (
         ("sink_written", "Messages stored in the sink", "written"),
         ("sink_dead", "Messages that the sink rejected: dead letters", "dead"),
+        ("sink_expired", "Messages that waited for too long", "expired"),
+        ("sink_set_aside", "Messages of a damaged spool", "set_aside"),
     ):
         counter = CounterMetricFamily(_P + name, text, labels=["sink"])
         for sink, account in books.sinks.items():

@@ -29,7 +29,7 @@ from egiz_bridge.spool import Spool
 STOP_DEADLINE_S = 25.0
 
 # How long a stop goes on reading, in search of a quiet moment.
-_READ_ON_S = 2.0
+_READ_ON_S = 5.0
 _FINISH_TICK_S = 0.02
 
 _TICK_S = 1.0
@@ -217,9 +217,10 @@ class Session:
     def _finish(self, connection: Connection) -> None:
         """Store and acknowledge what the broker has sent, then disconnect.
 
-        What is sent and not acknowledged when the broker reads the DISCONNECT will be
-        sent again. So the moment for it is when everything is acknowledged and nothing
-        is there to be read. Under a load that leaves no such moment, reading ends.
+        What the broker has sent and not seen acknowledged when it reads the DISCONNECT
+        it will send again. So the moment for it is when everything is acknowledged and
+        nothing is there to be read. Under a load that leaves no such moment, reading
+        ends: what comes after that is left to the next run, and nothing is taken twice.
         """
         begun = time.monotonic()
         with selectors.DefaultSelector() as selector:
@@ -237,7 +238,7 @@ class Session:
                 ):
                     break
                 selector.select(_FINISH_TICK_S)
-        connection.disconnect()
+        _log.info("disconnected", left_to_be_sent_again=connection.disconnect())
 
     def _has_something(
         self, selector: selectors.BaseSelector, connection: Connection

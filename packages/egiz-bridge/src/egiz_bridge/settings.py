@@ -200,6 +200,12 @@ class Spool(_Table):
         ge=1024**2,
         description="when it is full, nothing is acknowledged until there is room",
     )
+    max_age_days: int = Field(
+        default=30,
+        ge=0,
+        description="drop what has waited for longer, as the database would; 0 keeps "
+        "all",
+    )
 
 
 class Http(_Table):

@@ -17,7 +17,7 @@ from egiz_schema import EgizError
 
 from egiz_bridge.accounts import Accounts
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
-from egiz_bridge.errors import Unavailable
+from egiz_bridge.errors import SpoolDamaged, Unavailable
 from egiz_bridge.isolation import Isolation
 from egiz_bridge.rows import to_row
 from egiz_bridge.sinks import Sink
@@ -165,30 +165,42 @@ class Writer(threading.Thread):
         self._accounts.settle(self._sink.name, spooled=len(rows))
         return True
 
-    def _adopt(self) -> None:
-        """Look now and then whether an operator wants dead letters written again."""
+    def _tend_the_spool(self) -> None:
+        """Now and then: what an operator wants written again, what is too old."""
         if time.monotonic() < self._adopt_at:
             return
         self._adopt_at = time.monotonic() + _ADOPT_EVERY_S
         try:
-            adopted = self._spool.adopt(self._sink.name)
+            self._adopt()
+            self._expire()
         except Unavailable as fault:
-            _log.warning("cannot look for replays", why=str(fault))
-            return
-        if adopted:
+            _log.warning("cannot tend the spool", why=str(fault))
+
+    def _adopt(self) -> None:
+        if adopted := self._spool.adopt(self._sink.name):
             _log.info("replaying", sink=self._sink.name, messages=adopted)
             self._isolation.forget()
             self._accounts.restore(self._sink.name, adopted)
             self._has_backlog = True
 
+    def _expire(self) -> None:
+        if expired := self._spool.expire(self._sink.name):
+            _log.error(
+                "dropped what has waited for more than spool.max_age_days",
+                sink=self._sink.name,
+                messages=expired,
+            )
+            self._accounts.expire(self._sink.name, expired)
+
     def _replay_oldest(self) -> None:
-        self._adopt()
+        self._tend_the_spool()
         if not self._has_backlog or self._is_resting():
             return
         try:
             spooled = self._spool.oldest(self._sink.name)
             if spooled is None:
                 self._has_backlog = False
+                self._accounts.spool_is_empty(self._sink.name)
                 return
             rows, undecodable = _decoded(spooled.messages)
             dead = self._write(rows)
@@ -196,6 +208,8 @@ class Writer(threading.Thread):
                 return
             self._bury(undecodable)
             self._spool.drop(spooled)
+        except SpoolDamaged:
+            return  # there is a new one
         except Unavailable as fault:
             self._rest(fault)
             return

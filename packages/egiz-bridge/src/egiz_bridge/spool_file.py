@@ -1,0 +1,125 @@
+"""The SQLite file of the spool: what a transaction returns from is fsynced.
+
+A file that is damaged is set aside under another name, and a new one is begun: a bridge
+that cannot start because of yesterday's backlog would lose today's messages, too.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from egiz_bridge.errors import SpoolDamaged, Unavailable
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS batches (
+    id INTEGER PRIMARY KEY, sink TEXT NOT NULL, received_ms INTEGER NOT NULL,
+    messages INTEGER NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS batches_of_sink
+    ON batches (sink, id, received_ms, messages, bytes);
+CREATE TABLE IF NOT EXISTS damaged (
+    id INTEGER PRIMARY KEY, sink TEXT NOT NULL, received_ms INTEGER NOT NULL,
+    messages INTEGER NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS dead_letters (
+    id INTEGER PRIMARY KEY, sink TEXT NOT NULL, reason TEXT NOT NULL,
+    detail TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
+    payload_bytes INTEGER NOT NULL, received_ms INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS replays (
+    id INTEGER PRIMARY KEY, sink TEXT NOT NULL, received_ms INTEGER NOT NULL,
+    messages INTEGER NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, text TEXT NOT NULL);
+"""
+_PRIMARY_CODE = 0xFF  # of SQLite's extended result codes
+
+_log = structlog.get_logger()
+
+
+class SpoolFile:
+    """The file; one thread at a time.
+
+    Attributes:
+        set_aside: how many damaged files were set aside.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.set_aside = 0
+        try:
+            self._db = self._opened()
+        except SpoolDamaged:
+            self._db = self._opened()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the block or nothing; on the disk when it ends.
+
+        Raises:
+            SpoolDamaged: the file was set aside; the next transaction has a new one.
+            Unavailable: the disk does not take it.
+        """
+        try:
+            with self._told():
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    if self._db.in_transaction:  # a full disk has ended it already
+                        self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+        except SpoolDamaged:
+            self._db = self._opened()
+            raise
+
+    def version(self) -> tuple[int, int]:
+        """Another one whenever somebody else has changed the file, or it is new."""
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        return self.set_aside, version
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _opened(self) -> sqlite3.Connection:
+        with self._told():
+            self._db = sqlite3.connect(
+                self._path, timeout=5, check_same_thread=False, isolation_level=None
+            )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
+        return self._db
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as fault:
+            code = getattr(fault, "sqlite_errorcode", 0) & _PRIMARY_CODE
+            if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise Unavailable(f"{self._path}: {fault}") from fault
+            self._put_aside(fault)
+            raise SpoolDamaged(f"{self._path}: {fault}; it is set aside") from fault
+
+    def _put_aside(self, fault: sqlite3.Error) -> None:
+        self._db.close()
+        stem = f"{self._path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+        aside = self._path.with_name(f"{stem}-{self.set_aside}")
+        for ending in ("", "-wal", "-shm"):
+            part = self._path.with_name(self._path.name + ending)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + ending))
+        self.set_aside += 1
+        _log.error(
+            "the spool is damaged: it is set aside and a new one begun; what waited in"
+            " it is not written (sqlite3's .recover may read it)",
+            path=str(aside),
+            why=str(fault),
+        )
