@@ -144,7 +144,7 @@ def _of_troubles(devices: Devices) -> Iterator[Metric]:
 
 def _of_spool(spool: Spool) -> Iterator[Metric]:
     yield GaugeMetricFamily(
-        _P + "spool_bytes", "Batches and dead letters on this disk", spool.bytes
+        _P + "spool_bytes", "Batches and dead letters on this disk", spool.bytes_used
     )
     yield GaugeMetricFamily(_P + "spool_max_bytes", "Their bound", spool.max_bytes)
     yield CounterMetricFamily(

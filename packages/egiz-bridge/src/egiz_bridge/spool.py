@@ -68,7 +68,7 @@ class Spool:
         return self._file.set_aside
 
     @property
-    def bytes(self) -> int:
+    def bytes_used(self) -> int:
         """What batches and dead letters take of `max_bytes`."""
         return self._batch_bytes + self._dead_bytes
 
@@ -81,7 +81,7 @@ class Spool:
         """
         body = zlib.compress(msgspec.msgpack.encode(messages), 1)
         with self._transaction() as db:
-            if self.bytes + len(body) > self.max_bytes:
+            if self.bytes_used + len(body) > self.max_bytes:
                 raise SpoolFull(f"{self._path}: spool.max_bytes is reached")
             db.execute(
                 "INSERT INTO batches (sink, received_ms, messages, bytes, body)"
