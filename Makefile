@@ -2,6 +2,7 @@
 
 .DEFAULT_GOAL := help
 HATCH := .venv/bin/hatch
+BOARD_STUBS := .hatch/board
 # Tests and demo need nothing outside the checkout but the package index.
 export HATCH_DATA_DIR := $(CURDIR)/.hatch/data
 export HATCH_CACHE_DIR := $(CURDIR)/.hatch/cache
@@ -18,6 +19,11 @@ help: ## list these targets
 $(HATCH):
 	@sh .ci/setup
 
+# What MicroPython offers on an ESP32. Apart: it would hide CPython's own library.
+$(BOARD_STUBS): $(HATCH)
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--target $@ 'micropython-esp32-stubs>=1.29' 'micropython-stdlib-stubs>=1.29'
+
 demo: $(HATCH) ## sensors, broker, bridge and archive, live (DEMO_SECONDS=20 to stop by itself)
 	@$(HATCH) run demo:demo
 
@@ -25,7 +31,7 @@ test: $(HATCH) ## every test against real servers (installs what is missing on D
 	@sh .ci/servers
 	@$(HATCH) run test $(ARGS)
 
-check: $(HATCH) ## lint, format and types
+check: $(HATCH) $(BOARD_STUBS) ## lint, format and types
 	@$(HATCH) run lint
 	@$(HATCH) run types
 

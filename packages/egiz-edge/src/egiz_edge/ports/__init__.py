@@ -26,8 +26,8 @@ The world:
 What outlives a reset:
 
 `store`     `get(key)` gives a text or None, `put(key, text)`, `delete(key)`. Keys have
-            at most 15 characters, texts 1024 (ValueError). Meant for what is seldom
-            written; a power cut leaves the old or the new text.
+            at most 15 characters, texts 1024 bytes (ValueError). Meant for what is
+            seldom written; a power cut leaves the old or the new text.
 `data_directory`  path of a directory in flash, for files
 
 Survival:
@@ -42,4 +42,10 @@ Survival:
 """
 
 STORE_KEY_MAX = 15  # characters; what NVS can do
-STORE_TEXT_MAX = 1024
+STORE_TEXT_MAX = 1024  # bytes
+
+
+def check_stored(key, text):
+    """Raise ValueError for what no store takes."""
+    if len(key) > STORE_KEY_MAX or len(text.encode()) > STORE_TEXT_MAX:
+        raise ValueError("store: %s is too long" % key)

@@ -11,7 +11,7 @@ import json
 import os
 import time
 
-from egiz_edge.ports import STORE_KEY_MAX, STORE_TEXT_MAX
+from egiz_edge.ports import check_stored
 
 PINS = ("running", "fault", "input_3", "button")
 
@@ -195,9 +195,8 @@ class Store:
 
     def put(self, key, text):
         """Keep a text."""
+        check_stored(key, text)
         path = self._path(key)
-        if len(text) > STORE_TEXT_MAX:
-            raise ValueError("store: %s is too long" % key)
         with open(path + ".new", "w") as file:
             file.write(text)
         os.rename(path + ".new", path)
@@ -210,8 +209,6 @@ class Store:
             pass
 
     def _path(self, key):
-        if len(key) > STORE_KEY_MAX:
-            raise ValueError("store: %s is too long a key" % key)
         return self._directory + "/store_" + key
 
 

@@ -1,0 +1,267 @@
+"""The ESP32-DevKitC (WROOM-32) with stock MicroPython, 1.24 or newer.
+
+| part                     | pins                                          |
+|--------------------------|-----------------------------------------------|
+| UART2, power meters      | 17 TX, 16 RX                                  |
+| 1-Wire, thermometers     | 4, with 4.7 kΩ to 3.3 V                       |
+| SPI2, thermocouples      | 18 SCK, 19 MISO; select 21, 22, 32            |
+| contacts, to ground      | 25 running, 26 fault, 27 input_3              |
+| button, LED              | 0 (BOOT), 2                                   |
+
+Left alone: 6 to 11 are the flash; 5, 12 and 15 decide how it boots; 1 and 3 are the
+console; 34 to 39 have no pull-up. On a WROVER, 16 and 17 belong to its RAM.
+"""
+
+import asyncio
+import os
+import time
+
+import esp32
+import machine
+import network
+import onewire
+
+from egiz_edge.ports import STORE_TEXT_MAX, check_stored
+
+_CONTACTS = {"running": 25, "fault": 26, "input_3": 27, "button": 0}
+_SELECTS = {"tc_0": 21, "tc_1": 22, "tc_2": 32}
+_LED = 2
+
+_SKIP_ROM, _CONVERT, _READ_SCRATCHPAD = 0xCC, 0x44, 0xBE
+_JOIN_MS, _POLL_S = 15000, 0.1
+_WATCHDOG_MS = 30000  # a name look-up, TLS and an erase of flash hold everything up
+_EPOCH_MS = 946684800000 if time.gmtime(0)[0] == 2000 else 0
+_YEAR_2020_MS = 1577836800000
+_REBOOT = b"egiz: reboot"  # what we leave in RTC memory: it outlives all but power-off
+
+_NOT_JOINED = {
+    network.STAT_NO_AP_FOUND: "no network",
+    network.STAT_WRONG_PASSWORD: "wrong password",
+}
+
+
+class Board:
+    """The board this runs on. There is one; make it once."""
+
+    def __init__(self):
+        stream = asyncio.StreamReader(
+            machine.UART(2, 9600, tx=17, rx=16, timeout=0, rxbuf=256)
+        )
+        self.uart = (stream, stream)
+        self.onewire = OneWire(machine.Pin(4))
+        self.spi = Spi()
+        self.pins = {name: _contact(number) for name, number in _CONTACTS.items()}
+        self.clock = Clock()
+        self.wifi = Wifi()
+        self.store = Store()
+        self.watchdog = Watchdog()
+        self.data_directory = "/data"
+        self._led = machine.Pin(_LED, machine.Pin.OUT, value=0)
+        self._reset_cause = reset_cause()
+        try:
+            os.mkdir(self.data_directory)
+        except OSError:
+            pass  # there since the first boot
+
+    def reset_cause(self):
+        """Why this boot, as `egiz_edge.ports` lists it."""
+        return self._reset_cause
+
+    def reboot(self):
+        """Reset the board."""
+        machine.RTC().memory(_REBOOT)
+        machine.reset()
+
+    def identify(self, on):
+        """Light the LED, or not."""
+        self._led.value(1 if on else 0)
+
+
+class OneWire:
+    """The bus. A transaction takes some 10 ms, in which nothing else runs."""
+
+    def __init__(self, pin):
+        self._bus = onewire.OneWire(pin)
+
+    async def convert(self):
+        """Have all thermometers measure; they take 750 ms."""
+        if self._bus.reset():
+            self._bus.writebyte(_SKIP_ROM)
+            self._bus.writebyte(_CONVERT)
+
+    async def read_scratchpad(self, rom):
+        """The nine bytes of one thermometer; none if the bus is empty."""
+        if not self._bus.reset():
+            return b""
+        self._bus.select_rom(rom)
+        self._bus.writebyte(_READ_SCRATCHPAD)
+        scratchpad = bytearray(9)
+        self._bus.readinto(scratchpad)
+        return bytes(scratchpad)
+
+    async def search(self):
+        """The ROM ids of all that are there."""
+        return [bytes(rom) for rom in self._bus.scan()]
+
+
+class Spi:
+    """The bus, at 1 MHz: the chips take 4 and 5, the wires less."""
+
+    def __init__(self):
+        self._bus = machine.SPI(
+            2,
+            baudrate=1000000,
+            polarity=0,
+            phase=0,
+            sck=machine.Pin(18),
+            mosi=machine.Pin(23),  # the chips listen to nobody, but the driver wants it
+            miso=machine.Pin(19),
+        )
+        self._selects = {
+            name: machine.Pin(number, machine.Pin.OUT, value=1)
+            for name, number in _SELECTS.items()
+        }
+
+    async def read(self, cs_name, n):
+        """`n` bytes of a chip; SPI has no way to say that none is there."""
+        select = self._selects[cs_name]
+        select.value(0)
+        data = self._bus.read(n)
+        select.value(1)
+        return data
+
+
+class Clock:
+    """The RTC. It runs on over all resets but a power cut; its epoch is 2000."""
+
+    def now_ms(self):
+        """Milliseconds since 1970, UTC."""
+        return time.time_ns() // 1000000 + _EPOCH_MS
+
+    def is_synced(self):
+        """Whether it was set since power-on."""
+        return self.now_ms() >= _YEAR_2020_MS
+
+    def set_ms(self, ms):
+        """Set it, to milliseconds since 1970, UTC."""
+        seconds, ms = divmod(ms - _EPOCH_MS, 1000)
+        year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds)
+        now = (year, month, day, weekday, hour, minute, second, ms * 1000)
+        machine.RTC().datetime(now)
+
+
+class Wifi:
+    """The station interface; the driver's own reconnection is switched off.
+
+    It would go on without end, and every `connect` meanwhile would fail.
+    """
+
+    def __init__(self):
+        self._wlan = network.WLAN(network.STA_IF)
+        self._ssid = None
+        self._password = None
+
+    def configure(self, ssid, password):
+        """What `connect` joins from now on."""
+        self._ssid, self._password = ssid, password
+        if self._wlan.active():
+            self._wlan.disconnect()
+
+    async def connect(self):
+        """Join the network; raises OSError where that fails."""
+        if self.is_up():
+            return
+        if self._ssid is None:
+            raise OSError("Wi-Fi: not configured")
+        self._wlan.active(True)
+        # Sleeping between beacons would cost 100 to 300 ms a message.
+        self._wlan.config(reconnects=0, pm=network.WLAN.PM_NONE)
+        self._wlan.connect(self._ssid, self._password)
+        begun = time.ticks_ms()
+        while not self.is_up():
+            status = self._wlan.status()
+            is_late = time.ticks_diff(time.ticks_ms(), begun) > _JOIN_MS
+            if is_late or status in _NOT_JOINED:
+                self._wlan.disconnect()
+                raise OSError("Wi-Fi: " + _NOT_JOINED.get(status, "no answer in time"))
+            await asyncio.sleep(_POLL_S)
+
+    def is_up(self):
+        """Whether the board is in a network and has an address."""
+        return self._wlan.isconnected()
+
+    def rssi(self):
+        """dBm, or None."""
+        try:
+            return self._wlan.status("rssi") if self.is_up() else None
+        except OSError:
+            return None  # it went between the two
+
+    def ip(self):
+        """The board's address, or None."""
+        return self._wlan.ifconfig()[0] if self.is_up() else None
+
+
+class Store:
+    """NVS: not in the file system, which may break, and wears far less."""
+
+    def __init__(self):
+        self._nvs = esp32.NVS("egiz")
+
+    def get(self, key):
+        """The value as text, or None."""
+        text = bytearray(STORE_TEXT_MAX)
+        try:
+            return str(text[: self._nvs.get_blob(key, text)], "utf-8")
+        except OSError:
+            return None
+
+    def put(self, key, text):
+        """Keep a text; one that is there already costs no flash."""
+        check_stored(key, text)
+        if self.get(key) != text:
+            self._nvs.set_blob(key, text.encode())
+            self._nvs.commit()
+
+    def delete(self, key):
+        """Forget a text, if there is one."""
+        try:
+            self._nvs.erase_key(key)
+        except OSError:
+            return
+        self._nvs.commit()
+
+
+class Watchdog:
+    """The task watchdog: a panic, and a reset, if it is not fed."""
+
+    def __init__(self):
+        self._wdt = None
+
+    def feed(self):
+        """Begin to count anew."""
+        if self._wdt is None:
+            self._wdt = machine.WDT(timeout=_WATCHDOG_MS)
+        self._wdt.feed()
+
+
+def _contact(number):
+    """An input that a closed contact pulls to ground."""
+    return machine.Signal(
+        machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP), invert=True
+    )
+
+
+def reset_cause():
+    """MicroPython gives one code for a reset by us and one by a panic."""
+    rtc = machine.RTC()
+    was_asked_for = rtc.memory() == _REBOOT
+    rtc.memory(b"")
+    cause = machine.reset_cause()
+    if cause == machine.HARD_RESET:
+        return "reboot" if was_asked_for else "crash"
+    return {
+        machine.PWRON_RESET: "power_on",
+        machine.WDT_RESET: "watchdog",
+        machine.SOFT_RESET: "soft_reset",
+    }.get(cause, "unknown")

@@ -1,0 +1,253 @@
+"""The ports: one interface; and the ESP32's own ways, with its modules played."""
+
+import ast
+import asyncio
+import importlib
+import sys
+from importlib.resources import files
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+
+def _interface(port):
+    """Public methods with their arguments, and what a Board has."""
+    source = (files("egiz_edge") / "ports" / f"{port}.py").read_text()
+    tree = ast.parse(source)
+    found = {}
+    for owner in tree.body:
+        if not isinstance(owner, ast.ClassDef) or owner.name.startswith("_"):
+            continue
+        for member in owner.body:
+            if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
+                if member.name.startswith("_"):
+                    continue
+                arguments = [argument.arg for argument in member.args.args]
+                kind = type(member).__name__
+                found[f"{owner.name}.{member.name}"] = (kind, arguments)
+        if owner.name == "Board":
+            found |= {f"Board.{name}": "attribute" for name in _attributes(owner)}
+    return found
+
+
+def _attributes(owner):
+    for node in ast.walk(owner):
+        is_set = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if is_set and not node.attr.startswith("_"):
+            yield node.attr
+
+
+def test_both_boards_have_the_same_members_and_arguments():
+    virtual, esp32 = _interface("virtual"), _interface("esp32")
+    del virtual["Pin.value"]  # the other's is machine.Signal
+    assert virtual == esp32
+    documented = importlib.import_module("egiz_edge.ports").__doc__
+    for member in virtual:
+        assert f"{member.split('.')[1]}" in documented
+
+
+class Wlan:
+    """network.WLAN, as far as a station sees it."""
+
+    PM_NONE = 0
+
+    latest = None
+
+    def __init__(self, _interface):
+        Wlan.latest = self
+        self.calls = []
+        self.answers = []  # of status(), the last for ever
+        self.address = None
+
+    def active(self, *on):
+        self.calls += on
+        return bool(self.calls)
+
+    def config(self, **options):
+        self.calls.append(options)
+
+    def connect(self, ssid, password):
+        self.calls.append((ssid, password))
+
+    def disconnect(self):
+        self.calls.append("disconnect")
+
+    def isconnected(self):
+        return self.status() == 1010
+
+    def status(self, what=None):
+        if what == "rssi":
+            raise OSError
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+class Nvs:
+    """esp32.NVS: blobs, an OSError for what is not there, writes counted."""
+
+    latest = None
+
+    def __init__(self, _namespace):
+        Nvs.latest = self
+        self.kept = {}
+        self.commits = 0
+
+    def get_blob(self, key, buffer):
+        if key not in self.kept:
+            raise OSError(-4354)
+        value = self.kept[key]
+        if len(value) > len(buffer):
+            raise OSError(-4364)
+        buffer[: len(value)] = value
+        return len(value)
+
+    def set_blob(self, key, value):
+        self.kept[key] = bytes(value)
+
+    def erase_key(self, key):
+        if self.kept.pop(key, None) is None:
+            raise OSError(-4354)
+
+    def commit(self):
+        self.commits += 1
+
+
+@pytest.fixture
+def machine():
+    memory = [b""]
+
+    def remember(*given):
+        if given:
+            memory[0] = given[0]
+        return memory[0]
+
+    def reset():
+        played.resets += 1
+
+    played = SimpleNamespace(
+        resets=0,
+        reset=reset,
+        PWRON_RESET=1,
+        HARD_RESET=2,
+        WDT_RESET=3,
+        DEEPSLEEP_RESET=4,
+        SOFT_RESET=5,
+        RTC=lambda: SimpleNamespace(memory=remember, datetime=None),
+    )
+    return played
+
+
+@pytest.fixture
+def esp32(monkeypatch, machine):
+    network = SimpleNamespace(
+        WLAN=Wlan, STA_IF=0, STAT_NO_AP_FOUND=201, STAT_WRONG_PASSWORD=202
+    )
+    played = {
+        "machine": machine,
+        "network": network,
+        "esp32": SimpleNamespace(NVS=Nvs),
+        "onewire": ModuleType("onewire"),
+    }
+    for name, module in played.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "egiz_edge.ports.esp32", raising=False)
+    port = importlib.import_module("egiz_edge.ports.esp32")
+    monkeypatch.setattr(port, "_POLL_S", 0)
+    ticks = SimpleNamespace(ticks_ms=lambda: 0, ticks_diff=lambda a, b: a - b)
+    monkeypatch.setattr(port, "time", ticks)
+    yield port
+    sys.modules.pop("egiz_edge.ports.esp32", None)
+
+
+def _join(wifi, answers):
+    Wlan.latest.answers = answers
+    asyncio.run(wifi.connect())
+
+
+def test_it_joins_without_the_drivers_reconnection_or_power_saving(esp32):
+    wifi = esp32.Wifi()
+    wifi.configure("Factory", "key")
+    _join(wifi, [1001, 1001, 1001, 1010])
+    calls = Wlan.latest.calls
+    assert calls == [True, {"reconnects": 0, "pm": 0}, ("Factory", "key")]
+    assert wifi.is_up()
+    asyncio.run(wifi.connect())
+    assert len(calls) == 3  # joined already
+    assert wifi.rssi() is None  # gone between the question and the answer
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(201, "no network"), (202, "wrong password")]
+)
+def test_it_says_why_it_did_not_join_and_leaves_the_driver_idle(esp32, status, told):
+    wifi = esp32.Wifi()
+    wifi.configure("Factory", "key")
+    with pytest.raises(OSError, match=told):
+        _join(wifi, [1001, 1001, status])
+    assert Wlan.latest.calls[-1] == "disconnect"
+
+
+def test_a_network_that_does_not_answer_is_given_up(esp32, monkeypatch):
+    clock = iter(range(0, 100_000, 4000))
+    monkeypatch.setattr(esp32.time, "ticks_ms", lambda: next(clock))
+    wifi = esp32.Wifi()
+    with pytest.raises(OSError, match="not configured"):
+        _join(wifi, [1000])
+    wifi.configure("Factory", "key")
+    with pytest.raises(OSError, match="no answer in time"):
+        _join(wifi, [1001])
+    assert next(clock) < 30_000
+
+
+def test_a_text_that_is_there_already_is_not_written_to_flash(esp32):
+    store = esp32.Store()
+    assert store.get("key") is None
+    for _ in range(3):
+        store.put("key", "für")
+    store.put("key", "x" * 1024)
+    assert store.get("key") == "x" * 1024
+    assert Nvs.latest.commits == 2
+    store.delete("key")
+    store.delete("key")
+    assert store.get("key") is None
+    assert Nvs.latest.commits == 3
+    with pytest.raises(ValueError, match="too long"):
+        store.put("sixteen_letters_", "")
+
+
+def test_a_reset_without_being_asked_for_is_a_crash(esp32, machine):
+    causes = []
+    for code, is_asked_for in ((1, 0), (2, 0), (2, 1), (2, 0), (3, 0), (4, 0)):
+        machine.reset_cause = lambda code=code: code
+        if is_asked_for:
+            esp32.Board.reboot(None)
+        causes.append(esp32.reset_cause())
+    assert machine.resets == 1
+    assert causes == [
+        "power_on",
+        "crash",
+        "reboot",
+        "crash",
+        "watchdog",
+        "unknown",
+    ]
+
+
+def test_the_epoch_of_2000_stays_within_the_clock(esp32, machine, monkeypatch):
+    ms = 1732492800123
+    seconds_of_2000 = ms // 1000 - 946684800
+    fields = (2024, 11, 25, 0, 0, 0, 0, 330)
+    asked, set_to = [], []
+    played = SimpleNamespace(
+        gmtime=lambda seconds: asked.append(seconds) or fields,
+        time_ns=lambda: seconds_of_2000 * 10**9 + 123_999_999,
+    )
+    monkeypatch.setattr(esp32, "time", played)
+    monkeypatch.setattr(esp32, "_EPOCH_MS", 946684800000)
+    machine.RTC = lambda: SimpleNamespace(datetime=set_to.append)
+    clock = esp32.Clock()
+    clock.set_ms(ms)
+    assert asked == [seconds_of_2000]
+    assert set_to == [(2024, 11, 25, 0, 0, 0, 0, 123_000)]
+    assert (clock.now_ms(), clock.is_synced()) == (ms, True)
+    played.time_ns = lambda: 86400 * 10**9
+    assert not clock.is_synced()
