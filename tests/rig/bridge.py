@@ -19,11 +19,11 @@ class Bridge:
         self.directory = directory
         self.archive = directory / "archive.sqlite"
         self.spool = directory / "spool.sqlite"
-        self._http = f"127.0.0.1:{free_port()}"
+        self.http = f"127.0.0.1:{free_port()}"
         tables = {
             "mqtt": {"url": broker_url},
             "spool": {"path": str(self.spool)},
-            "http": {"listen": self._http},
+            "http": {"listen": self.http},
             **tables,
         }
         if "archive" in tables:
@@ -60,7 +60,7 @@ class Bridge:
     def get(self, path: str) -> tuple[int, str]:
         """(status, body) of its HTTP server; raises OSError if it does not serve."""
         try:
-            with urllib.request.urlopen(f"http://{self._http}{path}", timeout=5) as got:
+            with urllib.request.urlopen(f"http://{self.http}{path}", timeout=5) as got:
                 return got.status, got.read().decode()
         except urllib.error.HTTPError as fault:
             with fault:

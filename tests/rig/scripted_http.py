@@ -3,6 +3,7 @@
 import gzip
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from typing import NamedTuple, Protocol
 
 from rig.process import free_port
@@ -73,7 +74,7 @@ class ScriptedHttp:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:  # its name there
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = _body(self.rfile, self.headers.get("Content-Length"))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 headers = {name.title(): value for name, value in self.headers.items()}
@@ -90,3 +91,15 @@ class ScriptedHttp:
                 """Tests look at `requests`."""
 
         return Handler
+
+
+def _body(stream: BufferedIOBase, length: str | None) -> bytes:
+    """Of a request; without a length, it comes in chunks (RFC 9112, 7.1)."""
+    if length is not None:
+        return stream.read(int(length))
+    body = b""
+    while size := int(stream.readline(), 16):
+        body += stream.read(size)
+        stream.readline()
+    stream.readline()
+    return body

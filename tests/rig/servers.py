@@ -85,7 +85,9 @@ class Mosquitto(Server):
             return True
 
 
-class _HttpServer(Server):
+class HttpServer(Server):
+    """A server that is spoken to over HTTP."""
+
     @property
     def url(self) -> str:
         """Where it listens."""
@@ -99,7 +101,7 @@ class _HttpServer(Server):
             return body
 
 
-class InfluxDb(_HttpServer):
+class InfluxDb(HttpServer):
     """InfluxDB 1, with one database."""
 
     database = "factory"
@@ -157,7 +159,7 @@ class InfluxDb(_HttpServer):
         return True
 
 
-class VictoriaMetrics(_HttpServer):
+class VictoriaMetrics(HttpServer):
     """VictoriaMetrics, whose /api/v2/write is InfluxDB 2's."""
 
     def __init__(self, directory: Path) -> None:

@@ -1,0 +1,149 @@
+"""The shipped files of Prometheus, run; each alert has stories and a runbook."""
+
+import re
+import subprocess
+import time
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from rig.monitoring import SHIPPED, watched
+from rig.process import require
+from rig.publisher import Publisher
+from rig.servers import REPOSITORY
+from rig.waiting import eventually
+
+RULES = [
+    rule
+    for group in yaml.safe_load((SHIPPED / "alerts.yml").read_text())["groups"]
+    for rule in group["rules"]
+]
+NAMES = [rule["alert"] for rule in RULES]
+RUNBOOKS = REPOSITORY / "docs/operations.md"
+METRIC = re.compile(r"\b(?:egiz_bridge|mosquitto|mqtt2prometheus|process)_\w+|\bup\b")
+
+
+def _promtool(*arguments):
+    promtool = require("promtool", "apt install prometheus")
+    done = subprocess.run(
+        [promtool, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_finds_no_fault():
+    _promtool("check", "config", SHIPPED / "prometheus.yml")
+    _promtool("test", "rules", SHIPPED / "alerts_test.yml")
+
+
+def test_each_alert_has_a_story_in_which_it_begins_to_fire():
+    stories = yaml.safe_load((SHIPPED / "alerts_test.yml").read_text())["tests"]
+    told = {story["name"].partition(":")[0] for story in stories}
+    assert told == set(NAMES)
+    for story in stories:
+        quiet, fires = story["promql_expr_test"]
+        expected = f'ALERTS{{alertname="{story["name"].partition(":")[0]}"'
+        assert quiet["expr"] == fires["expr"]
+        assert quiet["expr"].startswith(expected)
+        assert "exp_samples" not in quiet
+        assert fires["exp_samples"][0]["value"] == 1
+        minutes = [int(told["eval_time"].rstrip("m")) for told in (quiet, fires)]
+        assert minutes[1] - minutes[0] == 1
+
+
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
+def test_an_alert_says_what_to_do(rule):
+    told = rule["annotations"]
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert told["summary"]
+    assert told["description"].endswith((".", "?", "list"))
+    assert told["runbook_url"] == f"docs/operations.md#{rule['alert'].lower()}"
+    if RUNBOOKS.exists():
+        headings = re.findall(r"^#+ (\w+)$", RUNBOOKS.read_text(), re.MULTILINE)
+        assert rule["alert"].lower() in {heading.lower() for heading in headings}
+
+
+def test_the_queue_alert_fires_at_about_half_of_what_the_broker_may_queue():
+    broker = (REPOSITORY / "infra/mosquitto/mosquitto.conf").read_text()
+    (rule,) = (rule for rule in RULES if rule["alert"] == "BrokerQueueNearLimit")
+    for limit, metric in (
+        ("max_queued_messages", "mosquitto_stored_messages"),
+        ("max_queued_bytes", "mosquitto_stored_bytes"),
+    ):
+        allowed = int(re.search(rf"^{limit} (\d+)", broker, re.MULTILINE)[1])
+        alarmed = int(re.search(rf"{metric} > (\d+)", rule["expr"])[1])
+        assert 0.3 < alarmed / allowed < 0.7, limit
+
+
+def _telemetry(device, seq):
+    return (
+        f'{{"device_id":"{device}","timestamp":{time.time():.0f},"boot":1,"seq":{seq},'
+        '"thermal":{"setpoint":1}}'
+    ).encode()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    """A broker and a bridge with a few sound messages, and Prometheus."""
+    with watched(tmp_path_factory.mktemp("watched"), archive={}) as running:
+        with Publisher(running.broker) as publisher:
+            for seq in range(20):
+                topic = "sensors/factory/oven-001/telemetry"
+                publisher.publish(topic, _telemetry("oven-001", seq))
+        scraped = "egiz_bridge_messages_received_total == 20 and up == 1"
+        eventually(lambda: running.prometheus.query(scraped), 30)
+        eventually(lambda: running.prometheus.query("mosquitto_stored_messages"), 30)
+        yield running
+
+
+def _served(text):
+    """Names of all series, those without a sample yet included."""
+    for family in text_string_to_metric_families(text):
+        yield from (sample.name for sample in family.samples)
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket"]}
+        yield from (family.name + end for end in suffixes.get(family.type, [""]))
+
+
+def test_rules_speak_of_metrics_that_exist(stack):
+    exporter = stack.exporter.get("/metrics").decode()
+    served = {"up", *_served(stack.bridge.get("/metrics")[1]), *_served(exporter)}
+    spoken_of = {name for rule in RULES for name in METRIC.findall(rule["expr"])}
+    assert spoken_of - served == set()
+
+
+def test_the_exporter_has_every_metric_of_its_configuration(stack):
+    wanted = yaml.safe_load((SHIPPED / "mqtt-exporter.yml").read_text())["metrics"]
+    for metric in wanted:
+        (series,) = stack.prometheus.query(metric["prom_name"])
+        # Which topic it was is told by the name.
+        assert series["metric"].keys() == {"__name__", "instance", "job"}
+    assert stack.prometheus.query("received_messages") == []
+    # The bridge and the exporter, with the next round of $SYS.
+    eventually(lambda: stack.prometheus.query("mosquitto_clients_connected == 2"), 30)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
+def test_prometheus_evaluates_each_rule(stack, rule):
+    stack.prometheus.query(rule["expr"])  # an error is an answer of 400
+
+
+def test_nothing_is_wrong_until_something_is(stack):
+    """Last of those that share the stack: it breaks it."""
+    topic, seq = "sensors/factory/oven-001/telemetry", 20
+
+    def alerts_while_messages_come():
+        nonlocal seq
+        publisher.publish(topic, _telemetry("oven-001", seq))
+        seq += 1
+        return stack.prometheus.alerts()
+
+    with Publisher(stack.broker) as publisher:
+        eventually(lambda: alerts_while_messages_come() == set(), 30)
+        publisher.publish(topic, b"{")
+        publisher.publish(topic, _telemetry("oven-001", seq + 1000))
+    alerts = stack.prometheus.alerts
+    eventually(lambda: alerts() >= {"DeadLetters", "SequenceGaps"}, 30)
+    stack.broker.kill()
+    eventually(lambda: alerts() >= {"BrokerDown", "BridgeNotReady"}, 30)
+    stack.bridge.kill()
+    eventually(lambda: "BridgeDown" in alerts(), 30)

@@ -1,0 +1,110 @@
+"""Prometheus and the exporter of the broker, with what the project ships."""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rig.bridge import Bridge
+from rig.process import require
+from rig.servers import REPOSITORY, HttpServer, Mosquitto
+
+SHIPPED = REPOSITORY / "infra/prometheus"
+
+
+class MqttExporter(HttpServer):
+    """prometheus-mqtt-exporter, on a broker."""
+
+    def __init__(self, directory: Path, broker: Mosquitto) -> None:
+        super().__init__(directory)
+        install = "apt install prometheus-mqtt-exporter"
+        self._program = require("prometheus-mqtt-exporter", install)
+        self.config = directory / "mqtt-exporter.yml"
+        shipped = (SHIPPED / "mqtt-exporter.yml").read_text()
+        address = f"{broker.host}:{broker.port}"
+        self.config.write_text(shipped.replace("localhost:1883", address))
+
+    def _command(self) -> list[str]:
+        listen = ["-listen-address", self.host, "-listen-port", str(self.port)]
+        return [self._program, "-config", str(self.config), *listen]
+
+    def _is_ready(self) -> object:
+        return self.get("/metrics")
+
+
+class Prometheus(HttpServer):
+    """Prometheus; `targets` are addresses by job. It scrapes and judges each second."""
+
+    def __init__(self, directory: Path, targets: dict[str, str]) -> None:
+        super().__init__(directory)
+        self._program = require("prometheus", "apt install prometheus")
+        shipped = (SHIPPED / "prometheus.yml").read_text()
+        hurried = re.sub(r"_interval: \d+s", "_interval: 1s", shipped)
+        self._config = directory / "prometheus.yml"
+        self._config.write_text(hurried)
+        rules = (SHIPPED / "alerts.yml").read_text()
+        (directory / "alerts.yml").write_text(rules)
+        found = [
+            {"targets": [address], "labels": {"job": job}}
+            for job, address in targets.items()
+        ]
+        (directory / "targets.yml").write_text(json.dumps(found))  # which is YAML
+
+    def query(self, promql: str) -> list[dict[str, Any]]:
+        """The series of an instant query, each with `metric` and `value`.
+
+        Raises:
+            HTTPError: it cannot be evaluated.
+        """
+        answer = json.loads(self.get("/api/v1/query", query=promql))
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    def alerts(self) -> set[str]:
+        """Names of the alerts that fire, or will once they have lasted."""
+        alerts = json.loads(self.get("/api/v1/alerts"))["data"]["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts}
+
+    def _command(self) -> list[str]:
+        return [
+            self._program,
+            f"--config.file={self._config}",
+            f"--storage.tsdb.path={self.directory}/data",
+            f"--web.listen-address={self.host}:{self.port}",
+        ]
+
+    def _is_ready(self) -> object:
+        return self.get("/-/ready")
+
+
+class Watched(NamedTuple):
+    """A broker and a bridge, and who watches them."""
+
+    broker: Mosquitto
+    bridge: Bridge
+    exporter: MqttExporter
+    prometheus: Prometheus
+
+
+@contextlib.contextmanager
+def watched(directory: Path, **tables: Any) -> Iterator[Watched]:
+    """All of it, running; `tables` are those of the bridge."""
+    with contextlib.ExitStack() as stack:
+        broker = Mosquitto(directory / "mosquitto")
+        broker.start()
+        stack.callback(broker.kill)
+        bridge = Bridge(directory / "bridge", broker.url, **tables)
+        bridge.start()
+        stack.callback(bridge.kill)
+        exporter = MqttExporter(directory / "exporter", broker)
+        exporter.start()
+        stack.callback(exporter.kill)
+        address = f"{exporter.host}:{exporter.port}"
+        targets = {"egiz-bridge": bridge.http, "mosquitto": address}
+        prometheus = Prometheus(directory / "prometheus", targets)
+        prometheus.start()
+        stack.callback(prometheus.kill)
+        yield Watched(broker, bridge, exporter, prometheus)
