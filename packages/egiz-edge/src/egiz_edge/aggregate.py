@@ -2,13 +2,19 @@
 
 
 class Window:
-    """What was sampled since the last telemetry message."""
+    """What was sampled since the last telemetry message.
+
+    Attributes:
+        state: the last operational state, or None.
+        faults: codes, each once, in the order in which they came.
+        zones: how many zones there are, read or not.
+    """
 
     def __init__(self):
         self.clear()
 
     def clear(self):
-        """Begin a new window."""
+        """Begin a new window: nothing of the old one is left in it."""
         self._sums = {}
         self._counts = {}
         self._last = {}
@@ -17,12 +23,12 @@ class Window:
         self.zones = 0
 
     def add(self, name, value):
-        """Add a sample of a quantity of which the mean is published."""
+        """Add a sample, a scaled integer, of what is published as its mean."""
         self._sums[name] = self._sums.get(name, 0) + value
         self._counts[name] = self._counts.get(name, 0) + 1
 
     def keep(self, name, value):
-        """Keep the last sample of a quantity that has no mean: a counter."""
+        """Keep the last sample of what has no mean: a counter."""
         self._last[name] = value
 
     def fault(self, code):
@@ -36,6 +42,10 @@ class Window:
         if not count:
             return None
         return (2 * self._sums[name] + count) // (2 * count)
+
+    def count(self, name):
+        """How many good samples the mean is of."""
+        return self._counts.get(name, 0)
 
     def last(self, name):
         """The last sample, or None if nothing was sampled."""

@@ -3,7 +3,7 @@
 The capacity is what the heap of the board holds; 100 messages take flash.
 """
 
-CAPACITY = 40  # messages of some 600 bytes
+CAPACITY = 30  # messages of some 600 bytes
 
 
 class Outbox:

@@ -1,49 +1,145 @@
 """All sensors of a board, sampled into a window."""
 
+import asyncio
 import time
 
-from egiz_edge.drivers.ds18b20 import CONVERSION_MS, Ds18b20, Ds18b20Error
+from egiz_edge.drivers import SensorError
+from egiz_edge.drivers.ds18b20 import CONVERSION_MS, Ds18b20, is_rom
 from egiz_edge.drivers.inputs import OperationalState
-from egiz_edge.drivers.pzem import Pzem, PzemError
+from egiz_edge.drivers.modbus import Bus
+from egiz_edge.drivers.pzem import Pzem
 from egiz_edge.telemetry import PHASES
+
+STATES = (("fault", "fault"), ("running", "running"))
+
+_SETTLED_MS = 250  # a MAX6675 begins anew with each reading, and takes 220
+_STALE_MS = 5000  # a conversion that is older tells of another time
 
 
 class Sensors:
-    """Three meters, the thermometers that are configured, two inputs."""
+    """Three meters, the thermometers and thermocouples that are configured, inputs.
 
-    def __init__(self, board, zones):
-        self._meters = [Pzem(board.uart, address) for address in (1, 2, 3)]
+    Args:
+        board: a port's `Board`.
+        zones: ROM ids of thermometers, in the order of their zones.
+        thermocouples: pairs of a chip (`max31855`, `max6675`) and its select line
+            (`tc_0`), for the zones after those.
+        states: pairs of an operational state and the pin whose contact says so; the
+            first that is closed wins.
+    """
+
+    def __init__(self, board, zones, thermocouples=(), states=STATES):
+        bus = Bus(board.uart)
+        self._meters = [
+            ("pzem_" + phase, Pzem(bus, number + 1))
+            for number, phase in enumerate(PHASES)
+        ]
         self._onewire = board.onewire
         self._thermometers = [Ds18b20(board.onewire, rom) for rom in zones]
-        self._state = OperationalState(board.pins["running"], board.pins["fault"])
+        self._thermocouples = _thermocouples(board.spi, thermocouples)
+        self._state = OperationalState([(s, board.pins[pin]) for s, pin in states])
         self._converting_since = None
+        self._settling_since = None
+        self._turn = asyncio.Lock()  # a bus carries one conversation at a time
 
     async def sample(self, window):
-        """Read what can be read; what cannot is a fault code, never a number."""
-        window.state = await self._state.read()
-        for phase, meter in zip(PHASES, self._meters):
-            try:
-                _add(window, phase, await meter.read())
-            except PzemError as fault:
-                window.fault("pzem_%s:%s" % (phase, fault.args[0]))
-        window.zones = len(self._thermometers)
-        if self._thermometers:
-            await self._sample_zones(window)
+        """Read what can be read; what cannot is a fault code, never a number.
 
-    async def _sample_zones(self, window):
-        """Conversions take longer than a sample may: one is read as it is done."""
-        now = time.ticks_ms()
-        since = self._converting_since
-        if since is not None:
-            if time.ticks_diff(now, since) < CONVERSION_MS:
-                return
-            for number, thermometer in enumerate(self._thermometers):
+        A thermometer takes longer to convert than a sample may; it is read as it is
+        done. A zone without a sample in a window that is shorter than that has no code.
+        """
+        async with self._turn:
+            state = await _read("inputs", self._state, window)
+            if state is not None:
+                window.state = state
+            for name, meter in self._meters:
+                reading = await _read(name, meter, window)
+                if reading is not None:
+                    _add(window, name[-1], reading)
+            window.zones = len(self._thermometers) + len(self._thermocouples)
+            if self._thermometers:
+                await self._sample_thermometers(window)
+            if self._thermocouples:
+                await self._sample_thermocouples(window)
+
+    async def reset_energy(self):
+        """Set all energy counters to zero; gives a fault code for each that is not."""
+        codes = []
+        async with self._turn:
+            for name, meter in self._meters:
                 try:
-                    window.add("t%d" % number, await thermometer.read())
-                except Ds18b20Error as fault:
-                    window.fault("zone_%d:%s" % (number, fault.args[0]))
+                    await meter.reset_energy()
+                except (SensorError, OSError) as fault:
+                    codes.append(_code(name, fault))
+        return codes
+
+    async def found(self):
+        """What answers on the buses, such as `pzem_a` and `ds18b20:28ff…`.
+
+        Thermometers that belong to no zone are among them; SPI chips cannot be asked.
+        """
+        names = []
+        async with self._turn:
+            for name, meter in self._meters:
+                try:
+                    await meter.read()
+                    names.append(name)
+                except (SensorError, OSError):
+                    pass
+            for rom in await self._onewire.search():
+                part = "ds18b20:" if is_rom(rom) else "onewire:"
+                names.append(part + rom.hex())
+        return names
+
+    async def _sample_thermometers(self, window):
+        age_ms = _age_ms(self._converting_since)
+        if age_ms is not None and age_ms < CONVERSION_MS:
+            return
+        if age_ms is None or age_ms > _STALE_MS:
+            await self._onewire.convert()
+            await asyncio.sleep(CONVERSION_MS / 1000)
+        await _sample_zones(window, 0, self._thermometers)
         await self._onewire.convert()
-        self._converting_since = now
+        self._converting_since = time.ticks_ms()
+
+    async def _sample_thermocouples(self, window):
+        age_ms = _age_ms(self._settling_since)
+        if age_ms is None or age_ms >= _SETTLED_MS:
+            await _sample_zones(window, len(self._thermometers), self._thermocouples)
+            self._settling_since = time.ticks_ms()
+
+
+def _thermocouples(spi, wanted):
+    """Boards without any have better things to do with 2 KB."""
+    if not wanted:
+        return ()
+    from egiz_edge.drivers.thermocouple import Thermocouple  # noqa: PLC0415  # as above
+
+    return [Thermocouple(spi, chip, cs_name) for chip, cs_name in wanted]
+
+
+def _age_ms(since):
+    return None if since is None else time.ticks_diff(time.ticks_ms(), since)
+
+
+async def _sample_zones(window, first, parts):
+    for number, part in enumerate(parts, first):
+        value = await _read("zone_%d" % number, part, window)
+        if value is not None:
+            window.add("t%d" % number, value)
+
+
+async def _read(name, part, window):
+    try:
+        return await part.read()
+    except (SensorError, OSError) as fault:
+        window.fault(_code(name, fault))
+
+
+def _code(name, fault):
+    """Of a driver's fault, or of a port that failed."""
+    is_told = isinstance(fault, SensorError)
+    return "%s:%s" % (name, fault.args[0] if is_told else "bus")
 
 
 def _add(window, phase, reading):

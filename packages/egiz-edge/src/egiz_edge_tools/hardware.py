@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass, field
 
 from egiz_edge.drivers.ds18b20 import crc8
-from egiz_edge.drivers.pzem import crc16
+from egiz_edge.drivers.modbus import crc16
 
 _READ_INPUT, _ILLEGAL_FUNCTION = 0x04, 1
 _SKIP_ROM, _SEARCH_ROM = 0xCC, 0xF0

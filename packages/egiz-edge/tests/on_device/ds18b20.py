@@ -1,20 +1,23 @@
 """DS18B20: scratchpads of the data sheet, and the traps."""
 
-from egiz_edge.drivers.ds18b20 import Ds18b20Error, crc8, parse
+import asyncio
+
+from egiz_edge.drivers import SensorError
+from egiz_edge.drivers.ds18b20 import Ds18b20, crc8, is_rom, parse
 
 
-def _scratchpad(raw, byte6=None):
+def _scratchpad(raw, byte6=None, config=0x7F):
     raw &= 0xFFFF
     if byte6 is None:
         byte6 = 0x10 - (raw & 0x0F)
-    body = bytes([raw & 0xFF, raw >> 8, 0x4B, 0x46, 0x7F, 0xFF, byte6, 0x10])
+    body = bytes([raw & 0xFF, raw >> 8, 0x4B, 0x46, config, 0xFF, byte6, 0x10])
     return body + bytes([crc8(body)])
 
 
-def _fault_of(scratchpad):
+def _fault_of(scratchpad, last=None):
     try:
-        parse(scratchpad)
-    except Ds18b20Error as fault:
+        parse(scratchpad, last)
+    except SensorError as fault:
         return fault.args[0]
     raise AssertionError("taken as a reading")
 
@@ -52,7 +55,77 @@ def test_a_shorted_bus_reads_all_zeros_whose_crc_is_right():
 
 
 def test_nobody_there_reads_all_ones():
-    assert _fault_of(b"\xff" * 9) == "crc"
+    assert _fault_of(b"\xff" * 9) == "no_reply"
+
+
+def test_bits_below_the_resolution_are_undefined_and_not_read():
+    for config, hundredths in (
+        (0x1F, 2500),
+        (0x3F, 2525),
+        (0x5F, 2538),
+        (0x7F, 2544),
+    ):
+        assert parse(_scratchpad(0x0197, config=config)) == hundredths
+    assert parse(_scratchpad(-0x0191, config=0x1F)) == -2550
+
+
+def test_a_config_byte_that_no_part_has_is_damage():
+    for config in (0x00, 0x7E, 0xFF, 0x6F):
+        assert _fault_of(_scratchpad(0x0191, config=config)) == "crc"
+
+
+def test_the_85_degrees_of_a_clone_are_believed_near_85_only():
+    stuck = _scratchpad(0x0550, byte6=0x0C)
+    assert parse(stuck, last=8444) == 8500
+    assert parse(stuck, last=8700) == 8500
+    for last in (None, 2100, 8299, 8701):
+        assert _fault_of(stuck, last) == "power_on"
+
+
+def test_a_rom_id_has_a_family_and_a_crc():
+    body = bytes.fromhex("28FF641E0F1603")
+    assert is_rom(body + bytes([crc8(body)]))
+    assert not is_rom(body + bytes([crc8(body) ^ 1]))
+    assert not is_rom(body)
+    other = bytes.fromhex("10FF641E0F1603")
+    assert not is_rom(other + bytes([crc8(other)]))
+
+
+class _Wire:
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    async def read_scratchpad(self, _rom):
+        return self.answers.pop(0)
+
+
+def _read(thermometer):
+    try:
+        return asyncio.run(thermometer.read())
+    except SensorError as fault:
+        return fault.args[0]
+
+
+def test_a_damaged_answer_is_asked_for_three_times():
+    good, bad = _scratchpad(0x0191), bytes(8) + b"\x01"
+    wire = _Wire(bad, b"", good, good, bad, bad, bad, good)
+    thermometer = Ds18b20(wire, bytes(8))
+    assert [_read(thermometer) for _ in range(4)] == [2506, 2506, "crc", 2506]
+    assert wire.answers == []
+
+
+def test_what_asking_again_cannot_mend_is_not_asked_again():
+    thermometer = Ds18b20(_Wire(bytes(9), _scratchpad(0x07FF)), bytes(8))
+    assert _read(thermometer) == "shorted"
+    assert _read(thermometer) == "conversion"
+
+
+def test_after_a_fault_nothing_old_vouches_for_85_degrees():
+    near, stuck = _scratchpad(0x0548), _scratchpad(0x0550, byte6=0x0C)
+    wire = _Wire(near, stuck, stuck, bytes(9), stuck)
+    thermometer = Ds18b20(wire, bytes(8))
+    told = [_read(thermometer) for _ in range(5)]
+    assert told == [8450, 8500, 8500, "shorted", "power_on"]
 
 
 def test_a_short_answer_is_no_reply():

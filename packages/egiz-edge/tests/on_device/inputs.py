@@ -1,7 +1,8 @@
-"""Two digital inputs, debounced."""
+"""Digital inputs, debounced."""
 
 import asyncio
 
+from egiz_edge.drivers import SensorError
 from egiz_edge.drivers.inputs import OperationalState
 
 
@@ -16,21 +17,32 @@ class _Pin:
         return level
 
 
-def _state(running, fault):
-    return asyncio.run(OperationalState(_Pin(*running), _Pin(*fault)).read())
+def _state(**contacts):
+    pins = [(name, _Pin(*contacts[name])) for name in sorted(contacts)]
+    return asyncio.run(OperationalState(pins).read())
 
 
-def test_each_pair_of_levels_is_a_state_and_fault_wins():
-    assert _state([1], [0]) == "running"
-    assert _state([0], [0]) == "stopped"
-    assert _state([0], [1]) == "fault"
-    assert _state([1], [1]) == "fault"
+def test_each_pair_of_levels_is_a_state_and_the_first_wins():
+    assert _state(running=[1], fault=[0]) == "running"
+    assert _state(running=[0], fault=[0]) == "stopped"
+    assert _state(running=[0], fault=[1]) == "fault"
+    assert _state(running=[1], fault=[1]) == "fault"
+
+
+def test_states_are_an_open_set():
+    assert _state(cleaning=[1], fault=[0], running=[1]) == "cleaning"
+    assert _state() == "stopped"
 
 
 def test_a_bouncing_contact_is_waited_out():
-    assert _state([0, 1, 0, 1, 1, 0, 0, 0], [0]) == "stopped"
-    assert _state([1], [0, 1, 0, 1, 1, 1]) == "fault"
+    assert _state(running=[0, 1, 0, 1, 1, 0, 0, 0], fault=[0]) == "stopped"
+    assert _state(running=[1], fault=[0, 1, 0, 1, 1, 1]) == "fault"
 
 
-def test_a_contact_that_never_settles_does_not_hang_the_sampling():
-    assert _state([0, 1] * 100, [0]) in ("running", "stopped")
+def test_a_contact_that_never_settles_is_no_state_and_ends():
+    told = None
+    try:
+        _state(running=[0, 1] * 100, fault=[0])
+    except SensorError as fault:
+        told = fault.args[0]
+    assert told == "bouncing"

@@ -1,17 +1,22 @@
 """DS18B20 thermometers on a 1-Wire bus, each known by its ROM id.
 
 Traps (data sheet, and counterfeits): a shorted bus reads all zeros, whose CRC is right;
-85 °C is what the scratchpad holds after power-on; 127.94 °C is a failed conversion.
+85 °C is what the scratchpad holds after power-on; 127.94 °C is a failed conversion. Of
+other families (DS18S20, DS1822) the numbers mean something else.
+
+Faults of its own: `shorted`; `power_on`, for no conversion since; `conversion`.
 """
 
+from egiz_edge.drivers import SensorError
+
 CONVERSION_MS = 800  # 750 at 12 bits, and clones are slow
+FAMILY = 0x28
+
+_TRIES = 3  # Wi-Fi and flash disturb the timing of single bits
 _POWER_ON_RAW = 0x0550  # 85 °C
-_POWER_ON_BYTE6 = 0x0C  # after a conversion it is another
+_POWER_ON_BYTE6 = 0x0C  # after a conversion it is another, but of some clones
 _FAILED_RAW = 0x07FF
-
-
-class Ds18b20Error(Exception):
-    """A reading that failed; args[0] is the fault: no_reply, crc, shorted, power_on."""
+_NEAR_85 = 200  # 0.01 °C: what a zone may change between two samples
 
 
 def crc8(data: bytes) -> int:
@@ -24,19 +29,33 @@ def crc8(data: bytes) -> int:
     return crc
 
 
-def parse(scratchpad):
-    """A scratchpad as 0.01 °C; raises Ds18b20Error."""
-    if len(scratchpad) != 9:
-        raise Ds18b20Error("no_reply")
+def is_rom(rom: bytes) -> bool:
+    """Whether these eight bytes are the id of a DS18B20."""
+    return len(rom) == 8 and rom[0] == FAMILY and not crc8(rom)
+
+
+def parse(scratchpad, last=None):
+    """A scratchpad as 0.01 °C; raises SensorError.
+
+    Args:
+        scratchpad: nine bytes.
+        last: the reading before, 0.01 °C: near 85 °C, the one of a clone that never
+            tells whether it has converted is believed.
+    """
+    if len(scratchpad) != 9 or scratchpad == b"\xff" * 9:
+        raise SensorError("no_reply")  # nobody pulls the line down
     if not any(scratchpad):
-        raise Ds18b20Error("shorted")
+        raise SensorError("shorted")
     if crc8(scratchpad) or scratchpad[4] & 0x9F != 0x1F:
-        raise Ds18b20Error("crc")
+        raise SensorError("crc")
     raw = scratchpad[1] << 8 | scratchpad[0]
-    if raw == _POWER_ON_RAW and scratchpad[6] == _POWER_ON_BYTE6:
-        raise Ds18b20Error("power_on")
+    is_near = last is not None and abs(last - 8500) <= _NEAR_85
+    if raw == _POWER_ON_RAW and scratchpad[6] == _POWER_ON_BYTE6 and not is_near:
+        raise SensorError("power_on")
     if raw == _FAILED_RAW:
-        raise Ds18b20Error("conversion")
+        raise SensorError("conversion")
+    bits = 9 + (scratchpad[4] >> 5)
+    raw = raw >> (12 - bits) << (12 - bits)  # below its resolution it is undefined
     if raw & 0x8000:
         raw -= 0x10000
     return (raw * 25 + 2) // 4  # sixteenths to hundredths
@@ -48,10 +67,17 @@ class Ds18b20:
     def __init__(self, onewire, rom):
         self._onewire = onewire
         self._rom = rom
+        self._last = None
 
     async def read(self):
-        """0.01 °C of the last conversion; one retry."""
-        try:
-            return parse(await self._onewire.read_scratchpad(self._rom))
-        except Ds18b20Error:
-            return parse(await self._onewire.read_scratchpad(self._rom))
+        """0.01 °C of the last conversion; what is garbled is read again."""
+        last, self._last = self._last, None
+        for left in range(_TRIES - 1, -1, -1):
+            scratchpad = await self._onewire.read_scratchpad(self._rom)
+            try:
+                self._last = parse(scratchpad, last)
+                break
+            except SensorError as fault:
+                if not left or fault.args[0] not in ("crc", "no_reply"):
+                    raise
+        return self._last

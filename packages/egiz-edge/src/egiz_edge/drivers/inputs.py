@@ -1,30 +1,43 @@
-"""Two digital inputs to one operational state."""
+"""Digital inputs to one operational state.
+
+Fault: `bouncing`, for longer than 0.1 s.
+"""
 
 import asyncio
 
+from egiz_edge.drivers import SensorError
+
 _STABLE = 3  # readings in a row
 _EVERY_S = 0.005
-_TRIES = 20  # a contact that bounces for longer than 0.1 s is taken as it is
+_TRIES = 20
 
 
 class OperationalState:
-    """`running` and `fault` are pins that read 1 when it is so."""
+    """Contacts, each of which names a state.
 
-    def __init__(self, running, fault):
-        self._running = running
-        self._fault = fault
+    Args:
+        contacts: pairs of a state and its pin. The first that is closed wins; where
+            none is, the machine is stopped.
+    """
+
+    def __init__(self, contacts):
+        self._contacts = contacts
 
     async def read(self):
-        """'fault', 'running' or 'stopped', debounced."""
+        """The state, debounced; raises SensorError."""
         seen = None
         times = 0
         for _ in range(_TRIES):
-            levels = (self._fault.value(), self._running.value())
-            times = times + 1 if levels == seen else 1
-            seen = levels
+            state = self._now()
+            times = times + 1 if state == seen else 1
+            seen = state
             if times == _STABLE:
-                break
+                return state
             await asyncio.sleep(_EVERY_S)
-        if seen[0]:
-            return "fault"
-        return "running" if seen[1] else "stopped"
+        raise SensorError("bouncing")
+
+    def _now(self):
+        for state, pin in self._contacts:
+            if pin.value():
+                return state
+        return "stopped"

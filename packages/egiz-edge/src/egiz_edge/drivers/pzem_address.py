@@ -1,0 +1,39 @@
+"""Give a PZEM-004T v3 the address by which it shares the UART; they all come with 1.
+
+Not part of the firmware's loop: the host's `egiz-edge pzem-address` runs it.
+Fault, beyond those of Modbus: `not_set`.
+"""
+
+import asyncio
+
+from egiz_edge.drivers import SensorError, modbus
+from egiz_edge.drivers.pzem import WRITTEN_S
+
+ADDRESSES = (0x01, 0xF7)  # lowest and highest that a meter can have
+
+_READ_HOLDING, _WRITE = 0x03, 0x06
+_ADDRESS = 2  # the holding register
+
+
+async def read_address(bus, address=modbus.GENERAL):
+    """The address of the meter that answers at `address`; raises SensorError.
+
+    At the general address every meter answers at once: connect only one.
+    """
+    body = bytes([address, _READ_HOLDING, 0, _ADDRESS, 0, 1])
+    frame = await bus.ask(body, bytes([address, _READ_HOLDING, 2]), 7)
+    return frame[3] << 8 | frame[4]
+
+
+async def set_address(bus, new, current=modbus.GENERAL):
+    """Give a meter another address, and see that it answers there.
+
+    Raises SensorError, or ValueError for an address that a meter cannot have.
+    """
+    if not ADDRESSES[0] <= new <= ADDRESSES[1]:
+        raise ValueError("address: not %d..%d" % ADDRESSES)
+    body = bytes([current, _WRITE, 0, _ADDRESS, 0, new])
+    await bus.ask(body, body[:2], 8)
+    await asyncio.sleep(WRITTEN_S)
+    if await read_address(bus, new) != new:
+        raise SensorError("not_set")

@@ -1,0 +1,99 @@
+"""MAX31855 and MAX6675: words of the data sheets."""
+
+import asyncio
+
+from egiz_edge.drivers import SensorError
+from egiz_edge.drivers.thermocouple import Thermocouple, max6675, max31855
+
+
+def _word(junction, cold, low=0, fault=0):
+    """From the data sheet's tables: 14 and 12 bits."""
+    word = junction << 18 | fault << 16 | cold << 4 | low
+    return bytes([word >> 24, word >> 16 & 0xFF, word >> 8 & 0xFF, word & 0xFF])
+
+
+def _fault_of(parse, word):
+    try:
+        parse(word)
+    except SensorError as fault:
+        return fault.args[0]
+    raise AssertionError("taken as a reading")
+
+
+def test_junctions_of_the_data_sheet():
+    for bits, hundredths in (
+        (0b01100100000000, 160000),
+        (0b00111110100000, 100000),
+        (0b00000110010011, 10075),
+        (0b00000001100100, 2500),
+        (0b00000000000000, 0),
+        (0b11111111111111, -25),
+        (0b11111111111100, -100),
+        (0b11110000011000, -25000),
+    ):
+        assert max31855(_word(bits, 0x190)) == (hundredths, 2500)
+
+
+def test_cold_junctions_of_the_data_sheet():
+    for bits, hundredths in (
+        (0b011111110000, 12700),
+        (0b011001001001, 10056),  # 100.5625
+        (0b000110010000, 2500),
+        (0b000000000000, 0),
+        (0b111111111111, -6),  # -0.0625
+        (0b111111110000, -100),
+        (0b111011000000, -2000),
+        (0b110010010000, -5500),
+    ):
+        assert max31855(_word(0x64, bits)) == (2500, hundredths)
+
+
+def test_each_fault_bit_has_its_name():
+    for low, name in (
+        (1, "open"),
+        (2, "shorted_to_ground"),
+        (4, "shorted_to_supply"),
+    ):
+        assert _fault_of(max31855, _word(0x64, 0x190, low, 1)) == name
+
+
+def test_a_word_that_the_chip_cannot_send_is_damage():
+    good = _word(0x64, 0x190)
+    for broken in (
+        bytes([good[0], good[1] | 2, good[2], good[3]]),  # reserved
+        bytes([good[0], good[1], good[2], good[3] | 8]),  # reserved
+        _word(0x64, 0x190, low=0, fault=1),  # a fault without a name
+        _word(0x64, 0x190, low=1, fault=0),  # a name without a fault
+    ):
+        assert _fault_of(max31855, broken) == "crc"
+
+
+def test_a_line_without_a_chip_is_no_temperature():
+    for parse, size in ((max31855, 4), (max6675, 2)):
+        assert _fault_of(parse, b"\xff" * size) == "no_reply"
+    assert _fault_of(max31855, bytes(4)) == "no_reply"
+    assert _fault_of(max6675, bytes(2)) == "range"
+
+
+def test_the_max6675_has_quarters_of_a_degree_and_none_below_zero():
+    for quarters, hundredths in ((1, 25), (100, 2500), (760, 19000), (4095, 102375)):
+        word = quarters << 3
+        assert max6675(bytes([word >> 8, word & 0xFF])) == (hundredths, None)
+    assert _fault_of(max6675, bytes([0x0B, 0xBC])) == "open"
+    assert _fault_of(max6675, bytes([0x8B, 0xB8])) == "crc"
+    assert _fault_of(max6675, bytes([0x0B, 0xBA])) == "crc"
+
+
+def test_it_reads_the_chip_that_it_is_bound_to():
+    asked = []
+
+    class Spi:
+        async def read(self, cs_name, n):
+            asked.append((cs_name, n))
+            return _word(0x64, 0x190)[:n]
+
+    thermocouple = Thermocouple(Spi(), "max31855", "tc_1")
+    assert asyncio.run(thermocouple.read()) == 2500
+    assert thermocouple.cold == 2500
+    assert asyncio.run(Thermocouple(Spi(), "max6675", "tc_0").read()) == 1250
+    assert asked == [("tc_1", 4), ("tc_0", 2)]
