@@ -12,6 +12,7 @@ from rig.micropython import MicroPython
 from rig.process import Process, own_program
 from rig.proxy import Proxy
 from rig.scripted_http import ScriptedHttp
+from rig.serial_board import SerialBoard
 from rig.servers import InfluxDb, Mosquitto, Server, VictoriaMetrics
 
 Launch = Callable[..., Process]
@@ -53,6 +54,20 @@ def scripted_http() -> Iterator[ScriptedHttp]:
 def micropython() -> MicroPython:
     """The MicroPython interpreter."""
     return MicroPython()
+
+
+@pytest.fixture
+def serial_board(tmp_path: Path) -> Iterator[Callable[..., SerialBoard]]:
+    """A factory of boards at serial ports: `serial_board(blocks=64)`."""
+    made: list[SerialBoard] = []
+
+    def make(**options: Any) -> SerialBoard:
+        made.append(SerialBoard(tmp_path / f"board-{len(made)}", **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

@@ -1,28 +1,85 @@
 """The bundle: what the device gets."""
 
+import hashlib
+import json
+
 import egiz_edge_tools.bundle as bundle_module
 import pytest
-from egiz_edge_tools.bundle import BundleError, sources, stage
+from egiz_edge.app import FIRMWARE_VERSION
+from egiz_edge_tools.bundle import (
+    ARCHITECTURES,
+    MANIFEST,
+    BundledFile,
+    Manifest,
+    build,
+    load,
+    sources,
+)
+from egiz_edge_tools.errors import BundleError
 
 
-def test_every_source_file_is_compiled(tmp_path):
-    stage(tmp_path)
-    staged = {
-        str(path.relative_to(tmp_path))
-        for path in tmp_path.rglob("*")
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("work") / "bundle"
+    build(directory)
+    return directory
+
+
+def _content(directory):
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
         if path.is_file()
     }
-    firmware = {"egiz_edge/" + name.replace(".py", ".mpy") for name, _ in sources()}
-    shared = ("topics.mpy", "limits.mpy", "orders.mpy")
-    contract = {f"egiz_schema/{name}" for name in shared}
-    assert staged == firmware | contract | {"egiz_schema/__init__.py"}
-    assert "egiz_edge/drivers/pzem.mpy" in staged
 
 
-def test_the_compiled_firmware_is_small(tmp_path):
-    stage(tmp_path)
-    size = sum(path.stat().st_size for path in tmp_path.rglob("*.mpy"))
-    assert 5_000 < size < 40_000  # bytes; a file system of the board has 2 MB
+def test_every_source_file_is_compiled_and_nothing_else_is_there(bundle):
+    firmware = {f"lib/egiz_edge/{path[:-3]}.mpy" for path, _ in sources()}
+    contract = {
+        f"lib/egiz_schema/{name}.mpy" for name in ("topics", "limits", "orders")
+    }
+    others = {"lib/egiz_schema/__init__.py", MANIFEST}
+    assert set(_content(bundle)) == firmware | contract | others
+    assert "lib/egiz_edge/drivers/pzem.mpy" in firmware
+
+
+def test_the_manifest_tells_size_and_hash_of_every_file(bundle):
+    manifest = json.loads((bundle / MANIFEST).read_bytes())
+    content = _content(bundle)
+    del content[MANIFEST]
+    assert manifest["files"] == [
+        {
+            "path": path,
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        for path, data in sorted(content.items())
+    ]
+    assert manifest["firmware_version"] == FIRMWARE_VERSION
+    assert manifest["arch"] == "xtensawin"
+    assert manifest["mpy"] == [6, 0]  # no native code: runs on every architecture
+
+
+def test_the_same_sources_give_the_same_bytes(bundle, tmp_path):
+    build(tmp_path / "elsewhere" / "bundle")
+    assert _content(tmp_path / "elsewhere" / "bundle") == _content(bundle)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_it_can_be_built_for_each_architecture_over_an_older_one(tmp_path, arch):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / MANIFEST).touch()
+    (tmp_path / "lib" / "app.py").touch()  # an .mpy would not be seen beside it
+    assert build(tmp_path, arch).arch == arch
+    assert load(tmp_path).arch == arch
+    assert not (tmp_path / "lib" / "app.py").exists()
+
+
+def test_a_directory_with_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years")
+    with pytest.raises(BundleError, match="not a bundle"):
+        build(tmp_path)
+    assert _content(tmp_path) == {"thesis.txt": b"years"}
 
 
 def test_a_file_that_does_not_compile_is_named(tmp_path, monkeypatch):
@@ -31,4 +88,57 @@ def test_a_file_that_does_not_compile_is_named(tmp_path, monkeypatch):
     (package / "broken.py").write_text("match x:\n    case 1: pass\n")
     monkeypatch.setattr(bundle_module, "files", lambda _: package)
     with pytest.raises(BundleError, match="broken"):
-        stage(tmp_path / "staged")
+        build(tmp_path / "bundle")
+
+
+def _change(directory):
+    (directory / "lib/egiz_edge/app.mpy").write_bytes(b"M")
+
+
+def _remove(directory):
+    (directory / "lib/egiz_edge/app.mpy").unlink()
+
+
+def _remove_manifest(directory):
+    (directory / MANIFEST).unlink()
+
+
+def _garble(directory):
+    (directory / MANIFEST).write_text('{"firmware_version": 1}')
+
+
+def _lead_out(directory):
+    manifest = json.loads((directory / MANIFEST).read_bytes())
+    manifest["files"][0]["path"] = "../lib/egiz_edge/app.mpy"
+    (directory / MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (_change, "app.mpy: not what manifest.json says"),
+        (_remove, "app.mpy: not what manifest.json says"),
+        (_remove_manifest, "make a bundle with `egiz-edge build`"),
+        (_garble, r"Expected `str`, got `int` - at `\$.firmware_version`"),
+        (_lead_out, "leads out of the bundle"),
+    ],
+)
+def test_a_bundle_that_is_not_what_it_says_is_refused(tmp_path, spoil, told):
+    build(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(BundleError, match=told):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mpy", "interpreter", "runs"),
+    [
+        ((6, 0), 6 | 0x2B << 8, True),  # bytecode on any machine
+        ((6, 0), 5, False),
+        ((6, 0x2B), 6 | 0x2B << 8, True),  # native code of the machine's own kind
+        ((6, 0x2B), 6 | 0x0B << 8, False),
+    ],
+)
+def test_whether_an_interpreter_can_load_it_is_known(mpy, interpreter, runs):
+    files = (BundledFile("a.mpy", 1, ""),)
+    assert Manifest("0.1.0", "xtensawin", mpy, files).runs_on(interpreter) is runs

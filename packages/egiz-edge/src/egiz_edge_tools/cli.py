@@ -15,6 +15,11 @@ from urllib.parse import unquote, urlsplit
 import click
 from egiz_schema import limits, topics
 
+from egiz_edge_tools.cli_board import (
+    build_command,
+    deploy_command,
+    monitor_command,
+)
 from egiz_edge_tools.hardware import Hardware, OvenPlant
 from egiz_edge_tools.virtual_board import Identity, NoInterpreterError, VirtualBoard
 
@@ -28,6 +33,10 @@ _PLANT_STEP_S = 0.25
 @click.version_option(package_name="egiz-edge")
 def main() -> None:
     """The firmware of the sensor boards, and what the host does with it."""
+
+
+for command in (build_command, deploy_command, monitor_command):
+    main.add_command(command)
 
 
 @main.command()

@@ -1,0 +1,142 @@
+"""`egiz-edge deploy`: a bundle onto a board, over a cable.
+
+Files that the board has already, by their SHA-256, are not copied. The others are
+staged beside the firmware, which stays whole until all have arrived and are right; then
+each takes its place by a rename. What a deploy that was cut off has staged counts as
+there.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from egiz_edge_tools.bundle import MANIFEST, BundledFile, Manifest, load
+from egiz_edge_tools.errors import PortError
+from egiz_edge_tools.remote import MAKE_ROOM, ON_BOARD, BoardState, Remote
+
+_STAGE = "/.deploy"
+# littlefs keeps a pair of blocks for a directory: the stage, lib, and three within.
+_BLOCKS_FOR_DIRECTORIES = 10
+
+Tell = Callable[[str], None]
+
+
+def deploy(directory: Path, port: str, tell: Tell) -> None:
+    """Bring the bundle in `directory` onto the board at `port`, and start it.
+
+    Args:
+        directory: of a bundle.
+        port: a serial port.
+        tell: called with each line that a person wants to read meanwhile.
+
+    Raises:
+        BundleError: if the bundle is not sound.
+        PortError: if the board cannot be reached, cannot run the bundle or has no room.
+    """
+    manifest = load(directory)
+    remote = Remote(port)
+    tell(f"{port}: stopping the firmware to see what is there")
+    board = remote.look()
+    tell(f"{board.machine}, MicroPython {board.version}")
+    _check(port, manifest, board)
+    absent = [file for file in manifest.files if not _is_there(file, board)]
+    tell(f"{len(absent)} files to copy, {len(manifest.files) - len(absent)} are there")
+    if _is_complete(directory, manifest, board):
+        remote.restart()
+    else:
+        _check_room(port, absent, board)
+        _Copy(remote, directory, absent, tell).run()
+    tell(
+        f"restarted, with firmware {manifest.firmware_version}; see it with"
+        f" `egiz-edge monitor --port {port}`"
+    )
+
+
+class _Copy:
+    """One session: prepare, copy what is absent, commit, restart."""
+
+    def __init__(
+        self, remote: Remote, directory: Path, absent: list[BundledFile], tell: Tell
+    ) -> None:
+        self._remote = remote
+        self._directory = directory
+        self._absent = absent
+        self._tell = tell
+        self._begun = 0
+
+    def run(self) -> None:
+        copies = [
+            ("fs", "cp", "-f", str(self._directory / path), f":{_staged(path)}")
+            for path in (*(file.path for file in self._absent), MANIFEST)
+        ]
+        before = (("run", str(ON_BOARD)), ("exec", "prepare()"))
+        after = (("exec", "commit()"), ("reset",))
+        try:
+            self._remote.run(*before, *copies, *after, on_line=self._see)
+        except PortError as fault:
+            fix = f"{fault.fix}\n  {self._progress()}"
+            raise PortError(fault.port, fault.cause, fix) from None
+
+    def _progress(self) -> str:
+        total = len(self._absent)
+        if self._begun > total:
+            return (
+                "All files had arrived; another deploy tells whether they are in use."
+            )
+        return (
+            f"{max(0, self._begun - 1)} of {total} files had arrived and will not be"
+            " copied again; the old firmware is as it was."
+        )
+
+    def _see(self, line: str) -> None:
+        """A file begins."""
+        if not line.startswith("cp "):
+            return
+        self._begun += 1
+        if self._begun > len(self._absent):
+            self._tell("checking, then putting all in their places")
+            return
+        file = self._absent[self._begun - 1]
+        self._tell(
+            f"{self._begun:3}/{len(self._absent)}  {file.path}  {file.size:,} bytes"
+        )
+
+
+def _check(port: str, manifest: Manifest, board: BoardState) -> None:
+    if not manifest.runs_on(board.mpy):
+        raise PortError(
+            port,
+            f"its MicroPython {board.version} cannot load this bundle: it reads .mpy"
+            f" version {board.mpy & 0xFF}, the bundle has {manifest.mpy[0]} for"
+            f" {manifest.arch}",
+            "Flash MicroPython 1.23 or newer, or build for its chip with --arch.",
+        )
+
+
+def _check_room(port: str, absent: list[BundledFile], board: BoardState) -> None:
+    blocks = sum(-(-file.size // board.block) for file in absent)
+    needed = (blocks + _BLOCKS_FOR_DIRECTORIES) * board.block
+    if needed > board.free:
+        raise PortError(
+            port,
+            f"not enough room: {board.free // 1024} KB are free on its flash,"
+            f" {needed // 1024} KB are needed",
+            MAKE_ROOM.format(port=port),
+        )
+
+
+def _is_there(file: BundledFile, board: BoardState) -> bool:
+    places = ("/" + file.path, _staged(file.path))
+    return file.sha256 in {board.hashes.get(place) for place in places}
+
+
+def _is_complete(directory: Path, manifest: Manifest, board: BoardState) -> bool:
+    """Whether the board holds the bundle, all of it in place and nothing else."""
+    wanted = {"/" + file.path: file.sha256 for file in manifest.files}
+    digest = hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest()
+    return board.hashes == wanted | {"/" + MANIFEST: digest}
+
+
+def _staged(path: str) -> str:
+    """Where a file waits on the board; `on_board.py` looks there."""
+    return f"{_STAGE}/{path.replace('/', '~')}"

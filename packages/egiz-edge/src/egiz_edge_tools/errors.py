@@ -1,0 +1,28 @@
+"""What goes wrong for a reason that a person can mend; the command line shows these.
+
+ToolError
+├── BundleError   a source file does not compile, or a bundle is not what it says
+└── PortError     a board cannot be reached, or does not do what it should
+"""
+
+
+class ToolError(Exception):
+    """The message is for the person at the terminal."""
+
+
+class BundleError(ToolError):
+    """A file that does not compile, or a directory that is not a sound bundle."""
+
+
+class PortError(ToolError):
+    """Names the port, the cause and the fix.
+
+    Args:
+        port: as the person gave it.
+        cause: what happened.
+        fix: what to do about it.
+    """
+
+    def __init__(self, port: str, cause: str, fix: str) -> None:
+        super().__init__(f"{port}: {cause}\n  {fix}")
+        self.port, self.cause, self.fix = port, cause, fix

@@ -1,0 +1,212 @@
+"""A board at a serial port, over mpremote: what it says, and what that means.
+
+mpremote is run as a program, since its Python interface is declared to be in flux. It
+waits for ever for a board that falls silent in mid-sentence; here every wait ends.
+"""
+
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from serial.tools import list_ports
+
+from egiz_edge_tools.errors import PortError
+
+ON_BOARD = Path(__file__).parent / "on_board.py"
+ANSWER_S = 20.0  # longer than mpremote's own waits, and than a file of the bundle takes
+
+MAKE_ROOM = (
+    "See what is on it: mpremote connect {port} fs tree -s; remove what is not needed."
+)
+_IS_IT_THE_BOARD = (
+    "Is it the board's port? Press its EN button and try again.\n"
+    "  If it stays silent, flash it: https://micropython.org/download/ESP32_GENERIC"
+)
+# What mpremote says, the cause, the fix. {port} is the port's name.
+_MEANINGS = (
+    (
+        r"failed to access",
+        "another program has it open",
+        "Close it (a serial monitor?). `fuser {port}` tells which one it is.",
+    ),
+    (
+        r"could not enter raw repl|unpack requires a buffer|could not exec command",
+        "no MicroPython answers",
+        _IS_IT_THE_BOARD,
+    ),
+    (
+        r"No space left|ENOSPC|OSError: 28",
+        "the board's flash is full",
+        MAKE_ROOM,
+    ),
+    (
+        r"MemoryError",
+        "the board has not enough memory left beside its firmware",
+        "Press its EN button and give the same command again.",
+    ),
+    (
+        r"Input/output error|disconnected|SerialException|Errno (5|6|19)\b|no data",
+        "the connection was lost",
+        "Check the cable and give the same command again.",
+    ),
+)
+_SILENCE = (
+    "the board does not answer",
+    "Check the cable, press the board's EN button and give the same command again.",
+)
+
+
+class BoardState(msgspec.Struct, frozen=True):
+    """What a board is and holds.
+
+    Attributes:
+        machine: as the board calls itself.
+        version: of MicroPython.
+        mpy: `sys.implementation._mpy`.
+        block: bytes that the file system allocates at a time.
+        free: bytes.
+        hashes: path on the board -> SHA-256, of the firmware's files.
+    """
+
+    machine: str
+    version: str
+    mpy: int
+    block: int
+    free: int
+    hashes: dict[str, str]
+
+
+class Remote:
+    """The board at `port`.
+
+    Raises:
+        PortError: if there is no such port, or we may not use it.
+    """
+
+    def __init__(self, port: str) -> None:
+        self.port = port
+        if port.startswith("/"):  # else COM3, or a URL of pyserial
+            _check_device(port)
+
+    def look(self) -> BoardState:
+        """Stop the firmware, and see what the board is and holds."""
+        lines = self.run(("run", str(ON_BOARD)), ("exec", "look()"))
+        try:
+            return msgspec.json.decode(lines[-1], type=BoardState)
+        except (IndexError, msgspec.DecodeError):
+            raise PortError(self.port, *understand(self.port, lines)) from None
+
+    def restart(self) -> None:
+        """Reset the board: the firmware starts as after power-on."""
+        self.run(("reset",))
+
+    def run(
+        self,
+        *commands: Sequence[str],
+        on_line: Callable[[str], None] = lambda _: None,
+    ) -> list[str]:
+        """Let mpremote do some commands in one session; gives what it prints.
+
+        Raises:
+            PortError: if it fails, or says nothing for ANSWER_S seconds.
+        """
+        chain = [word for command in commands for word in (*command, "+")][:-1]
+        process = start(self.port, chain, subprocess.DEVNULL)
+        said = []
+        try:
+            for line in lines_of(process, ANSWER_S):
+                if line is None:
+                    raise PortError(self.port, *_SILENCE)
+                said.append(line)
+                on_line(line)
+            if process.wait():
+                raise PortError(self.port, *understand(self.port, said))
+        finally:
+            process.kill()
+            process.wait()
+        return said
+
+
+def start(port: str, chain: Sequence[str], stdin: int) -> "subprocess.Popen[str]":
+    """An mpremote that neither resets nor restarts what runs on the board."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "mpremote", "connect", port, "resume", *chain],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # Ctrl-C is for us, who then end it.
+        start_new_session=True,
+    )
+
+
+def lines_of(
+    process: "subprocess.Popen[str]", patience_s: float
+) -> Iterator[str | None]:
+    """What a program prints until it ends; None for each `patience_s` of silence."""
+    assert process.stdout is not None
+    arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    feeder = threading.Thread(target=_feed, args=(process.stdout, arrived), daemon=True)
+    feeder.start()
+    while feeder.is_alive() or not arrived.empty():
+        try:
+            line = arrived.get(timeout=patience_s)
+        except queue.Empty:
+            yield None
+            continue
+        if line is None:
+            return
+        yield line
+
+
+def serial_ports() -> list[str]:
+    """Ports of this machine that may have a board, each with what is at it."""
+    return [
+        f"{port.device} ({port.description})"
+        for port in sorted(list_ports.comports())
+        if port.vid is not None
+    ]
+
+
+def _feed(stream: IO[str], arrived: "queue.SimpleQueue[str | None]") -> None:
+    with stream:
+        for line in stream:
+            arrived.put(line.rstrip("\r\n"))
+    arrived.put(None)
+
+
+def _check_device(port: str) -> None:
+    if not Path(port).exists():
+        there = ", ".join(serial_ports())
+        raise PortError(
+            port,
+            "there is no such port",
+            f"There are: {there}"
+            if there
+            else "No board is connected: check the cable; many carry power only.",
+        )
+    if not os.access(port, os.R_OK | os.W_OK):
+        raise PortError(
+            port,
+            "you may not use it",
+            "sudo usermod -aG dialout $USER, then log out and in again.",
+        )
+
+
+def understand(port: str, said: Sequence[str]) -> tuple[str, str]:
+    """The cause and the fix behind mpremote's words."""
+    text = "\n".join(said)
+    for pattern, cause, fix in _MEANINGS:
+        if re.search(pattern, text):
+            return cause, fix.format(port=port)
+    last = next((line for line in reversed(said) if line.strip()), "nothing")
+    return f"mpremote failed: {last}", f"`egiz-edge doctor --port {port}` looks closer."

@@ -1,0 +1,313 @@
+"""`egiz-edge deploy` and `monitor`: the real mpremote, a real interpreter, littlefs."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+
+import egiz_edge_tools.deploy as deploy_module
+import egiz_edge_tools.remote as remote_module
+import msgspec
+import pytest
+import serial
+from click.testing import CliRunner
+from egiz_edge_tools.bundle import MANIFEST, BundledFile, Manifest, load
+from egiz_edge_tools.cli import main
+from rig.waiting import eventually
+
+OLD = {
+    "lib/egiz_edge/app.mpy": b"old app",
+    "lib/egiz_edge/drivers/pzem.mpy": b"old driver" * 100,
+    "lib/egiz_edge/gone.mpy": b"of the old version only",
+    "lib/egiz_schema/limits.mpy": b"limits",
+}
+NEW = {
+    "lib/egiz_edge/app.mpy": b"new app" * 300,
+    "lib/egiz_edge/drivers/pzem.mpy": bytes(range(256)) * 20,
+    "lib/egiz_edge/fresh.mpy": b"\0" * 3000,
+    "lib/egiz_schema/limits.mpy": b"limits",
+}
+COUNTING = b"""
+import time
+n = 0
+while True:
+    n += 1
+    print("n", n)
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A factory of bundles: path -> content."""
+
+    def make(content, mpy=(6, 0)):
+        directory = tmp_path / hashlib.sha256(repr(content).encode()).hexdigest()[:8]
+        for path, data in content.items():
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_bytes(data)
+        files = tuple(
+            BundledFile(path, len(data), hashlib.sha256(data).hexdigest())
+            for path, data in sorted(content.items())
+        )
+        manifest = Manifest("1.2.3", "xtensawin", mpy, files)
+        (directory / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+        return directory
+
+    return make
+
+
+def deploy(board, directory):
+    """(exit code, what is said)"""
+    done = CliRunner().invoke(
+        main, ["deploy", "--port", board.port, "--bundle", str(directory)]
+    )
+    return done.exit_code, done.output
+
+
+def mpremote(board, *commands):
+    command = [sys.executable, "-m", "mpremote", "connect", board.port, "resume"]
+    done = subprocess.run([*command, *commands], check=True, capture_output=True)
+    return done.stdout.decode()
+
+
+def content_of(directory):
+    """Path -> content of a bundle's files, as a board should hold them."""
+    paths = [file.path for file in load(directory).files]
+    return {path: (directory / path).read_bytes() for path in [*paths, MANIFEST]}
+
+
+def copied(output):
+    return re.findall(r"^ +\d+/\d+  (\S+)", output, re.MULTILINE)
+
+
+def test_the_firmware_reaches_a_board_and_runs_there(serial_board, launch):
+    board = serial_board()
+    running = launch("egiz-edge", "deploy", "--port", board.port)
+    assert running.wait(90) == 0, running.output()
+    eventually(lambda: board.boots == 2)  # it was restarted
+    paths = copied(running.output())
+    assert "lib/egiz_edge/app.mpy" in paths
+    assert set(board.files()) == {*paths, MANIFEST}
+    code = "from egiz_edge.app import App, FIRMWARE_VERSION as v; print(v)"
+    assert mpremote(board, "exec", code).strip() == "0.1.0"
+
+
+def test_only_what_differs_is_copied_and_what_is_of_no_use_is_removed(
+    serial_board, bundle
+):
+    others = {"lib/egiz_edge/app.py": b"taken before an .mpy", "store_boot": b"7"}
+    board = serial_board(files=OLD | others)
+    code, output = deploy(board, bundle(NEW))
+    assert code == 0, output
+    assert "3 files to copy, 1 are there" in output
+    assert copied(output) == sorted(set(NEW) - {"lib/egiz_schema/limits.mpy"})
+    assert board.files() == content_of(bundle(NEW)) | {"store_boot": b"7"}
+    code, output = deploy(board, bundle(NEW))
+    assert (code, copied(output)) == (0, [])
+    assert "0 files to copy, 4 are there" in output
+    eventually(lambda: board.boots == 3)
+
+
+def test_a_file_that_was_damaged_on_the_board_is_copied_again(serial_board, bundle):
+    sound = content_of(bundle(NEW))
+    board = serial_board(files=sound | {"lib/egiz_edge/app.mpy": b"new app"})
+    code, output = deploy(board, bundle(NEW))
+    assert (code, copied(output)) == (0, ["lib/egiz_edge/app.mpy"])
+    assert board.files() == sound
+
+
+@pytest.mark.parametrize("cut_at", [2500, 12_000])
+def test_a_cut_cable_leaves_the_old_firmware_whole_and_the_next_goes_on(
+    serial_board, bundle, cut_at
+):
+    board = serial_board(files=OLD)
+    board.cut_after(cut_at)
+    code, output = deploy(board, bundle(NEW))
+    assert code == 1
+    assert not board.is_plugged_in()
+    assert f"{board.port}: the connection was lost" in output
+    assert "Check the cable and give the same command again" in output
+    assert "Traceback" not in output
+    assert {path: board.files()[path] for path in OLD} == OLD
+    told = re.search(r"(\d) of 3 files had arrived", output)
+    arrived = int(told[1]) if told else 0  # cut while it looked
+    board.plug_in()
+    code, output = deploy(board, bundle(NEW))
+    assert code == 0, output
+    assert len(copied(output)) == 3 - arrived
+    assert board.files() == content_of(bundle(NEW))
+
+
+def test_a_board_that_lost_power_between_two_renames_is_completed(serial_board, bundle):
+    app, driver, fresh, _ = NEW
+    half = {app: NEW[app], ".deploy/" + driver.replace("/", "~"): NEW[driver]}
+    board = serial_board(files=OLD | half)
+    code, output = deploy(board, bundle(NEW))
+    assert code == 0, output
+    assert copied(output) == [fresh]
+    assert board.files() == content_of(bundle(NEW))
+
+
+def test_what_arrives_damaged_is_not_put_in_place(serial_board, bundle):
+    staged = {".deploy/manifest.json": content_of(bundle(NEW))[MANIFEST]} | {
+        ".deploy/" + path.replace("/", "~"): data[:-1] for path, data in NEW.items()
+    }
+    board = serial_board(files=OLD | staged)
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        mpremote(board, "run", str(remote_module.ON_BOARD), "+", "exec", "commit()")
+    assert b"damaged on its way: /lib/egiz_" in failed.value.stdout
+    assert board.files() == OLD | staged
+
+
+def test_running_firmware_is_stopped_and_started_again(serial_board, bundle):
+    board = serial_board(files=OLD | {"main.py": COUNTING})
+    eventually(lambda: "n 3\n" in board.console)
+    code, output = deploy(board, bundle(NEW))
+    assert code == 0, output
+    assert "KeyboardInterrupt" in board.console
+    eventually(lambda: board.console.count("n 3\n") == 2)
+
+
+def test_a_flash_that_is_too_small_is_told_before_anything_is_copied(
+    serial_board, bundle
+):
+    board = serial_board(blocks=13)
+    code, output = deploy(board, bundle(NEW))
+    assert code == 1
+    assert re.search(r"room: \d+ KB are free on its flash, 60 KB are needed", output)
+    assert f"mpremote connect {board.port} fs tree -s" in output
+    assert board.files() == {}
+
+
+def test_a_flash_that_fills_up_meanwhile_is_told_and_resumed(
+    serial_board, bundle, monkeypatch
+):
+    board = serial_board(blocks=24, files={"big": b"x" * 77_000})
+    monkeypatch.setattr(deploy_module, "_BLOCKS_FOR_DIRECTORIES", -99)
+    code, output = deploy(board, bundle(NEW))
+    assert code == 1
+    assert f"{board.port}: the board's flash is full" in output
+    assert "Traceback" not in output
+    arrived = int(re.search(r"(\d) of 4 files had arrived", output)[1])
+    mpremote(board, "rm", ":/big")
+    code, output = deploy(board, bundle(NEW))
+    assert code == 0, output
+    assert len(copied(output)) == 4 - arrived
+    assert board.files() == content_of(bundle(NEW))
+
+
+def test_a_bundle_for_another_interpreter_is_refused(serial_board, bundle):
+    board = serial_board()
+    code, output = deploy(board, bundle(NEW, mpy=(5, 0)))
+    assert code == 1
+    assert "its MicroPython 1.29.0 cannot load this bundle" in output
+    assert "it reads .mpy version 6, the bundle has 5" in output
+    assert board.files() == {}
+
+
+def _nobody(monkeypatch):
+    """A port at which nothing answers."""
+    monkeypatch.setattr(remote_module, "ANSWER_S", 1.0)
+    return os.ttyname(os.openpty()[1])
+
+
+def _absent(_monkeypatch):
+    return "/dev/ttyEGIZ9"
+
+
+def _forbidden(monkeypatch):
+    monkeypatch.setattr(remote_module.os, "access", lambda *_: False)
+    return os.ttyname(os.openpty()[1])
+
+
+def _taken(_monkeypatch):
+    port = os.ttyname(os.openpty()[1])
+    _taken.holder = serial.Serial(port, exclusive=True)
+    return port
+
+
+@pytest.mark.parametrize("command", ["deploy", "monitor"])
+@pytest.mark.parametrize(
+    ("made", "cause", "fix"),
+    [
+        (_absent, "there is no such port", "No board is connected"),
+        (_forbidden, "you may not use it", "usermod -aG dialout"),
+        (_taken, "another program has it open", "fuser"),
+    ],
+)
+def test_a_port_that_cannot_be_used_is_explained(
+    monkeypatch, command, made, cause, fix
+):
+    monkeypatch.setattr(remote_module, "serial_ports", list)
+    port = made(monkeypatch)
+    done = CliRunner().invoke(main, [command, "--port", port])
+    assert done.exit_code == 1
+    assert f"egiz-edge: {port}: {cause}" in done.output
+    assert fix in done.output
+    assert "Traceback" not in done.output
+
+
+def test_ports_that_are_there_are_listed_for_one_that_is_not(monkeypatch):
+    monkeypatch.setattr(
+        remote_module, "serial_ports", lambda: ["/dev/ttyUSB0 (CP2102N)"]
+    )
+    done = CliRunner().invoke(main, ["deploy", "--port", "/dev/ttyUSB1"])
+    assert "There are: /dev/ttyUSB0 (CP2102N)" in done.output
+
+
+def test_a_port_without_a_board_is_told_in_time(monkeypatch, bundle):
+    port = _nobody(monkeypatch)
+    done = CliRunner().invoke(
+        main, ["deploy", "--port", port, "--bundle", str(bundle(NEW))]
+    )
+    assert done.exit_code == 1
+    assert f"{port}: the board does not answer" in done.output
+    assert "press the board's EN button" in done.output
+
+
+def test_an_interrupted_deploy_ends_at_once_and_tells_how_things_are(
+    serial_board, launch
+):
+    board = serial_board()
+    running = launch("egiz-edge", "deploy", "--port", board.port)
+    running.wait_for("2/")
+    assert running.interrupt() == 130
+    assert "The old firmware is as it was, but stopped" in running.output()
+    assert "Traceback" not in running.output()
+    assert all(path.startswith(".deploy/") for path in board.files())
+
+
+def test_the_monitor_shows_what_the_board_prints_and_disturbs_nothing(
+    serial_board, launch
+):
+    board = serial_board(files={"main.py": COUNTING})
+    running = launch("egiz-edge", "monitor", "--port", board.port)
+    running.wait_until(lambda: len(re.findall(r"n \d+", running.output())) >= 10)
+    assert running.interrupt() == 0
+    lines = running.output().splitlines()
+    numbers = [int(line.split()[-1]) for line in lines if " n " in line]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  n \d+", lines[-1])
+    seen = board.console.count("n ")
+    eventually(lambda: board.console.count("n ") > seen + 3)  # it goes on
+    assert "KeyboardInterrupt" not in board.console
+
+
+def test_the_monitor_tells_when_the_board_goes_away(serial_board, launch):
+    board = serial_board()
+    running = launch("egiz-edge", "monitor", "--port", board.port)
+    eventually(lambda: _is_open(board.port))
+    board.unplug()
+    assert running.wait() == 1
+    assert f"{board.port}: the connection was lost" in running.output()
+
+
+def _is_open(port):
+    """Whether a program holds it for itself."""
+    try:
+        serial.Serial(port, exclusive=True).close()
+    except serial.SerialException:
+        return True
+    return False

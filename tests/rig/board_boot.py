@@ -1,0 +1,25 @@
+"""Runs in MicroPython before its prompt: makes a board of the unix port.
+
+littlefs on a flash that outlives the process, `main.py` run from it, `machine.reset()`.
+Arguments: the file that is the flash, its number of blocks.
+"""
+
+import os
+import sys
+
+from board_flash import mount  # type: ignore[import-not-found]  # beside this file
+
+
+class Machine:
+    """What the unix port's `machine` has not."""
+
+    def reset(self) -> None:
+        sys.exit()
+
+
+mount(sys.argv[1], int(sys.argv[2]))
+sys.modules["machine"] = Machine()  # type: ignore[assignment]
+sys.path[:] = ["", ".frozen", "/lib"]  # as on the ESP32
+print("booted")  # noqa: T201  # the console
+if "main.py" in os.listdir("/"):  # noqa: PTH208  # no pathlib there
+    import main  # type: ignore[import-not-found]  # noqa: F401  # the board's own

@@ -1,0 +1,183 @@
+"""A board at a serial port: MicroPython's unix port behind a pseudo-terminal.
+
+The host's tools open `port`. Between it and the interpreter is a cable that a test can
+cut at a byte of its choice. The flash is littlefs; it outlives resets and cuts.
+"""
+
+import contextlib
+import os
+import selectors
+import subprocess
+import termios
+import threading
+import tty
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from rig.process import own_program, require
+from rig.waiting import eventually
+
+_BLOCK = 4096
+_BOOT = Path(__file__).parent / "board_boot.py"
+_FLASH = Path(__file__).parent / "board_flash.py"
+# A session without a terminal takes the first that it opens; Ctrl-C needs one.
+_ON_TERMINAL = 'tty=$1; shift; exec "$@" <"$tty" >"$tty" 2>&1'
+
+
+class SerialBoard:
+    """A board that is on, and plugged in.
+
+    Args:
+        directory: for its flash.
+        blocks: of 4 KB, the size of its flash.
+        files: that are on it: path -> content.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        blocks: int = 256,
+        files: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
+        self._micropython = require(
+            own_program("micropython"), "pip install 'egiz-edge[virtual]'"
+        )
+        directory.mkdir()
+        self._flash = directory / "flash"
+        self._flash.write_bytes(b"\xff" * _BLOCK * blocks)
+        self._blocks = blocks
+        self._access("".join(f"{p} {data.hex()}\n" for p, data in files.items()))
+        self.boots = 0
+        self._console = b""
+        self._left_to_board: int | None = None
+        self._is_off = False
+        self._inner, self._terminal = _open_terminal()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._inner, selectors.EVENT_READ)
+        self._outer: int | None = None
+        self._lock = threading.Lock()
+        self.plug_in()
+        self._threads = [
+            threading.Thread(target=run, daemon=True) for run in (self._pump, self._be)
+        ]
+        for thread in self._threads:
+            thread.start()
+        eventually(lambda: b"booted" in self._console)
+
+    @property
+    def console(self) -> str:
+        """What it has printed since it was made."""
+        return self._console.decode(errors="replace")
+
+    def files(self) -> dict[str, bytes]:
+        """What is on its flash: path -> content. Not to be asked while it writes."""
+        lines = (line.partition(" ") for line in self._access("").splitlines())
+        return {path: bytes.fromhex(content) for path, _, content in lines}
+
+    def plug_in(self) -> None:
+        """Give it a cable; the port may have another name than before."""
+        master, slave = _open_terminal()
+        os.set_blocking(master, False)
+        self.port = os.ttyname(slave)
+        with self._lock:
+            self._outer, self._outer_end = master, slave
+            self._left_to_board = None
+            self._selector.register(master, selectors.EVENT_READ)
+
+    def cut_after(self, count: int) -> None:
+        """Cut the cable when so many more bytes have gone to the board."""
+        self._left_to_board = count
+
+    def unplug(self) -> None:
+        """Take the cable off."""
+        with self._lock:
+            self._unplug()
+
+    def is_plugged_in(self) -> bool:
+        """Whether there is a cable."""
+        return self._outer is not None
+
+    def close(self) -> None:
+        """Switch it off."""
+        with self._lock:
+            self._is_off = True
+            self._process.kill()
+        for thread in self._threads:
+            thread.join()
+        with self._lock:
+            self._unplug()
+        os.close(self._inner)
+        os.close(self._terminal)
+
+    def _access(self, files: str) -> str:
+        done = subprocess.run(
+            [self._micropython, str(_FLASH), str(self._flash), str(self._blocks)],
+            input=files,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def _be(self) -> None:
+        """Run MicroPython, and again after each reset."""
+        while True:
+            with self._lock:
+                if self._is_off:
+                    return
+                self._process = self._boot()
+            self.boots += 1
+            self._process.wait()
+
+    def _boot(self) -> "subprocess.Popen[bytes]":
+        terminal = os.ttyname(self._terminal)
+        interpreter = (self._micropython, "-X", "heapsize=96k", "-i", str(_BOOT))
+        flash = (str(self._flash), str(self._blocks))
+        return subprocess.Popen(
+            ["sh", "-c", _ON_TERMINAL, "sh", terminal, *interpreter, *flash],
+            start_new_session=True,
+        )
+
+    def _pump(self) -> None:
+        while not self._is_off:
+            for key, _ in self._selector.select(0.1):
+                with self._lock:
+                    if key.fd == self._inner:
+                        self._to_host(os.read(self._inner, 4096))
+                    elif key.fd == self._outer:
+                        self._to_board()
+
+    def _to_host(self, data: bytes) -> None:
+        self._console += data
+        if self._outer is not None:
+            with contextlib.suppress(BlockingIOError):  # nobody listens
+                os.write(self._outer, data)
+
+    def _to_board(self) -> None:
+        assert self._outer is not None
+        data = os.read(self._outer, 4096)
+        if self._left_to_board is not None:
+            data = data[: self._left_to_board]
+            self._left_to_board -= len(data)
+        os.write(self._inner, data)
+        if self._left_to_board == 0:
+            self._unplug()
+
+    def _unplug(self) -> None:
+        if self._outer is not None:
+            self._selector.unregister(self._outer)
+            os.close(self._outer)
+            os.close(self._outer_end)
+            self._outer = None
+
+
+def _open_terminal() -> tuple[int, int]:
+    """Both ends of one that passes bytes as they are, but for Ctrl-C."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    modes = termios.tcgetattr(slave)
+    modes[3] |= termios.ISIG
+    termios.tcsetattr(slave, termios.TCSANOW, modes)
+    return master, slave
