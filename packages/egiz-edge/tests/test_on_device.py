@@ -2,13 +2,16 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from egiz_edge_tools.bundle import stage
 
 DIRECTORY = Path(__file__).parent / "on_device"
-MODULES = sorted(path.stem for path in DIRECTORY.glob("*.py"))
+MODULES = sorted(path.stem for path in DIRECTORY.glob("[!_]*.py"))
+
+sys.path.append(str(DIRECTORY))  # what the tests share begins with an underscore
 
 _RUN_ALL = """
 import sys

@@ -37,7 +37,7 @@ class App:
         self._log = log
         self._sensors = Sensors(board, settings.zones)
         self._window = Window()
-        self._outbox = Outbox()
+        self._outbox = Outbox(board.data_directory + "/outbox")
         self._is_stopping = False
         self._seq = 0
         self._boot = int(board.store.get("boot") or 0) + 1

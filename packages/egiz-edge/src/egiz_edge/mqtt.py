@@ -1,14 +1,15 @@
 """MQTT 3.1.1 for asyncio, with the names and argument order of umqtt.simple.
 
 One QoS 1 message is in flight at a time, every wait has a deadline, packet ids wrap.
-A method that fails raises OSError; after that, `connect` again.
+A method that fails raises OSError; if the connection is lost, `connect` again.
 Section numbers are those of the OASIS standard, MQTT Version 3.1.1.
 """
 
 import asyncio
 
 DEADLINE_S = 5  # for whatever the broker owes an answer
-INCOMING_MAX = 4096  # bytes; longer messages are read and dropped
+CONNECT_S = 10  # TCP, TLS and CONNACK; a handshake takes a board 2 to 3 s
+INCOMING_MAX = 4096 + 256  # bytes: a payload of the contract and its topic
 
 _CONNECT, _CONNACK = 0x10, 0x20
 _PUBLISH, _PUBACK = 0x30, 0x40
@@ -16,32 +17,66 @@ _SUBSCRIBE, _SUBACK = 0x82, 0x90
 _PINGREQ, _PINGRESP = 0xC0, 0xD0
 _DISCONNECT = 0xE0
 
+_CHUNK = 256  # bytes of a message that is too long to be kept
+_REFUSALS = (  # return codes 1 to 5 (3.2.2.3)
+    "protocol version",
+    "client id",
+    "server unavailable",
+    "bad user name or password",
+    "not authorized",
+)
+
 
 class MQTTException(OSError):
-    """The broker refused; args[0] is its return code (3.2.2.3) or a sentence."""
+    """What went wrong, as a sentence in args[0]."""
 
 
 class MQTTClient:
-    """A client that the caller reconnects; `on_lost` is called when that is needed."""
+    """A client that the caller reconnects; `on_lost` is called when that is needed.
 
-    def __init__(
-        self, client_id, server, port=1883, user=None, password=None, keepalive=20
+    Args:
+        client_id: at most one connection of a broker has it.
+        server: host name or address.
+        port: 0 for 1883, or 8883 with TLS.
+        user: or None.
+        password: or None.
+        keepalive: seconds; the broker publishes the last will after 1.5 times that.
+        ssl: an `ssl.SSLContext`, or None.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917  # those of umqtt.simple
+        self,
+        client_id,
+        server,
+        port=0,
+        user=None,
+        password=None,
+        keepalive=20,
+        ssl=None,
     ):
         self.client_id = client_id
         self.server = server
         self.port = port
         self.user = user
         self.password = password
-        self.keepalive = keepalive  # seconds
+        self.keepalive = keepalive
+        self.ssl = ssl
         self.on_lost = None
+        self.oversized = 0  # incoming messages that were too long for us
+        self.is_connected = False
         self._callback = None
         self._will = None
         self._pid = 0
-        self._lock = asyncio.Lock()
+        self._unacked = {}  # topic -> packet id of a message without PUBACK
+        self._window = asyncio.Lock()
+        self._sending = asyncio.Lock()
         self._answered = asyncio.Event()
         self._awaited = None  # (packet type, packet id) that somebody waits for
-        self._reader = self._writer = self._listener = None
-        self.is_connected = False
+        self._reader = self._writer = self._listener = self._watcher = None
+        self._reason = "not connected"
+        # Seconds since the last packet out, in, and an unanswered PINGREQ (or None).
+        self._sent_s = self._heard_s = 0
+        self._pinged_s = None
 
     def set_callback(self, callback):
         """`callback(topic, msg, retain)` is called with each message, as bytes."""
@@ -52,174 +87,268 @@ class MQTTClient:
         self._will = (topic, msg, retain, qos)
 
     async def connect(self, clean_session=True):
-        """Connect; subscriptions are made anew by the caller."""
+        """Whether the broker had a session; subscriptions are the caller's to renew."""
         await self.close()
         try:
-            self._reader, self._writer = await asyncio.wait_for(
-                asyncio.open_connection(self.server, self.port), DEADLINE_S
+            has_session = await asyncio.wait_for(
+                self._handshake(clean_session), CONNECT_S
             )
-            await self._send(self._connect_packet(clean_session))
-            answer = await asyncio.wait_for(self._reader.readexactly(4), DEADLINE_S)
-        except (EOFError, asyncio.TimeoutError):
-            await self.close()
-            raise MQTTException("no CONNACK")
-        if answer[0] != _CONNACK or answer[3]:
-            await self.close()
-            raise MQTTException(answer[3])
-        self.is_connected = True
+            self.is_connected = True
+        except asyncio.TimeoutError:
+            raise MQTTException("no CONNACK in time")
+        except EOFError:
+            raise MQTTException("closed before CONNACK")
+        finally:
+            if not self.is_connected:
+                await self.close()
+        self._sent_s = self._heard_s = 0
+        self._pinged_s = None
         self._listener = asyncio.create_task(self._listen())
+        self._watcher = asyncio.create_task(self._watch())
+        return has_session
 
     async def publish(self, topic, msg, retain=False, qos=0, dup=False):
-        """Publish; at QoS 1, returns when the broker has acknowledged it."""
+        """Publish; at QoS 1, returns when the broker has acknowledged it.
+
+        With `dup`, the same message has been tried before: it keeps its packet id.
+        """
         flags = _PUBLISH | (8 if dup else 0) | (qos << 1) | (1 if retain else 0)
         if not qos:
-            await self._send(_packet(flags, _string(topic) + msg))
+            await self._send_in_time(_packet(flags, _string(topic), msg))
             return
-        async with self._lock:
-            pid = self._next_pid()
-            body = _string(topic) + pid.to_bytes(2, "big") + msg
-            await self._ask(_packet(flags, body), (_PUBACK, pid))
+        async with self._window:
+            pid = (dup and self._unacked.get(topic)) or self._next_pid()
+            self._unacked[topic] = pid
+            packet = _packet(flags, _string(topic), pid.to_bytes(2, "big"), msg)
+            await self._ask(packet, _PUBACK, pid)
+            del self._unacked[topic]
 
     async def subscribe(self, topic, qos=0):
-        """Subscribe; returns when the broker has granted it."""
-        async with self._lock:
+        """Returns when the broker has granted it; if it refuses, we stay connected."""
+        async with self._window:
             pid = self._next_pid()
-            body = pid.to_bytes(2, "big") + _string(topic) + bytes([qos])
-            await self._ask(_packet(_SUBSCRIBE, body), (_SUBACK, pid))
+            body = (pid.to_bytes(2, "big"), _string(topic), bytes([qos]))
+            if await self._ask(_packet(_SUBSCRIBE, *body), _SUBACK, pid) == 0x80:
+                raise MQTTException("subscription refused")
 
     async def ping(self):
-        """Ask for a sign of life; `publish` and the keepalive make it superfluous."""
-        await self._send(bytes([_PINGREQ, 0]))
+        """Ask for a sign of life; if none comes in time, the connection is lost."""
+        self._pinged_s = 0
+        await self._send_in_time(bytes([_PINGREQ, 0]))
 
     async def disconnect(self):
         """Say good-bye: the broker keeps the last will to itself."""
         if self.is_connected:
-            await self._send(bytes([_DISCONNECT, 0]))
+            await self._send_in_time(bytes([_DISCONNECT, 0]))
         await self.close()
 
     async def close(self):
         """Break off."""
         self.is_connected = False
-        if self._listener is not None:
-            self._listener.cancel()
-            self._listener = None
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._answered.set()
+        for task in (self._listener, self._watcher):
+            if task is not None:
+                task.cancel()
+        self._listener = self._watcher = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+            try:
+                await writer.wait_closed()
+            except OSError:
+                pass  # it was broken before
 
-    async def _ask(self, packet, awaited):
-        """Send, and wait for the answer (packet type, packet id)."""
+    async def _handshake(self, clean_session):
+        self._reader, self._writer = await asyncio.open_connection(
+            self.server, self.port or (8883 if self.ssl else 1883), ssl=self.ssl
+        )
+        await self._send(self._connect_packet(clean_session))
+        answer = await self._reader.readexactly(4)
+        if answer[0] != _CONNACK or answer[1] != 2:
+            raise MQTTException("no CONNACK, but packet 0x%02x" % answer[0])
+        if answer[3]:
+            known = answer[3] <= len(_REFUSALS)
+            reason = _REFUSALS[answer[3] - 1] if known else "code %d" % answer[3]
+            raise MQTTException("refused: " + reason)
+        return bool(answer[2] & 1)
+
+    async def _ask(self, packet, kind, pid):
+        """Send, and wait for the answer of this type and packet id: its last byte."""
+        if not self.is_connected:
+            raise MQTTException(self._reason)
         self._answered.clear()
-        self._awaited = awaited
-        await self._send(packet)
+        self._awaited = (kind, pid)
         try:
-            await asyncio.wait_for(self._answered.wait(), DEADLINE_S)
+            await asyncio.wait_for(self._exchange(packet), DEADLINE_S)
         except asyncio.TimeoutError:
-            self._lose()
-            raise MQTTException("no answer in time")
-        if self._awaited is not None:
-            raise MQTTException("connection lost, or subscription refused")
+            self._lose("no answer in time")
+        except OSError as fault:
+            self._lose(fault)
+        if type(self._awaited) is tuple:
+            raise MQTTException(self._reason)
+        return self._awaited
+
+    async def _exchange(self, packet):
+        await self._send(packet)
+        await self._answered.wait()
+
+    async def _send_in_time(self, packet):
+        try:
+            await asyncio.wait_for(self._send(packet), DEADLINE_S)
+        except asyncio.TimeoutError:
+            self._lose("cannot send")
+            raise MQTTException(self._reason)
+        except OSError as fault:
+            self._lose(fault)
+            raise
 
     async def _send(self, packet):
-        if self._writer is None:
-            raise MQTTException("not connected")
-        try:
+        # A stream of MicroPython loses what is written while another task drains.
+        async with self._sending:
+            if self._writer is None:
+                raise MQTTException(self._reason)
             self._writer.write(packet)
-            await asyncio.wait_for(self._writer.drain(), DEADLINE_S)
-        except (OSError, asyncio.TimeoutError):
-            self._lose()
-            raise MQTTException("cannot send")
+            await self._writer.drain()
+        self._sent_s = 0
+
+    async def _watch(self):
+        """Once a second: ping when either side was silent; notice a missing answer."""
+        while self.is_connected:
+            await asyncio.sleep(1)
+            self._sent_s += 1
+            self._heard_s += 1
+            if self._pinged_s is not None:
+                self._pinged_s += 1
+                if self._pinged_s > DEADLINE_S:
+                    self._lose("no PINGRESP in time")
+            elif 2 * max(self._sent_s, self._heard_s) >= self.keepalive:
+                try:
+                    await self.ping()
+                except OSError:
+                    return
 
     async def _listen(self):
-        """Take what the broker sends, and ping when it is silent, until it breaks."""
-        is_pinged = False
+        """Take what the broker sends until it breaks."""
+        reason = "closed by the broker"
         try:
-            while self.is_connected:
-                try:
-                    first = await asyncio.wait_for(
-                        self._reader.readexactly(1), self.keepalive / 2
-                    )
-                except asyncio.TimeoutError:
-                    if is_pinged:
-                        break  # half-open: it owes a PINGRESP
-                    await self.ping()
-                    is_pinged = True
-                    continue
-                is_pinged = False
-                await asyncio.wait_for(self._take(first[0]), DEADLINE_S)
-        except (OSError, EOFError, asyncio.TimeoutError):
+            while True:
+                first = await self._reader.readexactly(1)
+                await self._take(first[0])
+                self._heard_s = 0
+        except EOFError:
             pass
-        self._lose()
+        except Exception as fault:  # whatever it is, without ears we are not connected
+            reason = fault
+        self._lose(reason)
 
     async def _take(self, first):
         length = await self._read_length()
-        if length > INCOMING_MAX:
-            while length:
-                length -= len(await self._reader.readexactly(min(length, 256)))
-            return
-        body = await self._reader.readexactly(length) if length else b""
         kind = first & 0xF0
         if kind == _PUBLISH:
-            await self._take_message(first, body)
-        elif len(body) > 1 and self._awaited == (kind, body[0] << 8 | body[1]):
-            if kind == _PUBACK or body[2] != 0x80:  # else the subscription is refused
-                self._awaited = None
+            await self._take_message(first, length)
+            return
+        if length > 4:
+            raise MQTTException("malformed packet 0x%02x" % first)
+        body = await self._reader.readexactly(length) if length else b""
+        if kind == _PINGRESP:
+            self._pinged_s = None
+        elif length > 1 and self._awaited == (kind, body[0] << 8 | body[1]):
+            self._awaited = body[-1]
             self._answered.set()
 
-    async def _take_message(self, first, body):
+    async def _take_message(self, first, length):
+        has_pid = first & 0x06
+        if has_pid > 0x02:
+            raise MQTTException("a message at QoS 2, which nobody asked for")
+        if length > INCOMING_MAX or not _is_free(2 * length + 1):
+            await self._skip_message(length, has_pid)
+            return
+        body = await self._reader.readexactly(length)
         end = 2 + (body[0] << 8 | body[1])
-        topic = body[2:end]
-        if first & 0x06:
-            await self._send(bytes([_PUBACK, 2, body[end], body[end + 1]]))
-            end += 2
+        start = end + 2 if has_pid else end
+        if start > length:
+            raise MQTTException("malformed PUBLISH")
         if self._callback:
-            self._callback(topic, body[end:], bool(first & 1))
+            self._callback(body[2:end], body[start:], bool(first & 1))
+        if has_pid:
+            await self._send(bytes([_PUBACK, 2]) + body[end:start])
+
+    async def _skip_message(self, length, has_pid):
+        """One that is too long is acknowledged all the same, or it would come again."""
+        self.oversized += 1
+        if has_pid:
+            head = await self._reader.readexactly(2)
+            topic_length = head[0] << 8 | head[1]
+            if length < 4 + topic_length:
+                raise MQTTException("malformed PUBLISH")
+            await self._skip(topic_length)
+            pid = await self._reader.readexactly(2)
+            await self._send(bytes([_PUBACK, 2]) + pid)
+            length -= 4 + topic_length
+        await self._skip(length)
+
+    async def _skip(self, length):
+        while length:
+            length -= len(await self._reader.readexactly(min(length, _CHUNK)))
 
     async def _read_length(self):
-        length = shift = 0
-        while True:
+        length = 0
+        for shift in (0, 7, 14, 21):
             byte = (await self._reader.readexactly(1))[0]
             length |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return length
-            shift += 7
+        raise MQTTException("malformed length")
 
-    def _lose(self):
-        was_connected, self.is_connected = self.is_connected, False
+    def _lose(self, reason):
+        if self.is_connected:
+            self.is_connected = False
+            self._reason = "connection lost: %s" % (reason,)
+            if self.on_lost:
+                self.on_lost()
         self._answered.set()
-        if was_connected and self.on_lost:
-            self.on_lost()
 
     def _next_pid(self):
+        """1 to 65535 (2.3.1), and none that a message still has."""
         self._pid = self._pid % 65535 + 1
+        while self._pid in self._unacked.values():
+            self._pid = self._pid % 65535 + 1
         return self._pid
 
     def _connect_packet(self, clean_session):
         flags = 2 if clean_session else 0
-        fields = _string(self.client_id)
+        fields = [_string(self.client_id)]
         if self._will:
             topic, msg, retain, qos = self._will
             flags |= 0x04 | (qos << 3) | (0x20 if retain else 0)
-            fields += _string(topic) + _string(msg)
+            fields += [_string(topic), _string(msg)]
         if self.user is not None:
             flags |= 0x80
-            fields += _string(self.user)
+            fields.append(_string(self.user))
             if self.password is not None:
                 flags |= 0x40
-                fields += _string(self.password)
+                fields.append(_string(self.password))
         head = _string("MQTT") + bytes([4, flags]) + self.keepalive.to_bytes(2, "big")
-        return _packet(_CONNECT, head + fields)
+        return _packet(_CONNECT, head, *fields)
 
 
-def _packet(first, body):
+def _is_free(length):
+    """Whether there is such a piece of heap: `readexactly` glues what it reads."""
+    try:
+        return bool(bytearray(length))
+    except MemoryError:
+        return False
+
+
+def _packet(first, *parts):
     head = bytearray([first])
-    length = len(body)
+    length = sum([len(part) for part in parts])
     while True:
         digit = length & 0x7F
         length >>= 7
         head.append(digit | 0x80 if length else digit)
         if not length:
-            return bytes(head) + body
+            return bytes(head) + b"".join(parts)
 
 
 def _string(text):

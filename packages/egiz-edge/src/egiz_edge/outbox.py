@@ -1,42 +1,200 @@
-"""Messages that wait for their PUBACK: in RAM, oldest dropped first and counted.
+"""Messages that wait for their PUBACK: the newest in RAM, all older ones in flash.
 
-The capacity is what the heap of the board holds; 100 messages take flash.
+A message goes to flash when the next one comes and it is still not acknowledged, so
+while the broker answers nothing is written. A power failure loses at most the newest
+message. What was acknowledged may be sent once more after it, SEGMENT at most.
+
+In flash, a segment is a file of up to SEGMENT records that is only appended to, and
+deleted as a whole: no block is rewritten in place. A record is the payload's length
+(2 bytes, big-endian), the CRC-32 of the payload (4), and the payload.
 """
 
-CAPACITY = 30  # messages of some 600 bytes
+import os
+from binascii import crc32
+
+CAPACITY = 100  # messages
+SEGMENT = 10  # records; one erase serves several, and few are repeated after a failure
+
+_HEAD_BYTES = 6
+_SUFFIX = ".seg"
 
 
 class Outbox:
-    """A ring of encoded messages.
+    """A queue of encoded messages in `directory`, which is made if it is not there.
 
-    `peek` and `drop` are apart: a power cut between them repeats a message and loses
-    none.
+    Every message has a position, an integer that grows. `peek` and `done` are apart: a
+    power failure between them repeats a message and loses none.
     """
 
-    def __init__(self, capacity=CAPACITY):
-        self._slots = [None] * capacity
-        self._first = 0
-        self._count = 0
-        self.dropped = 0  # since boot
+    def __init__(self, directory, capacity=CAPACITY):
+        self._directory = directory
+        self._capacity = capacity
+        self.dropped = 0  # since boot: for want of room, or unreadable
+        self._newest = None
+        self._done = set()  # positions between, acknowledged out of turn
+        self._segments = []  # [number, records that are left], the oldest first
+        self._offset = 0  # in the oldest segment
+        self._room = 0  # records that the newest segment still takes
+        self._number = 0  # of the newest segment
+        self._first = self._end = 0  # positions
+        self._mount()
 
     def __len__(self):
-        return self._count
+        return self._end - self._first - len(self._done)
+
+    @property
+    def end(self):
+        """The position that the next message gets."""
+        return self._end
 
     def put(self, payload):
-        """Add the newest message."""
-        capacity = len(self._slots)
-        if self._count == capacity:
-            self.drop()
+        """Add the newest message; a full outbox drops its oldest one."""
+        if len(self) >= self._capacity:
+            self._first_waiting()
+            self._advance()
             self.dropped += 1
-        self._slots[(self._first + self._count) % capacity] = payload
-        self._count += 1
+        self.flush()
+        self._newest = payload
+        self._end += 1
+
+    def newest(self):
+        """(position, payload) of the newest message if it is only in RAM, or None."""
+        return None if self._newest is None else (self._end - 1, self._newest)
 
     def peek(self):
-        """The oldest message, or None."""
-        return self._slots[self._first] if self._count else None
+        """(position, payload) of the oldest message, or None."""
+        while self._first_waiting():
+            if not self._segments:
+                return self.newest()
+            payload = self._read()
+            if payload is not None:
+                return self._first, payload
+            self._advance()
+            self.dropped += 1
+        return None
 
-    def drop(self):
+    def done(self, position):
+        """The message at `position` is acknowledged."""
+        if position < self._first:
+            self.dropped -= 1  # it made room while it was on its way
+        elif position == self._end - 1 and self._newest is not None:
+            self._newest = None
+            self._end -= 1
+        elif position == self._first:
+            self._advance()
+        else:
+            self._done.add(position)
+
+    def flush(self):
+        """Bring the newest message to flash as well: before a reset of our own."""
+        payload, self._newest = self._newest, None
+        if payload is None:
+            return
+        try:
+            self._append(payload)
+        except OSError:  # flash is full or worn out
+            self._segments.append([None, 1])
+            self._room = 0
+
+    def _first_waiting(self):
+        """Whether there is a message; `_first` is then the oldest one's position."""
+        while self._first in self._done:
+            self._done.remove(self._first)
+            self._advance()
+        return self._first < self._end
+
+    def _append(self, payload):
+        if not self._room:
+            self._number += 1
+        head = len(payload).to_bytes(2, "big") + crc32(payload).to_bytes(4, "big")
+        with open(self._path(self._number), "ab") as file:
+            file.write(head + payload)
+        if self._room:
+            self._segments[-1][1] += 1
+        else:
+            self._segments.append([self._number, 1])
+            self._room = SEGMENT
+        self._room -= 1
+
+    def _read(self):
+        """The oldest payload in flash, or None if it is damaged."""
+        try:
+            with open(self._path(self._segments[0][0]), "rb") as file:
+                file.seek(self._offset)
+                head = file.read(_HEAD_BYTES)
+                payload = file.read(int.from_bytes(head[:2], "big"))
+        except OSError:
+            return None
+        return payload if crc32(payload).to_bytes(4, "big") == head[2:] else None
+
+    def _advance(self):
         """Forget the oldest message."""
-        self._slots[self._first] = None
-        self._first = (self._first + 1) % len(self._slots)
-        self._count -= 1
+        self._first += 1
+        if not self._segments:
+            self._newest = None
+            return
+        segment = self._segments[0]
+        segment[1] -= 1
+        if segment[1] > 0:
+            self._offset = self._after(self._offset)
+            return
+        self._offset = 0
+        self._segments.pop(0)
+        if not self._segments:
+            self._room = 0
+        self._remove(segment[0])
+
+    def _after(self, offset):
+        """Where the record after the one at `offset` begins."""
+        try:
+            with open(self._path(self._segments[0][0]), "rb") as file:
+                file.seek(offset)
+                length = int.from_bytes(file.read(2), "big")
+        except OSError:
+            return offset
+        return offset + _HEAD_BYTES + length
+
+    def _mount(self):
+        """Take over what the boot before has left."""
+        try:
+            os.mkdir(self._directory)
+        except OSError:
+            pass  # it is there
+        numbers = sorted(
+            [int(name[:-4]) for name in os.listdir(self._directory) if _is_ours(name)]
+        )
+        for number in numbers:
+            records = self._count(number)
+            if records:
+                self._segments.append([number, records])
+                self._end += records
+            else:
+                self._remove(number)
+        self._number = numbers[-1] if numbers else 0
+        while len(self) > self._capacity:  # they were done, or dropped and counted
+            self._advance()
+
+    def _count(self, number):
+        """Records in a segment; what is left of a torn one is a record as well."""
+        records = offset = 0
+        path = self._path(number)
+        size = os.stat(path)[6]
+        with open(path, "rb") as file:
+            while offset < size:
+                file.seek(offset)
+                offset += _HEAD_BYTES + int.from_bytes(file.read(2), "big")
+                records += 1
+        return records
+
+    def _remove(self, number):
+        try:
+            os.remove(self._path(number))
+        except OSError:
+            pass  # there is none, or flash is worn out
+
+    def _path(self, number):
+        return "%s/%s%s" % (self._directory, number, _SUFFIX)
+
+
+def _is_ours(name):
+    return name.endswith(_SUFFIX) and name[: -len(_SUFFIX)].isdigit()

@@ -34,6 +34,8 @@ class Uplink:
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._has_news = False
+        self._live_from = 0  # messages from this position on came in this session
+        self._tried = None  # position of the message without PUBACK
         self._callbacks = {}
         self._wifi_backoff = Backoff()
         self._broker_backoff = Backoff()
@@ -89,6 +91,7 @@ class Uplink:
         try:
             await layer()
         except OSError as fault:
+            await self._client.close()
             wait_ms = backoff.next_ms()
             self._log("%s (%s), again in %d ms" % (complaint, fault, wait_ms))
             await asyncio.sleep(wait_ms / 1000)
@@ -103,7 +106,7 @@ class Uplink:
         """From CONNECT until the connection is lost (OSError) or the device stops."""
         await self._connect()
         for kind in self._callbacks:
-            await self._client.subscribe(self._topic(kind), 1)
+            await self._subscribe(kind)
         await self._publish_status("online")
         self._log("connected")
         self._broker_backoff.reset()
@@ -111,8 +114,8 @@ class Uplink:
             self.turns += 1
             if self._has_news:
                 await self._publish_status("online")
-            elif self._outbox.peek() is not None:
-                await self._publish_oldest()
+            elif len(self._outbox):
+                await self._publish_next()
             else:
                 await self._sleep()
 
@@ -121,6 +124,16 @@ class Uplink:
         client.server, client.port = settings.host, settings.port
         client.user, client.password = settings.user, settings.password
         await client.connect()
+        self._live_from = self._outbox.end
+
+    async def _subscribe(self, kind):
+        """What the broker refuses to tell us is no reason not to tell it anything."""
+        try:
+            await self._client.subscribe(self._topic(kind), 1)
+        except OSError as fault:
+            if not self._client.is_connected:
+                raise
+            self._log("%s: %s" % (kind, fault))
 
     async def _sleep(self):
         """Until there is something to do."""
@@ -132,15 +145,23 @@ class Uplink:
         if not self._client.is_connected:
             raise OSError("connection lost")
 
-    async def _publish_oldest(self):
-        """Once it is acknowledged, it is forgotten."""
-        payload = self._outbox.peek()
-        is_history = len(self._outbox) > 1
-        if is_history:  # not current state: nobody who comes later should get it first
+    async def _publish_next(self):
+        """What is new goes before what waited; once acknowledged, it is forgotten."""
+        message = self._outbox.newest()
+        is_live = message is not None and message[0] >= self._live_from
+        if not is_live:
+            message = self._outbox.peek()
+        if message is None:  # all that waited is damaged
+            return
+        position, payload = message
+        if not is_live:  # it is not current state: nobody who comes later should get it
             payload = telemetry.as_buffered(payload)
+        is_again, self._tried = position == self._tried, position
         topic = self._topic("telemetry")
-        await self._client.publish(topic, payload, not is_history, 1)
-        self._outbox.drop()
+        await self._client.publish(topic, payload, is_live, 1, is_again)
+        self._tried = None
+        self._outbox.done(position)
+        self._live_from = min(self._live_from, self._outbox.end)
         self.acked["telemetry"] += 1
 
     async def _publish_status(self, state):
@@ -151,17 +172,23 @@ class Uplink:
     async def _leave(self):
         try:
             if self._client.is_connected:
-                while self._outbox.peek() is not None:
-                    await self._publish_oldest()
+                while len(self._outbox):
+                    await self._publish_next()
                 await self._publish_status("offline")
                 await self._client.disconnect()
         except OSError as fault:
             self._log("left without good-bye: %s" % fault)
+        finally:
+            self._outbox.flush()
 
     def _take(self, topic, msg, retain):
-        callback = self._callbacks.get(topic.decode().rsplit("/", 1)[-1])
-        if callback:
-            callback(msg, retain)
+        """Whatever somebody sends, the connection survives it."""
+        try:
+            callback = self._callbacks.get(topic.decode().rsplit("/", 1)[-1])
+            if callback:
+                callback(msg, retain)
+        except Exception as fault:
+            self._log("message to %s: %r" % (topic, fault))
 
     def _topic(self, kind):
         return topics.join_topic(

@@ -26,7 +26,7 @@ class Line:
         pass
 
     async def read(self, _n):
-        while not self.waiting:  # noqa: ASYNC110  # as a UART is polled
+        while not self.waiting:  # as a UART is polled
             await asyncio.sleep(0.001)
         chunk, self.waiting = self.waiting[:7], self.waiting[7:]
         return chunk
