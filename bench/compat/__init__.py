@@ -1,0 +1,1 @@
+"""Do egiz-bridge and Telegraf make the same points of the same messages?"""

@@ -1,0 +1,45 @@
+"""The messages: every vector of telemetry and status, each in a facility of its own.
+
+So a point names its vector by its facility, and no point overwrites another.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from egiz_schema import Kind, Topic, vectors
+from egiz_schema.vectors import Vector
+
+KINDS: tuple[Kind, ...] = ("telemetry", "status")
+# Published last: when it has arrived, so has everything.
+LAST = (
+    Topic("last", "oven-001", "telemetry"),
+    b'{"device_id":"oven-001","timestamp":1706352600,"thermal":{"setpoint":1.5}}',
+)
+
+
+class Case(NamedTuple):
+    """A vector and where it is published."""
+
+    topic: Topic
+    payload: bytes
+    vector: Vector
+
+    @property
+    def points(self) -> int:
+        """How many egiz-bridge makes of it, which takes what readers may refuse."""
+        return int(self.vector["verdict"] != "reject")
+
+    @property
+    def name(self) -> str:
+        """As a reader of the vectors finds it."""
+        vector = self.vector
+        return f"{vector['kind']} {vector['rule']}: {vector['about']}"
+
+
+def cases() -> Iterator[Case]:
+    """All of them."""
+    for kind in KINDS:
+        for number, vector in enumerate(vectors.load(kind)[1]):
+            device_id = vectors.topic_of(vector).device_id
+            topic = Topic(f"{kind}-{number}", device_id, kind)
+            yield Case(topic, vectors.payload_of(vector), vector)
