@@ -3,30 +3,23 @@
 import random
 from collections.abc import Iterator
 
-# Bytes that readers of JSON are known to disagree about.
+# What readers of JSON are known to disagree about: values and members, which leave the
+# JSON sound ...
+_VALUES = [
+    *b"null true false {} [] [null] 0 -0 -0.0 1.0 1e5 1e999 1e-400 0.1 -1".split(),
+    *b"9007199254740991 9007199254740992 18446744073709551616 1706352600".split(),
+    *(b"9" * 400, b'{"a":1}', b'"%b"' % (b"x" * 64), b'"%b"' % (b"x" * 65)),
+    *rb'"" "NaN" "1" "oven-001" "oven-001\n" "\u0000" "\ud83d\ude00"'.split(),
+]
+_MEMBERS = [
+    *rb'"v":1, "v":2, "\u0076":1, "zz":9, "zz":"\udc00", "timestamp":0,'.split(),
+    *rb'"device_id":"oven-001", "device_id":"oven-001\n", "status":{},'.split(),
+]
+# ... and bytes, which seldom do.
 _TOKENS = [
-    *(b"NaN", b"Infinity", b"-Infinity", b"null", b"true", b"false", b"{}", b"[]"),
-    *(
-        b"1e999",
-        b"-0",
-        b"-0.0",
-        b"1.0",
-        b"1e5",
-        b"01",
-        b"5.",
-        b".5",
-        b"0x10",
-        b"1e-400",
-    ),
-    *(
-        b"9007199254740991",
-        b"9007199254740992",
-    ),
-    *(b"18446744073709551616", b"9" * 400),
-    *(b'""', b'"NaN"', b'"1"', b'"\\u0000"', b'"\\ud800"', b'"\\ud83d\\ude00"'),
-    *(b"\xef\xbb\xbf", b"\xff", b"\xc0\xaf", b"\x00", b"\n", b"\x7f", b"\\u0076"),
-    *(b"oven-001\\n", b"{" * 20, b"[" * 20, b'{"a":' * 17, b"x" * 70, b",", b":", b'"'),
-    *(b'"v":1,', b'"v":2,', b'"v":1,"v":1,', b'"device_id":"oven-001",', b'"zz":9,'),
+    *(*_VALUES, *_MEMBERS, *b"NaN Infinity -Infinity 01 5. .5 0x10".split()),
+    *(b"\xef\xbb\xbf", b"\xff", b"\xc0\xaf", b"\x00", b"\n", b"\x7f", rb"\ud800"),
+    *(b"{" * 20, b"[" * 20, b'{"a":' * 17, b",", b":", b'"'),
 ]
 
 
@@ -41,9 +34,19 @@ def mutated(seeds: list[bytes], count: int, seed: int) -> Iterator[bytes]:
 
 
 def _change(payload: bytearray, rng: random.Random, seeds: list[bytes]) -> None:
+    match rng.randrange(5):
+        case 0:
+            _change_bytes(payload, rng, seeds)
+        case 1:
+            _insert_member(payload, rng)
+        case _:
+            _replace_value(payload, rng)
+
+
+def _change_bytes(payload: bytearray, rng: random.Random, seeds: list[bytes]) -> None:
     at = rng.randint(0, len(payload))
     end = min(len(payload), at + rng.randint(0, 12))
-    match rng.randrange(7):
+    match rng.randrange(6):
         case 0 if at < len(payload):
             payload[at] ^= 1 << rng.randrange(8)
         case 1:
@@ -54,16 +57,20 @@ def _change(payload: bytearray, rng: random.Random, seeds: list[bytes]) -> None:
             del payload[at:end]
         case 4:
             payload[at:at] = payload[at:end]
-        case 5:
+        case _:
             other = rng.choice(seeds)
             start = rng.randint(0, len(other))
             payload[at:at] = other[start : start + rng.randint(1, 40)]
-        case _:
-            _replace_value(payload, rng)
+
+
+def _insert_member(payload: bytearray, rng: random.Random) -> None:
+    braces = [index for index, byte in enumerate(payload) if byte == ord("{")]
+    if braces:
+        at = rng.choice(braces) + 1
+        payload[at:at] = rng.choice(_MEMBERS)
 
 
 def _replace_value(payload: bytearray, rng: random.Random) -> None:
-    """Put a token in the place of a whole value: the JSON stays sound."""
     colons = [index for index, byte in enumerate(payload) if byte == ord(":")]
     if not colons:
         return
@@ -71,4 +78,4 @@ def _replace_value(payload: bytearray, rng: random.Random) -> None:
     end = start
     while end < len(payload) and payload[end] not in b",}]":
         end += 1
-    payload[start:end] = rng.choice(_TOKENS)
+    payload[start:end] = rng.choice(_VALUES)

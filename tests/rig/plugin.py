@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from rig.bridge import Bridge
 from rig.live import LiveSubscriber
@@ -16,6 +17,10 @@ from rig.serial_board import SerialBoard
 from rig.servers import InfluxDb, Mosquitto, Server, VictoriaMetrics
 
 Launch = Callable[..., Process]
+
+# On a loaded machine, how long an example takes says nothing of the code.
+settings.register_profile("loaded", settings(), deadline=None)
+settings.load_profile("loaded")
 
 
 def _running(server: Server) -> Iterator[Server]:

@@ -164,7 +164,7 @@ def test_an_allowance_without_a_reason_is_wrong_usage(tmp_path):
 def test_the_vectors_hold_and_their_rules_are_listed():
     code, _, summary = _run("vectors")
     assert code == 0
-    assert summary == "335 vectors, 0 mismatches\n"
+    assert summary == "361 vectors, 0 mismatches\n"
     rules = _run("vectors", "--list")[1].splitlines()
     assert len(rules) > 30
     assert any(rule.startswith("WIRE-5") for rule in rules)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import pytest
 from egiz_schema import (
@@ -20,6 +21,7 @@ from egiz_schema import (
     decode,
     encode,
     limits,
+    models,
     unknown_fields,
 )
 from hypothesis import given
@@ -277,6 +279,23 @@ def test_a_mutated_message_is_a_message_or_a_decode_error(data):
     except DecodeError:
         return
     assert decode(TELEMETRY, encode(message)) == message
+
+
+@pytest.mark.parametrize("digits", [400, 401, 4000])
+@pytest.mark.parametrize("read", [decode, models.decode])
+def test_a_host_that_forbids_long_integers_changes_no_verdict(digits, read):
+    number = b"9" * digits
+    known = b'{"device_id":"oven-001","timestamp":%b}' % number
+    unknown = _telemetry()[:-1] + b',"zz":%b}' % number
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(640)
+    try:
+        with pytest.raises(InvalidPayload) as caught:
+            read(TELEMETRY, known)
+        assert caught.value.reason == "range"
+        assert read(TELEMETRY, unknown).status.uptime_seconds == 1
+    finally:
+        sys.set_int_max_str_digits(before)
 
 
 def test_the_size_limit_is_that_of_the_contract():

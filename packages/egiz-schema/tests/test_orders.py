@@ -15,7 +15,7 @@ CHECKS = {"config": orders.check_config, "command": orders.check_command}
 TEXT_RULES = ("WIRE-5", "WIRE-6")
 DEVICE = "oven-001"
 # Numbers that no float can hold.
-ENDLESS = (b"9" * 200, b"1e999")
+ENDLESS = re.compile(rb"\d{309}|e\+?\d{3}")
 
 _ON_THE_DEVICE = """
 import json, sys
@@ -93,7 +93,7 @@ def test_a_spoiled_message_has_the_verdict_of_the_server(kind):
             document = wire.parse(payload)
         except DecodeError:
             continue  # no document
-        if any(number in payload for number in ENDLESS):
+        if ENDLESS.search(payload):
             continue  # the server tells this before its type
         try:
             decode(topic, payload)

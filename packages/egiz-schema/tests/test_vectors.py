@@ -43,13 +43,51 @@ def _points():
 
 
 def test_there_are_enough_of_them_and_each_rule_is_shown_both_ways():
-    topics = json.loads((DIRECTORY / "topics.json").read_text())
-    assert len(VECTORS) + len(topics["vectors"]) >= 200
-    rules = {rule for told in FILES.values() for rule in told["rules"]}
+    files_ = [*FILES.values(), json.loads((DIRECTORY / "topics.json").read_text())]
+    every = [vector for told in files_ for vector in told["vectors"]]
+    assert len(every) >= 200
+    rules = {rule for told in files_ for rule in told["rules"]}
     for rule in rules:
-        verdicts = {v["verdict"] for v in VECTORS if v["rule"] == rule}
+        verdicts = {v["verdict"] for v in every if v["rule"] == rule}
         assert {"accept", "reject"} <= verdicts, rule
-    assert {vector["rule"] for vector in VECTORS} == rules
+    assert {vector["rule"] for vector in every} == rules
+
+
+@pytest.mark.parametrize(
+    ("rule", "told", "reasons"),
+    [
+        ("WIRE-1", "4096 bytes", {"too_large", "no_payload"}),
+        ("WIRE-2", "UTF-8", {"not_utf8"}),
+        ("WIRE-4", "byte order mark", {"not_json"}),
+        ("WIRE-5", "each member once", {"duplicate"}),
+        ("WIRE-6", "16 deep", {"too_deep"}),
+        ("WIRE-7", "finite", {"range"}),
+        ("WIRE-8", "surrogate", {"not_json"}),
+        ("WIRE-12", "unknown members", {"empty"}),
+        ("WIRE-17", "no NaN, no Infinity", {"not_json", "type"}),
+        ("WIRE-18", "no newline", {"charset", "not_json"}),
+    ],
+)
+def test_what_parsers_disagree_about_is_a_rule_with_its_reasons(rule, told, reasons):
+    sentences = {
+        sentence for f in FILES.values() for sentence in [f["rules"].get(rule)]
+    }
+    (sentence,) = sentences - {None}
+    assert told in sentence
+    rejected = [v for v in VECTORS if v["rule"] == rule and v["verdict"] == "reject"]
+    assert {vector["reason"] for vector in rejected} == reasons
+
+
+def test_what_is_skipped_is_held_to_the_rules_of_the_wire_too():
+    """A reader that skips unknown members unread takes what others refuse."""
+    rejected = [v for v in VECTORS if v["verdict"] == "reject"]
+    assert {v["rule"] for v in rejected if "in an unknown" in v["about"]} >= {
+        "WIRE-2",
+        "WIRE-5",
+        "WIRE-6",
+        "WIRE-8",
+        "WIRE-17",
+    }
 
 
 def test_every_reason_that_a_reader_may_give_is_shown():

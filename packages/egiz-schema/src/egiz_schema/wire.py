@@ -16,6 +16,8 @@ from egiz_schema.errors import InvalidPayload, MalformedPayload
 
 _BYTES_MAX = limits.PAYLOAD_BYTES_MAX
 
+_DIGITS_MAX = 400  # the largest float has 309
+
 # What is left without these bytes is the shape. Removing them moves no quote, brace or
 # comma, and cannot make two equal names differ.
 _VARYING = b"0123456789+-."
@@ -74,7 +76,10 @@ def parse(payload: bytes) -> Any:
         raise MalformedPayload(f"deeper than {limits.DEPTH_MAX} levels", "too_deep")
     try:
         document = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_no_constant
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_int=_integer,
         )
     except json.JSONDecodeError as fault:
         told = f"{fault.msg} at character {fault.pos}"
@@ -106,6 +111,12 @@ def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(named) < len(members):
         raise InvalidPayload("an object names a member twice", "duplicate")
     return named
+
+
+def _integer(digits: str) -> float:
+    # Beyond any float it is endless, as 1e999 is. Python may be set to refuse more than
+    # 640 digits, with an error that is not of the contract.
+    return int(digits) if len(digits) <= _DIGITS_MAX else float(digits)
 
 
 def _no_constant(name: str) -> NoReturn:
