@@ -129,6 +129,24 @@ def test_all_problems_are_told_at_once_and_in_order():
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "paths"),
+    [
+        ("config", '"alerts":{"%s":{"min":true}}', ["$.alerts.%s", "$.alerts.%s.min"]),
+        ("config", '"zones":{"%s":1}', ["$.zones.%s", "$.zones.%s"]),
+        ("command", '"args":{"%s":[]},"id":"1","action":"x"', ["$.args.%s"] * 2),
+    ],
+)
+def test_a_name_is_read_before_its_value(kind, text, paths):
+    name = "x" * 65
+    payload = b'{"device_id":"oven-001",%b}' % (text % name).encode()
+    topic = f"sensors/factory/oven-001/{kind}"
+    told = models.problems(topic, payload)
+    assert [fault.path for fault in told] == [path % name for path in paths]
+    assert [fault.reason for fault in told] == ["range", "type"]
+    assert _verdict(decode, topic, payload) == "range"
+
+
 def test_afterthoughts_are_told_together():
     payload = b'{"device_id":"mixer-001","timestamp":1706352600,"status":{}}'
     told = models.problems("sensors/factory/oven-001/telemetry", payload)

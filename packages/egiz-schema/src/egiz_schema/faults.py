@@ -22,6 +22,10 @@ _OUT_OF_RANGE = frozenset(
 )
 
 
+# In a place: the name itself of a member that people named, not its value.
+_NAME = -1
+
+
 def in_order(details: list[ErrorDetails], document: Any) -> list[DecodeError]:
     """The faults as msgspec would meet them: it stops at the first that it reads.
 
@@ -54,7 +58,9 @@ def _place(
     """The part of `loc` that is in the document, or the member that is missing."""
     place: list[int | str] = []
     for step in loc:
-        if isinstance(document, dict) and isinstance(step, str):
+        if step == "[key]" and len(place) > 1:  # pydantic's word, within a map
+            place.append(_NAME)
+        elif isinstance(document, dict) and isinstance(step, str):
             place.append(step)
             document = document.get(step)
         elif isinstance(document, list) and isinstance(step, int):
@@ -67,6 +73,8 @@ def _position(place: tuple[int | str, ...], document: Any) -> list[float]:
     """Where in the text it is; a member that is missing is found so at the end."""
     position: list[float] = []
     for step in place:
+        if step == _NAME:
+            return [*position, _NAME]
         members = list(document if isinstance(document, dict) else range(len(document)))
         if step not in members:
             return [*position, inf]
@@ -78,5 +86,7 @@ def _position(place: tuple[int | str, ...], document: Any) -> list[float]:
 
 def _path(place: tuple[int | str, ...]) -> str:
     return "$" + "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step}" for step in place
+        f"[{step}]" if isinstance(step, int) else f".{step}"
+        for step in place
+        if step != _NAME
     )
