@@ -59,10 +59,17 @@ def test_connect_of_mqtt_311_has_no_properties_and_keeps_the_session():
 
 
 def test_subscribe_asks_for_retained_messages_of_new_subscriptions_only():
-    assert (
-        mqtt.subscribe(mqtt.MQTT_5, 1, "a/#") == b"\x82\x09\x00\x01\x00\x00\x03a/#\x11"
-    )
-    assert mqtt.subscribe(mqtt.MQTT_311, 1, "a/#") == b"\x82\x08\x00\x01\x00\x03a/#\x01"
+    asked = mqtt.subscribe(mqtt.MQTT_5, 1, ["a/#"])
+    assert asked == b"\x82\x09\x00\x01\x00\x00\x03a/#\x11"
+    asked = mqtt.subscribe(mqtt.MQTT_311, 1, ["a/#", "b"])
+    assert asked == b"\x82\x0c\x00\x01\x00\x03a/#\x01\x00\x01b\x01"
+
+
+def test_unsubscribe_names_every_filter():
+    asked = mqtt.unsubscribe(mqtt.MQTT_5, 2, ["a/#", "b"])
+    assert asked == b"\xa2\x0b\x00\x02\x00\x00\x03a/#\x00\x01b"
+    asked = mqtt.unsubscribe(mqtt.MQTT_311, 2, ["b"])
+    assert asked == b"\xa2\x05\x00\x02\x00\x01b"
 
 
 def test_pubacks_are_in_the_order_given():
@@ -160,4 +167,9 @@ def test_a_refusal_tells_the_broker_s_reason(version, code, told, older):
 )
 def test_a_subscription_that_promises_nothing_is_an_error(code, told):
     with pytest.raises(MqttError, match=told):
-        mqtt.parse_suback(b"\x00\x01\x00" + bytes([code]))
+        mqtt.parse_suback(b"\x00\x01\x00\x01" + bytes([code]), 2)
+
+
+def test_a_suback_without_all_its_codes_is_an_error():
+    with pytest.raises(MqttError, match="without all its parts"):
+        mqtt.parse_suback(b"\x00\x01\x01", 2)

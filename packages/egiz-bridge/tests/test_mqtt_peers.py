@@ -11,6 +11,7 @@ from amqtt.mqtt.connect import ConnectPacket
 from amqtt.mqtt.puback import PubackPacket
 from amqtt.mqtt.publish import PublishPacket
 from amqtt.mqtt.subscribe import SubscribePacket
+from amqtt.mqtt.unsubscribe import UnsubscribePacket
 from egiz_bridge import mqtt
 from egiz_bridge.errors import MqttError
 from hypothesis import given
@@ -159,7 +160,7 @@ def test_whatever_a_broker_sends_nothing_but_our_error_comes_out(version):
     @given(st.binary(max_size=40))
     def check_bodies(body):
         _is_total(lambda: mqtt.parse_connack(version, body))
-        _is_total(lambda: mqtt.parse_suback(body))
+        _is_total(lambda: mqtt.parse_suback(body, 2))
         _is_total(lambda: _fed(version, bytes([0x32, len(body)]) + body))
 
     check()
@@ -202,12 +203,20 @@ def test_the_properties_of_our_connect_read_by_paho(expiry, maximum, size):
     }
 
 
-@given(IDS, TOPICS)
-def test_our_subscribe_read_by_amqtt(packet_id, topic):
-    packet = mqtt.subscribe(mqtt.MQTT_311, packet_id, topic)
+@given(IDS, st.lists(TOPICS, min_size=1, max_size=5))
+def test_our_subscribe_read_by_amqtt(packet_id, filters):
+    packet = mqtt.subscribe(mqtt.MQTT_311, packet_id, filters)
     read = _read_by_amqtt(SubscribePacket, packet)
     assert read.variable_header.packet_id == packet_id
-    assert read.payload.topics == [(topic, 1)]
+    assert read.payload.topics == [(one, 1) for one in filters]
+
+
+@given(IDS, st.lists(TOPICS, min_size=1, max_size=5))
+def test_our_unsubscribe_read_by_amqtt(packet_id, filters):
+    packet = mqtt.unsubscribe(mqtt.MQTT_311, packet_id, filters)
+    read = _read_by_amqtt(UnsubscribePacket, packet)
+    assert read.variable_header.packet_id == packet_id
+    assert read.payload.topics == filters
 
 
 @given(st.lists(IDS, max_size=20))

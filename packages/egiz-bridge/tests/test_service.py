@@ -277,20 +277,20 @@ def test_a_hostile_broker_is_left_alone_for_a_while(bridge, hostile, told):
     with socket.create_server(("127.0.0.1", 0)) as server:
         running = bridge(f"mqtt://127.0.0.1:{server.getsockname()[1]}", archive={})
         running.start(wait=False)
-        server.settimeout(10)
-        accepted = 0
-        until = time.monotonic() + 4
-        while time.monotonic() < until:
-            with contextlib.suppress(TimeoutError), server.accept()[0] as client:
-                accepted += 1
-                client.settimeout(5)
+        server.settimeout(30)
+        begun = 0.0
+        for _ in range(5):
+            with server.accept()[0] as client:
+                begun = begun or time.monotonic()
+                client.settimeout(30)
                 client.recv(4096)
                 client.sendall(CONNACK_5)
                 client.recv(4096)
                 client.sendall(SUBACK_5 + hostile)
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(ConnectionError):
                     assert client.recv(4096) == b""  # it breaks off
-    assert 2 <= accepted < 12
+        # At least half of 0.25, 0.5, 1 and 2 s.
+        assert time.monotonic() - begun > 1.8
     assert told in running.log
     assert "Traceback" not in running.log
     assert running.get("/healthz")[0] == 200

@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from egiz_schema import topics
+
 from egiz_bridge.errors import ConfigError
-from egiz_bridge.settings import Mqtt, read_secret
+from egiz_bridge.settings import read_secret
+from egiz_bridge.tables import Mqtt
 
 # How long the broker queues for a bridge that is away: a long weekend.
 SESSION_EXPIRY_S = 4 * 24 * 3600
@@ -24,6 +27,8 @@ class Broker:
     """Where to connect, and as whom.
 
     Attributes:
+        filters: what to subscribe to.
+        obsolete_filters: what an earlier run was subscribed to, in the same session.
         session_expiry_s: how long the broker keeps the session; 0 ends it with the
             connection, and begins with a new one.
     """
@@ -31,6 +36,8 @@ class Broker:
     host: str
     port: int
     client_id: str
+    filters: tuple[str, ...] = (topics.WILDCARD,)
+    obsolete_filters: tuple[str, ...] = ()
     credentials: tuple[str, str | None] | None = None
     tls: ssl.SSLContext | None = None
     session_expiry_s: int = SESSION_EXPIRY_S
@@ -51,7 +58,15 @@ def broker_of(mqtt: Mqtt) -> Broker:
     assert url.host is not None  # its type demands one
     port = url.port or _PORTS[url.scheme]
     tls = _tls(mqtt) if url.scheme == "mqtts" else None
-    return Broker(url.host, port, mqtt.client_id, credentials, tls)
+    filters = tuple(f"{topics.ROOT}/{name}/#" for name in mqtt.facilities)
+    return Broker(
+        url.host,
+        port,
+        mqtt.client_id,
+        filters or (topics.WILDCARD,),
+        credentials=credentials,
+        tls=tls,
+    )
 
 
 def _tls(mqtt: Mqtt) -> ssl.SSLContext:

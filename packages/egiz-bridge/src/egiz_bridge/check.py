@@ -11,9 +11,10 @@ from pathlib import Path
 from egiz_bridge.broker import Broker, broker_of
 from egiz_bridge.connection import open_connection
 from egiz_bridge.errors import ConfigError, MqttError, Unavailable
-from egiz_bridge.settings import Influxdb, Settings
+from egiz_bridge.settings import Settings
 from egiz_bridge.sinks.influxdb import InfluxDb
 from egiz_bridge.sinks.lines import STDOUT
+from egiz_bridge.tables import Influxdb
 
 
 def results(settings: Settings) -> Iterator[tuple[str, str | None]]:

@@ -61,7 +61,14 @@ main.add_command(bench)
 
 @main.command(cls=_HelpWithKeys)
 @_config
-def run(config: Path | None) -> None:
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="So many processes, which share mqtt.facilities: if one core is not enough.",
+)
+def run(config: Path | None, workers: int) -> None:
     """Run the bridge until SIGTERM or Ctrl-C.
 
     \b
@@ -69,9 +76,13 @@ def run(config: Path | None) -> None:
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
     log.configure()
     from egiz_bridge import daemon  # noqa: PLC0415  # so that --help is quick
+    from egiz_bridge import workers as team  # noqa: PLC0415  # as above
 
     try:
-        daemon.run(config)
+        if workers > 1:
+            team.run(config, workers)
+        else:
+            daemon.run(config)
     except ConfigError as fault:
         _stop_for(fault.problems)
     except BridgeError as fault:

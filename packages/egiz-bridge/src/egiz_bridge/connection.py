@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from egiz_schema import topics
-
 from egiz_bridge import mqtt
 from egiz_bridge.broker import Broker
 from egiz_bridge.errors import MqttError
@@ -39,7 +37,7 @@ _TLS_HINTS = {
 }
 
 _READ_BYTES = 256 * 1024
-_PACKET_ID = 1  # of the one SUBSCRIBE on a connection
+_SUBSCRIBE_ID, _UNSUBSCRIBE_ID = 1, 2  # one of each on a connection
 
 
 class Connection:
@@ -49,6 +47,7 @@ class Connection:
         self.version = version
         self.session_present = False  # the broker had kept our session
         self._sock = sock
+        self._subscriptions = 0
         self._reader = mqtt.PacketReader(version, MAXIMUM_PACKET_BYTES)
         self._early: list[mqtt.Publish] = []
         self._keepalive_s = float(KEEPALIVE_S)
@@ -79,8 +78,10 @@ class Connection:
         self.session_present = granted.session_present
         self._keepalive_s = float(granted.keepalive_s or KEEPALIVE_S)
         # Always: a broker that lost the session would otherwise send nothing, for ever.
-        subscribe = mqtt.subscribe(self.version, _PACKET_ID, topics.WILDCARD)
-        self._send(subscribe)
+        self._subscriptions = len(broker.filters)
+        self._send(mqtt.subscribe(self.version, _SUBSCRIBE_ID, broker.filters))
+        if obsolete := broker.obsolete_filters:
+            self._send(mqtt.unsubscribe(self.version, _UNSUBSCRIBE_ID, obsolete))
         return self._await_suback()
 
     def read(self) -> list[mqtt.Publish]:
@@ -178,9 +179,11 @@ class Connection:
     def _heed(self, packets: list[mqtt.Control]) -> None:
         for kind, body in packets:
             if kind == mqtt.SUBACK:
-                mqtt.parse_suback(body)
+                mqtt.parse_suback(body, self._subscriptions)
             elif kind == mqtt.PINGRESP:
                 self._pinged = False
+            elif kind == mqtt.UNSUBACK:
+                pass  # refused or not: it is no reason to take less
             elif kind == mqtt.DISCONNECT:
                 raise MqttError(f"disconnected: {mqtt.explain(body[0] if body else 0)}")
             else:

@@ -17,13 +17,14 @@ from egiz_bridge.errors import ConfigError, Unavailable
 from egiz_bridge.intake import Intake
 from egiz_bridge.serving import Parts, serving
 from egiz_bridge.session import Session, Waker
-from egiz_bridge.settings import AnySink, Archive, Influxdb, Lines, Settings, load
+from egiz_bridge.settings import Settings, load
 from egiz_bridge.sinks import Sink
 from egiz_bridge.sinks.archive import Archive as ArchiveSink
 from egiz_bridge.sinks.influxdb import InfluxDb
 from egiz_bridge.sinks.lines import Lines as LinesSink
 from egiz_bridge.spool import Spool
 from egiz_bridge.supervision import Notifier, supervised
+from egiz_bridge.tables import AnySink, Archive, Influxdb, Lines
 
 _log = structlog.get_logger()
 

@@ -11,9 +11,9 @@ from egiz_bridge.acks import AckLedger
 from egiz_bridge.batch import Batch
 from egiz_bridge.errors import BridgeError, Unavailable
 from egiz_bridge.route import Route, route_of
-from egiz_bridge.settings import AnySink
 from egiz_bridge.sinks import Sink
 from egiz_bridge.spool import Spool
+from egiz_bridge.tables import AnySink
 from egiz_bridge.writer import Writer
 
 _BURY_AGAIN_S = 1.0

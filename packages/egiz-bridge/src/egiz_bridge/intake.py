@@ -12,7 +12,7 @@ from egiz_bridge.batch import Batch, DeadLetter, Message, Row
 from egiz_bridge.devices import Devices
 from egiz_bridge.mqtt import DUP, RETAIN, Publish
 from egiz_bridge.rows import Sources, timed
-from egiz_bridge.settings import AnySink
+from egiz_bridge.tables import AnySink
 
 BATCH_MESSAGES = 1000
 LINGER_S = 0.25

@@ -14,7 +14,8 @@ from egiz_bridge.errors import MqttError
 MQTT_5 = 5
 MQTT_311 = 4
 
-CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP, DISCONNECT = 2, 3, 4, 9, 13, 14
+CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK = 2, 3, 4, 9, 11
+PINGRESP, DISCONNECT = 13, 14
 RETAIN, _QOS, DUP = 0x01, 0x06, 0x08  # in the flags of a PUBLISH
 PINGREQ_PACKET = b"\xc0\x00"
 DISCONNECT_PACKET = b"\xe0\x00"
@@ -141,12 +142,19 @@ def connect(
     return b"\x10" + _prefixed(body)
 
 
-def subscribe(version: int, packet_id: int, topic_filter: str) -> bytes:
+def subscribe(version: int, packet_id: int, filters: Iterable[str]) -> bytes:
     """SUBSCRIBE (3.8) at QoS 1; in MQTT 5, retained messages only if it is new."""
     properties, retain_handling = (b"\x00", 0x10) if version == MQTT_5 else (b"", 0)
+    options = bytes([retain_handling | 1])
     body = struct.pack("!H", packet_id) + properties
-    body += _string(topic_filter) + bytes([retain_handling | 1])
+    body += b"".join([_string(one) + options for one in filters])
     return b"\x82" + _prefixed(body)
+
+
+def unsubscribe(version: int, packet_id: int, filters: Iterable[str]) -> bytes:
+    """UNSUBSCRIBE (3.10)."""
+    body = struct.pack("!H", packet_id) + (b"\x00" if version == MQTT_5 else b"")
+    return b"\xa2" + _prefixed(body + b"".join([_string(one) for one in filters]))
 
 
 def pubacks(packet_ids: Iterable[int]) -> bytes:
@@ -247,16 +255,18 @@ def parse_connack(version: int, body: bytes) -> ConnAck:
     return ConnAck(session_present, properties.get(_SERVER_KEEP_ALIVE))
 
 
-def parse_suback(body: bytes) -> None:
-    """SUBACK (3.9) of one filter.
+def parse_suback(body: bytes, filters: int) -> None:
+    """SUBACK (3.9) of so many filters.
 
     Raises:
-        MqttError: if the subscription was refused.
+        MqttError: if a subscription was refused.
     """
-    code = body[-1] if body else _TOP_BIT
-    if code >= _TOP_BIT:
-        raise MqttError(f"subscription refused: {explain(code)}")
-    if code == 0:
+    codes = body[2:][-filters:]
+    if len(codes) < filters:
+        raise MqttError("the broker sent a SUBACK without all its parts")
+    if max(codes) >= _TOP_BIT:
+        raise MqttError(f"subscription refused: {explain(max(codes))}")
+    if 0 in codes:
         raise MqttError("the broker grants QoS 0 only: nothing could be guaranteed")
 
 

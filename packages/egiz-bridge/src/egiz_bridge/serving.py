@@ -13,8 +13,8 @@ from egiz_bridge.errors import ConfigError
 from egiz_bridge.http import App, HttpServer
 from egiz_bridge.metrics import AccountsCollector
 from egiz_bridge.session import Session
-from egiz_bridge.settings import Http
 from egiz_bridge.spool import Spool
+from egiz_bridge.tables import Http
 
 # The main loop turns every second, but for a connection attempt or a name that does not
 # resolve; a writer waits ten seconds for an answer.

@@ -11,12 +11,13 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
 from egiz_bridge import mqtt
 from egiz_bridge.accounts import Accounts
-from egiz_bridge.broker import broker_of
+from egiz_bridge.broker import Broker, broker_of
 from egiz_bridge.certificates import expiries
 from egiz_bridge.connection import Connection, open_connection
 from egiz_bridge.dispatch import Dispatcher
@@ -137,12 +138,13 @@ class Session:
 
     def _run_connection(self) -> None:
         try:
-            connection, early = open_connection(broker_of(self._settings.mqtt))
+            broker = self._broker()
+            connection, early = open_connection(broker)
         except (ConfigError, MqttError, OSError) as fault:
             self._wait_to_retry(fault)
             return
         try:
-            self._subscribed(connection)
+            self._subscribed(connection, broker)
             self._serve(connection, early)
             self._finish(connection)
         except (MqttError, OSError) as fault:
@@ -153,7 +155,20 @@ class Session:
             self._accounts.connection_is(up=False)
             connection.close()
 
-    def _subscribed(self, connection: Connection) -> None:
+    def _broker(self) -> Broker:
+        """Where to connect, and from which topics the session must be relieved."""
+        broker = broker_of(self._settings.mqtt)
+        with suppress(Unavailable):
+            known = (self._spool.note(self._session_note()) or "").split()
+            obsolete = tuple(one for one in known if one not in broker.filters)
+            return replace(broker, obsolete_filters=obsolete)
+        return broker
+
+    def _session_note(self) -> str:
+        mqtt_ = self._settings.mqtt
+        return f"filters of the session of {mqtt_.client_id} at {mqtt_.url}"
+
+    def _subscribed(self, connection: Connection, broker: Broker) -> None:
         self._connections += 1
         self._subscribed_at = time.monotonic()
         expiry_s = connection.certificate_expiry_s()
@@ -161,31 +176,29 @@ class Session:
         self._intake.reconnected(self._connections)
         self._dispatcher.reconnected(self._connections)
         self._accounts.connection_is(up=True)
-        broker = str(self._settings.mqtt.url)
-        _log.info("subscribed", broker=broker, mqtt=connection.version)
+        url = str(self._settings.mqtt.url)
+        _log.info("subscribed", broker=url, mqtt=connection.version)
         if connection.version == mqtt.MQTT_311:
             _log.warning(
                 "the broker speaks MQTT 3.1.1 only: its own in-flight limit (often 20)"
                 " bounds the rate",
-                broker=broker,
+                broker=url,
             )
-        self._look_for_the_session(connection.session_present)
+        self._look_for_the_session(connection.session_present, broker.filters)
 
-    def _look_for_the_session(self, is_there: bool) -> None:
+    def _look_for_the_session(self, is_there: bool, filters: Sequence[str]) -> None:
         """A session that was, and is no more, took its queue with it."""
-        name = (
-            f"session of {self._settings.mqtt.client_id} at {self._settings.mqtt.url}"
-        )
         with suppress(Unavailable):  # a spool that cannot be read is told elsewhere
-            if not self._spool.note(name):
-                self._spool.set_note(name, "begun")
-            elif not is_there:
+            known = self._spool.note(self._session_note())
+            if known is not None and not is_there:
                 self._accounts.session_is_lost()
                 _log.warning(
                     "the broker has lost this bridge's session, and with it what it"
                     " queued while the bridge was away (does it persist sessions?)",
                     broker=str(self._settings.mqtt.url),
                 )
+            if known != (wanted := " ".join(filters)):
+                self._spool.set_note(self._session_note(), wanted)
 
     def _serve(self, connection: Connection, early: Sequence[mqtt.Publish]) -> None:
         self._intake.take(early, self._dispatcher.waiting)

@@ -1,0 +1,242 @@
+"""The tables of the configuration, and what each key means."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from egiz_schema import Kind, topics
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    UrlConstraints,
+    model_validator,
+)
+from pydantic.networks import AnyUrl
+
+_PORT_MAX = 65535
+
+# What is archived unless somebody asks for more.
+ALL_READINGS: tuple[Kind, ...] = ("telemetry", "status")
+
+
+def _facility(name: str) -> str:
+    if not topics.is_facility(name):
+        raise ValueError(f"{name!r} is no facility: words of a-z, 0-9, _ and hyphens")
+    return name
+
+
+def _some(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    if not kinds:
+        raise ValueError("at least one is needed")
+    return kinds
+
+
+def _without_password(url: AnyUrl) -> AnyUrl:
+    if url.username or url.password:
+        raise ValueError(
+            "must not carry a user or password; they have keys of their own"
+        )
+    return url
+
+
+MqttUrl = Annotated[
+    AnyUrl,
+    UrlConstraints(allowed_schemes=["mqtt", "mqtts"], host_required=True),
+    AfterValidator(_without_password),
+]
+HttpUrl = Annotated[
+    AnyUrl,
+    UrlConstraints(allowed_schemes=["http", "https"], host_required=True),
+    AfterValidator(_without_password),
+]
+
+
+FacilityName = Annotated[str, AfterValidator(_facility)]
+
+
+class Table(BaseModel):
+    """A table: no unknown keys, no changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Mqtt(Table):
+    """The broker."""
+
+    url: MqttUrl = Field(
+        default=AnyUrl("mqtt://localhost:1883"),
+        description="the broker: mqtt://host:port, or mqtts://host:port with TLS",
+    )
+    client_id: str = Field(
+        default="egiz-bridge",
+        min_length=1,
+        max_length=64,
+        description="names the session that the broker keeps for this bridge; "
+        "two bridges must not share one",
+    )
+    facilities: tuple[FacilityName, ...] = Field(
+        default=(),
+        description="subscribe to these only, which --workers and shard deal out; "
+        "none given means all",
+    )
+    username: str | None = Field(default=None, description="who to log in as")
+    password_file: Path | None = Field(
+        default=None, description="file that holds the password of username"
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authority that signed the broker's certificate; "
+        "without it, those that this machine trusts",
+    )
+    certificate_file: Path | None = Field(
+        default=None, description="PEM file that this bridge shows to the broker"
+    )
+    key_file: Path | None = Field(
+        default=None,
+        description="PEM file of its private key, if that is not in certificate_file",
+    )
+
+    def dealt_out(self, index: int, count: int) -> Self:
+        """The `index`-th of `count` parts."""
+        part = {
+            "client_id": f"{self.client_id}-{index}",
+            "facilities": self.facilities[index - 1 :: count],
+        }
+        return self.model_copy(update=part)
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        if self.password_file and not self.username:
+            raise ValueError("mqtt.username: needed with mqtt.password_file")
+        if self.key_file and not self.certificate_file:
+            raise ValueError("mqtt.certificate_file: needed with mqtt.key_file")
+        for key in ("ca_file", "certificate_file"):
+            if getattr(self, key) and self.url.scheme != "mqtts":
+                raise ValueError(f"mqtt.{key}: is for TLS; mqtt.url must be mqtts://")
+        return self
+
+
+class _WithFile(Table):
+    path: Path
+
+    def numbered(self, index: int) -> Self:
+        """The same with a file of its own; stdout is shared."""
+        if str(self.path) == "-":
+            return self
+        own = self.path.with_stem(f"{self.path.stem}-{index}")
+        return self.model_copy(update={"path": own})
+
+
+class SinkTable(Table):
+    """What every sink has: which messages go to it."""
+
+    kinds: Annotated[tuple[Kind, ...], AfterValidator(_some)] = Field(
+        default=ALL_READINGS,
+        description="which messages it gets: telemetry, status, config, command",
+    )
+    facilities: tuple[FacilityName, ...] = Field(
+        default=(), description="of which facilities; none given means all"
+    )
+
+
+class Influxdb(SinkTable):
+    """InfluxDB, or VictoriaMetrics. Give the table and it is written to.
+
+    Several, each with a name of its own, are [[influxdb]] tables.
+    """
+
+    name: str = Field(
+        default="influxdb",
+        pattern=r"\A[a-z0-9_-]{1,32}\z",
+        description="in metrics, logs and the spool; needed if there are several",
+    )
+    url: HttpUrl = Field(description="the server, as http://host:8086")
+    api: Literal["v2", "v1"] = Field(
+        default="v2",
+        description="v2 (InfluxDB 2 and 3, VictoriaMetrics) or v1 (InfluxDB 1)",
+    )
+    org: str = Field(default="", description="organisation (v2)")
+    bucket: str = Field(default="", description="bucket (v2, required)")
+    database: str = Field(default="", description="database (v1, required)")
+    token_file: Path | None = Field(
+        default=None,
+        description="file that holds the token (v2), or user:password (v1)",
+    )
+
+    @model_validator(mode="after")
+    def _names_where_to_write(self) -> Self:
+        needed = "bucket" if self.api == "v2" else "database"
+        if not getattr(self, needed):
+            raise ValueError(f"influxdb.{needed}: needed with api = {self.api!r}")
+        return self
+
+
+class Lines(_WithFile, SinkTable):
+    """Line protocol, appended to a file. Give the table and it is written to."""
+
+    name: ClassVar[str] = "lines"
+
+    path: Path = Field(description="the file, or - for stdout")
+
+
+class Archive(_WithFile, SinkTable):
+    """The SQLite archive. Written to if given, or if there is no other sink."""
+
+    name: ClassVar[str] = "archive"
+
+    path: Path = Field(
+        default=Path("egiz-archive.sqlite"), description="the SQLite file"
+    )
+    retention_days: int = Field(
+        default=30, ge=0, description="delete what was received before; 0 keeps all"
+    )
+
+
+AnySink = Influxdb | Archive | Lines
+
+
+class Spool(_WithFile):
+    """What waits on this disk while a database is away, and dead letters."""
+
+    path: Path = Field(default=Path("egiz-spool.sqlite"), description="the SQLite file")
+    max_bytes: int = Field(
+        default=1024**3,
+        ge=1024**2,
+        description="when it is full, nothing is acknowledged until there is room",
+    )
+    max_age_days: int = Field(
+        default=30,
+        ge=0,
+        description="drop what has waited for longer, as the database would; 0 keeps "
+        "all",
+    )
+
+
+class Http(Table):
+    """Where /metrics, /healthz and /readyz are served."""
+
+    listen: Annotated[str, AfterValidator(lambda text: _address(text) and text)] = (
+        Field(
+            default="127.0.0.1:9471",
+            description="address:port; port 0 takes any free one",
+        )
+    )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """(host, port)."""
+        return _address(self.listen)
+
+    def numbered(self, index: int) -> Self:
+        """The same on the `index`-th port from here."""
+        host, _, port = self.listen.rpartition(":")
+        own = int(port) and int(port) + index - 1
+        return self.model_copy(update={"listen": f"{host}:{own}"})
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > _PORT_MAX:
+        raise ValueError("must be address:port, as 127.0.0.1:9471")
+    return host.strip("[]"), int(port)
