@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -10,14 +9,17 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import click
 from egiz_schema import limits, topics
 
+from egiz_edge_tools.broker import Broker
 from egiz_edge_tools.cli_board import (
+    BROKER_HELP,
+    broker_option,
     build_command,
     deploy_command,
+    doctor_command,
     monitor_command,
 )
 from egiz_edge_tools.hardware import Hardware, OvenPlant
@@ -35,7 +37,7 @@ def main() -> None:
     """The firmware of the sensor boards, and what the host does with it."""
 
 
-for command in (build_command, deploy_command, monitor_command):
+for command in (build_command, deploy_command, monitor_command, doctor_command):
     main.add_command(command)
 
 
@@ -45,7 +47,8 @@ for command in (build_command, deploy_command, monitor_command):
     default="mqtt://localhost:1883",
     show_default=True,
     metavar="URL",
-    help="mqtt://[user@]host[:port]. The password comes from EGIZ_EDGE_MQTT_PASSWORD.",
+    callback=broker_option,
+    help=BROKER_HELP,
 )
 @click.option("--facility", default="factory", show_default=True)
 @click.option("--device-id", default="oven-001", show_default=True, metavar="TYPE-UNIT")
@@ -76,7 +79,7 @@ for command in (build_command, deploy_command, monitor_command):
     help="Heap of the interpreter; the board has about half, at half the word size.",
 )
 def run(  # noqa: PLR0913, PLR0917  # one argument for each option
-    broker: str,
+    broker: Broker,
     facility: str,
     device_id: str,
     sampling_ms: int,
@@ -95,9 +98,15 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     2 wrong usage, 3 no MicroPython interpreter for this platform.
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
     _check_ids(facility, device_id)
-    host, port, user, password = _parse_broker(broker)
     identity = Identity(
-        facility, device_id, host, port, user, password, sampling_ms, publish_ms
+        facility,
+        device_id,
+        broker.host,
+        broker.port,
+        broker.user,
+        broker.password,
+        sampling_ms,
+        publish_ms,
     )
     hardware = Hardware()
     plant = OvenPlant(hardware, seed)
@@ -160,19 +169,3 @@ def _check_ids(facility: str, device_id: str) -> None:
             f"--device-id {device_id!r}: type-unit of a-z, 0-9 and _, as oven-001,"
             f" at most {topics.DEVICE_ID_MAX} characters"
         )
-
-
-def _parse_broker(url: str) -> tuple[str, int, str | None, str | None]:
-    parts = urlsplit(url)
-    try:
-        port = parts.port or 1883
-    except ValueError:
-        raise click.UsageError("--broker: the port must be 1 to 65535") from None
-    if parts.scheme != "mqtt" or not parts.hostname:
-        raise click.UsageError(
-            "--broker: must be mqtt://host:port (TLS is not supported yet)"
-        )
-    inline = unquote(parts.password) if parts.password else None
-    password = os.environ.get("EGIZ_EDGE_MQTT_PASSWORD", inline)
-    user = unquote(parts.username) if parts.username else None
-    return parts.hostname, port, user, password

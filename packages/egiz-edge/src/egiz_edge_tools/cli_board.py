@@ -1,4 +1,4 @@
-"""`egiz-edge build`, `deploy`, `monitor` and `doctor`: real boards."""
+"""`egiz-edge build`, `deploy`, `monitor` and `doctor`: what a real board needs."""
 
 import contextlib
 import sys
@@ -8,11 +8,25 @@ from pathlib import Path
 
 import click
 
+from egiz_edge_tools.broker import PASSWORD_VARIABLE, Broker
 from egiz_edge_tools.bundle import ARCHITECTURES, build
 from egiz_edge_tools.errors import ToolError
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130  # as a shell has it for Ctrl-C
+
+BROKER_HELP = f"mqtt://[user@]host[:port]. The password comes from {PASSWORD_VARIABLE}."
+
+
+def broker_option(
+    _context: click.Context, _parameter: click.Parameter, url: str | None
+) -> Broker | None:
+    """The callback of a --broker."""
+    try:
+        return None if url is None else Broker.parse(url)
+    except ValueError as fault:
+        raise click.UsageError(f"--broker: {fault}") from None
+
 
 _arch = click.option(
     "--arch",
@@ -92,6 +106,36 @@ def monitor_command(port: str) -> None:
 
     with _explained(), contextlib.suppress(KeyboardInterrupt):
         monitor(port, click.echo)
+
+
+@click.command("doctor")
+@click.option("--port", metavar="PORT", help="Look at the board there, too.")
+@click.option(
+    "--broker",
+    metavar="URL",
+    callback=broker_option,
+    help="Log in there as a device does. " + BROKER_HELP,
+)
+def doctor_command(port: str | None, broker: Broker | None) -> None:
+    """Check machine, board and broker, and tell how to mend what is wrong.
+
+    A board at --port is stopped for a moment, and started again.
+
+    \b
+    Exit codes: 0 nothing is wrong, 1 a check failed.
+    """  # noqa: D301  # \b is click's mark for lines that stay as they are
+    from egiz_edge_tools.doctor import examine  # noqa: PLC0415  # as above
+
+    failed = 0
+    for finding in examine(port, broker):
+        mark = {True: "ok", False: "FAIL", None: "-"}[finding.is_ok]
+        click.echo(f"{mark:6}{finding.told}")
+        if finding.is_ok is not True:
+            click.echo(f"      {finding.fix}".replace("\n  ", "\n      "))
+        failed += finding.is_ok is False
+    if failed:
+        click.echo(f"{failed} of the checks failed", err=True)
+        sys.exit(EXIT_FAILED)
 
 
 @contextlib.contextmanager

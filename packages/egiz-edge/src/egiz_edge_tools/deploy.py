@@ -39,7 +39,7 @@ def deploy(directory: Path, port: str, tell: Tell) -> None:
     board = remote.look()
     tell(f"{board.machine}, MicroPython {board.version}")
     _check(port, manifest, board)
-    absent = [file for file in manifest.files if not _is_there(file, board)]
+    absent = absent_from(board, manifest)
     tell(f"{len(absent)} files to copy, {len(manifest.files) - len(absent)} are there")
     if _is_complete(directory, manifest, board):
         remote.restart()
@@ -50,6 +50,19 @@ def deploy(directory: Path, port: str, tell: Tell) -> None:
         f"restarted, with firmware {manifest.firmware_version}; see it with"
         f" `egiz-edge monitor --port {port}`"
     )
+
+
+def absent_from(board: BoardState, manifest: Manifest) -> list[BundledFile]:
+    """The files of a bundle that a board has neither in place nor staged."""
+    return [file for file in manifest.files if not _is_there(file, board)]
+
+
+def room_for(absent: list[BundledFile], board: BoardState) -> int:
+    """Bytes of flash that these files need beside what is there."""
+    if not absent:
+        return 0
+    blocks = sum(-(-file.size // board.block) for file in absent)
+    return (blocks + _BLOCKS_FOR_DIRECTORIES) * board.block
 
 
 class _Copy:
@@ -114,8 +127,7 @@ def _check(port: str, manifest: Manifest, board: BoardState) -> None:
 
 
 def _check_room(port: str, absent: list[BundledFile], board: BoardState) -> None:
-    blocks = sum(-(-file.size // board.block) for file in absent)
-    needed = (blocks + _BLOCKS_FOR_DIRECTORIES) * board.block
+    needed = room_for(absent, board)
     if needed > board.free:
         raise PortError(
             port,

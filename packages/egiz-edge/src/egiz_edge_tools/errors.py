@@ -1,6 +1,7 @@
 """What goes wrong for a reason that a person can mend; the command line shows these.
 
 ToolError
+├── BrokerError   a broker cannot be reached, or does not take us
 ├── BundleError   a source file does not compile, or a bundle is not what it says
 └── PortError     a board cannot be reached, or does not do what it should
 """
@@ -12,6 +13,14 @@ class ToolError(Exception):
 
 class BundleError(ToolError):
     """A file that does not compile, or a directory that is not a sound bundle."""
+
+
+class BrokerError(ToolError):
+    """Names the cause and the fix, never a password."""
+
+    def __init__(self, cause: str, fix: str) -> None:
+        super().__init__(f"{cause}\n  {fix}")
+        self.cause, self.fix = cause, fix
 
 
 class PortError(ToolError):

@@ -1,0 +1,109 @@
+"""A broker as the person names it, and whether it would take a device."""
+
+import os
+import secrets
+import socket
+import threading
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from egiz_edge_tools.errors import BrokerError
+
+PASSWORD_VARIABLE = "EGIZ_EDGE_MQTT_PASSWORD"  # noqa: S105  # its name, not its value
+_ANSWER_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where to connect, and as whom."""
+
+    host: str
+    port: int
+    user: str | None = None
+    password: str | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """From mqtt://[user@]host[:port]; the password may be in the environment.
+
+        Raises:
+            ValueError: saying what is wrong with the URL.
+        """
+        parts = urlsplit(url)
+        try:
+            port = parts.port or 1883
+        except ValueError:
+            raise ValueError("the port must be 1 to 65535") from None
+        if parts.scheme != "mqtt" or not parts.hostname:
+            raise ValueError("must be mqtt://host:port (TLS is not supported yet)")
+        inline = unquote(parts.password) if parts.password else None
+        password = os.environ.get(PASSWORD_VARIABLE, inline)
+        user = unquote(parts.username) if parts.username else None
+        return cls(parts.hostname, port, user, password)
+
+    def probe(self) -> None:
+        """Log in as a device does, with MQTT 3.1.1, and out again.
+
+        Raises:
+            BrokerError: with the cause and the fix.
+        """
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, f"egiz-doctor-{secrets.token_hex(4)}"
+        )
+        client.connect_timeout = _ANSWER_S
+        client.username_pw_set(self.user, self.password)
+        answer: list[ReasonCode] = []
+        is_over = threading.Event()
+
+        def on_connect(*told: object) -> None:
+            assert isinstance(told[3], ReasonCode)
+            answer.append(told[3])
+            is_over.set()
+
+        client.on_connect = on_connect
+        client.on_disconnect = lambda *_: is_over.set()
+        try:
+            client.connect(self.host, self.port)
+        except OSError as fault:
+            raise BrokerError(*self._unreachable(fault)) from None
+        client.loop_start()
+        is_over.wait(_ANSWER_S)
+        client.disconnect()
+        client.loop_stop()
+        self._judge(answer[0] if answer else None)
+
+    def _unreachable(self, fault: OSError) -> tuple[str, str]:
+        at = f"{self.host}:{self.port}"
+        if isinstance(fault, socket.gaierror):
+            return (
+                f"nobody knows the name {self.host}",
+                "Check its spelling; the name server of the devices must know it, too.",
+            )
+        if isinstance(fault, ConnectionRefusedError):
+            return (
+                f"nobody listens at {at}",
+                "Does the broker run, and listen where devices can reach it? `ss -ltn`",
+            )
+        return (
+            f"no way to {at}: {fault.strerror or fault}",
+            "Is the address right? A firewall may be between.",
+        )
+
+    def _judge(self, answer: ReasonCode | None) -> None:
+        if answer is None:
+            raise BrokerError(
+                f"what listens at {self.host}:{self.port} does not answer in MQTT",
+                "Is this the broker's port? One for TLS or websockets is silent, too.",
+            )
+        if answer.is_failure:
+            who = f"user {self.user!r}" if self.user else "a client without a user"
+            raise BrokerError(
+                f"the broker refuses {who}: {answer}",
+                f"mqtt://user@host, with the password in {PASSWORD_VARIABLE};"
+                " `mosquitto_passwd` sets it on the broker.",
+            )

