@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("egiz-schema", "egiz-edge", "egiz-bridge", "egiz-sim")
+PACKAGES = ("egiz-schema", "egiz-edge", "egiz-bridge", "egiz-sim", "egiz-infra")
 MODULES = {
     "egiz-schema": ("egiz_schema",),
     "egiz-edge": ("egiz_edge", "egiz_edge_tools"),
     "egiz-bridge": ("egiz_bridge",),
     "egiz-sim": ("egiz_sim",),
+    "egiz-infra": ("egiz_infra",),
 }
 CONSUMER = """
 from typing import assert_type

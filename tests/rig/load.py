@@ -40,6 +40,11 @@ class Connection:
             timeout_s = 0
         return self._acknowledged_bytes == 4 * self.sent
 
+    def close(self) -> None:
+        """Break off."""
+        self._selector.close()
+        self._socket.close()
+
     def _packet(self, topic: str, payload: bytes) -> bytes:
         self.sent += 1
         packet_id = self.sent % 65535 + 1

@@ -13,6 +13,7 @@ from rig.micropython import MicroPython
 from rig.process import Process, own_program
 from rig.proxy import Proxy
 from rig.scripted_http import ScriptedHttp
+from rig.secure import SecureMosquitto
 from rig.serial_board import SerialBoard
 from rig.servers import InfluxDb, Mosquitto, Server, VictoriaMetrics
 
@@ -33,6 +34,14 @@ def _running(server: Server) -> Iterator[Server]:
 def mosquitto(tmp_path: Path) -> Iterator[Server]:
     """Mosquitto with the shipped configuration."""
     yield from _running(Mosquitto(tmp_path / "mosquitto"))
+
+
+@pytest.fixture
+def secure_mosquitto(tmp_path: Path) -> Iterator[SecureMosquitto]:
+    """Mosquitto as in production; not started, so that devices can be added."""
+    server = SecureMosquitto(tmp_path / "secure")
+    yield server
+    server.kill()
 
 
 @pytest.fixture

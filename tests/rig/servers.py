@@ -61,21 +61,38 @@ class Server(ABC):
 
 
 class Mosquitto(Server):
-    """Mosquitto with the configuration that the project ships."""
+    """Mosquitto with the configuration that the project ships, as for a demo."""
+
+    listeners: tuple[str, ...] = ("demo.conf",)
 
     def __init__(self, directory: Path, extra: str = "") -> None:
         super().__init__(directory)
         self._program = require("mosquitto", "apt install mosquitto")
-        shipped = (REPOSITORY / "infra/mosquitto/mosquitto.conf").read_text()
-        here = shipped.replace("listener 1883", f"listener {self.port} {self.host}")
-        here = here.replace("/var/lib/mosquitto/", f"{directory}/")
+        self._ship("mosquitto.conf", directory)
+        (directory / "conf.d").mkdir()
+        for name in self.listeners:
+            self._ship(name, directory / "conf.d")
         # Started by root, it would give up its rights, also those to this directory.
-        (directory / "mosquitto.conf").write_text(f"{here}\nuser root\n{extra}\n")
+        (directory / "conf.d" / "rig.conf").write_text(f"user root\n{extra}\n")
 
     @property
     def url(self) -> str:
         """Where it listens."""
         return f"mqtt://{self.host}:{self.port}"
+
+    def _substitutions(self) -> dict[str, str]:
+        """What of the shipped files is another here: places, nothing else."""
+        return {
+            "listener 1883 127.0.0.1": f"listener {self.port} {self.host}",
+            "/var/lib/mosquitto/": f"{self.directory}/",
+            "/etc/mosquitto/conf.d": f"{self.directory}/conf.d",
+        }
+
+    def _ship(self, name: str, to: Path) -> None:
+        text = (REPOSITORY / "infra/mosquitto" / name).read_text()
+        for shipped, here in self._substitutions().items():
+            text = text.replace(shipped, here)
+        (to / name).write_text(text)
 
     def _command(self) -> list[str]:
         return [self._program, "-c", str(self.directory / "mosquitto.conf")]

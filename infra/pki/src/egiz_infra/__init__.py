@@ -1,0 +1,1 @@
+"""Certificates, accounts, access list and limits of the broker."""

@@ -1,0 +1,40 @@
+"""Accounts of services: a password in a file of its own, its hash in the broker's."""
+
+import base64
+import hashlib
+import secrets
+
+from egiz_infra.acl import ROLES
+from egiz_infra.errors import InfraError
+from egiz_infra.layout import Layout, write
+
+# mosquitto_passwd's format 7: PBKDF2 with SHA-512. The rounds protect passwords that
+# can be guessed; these are 256 random bits.
+_ROUNDS = 101
+_SALT_BYTES = 12  # Mosquitto 2.0 takes no other length
+
+
+def set_password(layout: Layout, name: str) -> None:
+    """Make a new password for an account; the broker takes it at the next reload.
+
+    Raises:
+        InfraError: if the access list has no such role.
+    """
+    names = [role.name for role in ROLES]
+    if name not in names:
+        raise InfraError(f"no account {name!r}: there are {', '.join(names)}")
+    password = secrets.token_urlsafe(32)
+    # No newline: some programs would take it for a part of the password.
+    write(layout.secrets / name, password.encode())
+    path = layout.broker / "passwd"
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if not line.startswith(f"{name}:")]
+    text = "\n".join(sorted([*kept, f"{name}:{_hashed(password)}"])) + "\n"
+    write(path, text.encode())
+
+
+def _hashed(password: str) -> str:
+    salt = secrets.token_bytes(_SALT_BYTES)
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _ROUNDS)
+    parts = [base64.b64encode(part).decode() for part in (salt, digest)]
+    return f"$7${_ROUNDS}${'$'.join(parts)}"

@@ -1,0 +1,113 @@
+"""What the commands share: where things are, and how faults are told."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple, ParamSpec, TypeVar
+
+import click
+
+from egiz_infra.errors import InfraError
+from egiz_infra.layout import Layout
+from egiz_infra.running import Running
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_PORT_MAX = 65535
+
+pass_layout = click.make_pass_decorator(Layout)
+
+
+def told(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Tell a fault in a sentence, and end with exit code 1."""
+
+    @functools.wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return command(*args, **kwargs)
+        except InfraError as fault:
+            raise click.ClickException(str(fault)) from None
+        except OSError as fault:
+            raise click.ClickException(f"{fault.filename}: {fault.strerror}") from None
+
+    return run
+
+
+class Target(NamedTuple):
+    """The running broker, as the options name it."""
+
+    reload: str
+    services: tuple[str, int]
+    devices: tuple[str, int]
+    mosquitto: str
+
+    def running(self, layout: Layout) -> Running:
+        """As the rest of the package needs it."""
+        return Running(layout, *self)
+
+
+def with_target(command: Callable[..., _R]) -> Callable[..., _R]:
+    """Add the options that say where the broker runs; the command gets `target`."""
+
+    @_reload
+    @_services
+    @_devices
+    @_mosquitto
+    @functools.wraps(command)
+    def run(
+        *args: object,
+        reload: str,
+        services: tuple[str, int],
+        devices: tuple[str, int],
+        mosquitto: str,
+        **kwargs: object,
+    ) -> _R:
+        target = Target(reload, services, devices, mosquitto)
+        return command(*args, target=target, **kwargs)
+
+    return run
+
+
+def _address(
+    _context: click.Context, parameter: click.Parameter, text: str
+) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= _PORT_MAX:
+        raise click.BadParameter("must be host:port", param=parameter)
+    return host.strip("[]"), int(port)
+
+
+_reload = click.option(
+    "--reload",
+    envvar="EGIZ_RELOAD",
+    default="systemctl reload mosquitto",
+    show_default=True,
+    show_envvar=True,
+    help="Command that sends the broker SIGHUP; for compose: 'docker compose kill -s"
+    " HUP mosquitto'.",
+)
+_services = click.option(
+    "--services",
+    envvar="EGIZ_SERVICES",
+    default="127.0.0.1:1883",
+    show_default=True,
+    show_envvar=True,
+    callback=_address,
+    help="The listener with passwords.",
+)
+_devices = click.option(
+    "--devices",
+    envvar="EGIZ_DEVICES",
+    default="127.0.0.1:8883",
+    show_default=True,
+    show_envvar=True,
+    callback=_address,
+    help="The listener with certificates.",
+)
+_mosquitto = click.option(
+    "--mosquitto",
+    envvar="EGIZ_MOSQUITTO",
+    default="/usr/sbin/mosquitto",
+    show_default=True,
+    show_envvar=True,
+    help="Program that checks the access list before the broker gets it; '' for none.",
+)

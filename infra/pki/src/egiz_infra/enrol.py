@@ -1,0 +1,111 @@
+"""Giving out certificates: with a key that is made here, or for one made elsewhere."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from egiz_schema import topics
+
+from egiz_infra.acl import ROLES
+from egiz_infra.authority import (
+    Authority,
+    Subject,
+    der_of_key,
+    new_key,
+    pem_of,
+    pem_of_key,
+)
+from egiz_infra.errors import InfraError
+from egiz_infra.layout import write
+
+_DER = serialization.Encoding.DER
+_P256_BITS = 256
+
+
+def issue(authority: Authority, subject: Subject, valid_for: timedelta) -> Path:
+    """Make a key and a certificate; gives the directory with both.
+
+    Raises:
+        InfraError: if the name is not one of the contract.
+    """
+    _check(subject)
+    key = new_key()
+    certificate = authority.issue(subject, key.public_key(), valid_for)
+    directory = _hand_out(authority, subject, certificate)
+    if subject.kind == "device":
+        write(directory / "key.der", der_of_key(key))
+    else:
+        write(directory / "key.pem", pem_of_key(key))
+    return directory
+
+
+def issue_for(
+    authority: Authority,
+    subject: Subject,
+    request: Path,
+    valid_for: timedelta,
+) -> Path:
+    """Sign a device's own request (PEM or DER); its private key never leaves it.
+
+    Raises:
+        InfraError: if the request is not sound, or is for another name.
+    """
+    _check(subject)
+    public_key = _requested(request, subject.name)
+    certificate = authority.issue(subject, public_key, valid_for)
+    return _hand_out(authority, subject, certificate)
+
+
+def _check(subject: Subject) -> None:
+    if subject.kind == "device":
+        if not topics.is_device_id(subject.name):
+            raise InfraError(
+                f"{subject.name!r} is no device id: type-unit, as oven-001, of a-z, 0-9"
+                f" and _ with single hyphens, at most {topics.DEVICE_ID_MAX} characters"
+            )
+        if not topics.is_facility(subject.facility):
+            raise InfraError(
+                f"{subject.facility!r} is no facility: words of a-z, 0-9 and _ joined"
+                f" by single hyphens, at most {topics.FACILITY_MAX} characters"
+            )
+    names = [role.name for role in ROLES]
+    if subject.kind == "service" and subject.name not in names:
+        raise InfraError(f"no service {subject.name!r}: there are {', '.join(names)}")
+
+
+def _hand_out(
+    authority: Authority,
+    subject: Subject,
+    certificate: x509.Certificate,
+) -> Path:
+    directory = authority.layout.issued / subject.name
+    if subject.kind == "device":
+        write(directory / "certificate.der", certificate.public_bytes(_DER))
+        write(directory / "ca.der", authority.certificate.public_bytes(_DER))
+    else:
+        write(directory / "certificate.pem", pem_of(certificate))
+        write(directory / "ca.pem", authority.pem)
+    return directory
+
+
+def _requested(path: Path, name: str) -> ec.EllipticCurvePublicKey:
+    content = path.read_bytes()
+    is_pem = content.startswith(b"-----BEGIN")
+    load = x509.load_pem_x509_csr if is_pem else x509.load_der_x509_csr
+    try:
+        request = load(content)
+    except ValueError:
+        raise InfraError(f"{path} is no certificate request in PEM or DER") from None
+    key = request.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.key_size != _P256_BITS:
+        raise InfraError(f"{path}: its key is not P-256")
+    if not request.is_signature_valid:
+        raise InfraError(f"{path}: its signature does not fit its key")
+    names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if [one.value for one in names] != [name]:
+        asked = ", ".join(str(one.value) for one in names) or "nobody"
+        raise InfraError(f"{path} is for {asked}, not for {name}")
+    return key

@@ -1,0 +1,87 @@
+"""Where everything lies, and how it is written: whole, private, and owned rightly.
+
+/etc/egiz/
+pki/       the authority's key, certificates that were issued   (root alone)
+secrets/   one password in each file, named for its account     (root alone)
+issued/    what is carried to a device or a service             (root alone)
+broker/    what Mosquitto reads: mount it read-only             (Mosquitto's user)
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from egiz_infra.errors import InfraError
+
+PRIVATE = 0o600
+_PRIVATE_DIRECTORY = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The directories under one root."""
+
+    root: Path
+
+    @property
+    def pki(self) -> Path:
+        """The authority."""
+        return self.root / "pki"
+
+    @property
+    def secrets(self) -> Path:
+        """Passwords of accounts."""
+        return self.root / "secrets"
+
+    @property
+    def issued(self) -> Path:
+        """Keys and certificates to be carried away."""
+        return self.root / "issued"
+
+    @property
+    def broker(self) -> Path:
+        """What the broker reads."""
+        return self.root / "broker"
+
+    def create(self) -> None:
+        """Make the directories that are not there."""
+        for directory in (self.pki, self.secrets, self.issued, self.broker):
+            directory.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_DIRECTORY)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second egiz-infra waiting while this one changes something."""
+        try:
+            file = (self.pki / "lock").open("a")
+        except FileNotFoundError:
+            raise InfraError(
+                f"there is no authority in {self.root}: run `egiz-infra init`, or name"
+                " another directory with --directory"
+            ) from None
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def write(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
+    """Replace a file in one step; a crash leaves the old one or the new one.
+
+    It belongs to whoever owns its directory: Mosquitto reads its files anew as a user
+    of its own, and one that it cannot read leaves it without an access list.
+    """
+    path.parent.mkdir(exist_ok=True, mode=_PRIVATE_DIRECTORY)
+    temporary = path.with_name(f".{path.name}.new")
+    with suppress(FileNotFoundError):
+        temporary.unlink()
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        owner = path.parent.stat()
+        if os.geteuid() == 0:
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.replace(path)

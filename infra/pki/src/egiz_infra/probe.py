@@ -1,0 +1,178 @@
+"""A client of MQTT 5 that tells what the broker lets it do.
+
+MQTT 3.1.1 has no answer to a publish that was denied: a PUBACK comes all the same.
+"""
+
+import secrets
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from egiz_infra.errors import Refused
+
+NOT_AUTHORISED = 0x87
+
+_TIMEOUT_S = 5.0
+_TURN_S = 0.02
+_FOR_EVER = 0xFFFFFFFF
+_IN_FLIGHT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where to connect, and as whom: with a password, or with a certificate."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = None
+    tls: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Probe:
+    """A connection, as a context manager.
+
+    Args:
+        login: where, and as whom.
+        client_id: any, unless it is the matter of the probe.
+        keeps_session: go on with the session that there is, and leave it, with all that
+            is queued; else begin a new one, which ends with the connection.
+        will: topic and payload of a last will.
+
+    Raises:
+        Refused: if the broker does not let it in.
+    """
+
+    def __init__(
+        self,
+        login: Login,
+        client_id: str = "",
+        *,
+        keeps_session: bool = False,
+        will: tuple[str, bytes] | None = None,
+    ) -> None:
+        self._login = login
+        self._answer: ReasonCode | None = None
+        self._acks: dict[int, int] = {}
+        self.session_present = False
+        self.received: list[paho.MQTTMessage] = []
+        self._client = client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id or f"probe-{secrets.token_hex(4)}",
+            protocol=paho.MQTTv5,
+            manual_ack=keeps_session,
+        )
+        client.max_inflight_messages_set(_IN_FLIGHT)
+        client.username_pw_set(login.username, login.password)
+        if login.tls is not None:
+            client.tls_set_context(login.tls)
+        if will:
+            client.will_set(*will, qos=1)
+        client.on_connect = self._connected
+        client.on_publish = self._published
+        client.on_message = lambda _c, _d, message: self.received.append(message)
+        self._connect(keeps_session)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.disconnect()
+
+    def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> int:
+        """Publish at QoS 1; gives the reason code of the PUBACK (0x87: denied).
+
+        Raises:
+            Refused: if the connection ends instead.
+        """
+        return self.publish_all([(topic, payload, retain)])[0]
+
+    def publish_all(self, messages: list[tuple[str, bytes, bool]]) -> list[int]:
+        """Publish several at once; gives their reason codes."""
+        sent = [
+            self._client.publish(topic, payload, 1, retain).mid
+            for topic, payload, retain in messages
+        ]
+        self._until(lambda: all(mid in self._acks for mid in sent))
+        return [self._acks.pop(mid) for mid in sent]
+
+    def subscribe(self, *filters: str) -> None:
+        """Subscribe at QoS 1; Mosquitto grants it, and filters what it delivers."""
+        granted: list[int] = []
+        self._client.on_subscribe = lambda _c, _d, mid, _r, _p: granted.append(mid)
+        self._client.subscribe([(one, SubscribeOptions(qos=1)) for one in filters])
+        self._until(lambda: granted)
+
+    def die(self) -> None:
+        """Break off without a DISCONNECT, so that the broker publishes the will."""
+        sock = self._client.socket()
+        assert sock is not None
+        sock.close()
+
+    def turn(self, seconds: float = _TURN_S) -> bool:
+        """Take what has come; tells whether the connection stands."""
+        return self._client.loop(seconds) == paho.MQTT_ERR_SUCCESS
+
+    def _connect(self, keeps_session: bool) -> None:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # of paho
+        properties.SessionExpiryInterval = _FOR_EVER if keeps_session else 0
+        try:
+            self._client.connect(
+                self._login.host,
+                self._login.port,
+                clean_start=not keeps_session,
+                properties=properties,
+            )
+        except OSError as fault:  # ssl.SSLError is one
+            raise Refused(f"{self._login}: {fault}") from None
+        self._until(lambda: self._answer is not None)
+        assert self._answer is not None
+        if self._answer.is_failure:
+            raise Refused(f"{self._login}: {self._answer}")
+
+    def _until(self, is_so: Callable[[], object]) -> None:
+        until = time.monotonic() + _TIMEOUT_S
+        while not is_so():
+            if not self.turn():
+                raise Refused(f"{self._login}: the broker broke off")
+            if time.monotonic() > until:
+                raise Refused(f"{self._login}: no answer within {_TIMEOUT_S:.0f} s")
+
+    def _connected(
+        self,
+        _client: paho.Client,
+        _data: Any,
+        flags: paho.ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._answer = reason
+        self.session_present = flags.session_present
+
+    def _published(
+        self,
+        _client: paho.Client,
+        _data: Any,
+        mid: int,
+        reason: ReasonCode,
+        _properties: Properties,
+    ) -> None:
+        self._acks[mid] = reason.value

@@ -1,0 +1,80 @@
+"""What has been issued: to whom, until when, and whether it is still good."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from cryptography import x509
+
+from egiz_infra.authority import Authority, Subject, subject_of
+from egiz_infra.errors import InfraError
+
+
+class Issued(NamedTuple):
+    """A certificate that was issued here."""
+
+    subject: Subject
+    certificate: x509.Certificate
+    is_revoked: bool
+
+    @property
+    def until(self) -> datetime:
+        """When it expires."""
+        return self.certificate.not_valid_after_utc
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the broker lets it in."""
+        return not self.is_revoked and self.until > datetime.now(UTC)
+
+    @property
+    def state(self) -> str:
+        """One word for people."""
+        if self.is_revoked:
+            return "revoked"
+        return "good" if self.is_good else "expired"
+
+
+def issued(authority: Authority) -> list[Issued]:
+    """Everything that was issued, by name, the newest of a name last."""
+    found = list(_read(authority))
+    return sorted(found, key=lambda one: (one.subject.name, one.until))
+
+
+def good_ones(authority: Authority, name: str) -> list[Issued]:
+    """The certificates of `name` that the broker lets in, the newest last.
+
+    Raises:
+        InfraError: if there is none.
+    """
+    everything = issued(authority)
+    found = [one for one in everything if one.subject.name == name and one.is_good]
+    if not found:
+        raise InfraError(f"{name} has no certificate that is good: see egiz-infra list")
+    return found
+
+
+def devices(everything: Iterable[Issued]) -> dict[str, str]:
+    """The facility of each device that has a good certificate; the newest one's."""
+    return {
+        one.subject.name: one.subject.facility
+        for one in everything
+        if one.is_good and one.subject.kind == "device"
+    }
+
+
+def expiring(everything: Iterable[Issued], within: timedelta) -> list[Issued]:
+    """Good certificates whose name has none that lasts longer than `within`."""
+    newest = {one.subject.name: one for one in everything if one.is_good}
+    limit = datetime.now(UTC) + within
+    return [one for one in newest.values() if one.until < limit]
+
+
+def _read(authority: Authority) -> Iterator[Issued]:
+    for path in (authority.layout.pki / "certificates").glob("[!.]*.pem"):
+        try:
+            certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        except ValueError as fault:
+            raise InfraError(f"{path} is not a certificate: {fault}") from None
+        revoked = authority.is_revoked(certificate)
+        yield Issued(subject_of(certificate), certificate, revoked)

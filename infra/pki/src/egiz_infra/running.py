@@ -1,0 +1,112 @@
+"""The broker that is running: how to reach it, reload it, and see what it allows."""
+
+import shlex
+import ssl
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cryptography import x509
+
+from egiz_infra.acl import stamp_topic
+from egiz_infra.authority import Authority, Subject, new_key, pem_of, pem_of_key
+from egiz_infra.errors import BrokerIsOpen, InfraError, Refused
+from egiz_infra.layout import Layout
+from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
+
+_MUST_BE_DENIED = "health/denied"
+_LOADED_WITHIN_S = 15.0
+# A broker that was open before may need a moment to take the list that closes it.
+_CLOSED_WITHIN_S = 1.0
+_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The broker.
+
+    Attributes:
+        reload: the command that makes it read its files anew (SIGHUP).
+        services: (host, port) of the listener with passwords.
+        devices: (host, port) of the listener with certificates.
+        checker: the Mosquitto program that checks an access list before this one gets
+            it; empty leaves that out.
+    """
+
+    layout: Layout
+    reload: str
+    services: tuple[str, int]
+    devices: tuple[str, int]
+    checker: str
+
+    def ask_to_reload(self) -> None:
+        """Run the command.
+
+        Raises:
+            InfraError: if it fails.
+        """
+        try:
+            done = subprocess.run(
+                shlex.split(self.reload), capture_output=True, text=True, check=False
+            )
+        except (OSError, ValueError) as fault:
+            raise InfraError(f"--reload {self.reload!r}: {fault}") from None
+        if done.returncode != 0:
+            told = done.stderr.strip() or f"exit code {done.returncode}"
+            raise InfraError(f"--reload {self.reload!r}: {told}")
+
+    def wait_until_loaded(self, stamp: str) -> None:
+        """Wait for the access list with this stamp, and see that it denies.
+
+        Raises:
+            BrokerIsOpen: if what must be denied is allowed.
+            InfraError: if the list is not loaded in time.
+        """
+        begun = time.monotonic()
+        while True:
+            waited = time.monotonic() - begun
+            try:
+                loaded, denied = self._allows(stamp_topic(stamp), _MUST_BE_DENIED)
+            except Refused as fault:
+                loaded, denied, why = False, True, str(fault)
+            else:
+                why = "the access list in force is another one"
+            if loaded and denied:
+                return
+            if not denied and waited > _CLOSED_WITHIN_S:
+                raise BrokerIsOpen("the broker allows what the list does not")
+            if waited > _LOADED_WITHIN_S:
+                raise InfraError(f"not loaded within {_LOADED_WITHIN_S:.0f} s: {why}")
+            time.sleep(_PAUSE_S)
+
+    def _allows(self, stamp: str, forbidden: str) -> tuple[bool, bool]:
+        """(is the first topic allowed, is the second one denied)."""
+        with Probe(self._health()) as probe:
+            codes = probe.publish_all([(stamp, b"", False), (forbidden, b"", False)])
+        return codes[0] != NOT_AUTHORISED, codes[1] == NOT_AUTHORISED
+
+    def _health(self) -> Login:
+        path = self.layout.secrets / "health"
+        try:
+            return Login(*self.services, "health", path.read_text())
+        except FileNotFoundError:
+            raise InfraError(
+                f"there is no {path}, which the probe of the broker needs: run"
+                " `egiz-infra account health`"
+            ) from None
+
+
+def one_off(
+    authority: Authority, subject: Subject, at: tuple[str, int]
+) -> tuple[x509.Certificate, Login]:
+    """A certificate for minutes, to try with what the broker lets it do."""
+    key = new_key()
+    certificate = authority.sign(subject, key.public_key(), timedelta(minutes=10))
+    context = ssl.create_default_context(cadata=authority.pem.decode())
+    with tempfile.NamedTemporaryFile(prefix="egiz-", suffix=".pem") as file:
+        file.write(pem_of_key(key) + pem_of(certificate))
+        file.flush()
+        context.load_cert_chain(file.name)
+    return certificate, Login(*at, tls=context)

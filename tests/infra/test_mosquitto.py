@@ -1,0 +1,266 @@
+"""The shipped configuration: listeners, identity, limits, and what a crash costs."""
+
+import re
+import ssl
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from egiz_infra.authority import Subject
+from egiz_infra.cli import main
+from egiz_infra.errors import Refused
+from egiz_infra.limits import MESSAGE_BYTES, Load, derive
+from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
+from rig.load import Connection
+from rig.messages import message
+from rig.secure import SecureMosquitto
+from rig.waiting import eventually
+
+CONFIGURATION = Path(__file__).parents[2] / "infra/mosquitto"
+OVEN = "sensors/factory/oven-001"
+
+
+# paho leaves the socket of a failed handshake to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    """With two devices of one factory and a service that has a certificate."""
+    server = SecureMosquitto(tmp_path_factory.mktemp("listeners") / "secure")
+    server.oven = server.device("oven-001")
+    server.mixer = server.device("mixer-002")
+    server.bridge_pair = server.pair(Subject("service", "bridge"))
+    server.start()
+    yield server
+    server.kill()
+
+
+def _options(name):
+    """The options of a shipped file; comments stand in lines of their own."""
+    lines = (CONFIGURATION / name).read_text().splitlines()
+    pairs = [line.partition(" ") for line in lines if line and line[0] != "#"]
+    return [(key, value) for key, _, value in pairs]
+
+
+# Limits
+
+
+def test_the_shipped_limits_are_the_calculators():
+    shipped = dict(_options("mosquitto.conf"))
+    told = CliRunner().invoke(main, ["limits"]).stdout.splitlines()
+    assert len(told) == 4
+    for line in told:
+        name, value = line.split()
+        assert shipped[name] == value, name
+    assert derive(Load()).memory < 512e6
+    said = int(re.search(r"may take (\d+) MB", _text("mosquitto.conf"))[1])
+    assert said == round(derive(Load()).memory / 1e6)
+
+
+def _text(name):
+    return (CONFIGURATION / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        ("--rate 1000 --outage 320", 0, "max_queued_messages 400000"),
+        ("--rate 100 --payload 254 --outage 30", 0, "max_inflight_messages 200\n"),
+        ("--outage 100", 1, "more than 512 MB"),
+        ("--ack-delay 10", 1, "divide the load by facility"),
+        ("--rate 0", 2, "--rate"),
+    ],
+)
+def test_the_calculator_answers_other_questions(options, code, told):
+    done = CliRunner().invoke(main, ["limits", *options.split()])
+    assert done.exit_code == code
+    assert told in done.output
+
+
+def test_memory_of_a_queue_is_as_predicted(mosquitto):
+    """20,000 messages that wait for a subscriber, against what the calculator says."""
+    with Probe(Login(mosquitto.host, mosquitto.port), "b", keeps_session=True) as away:
+        away.subscribe("sensors/#")
+    messages = [message("oven-001", 1706352600000, n) for n in range(20_000)]
+    size = sum(len(payload) for _, payload in messages) // len(messages)
+    before = _resident_bytes(mosquitto)
+    with closing(Connection(mosquitto.port)) as publisher:
+        publisher.publish(messages)
+        eventually(lambda: publisher.take_acks(1))
+    grown = _resident_bytes(mosquitto) - before
+    assert 0.8 < grown / (20_000 * (size + MESSAGE_BYTES)) < 1.25
+
+
+def _resident_bytes(broker):
+    status = Path(f"/proc/{broker.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+
+def test_a_packet_beyond_the_limit_ends_the_connection(broker):
+    with Probe(broker.oven) as probe:
+        assert probe.publish(f"{OVEN}/telemetry", b"x" * 4096) != NOT_AUTHORISED
+        with pytest.raises(Refused):
+            probe.publish(f"{OVEN}/telemetry", b"x" * 65536)
+
+
+# Files
+
+
+def test_no_file_has_a_comment_behind_a_value_or_a_word_of_another_version():
+    for path in CONFIGURATION.glob("*.conf"):
+        for key, value in _options(path.name):
+            assert "#" not in value, path
+            assert key in _KNOWN_TO_2_0_11, (path, key)
+
+
+# As its man page has them; each is still taken by 2.1.
+_KNOWN_TO_2_0_11 = {
+    *("acl_file", "allow_anonymous", "allow_zero_length_clientid"),
+    *("autosave_interval", "cafile", "certfile", "ciphers", "crlfile", "include_dir"),
+    *("keyfile", "listener", "max_inflight_messages", "max_packet_size"),
+    *("max_queued_bytes", "max_queued_messages", "password_file"),
+    *("per_listener_settings", "persistence", "persistence_location"),
+    *("persistent_client_expiration", "require_certificate", "set_tcp_nodelay"),
+    *("tls_version", "use_identity_as_username", "use_username_as_clientid"),
+}
+
+
+def test_every_listener_of_production_binds_the_client_id():
+    for name in ("production.conf", "service.conf", "tls12.conf"):
+        options = _options(name)
+        assert [key for key, _ in options].count("listener") == 1
+        assert ("use_username_as_clientid", "true") in options
+    assert ("allow_anonymous", "false") in _options("production.conf")
+
+
+def test_production_starts_without_complaint(broker):
+    lines = [line for line in broker.log.lower().splitlines() if "root" not in line]
+    for complaint in ("warning", "error: ", "deprecated"):
+        assert not [line for line in lines[:12] if complaint in line]
+
+
+# Who is let in
+
+
+def _is_let_in(login):
+    try:
+        with Probe(login):
+            return True
+    except Refused:
+        return False
+
+
+def _limited(broker, pair, highest):
+    context = broker.context(pair)
+    context.maximum_version = highest
+    return context
+
+
+def test_devices_speak_tls_1_3_and_1_2_only_where_it_is_asked_for(broker):
+    pair = broker.layout.issued / "oven-001.pem"
+    for port, version, is_let_in in [
+        (broker.device_port, ssl.TLSVersion.TLSv1_3, True),
+        (broker.device_port, ssl.TLSVersion.TLSv1_2, False),
+        (broker.tls12_port, ssl.TLSVersion.TLSv1_2, True),
+    ]:
+        login = Login(broker.host, port, tls=_limited(broker, pair, version))
+        assert _is_let_in(login) == is_let_in, (port, version)
+    assert "tls12" not in _text("mosquitto.conf")  # off unless somebody copies it
+
+
+def test_who_has_no_certificate_of_ours_stays_out(broker, tmp_path):
+    other = SecureMosquitto(tmp_path / "other")  # another authority
+    pair = other.pair(Subject("device", "oven-001", "factory"))
+    for port in (broker.device_port, broker.tls12_port):
+        for shown in (None, pair):
+            login = Login(broker.host, port, tls=broker.context(shown))
+            assert not _is_let_in(login)
+        assert not _is_let_in(Login(broker.host, port))  # plain MQTT
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [(None, None), ("bridge", None), ("bridge", ""), ("bridge", "guess"), ("root", "")],
+)
+def test_who_has_no_password_stays_out(broker, name, password):
+    assert not _is_let_in(Login(broker.host, broker.port, name, password))
+
+
+def test_a_certificate_wins_over_the_name_in_connect(broker):
+    liar = Login(broker.host, broker.device_port, "fleet", "x", broker.mixer.tls)
+    with Probe(liar) as probe:
+        assert probe.publish(f"{OVEN}/command") == NOT_AUTHORISED
+        assert probe.publish("sensors/factory/mixer-002/status") != NOT_AUTHORISED
+
+
+# Identity
+
+
+@pytest.mark.parametrize("attacker", ["mixer-002", "bridge", "health"])
+@pytest.mark.parametrize("victim", ["oven-001", "egizcore"])
+def test_nobody_takes_over_the_session_of_another(broker, attacker, victim):
+    logins = {"oven-001": broker.oven, "mixer-002": broker.mixer}
+    login = logins.get(victim) or broker.account(victim)
+    topic = f"{OVEN}/command" if victim == "oven-001" else f"{OVEN}/telemetry"
+    with Probe(login, victim, keeps_session=True) as sleeper:
+        sleeper.subscribe(topic)
+    _send(broker, topic)  # waits in the session
+    with Probe(login, victim, keeps_session=True) as alive:
+        with Probe(logins.get(attacker) or broker.account(attacker), victim) as probe:
+            probe.subscribe("#")
+            probe.publish("health/denied")
+            assert not probe.received
+        eventually(lambda: alive.turn() and alive.received)
+        assert alive.received[0].topic == topic
+        # Still connected, and still itself.
+        alive.publish("health/denied")
+
+
+def _send(broker, topic, **options):
+    writer = broker.account("fleet") if topic.endswith("command") else broker.oven
+    with Probe(writer) as probe:
+        assert probe.publish(topic, b"{}", **options) != NOT_AUTHORISED
+
+
+def test_nobody_poisons_what_is_retained(broker):
+    with Probe(broker.account("fleet")) as fleet:
+        fleet.publish(f"{OVEN}/config", b"right", retain=True)
+    for login in (broker.mixer, broker.oven, broker.account("bridge")):
+        with Probe(login) as probe:
+            for payload in (b"wrong", b""):  # replaced, or deleted
+                code = probe.publish(f"{OVEN}/config", payload, retain=True)
+                assert code == NOT_AUTHORISED
+    with Probe(broker.oven) as probe:
+        probe.subscribe(f"{OVEN}/config")
+        eventually(lambda: probe.turn() and probe.received)
+        assert [(m.payload, m.retain) for m in probe.received] == [(b"right", True)]
+
+
+@pytest.mark.parametrize(
+    ("who", "topic", "arrives"),
+    [
+        ("oven-001", f"{OVEN}/status", True),
+        ("mixer-002", f"{OVEN}/status", False),
+        ("mixer-002", f"{OVEN}/config", False),
+        ("mixer-002", "sensors/north/mixer-002/status", False),
+        ("mixer-002", "$SYS/broker/uptime", False),
+    ],
+)
+def test_a_last_will_speaks_for_its_own_device_only(broker, who, topic, arrives):
+    login = broker.oven if who == "oven-001" else broker.mixer
+    payload = f"will of {who}".encode()
+    with Probe(broker.account("bridge")) as bridge:
+        bridge.subscribe("sensors/#", "$SYS/#")
+        Probe(login, will=(topic, payload)).die()
+        # A message that comes after the will tells that the will is not to come.
+        _send(broker, f"{OVEN}/telemetry")
+        eventually(
+            lambda: (
+                bridge.turn()
+                and any(m.topic.endswith("telemetry") for m in bridge.received)
+            )
+        )
+        wills = [m.topic for m in bridge.received if m.payload == payload]
+        assert wills == ([topic] if arrives else [])
