@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from egiz_edge_tools.hardware import Hardware
 from hypothesis import settings
 
+from rig.board import CodeOnBoard
 from rig.bridge import Bridge
 from rig.live import LiveSubscriber
 from rig.micropython import MicroPython
@@ -77,6 +79,23 @@ def serial_board(tmp_path: Path) -> Iterator[Callable[..., SerialBoard]]:
 
     def make(**options: Any) -> SerialBoard:
         made.append(SerialBoard(tmp_path / f"board-{len(made)}", **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def on_board(
+    micropython: MicroPython, tmp_path: Path
+) -> Iterator[Callable[[str, Hardware], CodeOnBoard]]:
+    """A factory of boards with the same flash: `on_board(code, hardware)`."""
+    del micropython  # whether there is an interpreter
+    made: list[CodeOnBoard] = []
+
+    def make(code: str, hardware: Hardware) -> CodeOnBoard:
+        made.append(CodeOnBoard(tmp_path / "flash", hardware, code))
         return made[-1]
 
     yield make

@@ -6,7 +6,7 @@ import signal
 import threading
 
 import pytest
-from egiz_edge_tools.hardware import Hardware, Meter, Thermometer, rom
+from egiz_edge_tools.hardware import Hardware, Meter, Thermometer, Trouble, rom
 from egiz_edge_tools.virtual_board import Identity, VirtualBoard
 from egiz_schema import Config, Topic, encode
 from rig.waiting import eventually
@@ -109,9 +109,9 @@ def test_what_arrives_is_what_the_hardware_measures(device, mosquitto, live):
 def test_a_silent_or_garbled_part_is_absent_and_named_never_zero(
     device, mosquitto, live, hardware
 ):
-    hardware.meters[2].is_silent = True
-    hardware.meters[3].is_garbled = True
-    hardware.thermometers[rom(1)].is_garbled = True
+    hardware.meters[2].trouble = Trouble.SILENT
+    hardware.meters[3].trouble = Trouble.GARBLED
+    hardware.thermometers[rom(1)].trouble = Trouble.GARBLED
     device(mosquitto)
     seen = _telemetry_with(live, lambda m: m.thermal.temperature_zones[0] == 180.5)
     assert seen.electrical.voltage.a == 225.7
@@ -123,8 +123,8 @@ def test_a_silent_or_garbled_part_is_absent_and_named_never_zero(
         "pzem_c:crc",
         "zone_1:crc",
     }
-    hardware.meters[2].is_silent = hardware.meters[3].is_garbled = False
-    hardware.thermometers[rom(1)].is_garbled = False
+    for part in (*hardware.meters.values(), *hardware.thermometers.values()):
+        part.trouble = Trouble.NONE
     _telemetry_with(
         live, lambda m: m.seq > seen.seq and m.thermal and not m.status.fault_codes
     )

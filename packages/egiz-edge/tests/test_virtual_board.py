@@ -1,66 +1,14 @@
 """The board's interface, as its firmware sees it, in the real interpreter."""
 
-import json
-import threading
-
 import pytest
-from egiz_edge_tools.hardware import Hardware, Thermometer, rom
-from egiz_edge_tools.virtual_board import Identity, VirtualBoard
+from egiz_edge_tools.hardware import Hardware, Thermocouple, Thermometer, rom
 from rig.waiting import eventually
-
-IDENTITY = Identity("factory", "oven-001", "127.0.0.1", 1883)
-
-_PREAMBLE = """
-import asyncio, json, sys, time
-from egiz_edge.ports.virtual import Board
-board = Board(sys.argv[1])
-def tell(*values):
-    print(json.dumps(values))
-"""
-
-
-class Run:
-    """A board that runs a few lines of code."""
-
-    def __init__(self, directory, hardware, code):
-        self.board = VirtualBoard(
-            IDENTITY, hardware, directory, program=_PREAMBLE + code
-        )
-        self.told = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.board.lines():
-            self.told.append(json.loads(line) if line.startswith("[") else line)
-
-    def ended(self):
-        """What it told until it ended by itself."""
-        self._reader.join(30)
-        assert not self._reader.is_alive(), self.told
-        return self.told
-
-    def close(self):
-        self.board.cut_power()
-        self._reader.join(30)
-        self.board.close()
 
 
 @pytest.fixture
-def run(micropython, tmp_path):
-    """A factory of boards with the same flash."""
-    del micropython  # whether there is an interpreter
-    flash = tmp_path / "flash"
-    flash.mkdir()
-    made = []
-
-    def make(code, **hardware):
-        made.append(Run(flash, Hardware(**hardware), code))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+def run(on_board):
+    """A factory of boards with the same flash, and hardware as told."""
+    return lambda code, **hardware: on_board(code, Hardware(**hardware))
 
 
 def test_a_reboot_is_a_reset_that_was_asked_for(run):
@@ -232,6 +180,6 @@ asyncio.run(main())
     running = run(
         code,
         thermometers={rom(0): Thermometer(), rom(1): Thermometer()},
-        spi={"tc_0": b"\x01\x90\x19\x00"},
+        thermocouples={"tc_0": Thermocouple()},
     )
     assert running.ended() == [[[rom(0).hex(), rom(1).hex()]], ["01901900"], ["0000"]]

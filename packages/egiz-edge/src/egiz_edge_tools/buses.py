@@ -1,5 +1,6 @@
 """Pseudo-terminals between a virtual board and its hardware."""
 
+import heapq
 import os
 import selectors
 import threading
@@ -13,10 +14,9 @@ from egiz_edge_tools.hardware import Hardware
 
 NAMES = ("uart", "onewire", "spi", "reset")
 
-_MODBUS_REQUEST_BYTES = 8
-_ROM_BYTES = 8
-# Of a 1-Wire transaction, by its first byte: match, skip, search.
-_ONEWIRE_BYTES = {0x55: 2 + _ROM_BYTES, 0xCC: 2, 0xF0: 1}
+_RESET_ENERGY, _SHORT_REQUEST, _REQUEST = 0x42, 4, 8  # Modbus: bytes
+_MATCH_ROM, _SKIP_ROM, _SEARCH_ROM = 0x55, 0xCC, 0xF0
+_ONEWIRE_BYTES = {_MATCH_ROM: 10, _SKIP_ROM: 2, _SEARCH_ROM: 1}  # of a transaction
 
 
 class Buses:
@@ -36,6 +36,7 @@ class Buses:
         self._directory = directory
         self._reset = reset
         self._starves_at: float | None = None
+        self._late: list[tuple[float, int, bytes]] = []  # due, where, what
         self._selector = selectors.DefaultSelector()
         self._files: list[int] = []
         self._add("uart", self._on_uart)
@@ -75,25 +76,47 @@ class Buses:
                 line, turn = key.data
                 line.receive()
                 turn(line)
-            if self._starves_at is not None and time.monotonic() >= self._starves_at:
+            now = time.monotonic()
+            while self._late and self._late[0][0] <= now:
+                _, descriptor, data = heapq.heappop(self._late)
+                os.write(descriptor, data)
+            if self._starves_at is not None and now >= self._starves_at:
                 self._starves_at = None
                 self._reset("watchdog")
 
     def _patience_s(self) -> float | None:
-        if self._starves_at is None:
-            return None
-        return max(0.0, self._starves_at - time.monotonic())
+        dues = [due for due, *_ in self._late[:1]]
+        if self._starves_at is not None:
+            dues.append(self._starves_at)
+        return max(0.0, min(dues) - time.monotonic()) if dues else None
 
     def _on_uart(self, line: "_Line") -> None:
-        while len(line.received) >= _MODBUS_REQUEST_BYTES:
-            line.send(self._hardware.on_uart(line.take(_MODBUS_REQUEST_BYTES)))
+        while len(line.received) >= _SHORT_REQUEST:
+            is_short = line.received[1] == _RESET_ENERGY
+            length = _SHORT_REQUEST if is_short else _REQUEST
+            if len(line.received) < length:
+                return
+            for delay_s, data in self._hardware.on_uart(line.take(length)):
+                due = time.monotonic() + delay_s
+                heapq.heappush(self._late, (due, line.descriptor, data))
 
     def _on_onewire(self, line: "_Line") -> None:
+        """Whether somebody answers the reset pulse, and then what is read."""
         while line.received:
             length = _ONEWIRE_BYTES.get(line.received[0], 1)
             if len(line.received) < length:
                 return
-            line.send(self._hardware.on_onewire(line.take(length)))
+            command = line.take(length)
+            if not self._hardware.is_present():
+                line.send(b"\0")
+            elif command[0] == _SKIP_ROM:
+                self._hardware.convert()
+                line.send(b"\1")
+            elif command[0] == _SEARCH_ROM:
+                roms = self._hardware.roms()
+                line.send(bytes([1, len(roms)]) + b"".join(roms))
+            else:
+                line.send(b"\1" + self._hardware.scratchpad(command[1:9]))
 
     def _on_spi(self, line: "_Line") -> None:
         """How many bytes, and the name of the chip, as a line."""

@@ -1,32 +1,65 @@
 """The hardware of a virtual board: meters, thermometers and inputs, byte for byte.
 
-PZEM-004T v3: Modbus RTU, function 0x04, registers as in the module's data sheet.
-DS18B20: function commands after a reset pulse, and scratchpads with their CRC.
+PZEM-004T v3: a Modbus RTU slave, as in the module's data sheet. DS18B20: function
+commands after a reset pulse, and scratchpads with their CRC. MAX31855 and MAX6675: the
+words that they send while they are selected. Each can be made to misbehave.
 """
 
 import math
 import random
+import time
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from egiz_edge.drivers.ds18b20 import crc8
-from egiz_edge.drivers.modbus import crc16
+from egiz_edge.drivers.modbus import GENERAL, framed
 
-_READ_INPUT, _ILLEGAL_FUNCTION = 0x04, 1
-_SKIP_ROM, _SEARCH_ROM = 0xCC, 0xF0
-_ROM_BYTES = 8
+_READ_HOLDING, _READ_INPUT, _WRITE, _RESET_ENERGY = 0x03, 0x04, 0x06, 0x42
+_ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_DATA = 1, 2, 3
+_ADDRESS = 2  # the holding register
+_MAX31855_FAULTS = {"open": 1, "shorted_to_ground": 2, "shorted_to_supply": 4}
+
+
+class Trouble(Enum):
+    """What a part does instead of its best."""
+
+    NONE = auto()
+    SILENT = auto()
+    GARBLED = auto()  # a bit is wrong
+    TRUNCATED = auto()  # the end is missing
+    SLIPPED = auto()  # a byte in the middle is missing
+    NOISY = auto()  # something comes before it
+    LATE = auto()  # a meter: after its deadline
+    RESTARTED = auto()  # a thermometer: power-on state, and no conversion since
+
+    def spoil(self, data: bytes) -> bytes:
+        """What arrives of `data`."""
+        match self:
+            case Trouble.SILENT:
+                return b""
+            case Trouble.GARBLED:
+                return data[:-1] + bytes([data[-1] ^ 1])
+            case Trouble.TRUNCATED:
+                return data[: len(data) // 2]
+            case Trouble.SLIPPED:
+                return data[:5] + data[6:]
+            case Trouble.NOISY:
+                return b"\xff\x00\x01" + data
+        return data
 
 
 @dataclass(slots=True)
 class Meter:
-    """What a PZEM-004T measures; `is_silent` is one without mains."""
+    """What a PZEM-004T measures."""
 
     volts: float = 230.0
     amperes: float = 0.0
     power_factor: float = 1.0
     hertz: float = 50.0
     watt_hours: int = 0
-    is_silent: bool = False
-    is_garbled: bool = False
+    trouble: Trouble = Trouble.NONE
+    late_s: float = 0.4
+    is_write_protected: bool = False  # it says yes, and changes nothing
 
     def registers(self) -> list[int]:
         """Ten words; 32-bit values have the low word first."""
@@ -40,19 +73,57 @@ class Meter:
 
 @dataclass(slots=True)
 class Thermometer:
-    """What a DS18B20 measures, in °C; `is_garbled` spoils its CRC."""
+    """What a DS18B20 measures, in °C; None is a conversion that fails."""
 
-    celsius: float = 85.0
-    is_silent: bool = False
-    is_garbled: bool = False
-    converted: float | None = None  # None: never since power-on
+    celsius: float | None = 85.0
+    bits: int = 12
+    trouble: Trouble = Trouble.NONE
+    conversion_s: float = 0.0  # a real one takes up to 0.75
+    raw: int | None = None  # None: never converted since power-on
+    converting: tuple[float, int] | None = None  # until when, and to what
+
+    def convert(self) -> None:
+        """Begin to measure."""
+        self._finish()
+        is_failing = self.celsius is None
+        raw = 0x07FF if is_failing else round((self.celsius or 0) * 16) & 0xFFFF
+        self.converting = (time.monotonic() + self.conversion_s, raw)
+
+    def _finish(self) -> None:
+        if self.converting and time.monotonic() >= self.converting[0]:
+            self.raw, self.converting = self.converting[1], None
 
     def scratchpad(self) -> bytes:
         """Nine bytes: of the last conversion, or of the power-on state."""
-        raw = 0x0550 if self.converted is None else round(self.converted * 16) & 0xFFFF
-        byte6 = 0x0C if self.converted is None else 0x10 - (raw & 0x0F)
-        body = bytes([raw & 0xFF, raw >> 8, 0x4B, 0x46, 0x7F, 0xFF, byte6, 0x10])
-        return body + bytes([crc8(body) ^ self.is_garbled])
+        self._finish()
+        is_new = self.raw is None or self.trouble is Trouble.RESTARTED
+        raw = 0x0550 if is_new else self.raw or 0
+        byte6 = 0x0C if is_new else 0x10 - (raw & 0x0F)
+        config = (self.bits - 9) << 5 | 0x1F
+        body = bytes([raw & 0xFF, raw >> 8, 0x4B, 0x46, config, 0xFF, byte6, 0x10])
+        # Nobody pulls the line down where bytes are missing.
+        return self.trouble.spoil(body + bytes([crc8(body)])).ljust(9, b"\xff")[:9]
+
+
+@dataclass(slots=True)
+class Thermocouple:
+    """A junction behind a MAX31855 or MAX6675, in °C."""
+
+    chip: str = "max31855"
+    celsius: float = 25.0
+    cold: float = 25.0
+    fault: str = ""  # `open`, `shorted_to_ground`, `shorted_to_supply`
+    trouble: Trouble = Trouble.NONE
+
+    def word(self) -> bytes:
+        """What it sends while it is selected."""
+        quarters = round(self.celsius * 4)
+        if self.chip == "max6675":
+            word = max(quarters, 0) << 3 | (4 if self.fault else 0)
+            return self.trouble.spoil(word.to_bytes(2, "big"))
+        low = _MAX31855_FAULTS.get(self.fault, 0)
+        word = (quarters & 0x3FFF) << 18 | (round(self.cold * 16) & 0xFFF) << 4 | low
+        return self.trouble.spoil((word | bool(low) << 16).to_bytes(4, "big"))
 
 
 @dataclass(slots=True)
@@ -61,8 +132,10 @@ class Hardware:
 
     Attributes:
         meters: by Modbus address.
+        is_echoing: whether the UART gives back what it is told.
         thermometers: by ROM id (8 bytes).
-        spi: what each chip answers when it is selected, by name.
+        is_shorted: whether the 1-Wire bus is tied to ground.
+        thermocouples: by the name of their select line.
         pins: levels by name.
         rssi: dBm.
         has_wifi: whether there is a network at all.
@@ -73,8 +146,10 @@ class Hardware:
     """
 
     meters: dict[int, Meter] = field(default_factory=dict)
+    is_echoing: bool = False
     thermometers: dict[bytes, Thermometer] = field(default_factory=dict)
-    spi: dict[str, bytes] = field(default_factory=dict)
+    is_shorted: bool = False
+    thermocouples: dict[str, Thermocouple] = field(default_factory=dict)
     pins: dict[str, int] = field(default_factory=dict)
     rssi: int = -60
     has_wifi: bool = True
@@ -82,43 +157,89 @@ class Hardware:
     is_clock_set: bool = True
     watchdog_s: float = 30.0
 
-    def on_uart(self, request: bytes) -> bytes:
-        """What the meters answer to a Modbus frame; nothing to another's."""
-        address, function = request[0], request[1]
-        meter = self.meters.get(address)
-        if meter is None or meter.is_silent or crc16(request[:-2]) != _crc(request):
-            return b""
-        if function != _READ_INPUT:
-            return _framed(bytes([address, function | 0x80, _ILLEGAL_FUNCTION]))
-        words = b"".join(word.to_bytes(2, "big") for word in meter.registers())
-        reply = _framed(bytes([address, function, len(words)]) + words)
-        return reply[:-1] + bytes([reply[-1] ^ meter.is_garbled])
+    def on_uart(self, request: bytes) -> list[tuple[float, bytes]]:
+        """What comes back to a Modbus frame, and after how many seconds."""
+        back = [(0.0, request)] if self.is_echoing else []
+        if framed(request[:-2]) != request:
+            return back
+        replies = {
+            address: reply
+            for address in list(self.meters)
+            if request[0] in (address, GENERAL)
+            and (reply := self._reply_of(address, request))
+        }
+        if len(replies) > 1:  # whoever pulls the line down wins
+            shouted = zip(*(reply for _, reply in replies.values()), strict=False)
+            return [*back, (0.0, bytes(min(column) for column in shouted))]
+        return [*back, *replies.values()]
 
-    def on_onewire(self, command: bytes) -> bytes:
-        """What the thermometers answer after a reset pulse."""
-        if command[0] == _SKIP_ROM:
-            for thermometer in self.thermometers.values():
-                thermometer.converted = thermometer.celsius
-            return b""
-        if command[0] == _SEARCH_ROM:
-            there = [
-                rom for rom, part in self.thermometers.items() if not part.is_silent
-            ]
-            return bytes([len(there)]) + b"".join(there)
-        chosen = self.thermometers.get(command[1 : 1 + _ROM_BYTES])
-        return b"" if chosen is None or chosen.is_silent else chosen.scratchpad()
+    def _reply_of(self, address: int, request: bytes) -> tuple[float, bytes] | None:
+        meter = self.meters[address]
+        if meter.trouble is Trouble.SILENT:
+            return None
+        delay_s = meter.late_s if meter.trouble is Trouble.LATE else 0.0
+        body = request[:1] + self._obey(address, request[1], request[2:-2])
+        return delay_s, meter.trouble.spoil(framed(body))
+
+    def _obey(self, address: int, function: int, asked: bytes) -> bytes:
+        """The reply after its address: function and data, or the refusal."""
+        meter = self.meters[address]
+        if function == _RESET_ENERGY:
+            meter.watt_hours *= meter.is_write_protected
+            return bytes([function])
+        register, value = asked[0] << 8 | asked[1], asked[2] << 8 | asked[3]
+        if function == _WRITE:
+            return self._write(address, register, value) or bytes([function]) + asked
+        if function == _READ_INPUT:
+            registers = meter.registers()
+        elif function == _READ_HOLDING:
+            registers = [0, 0, address]
+        else:
+            return bytes([function | 0x80, _ILLEGAL_FUNCTION])
+        if register + value > len(registers):
+            return bytes([function | 0x80, _ILLEGAL_ADDRESS])
+        words = registers[register : register + value]
+        data = b"".join(word.to_bytes(2, "big") for word in words)
+        return bytes([function, len(data)]) + data
+
+    def _write(self, address: int, register: int, value: int) -> bytes:
+        """Give a meter another address; what is refused is told."""
+        if register != _ADDRESS:
+            return bytes([_WRITE | 0x80, _ILLEGAL_ADDRESS])
+        if not 1 <= value < GENERAL:
+            return bytes([_WRITE | 0x80, _ILLEGAL_DATA])
+        if not self.meters[address].is_write_protected:
+            self.meters[value] = self.meters.pop(address)
+        return b""
+
+    def is_present(self) -> bool:
+        """Whether somebody answers a reset pulse on the 1-Wire bus."""
+        return self.is_shorted or bool(self.roms())
+
+    def roms(self) -> list[bytes]:
+        """The ROM ids that a search of the 1-Wire bus finds."""
+        if self.is_shorted:
+            return []
+        parts = self.thermometers.items()
+        return [rom for rom, part in parts if part.trouble is not Trouble.SILENT]
+
+    def convert(self) -> None:
+        """Have all thermometers measure."""
+        for thermometer in self.thermometers.values():
+            thermometer.convert()
+
+    def scratchpad(self, rom: bytes) -> bytes:
+        """What is read of one thermometer: all ones where it is not there."""
+        if self.is_shorted:
+            return bytes(9)
+        return (
+            self.thermometers[rom].scratchpad() if rom in self.roms() else b"\xff" * 9
+        )
 
     def on_spi(self, name: str, count: int) -> bytes:
-        """What a selected chip answers; where there is none, the line is low."""
-        return self.spi.get(name, b"").ljust(count, b"\0")[:count]
-
-
-def _framed(body: bytes) -> bytes:
-    return body + crc16(body).to_bytes(2, "little")
-
-
-def _crc(frame: bytes) -> int:
-    return int.from_bytes(frame[-2:], "little")
+        """What a selected chip sends; where there is none, the line is low."""
+        chip = self.thermocouples.get(name)
+        return (chip.word() if chip else b"").ljust(count, b"\0")[:count]
 
 
 class OvenPlant:

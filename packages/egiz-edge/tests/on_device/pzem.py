@@ -1,5 +1,7 @@
 """PZEM-004T: golden frames, as captured from modules."""
 
+import asyncio
+
 from egiz_edge.drivers import SensorError, pzem
 from egiz_edge.drivers.modbus import framed
 
@@ -56,3 +58,56 @@ def test_a_number_that_it_cannot_measure_is_no_reading():
         (2300, 0, 0, 0, 0, 0, 0, 500, 101, 0),
     ):
         assert _fault_of(lambda words=words: pzem.parse(_reply(*words))) == "range"
+
+
+class _Clock:
+    """Stands in for `time`."""
+
+    def __init__(self):
+        self.now = 0
+
+    def ticks_ms(self):
+        return self.now
+
+    def ticks_diff(self, later, earlier):
+        return later - earlier
+
+
+class _Bus:
+    """Answers with faults, each of which takes its time; then with the golden reply."""
+
+    def __init__(self, *faults):
+        pzem.time = self.clock = _Clock()
+        self._faults = list(faults)
+        self.waits = []
+
+    async def ask(self, _body, _header, _length, wait_ms=None):
+        self.waits.append(wait_ms)
+        if not self._faults:
+            return REPLY
+        took_ms, fault = self._faults.pop(0)
+        self.clock.now += took_ms
+        raise SensorError(fault)
+
+
+def _read(bus):
+    try:
+        return asyncio.run(pzem.Pzem(bus, 1).read())
+    except SensorError as fault:
+        return fault.args[0]
+
+
+def test_a_garbled_reply_is_asked_for_again_in_what_is_left_of_the_time():
+    bus = _Bus((130, "crc"))
+    assert _read(bus) == (2257, 108, 244, 38, 500, 100)
+    assert bus.waits == [None, 190]
+    assert _read(_Bus((130, "crc"), (130, "crc"))) == "crc"
+
+
+def test_three_meters_take_less_than_a_second_whatever_they_do():
+    silent = _Bus((250, "no_reply"))
+    assert _read(silent) == "no_reply"
+    assert silent.waits == [None]
+    late = _Bus((290, "crc"))
+    assert _read(late) == "crc"
+    assert late.waits == [None]

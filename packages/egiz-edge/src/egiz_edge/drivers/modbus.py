@@ -65,13 +65,15 @@ class Bus:
 
     Args:
         uart: a pair of asyncio streams.
+        reply_ms: how long a reply may take to begin.
     """
 
-    def __init__(self, uart):
+    def __init__(self, uart, reply_ms=REPLY_MS):
         self._reader, self._writer = uart
+        self._reply_ms = reply_ms
         self._heard = b""
 
-    async def ask(self, body, header, length, wait_ms=REPLY_MS):
+    async def ask(self, body, header, length, wait_ms=None):
         """The reply to a request, checked, with its CRC; raises SensorError.
 
         The reply to a write is the request again. An echo of the line looks the same,
@@ -81,7 +83,7 @@ class Bus:
             body: the request without its CRC.
             header: as of `find`.
             length: as of `find`.
-            wait_ms: how long the reply may take to begin.
+            wait_ms: less than the bus' own patience.
         """
         request = framed(body)
         echo = request if len(request) != length else b""
@@ -90,7 +92,8 @@ class Bus:
         await self._writer.drain()
         self._heard = b""
         if await self._listen(
-            wait_ms, lambda heard: len(_without(echo, heard)) >= _SHORTEST
+            wait_ms or self._reply_ms,
+            lambda heard: len(_without(echo, heard)) >= _SHORTEST,
         ):
             await self._listen(FRAME_MS, lambda heard: find(heard, header, length))
         frame = find(self._heard, header, length)

@@ -11,7 +11,7 @@ Faults, beyond those of Modbus: `range` for a number that the module cannot meas
 import asyncio
 import time
 
-from egiz_edge.drivers import SensorError, modbus
+from egiz_edge.drivers import SensorError
 
 WRITTEN_S = 0.3  # until a meter has done what it was told
 
@@ -66,7 +66,7 @@ class Pzem:
         """
         begun = time.ticks_ms()
         try:
-            return await self._read(modbus.REPLY_MS)
+            return await self._read()
         except SensorError as fault:
             left = _BUDGET_MS - time.ticks_diff(time.ticks_ms(), begun)
             if fault.args[0] == "no_reply" or left < _SHORTEST_MS:
@@ -82,7 +82,7 @@ class Pzem:
         if watt_hours > 1:  # the load may have drawn one since
             raise SensorError("not_reset")
 
-    async def _read(self, wait_ms):
+    async def _read(self, wait_ms=None):
         header = bytes([self._address, _READ_INPUT, 2 * _WORDS])
         asked = request(self._address)
         return parse(await self._bus.ask(asked, header, _REPLY_BYTES, wait_ms))

@@ -17,8 +17,6 @@ PINS = ("running", "fault", "input_3", "button")
 
 _MATCH_ROM, _SKIP_ROM, _SEARCH_ROM = b"\x55", b"\xcc", b"\xf0"
 _CONVERT, _READ_SCRATCHPAD = b"\x44", b"\xbe"
-_ROM_BYTES = 8
-_SLOT_S = 0.2  # a scratchpad takes 9 bytes at 16 kbit/s; the host is slower
 _SCAN_S = 0.05  # until a network is found to be away
 _YEAR_2000_MS = 946684800000  # after 1970: where a board's clock starts
 _YEAR_2020_MS = 1577836800000
@@ -57,7 +55,10 @@ class Board:
 
 
 class OneWire:
-    """The bus; a reset pulse before each command is understood."""
+    """The bus. The host is told what follows the reset pulse.
+
+    It says whether somebody answers that, and then what is read.
+    """
 
     def __init__(self, stream):
         self._reader, self._writer = stream
@@ -73,20 +74,19 @@ class OneWire:
     async def search(self):
         """The ROM ids of all that are there.
 
-        The real search is a dialogue of single bits; the host answers with how many
-        there are, and their ROM ids.
+        The real search is a dialogue of single bits; the host says how many it finds.
         """
         count = await self._ask(_SEARCH_ROM, 1)
-        roms = await self._ask(b"", _ROM_BYTES * count[0]) if count else b""
-        return [roms[at : at + _ROM_BYTES] for at in range(0, len(roms), _ROM_BYTES)]
+        roms = []
+        for _ in range(count[0] if count else 0):
+            roms.append(await self._reader.readexactly(8))  # noqa: PERF401  # no await in comprehensions on the device
+        return roms
 
     async def _ask(self, command, n):
         self._writer.write(command)
         await self._writer.drain()
-        try:
-            return await asyncio.wait_for(self._reader.readexactly(n), _SLOT_S)
-        except (asyncio.TimeoutError, EOFError):
-            return b""
+        is_present = await self._reader.readexactly(1)
+        return await self._reader.readexactly(n) if is_present[0] else b""
 
 
 class Spi:
