@@ -113,16 +113,13 @@ def test_a_silent_or_garbled_part_is_absent_and_named_never_zero(
     hardware.meters[3].trouble = Trouble.GARBLED
     hardware.thermometers[rom(1)].trouble = Trouble.GARBLED
     device(mosquitto)
-    seen = _telemetry_with(live, lambda m: m.thermal.temperature_zones[0] == 180.5)
+    # On a loaded machine, the others may miss a deadline, too.
+    faults = {"pzem_b:no_reply", "pzem_c:crc", "zone_1:crc"}
+    seen = _telemetry_with(live, lambda m: set(m.status.fault_codes) == faults)
     assert seen.electrical.voltage.a == 225.7
     assert seen.electrical.voltage.b is None
     assert seen.electrical.voltage.c is None
     assert seen.thermal.temperature_zones == [180.5, None]
-    assert set(seen.status.fault_codes) == {
-        "pzem_b:no_reply",
-        "pzem_c:crc",
-        "zone_1:crc",
-    }
     for part in (*hardware.meters.values(), *hardware.thermometers.values()):
         part.trouble = Trouble.NONE
     _telemetry_with(
