@@ -1,13 +1,14 @@
-"""Messages to points, and points to line protocol."""
+"""Messages to points, and points to line protocol.
+
+That an independent parser reads the same point is tested in `test_lines`, of every
+vector and of made-up messages of each kind.
+"""
 
 import json
 import math
 
 import pytest
-from egiz_schema import EgizError, EncodeError, decode, influx, parse_topic, testing
-from egiz_schema.topics import KINDS
-from hypothesis import assume, given, settings
-from line_protocol_parser import parse_line
+from egiz_schema import EgizError, EncodeError, decode, influx, parse_topic
 
 TOPIC = parse_topic("sensors/factory/heat-pump-01/telemetry")
 STATUS = parse_topic("sensors/factory/heat-pump-01/status")
@@ -124,32 +125,6 @@ def test_what_line_protocol_cannot_carry_is_refused(fields, reason):
 def test_tags_that_make_no_topic_are_refused(tags):
     with pytest.raises(EgizError):
         influx.to_line(influx.Point("status", *tags, 1, {"x": 1}))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_independent_parser_reads_the_same_point(kind):
-    @settings(max_examples=300)
-    @given(testing.topics_and_messages(kind))
-    def check(received):
-        topic, message = received
-        point = influx.to_point(topic, message, RECEIVED_MS)
-        assume(point.fields)
-        assume(not any("\\" in name for name in point.fields))  # refused, see above
-        read = parse_line(influx.to_line(point).decode())
-        assert read == {
-            "measurement": kind,
-            "tags": {
-                "facility": topic.facility,
-                "device_type": topic.device_type,
-                "device_id": topic.device_id,
-            },
-            "fields": dict(point.fields),
-            "time": point.time_ms,
-        }
-        types = {name: type(value) for name, value in point.fields.items()}
-        assert {name: type(value) for name, value in read["fields"].items()} == types
-
-    check()
 
 
 def test_a_message_that_is_written_twice_is_the_same_point():

@@ -1,4 +1,4 @@
-"""The quick way to a line says what the exact way says, warm or cold."""
+"""What lines say: an independent parser reads the point; quick and exact agree."""
 
 import json
 
@@ -29,16 +29,28 @@ def _said(line):
     return read | {"fields": fields}
 
 
-def _exact(topic, payload):
-    return influx.to_line(influx.to_point(topic, decode(topic, payload), RECEIVED_MS))
+def _told(point):
+    """What a point says, in the words of the parser."""
+    return {
+        "measurement": point.kind,
+        "tags": {
+            "facility": point.facility,
+            "device_type": point.device_type,
+            "device_id": point.device_id,
+        },
+        "fields": {name: (type(v), v) for name, v in point.fields.items()},
+        "time": point.time_ms,
+    }
 
 
 def _check(topic, payload):
-    exact = _said(_exact(topic, payload))
+    message = decode(topic, payload)
+    point = influx.to_point(topic, message, RECEIVED_MS)
+    assert _said(influx.to_line(point)) == _told(point)
     for _ in ("cold", "warm"):
-        message, line = lines.decode_line(topic, payload, RECEIVED_MS)
-        assert message == decode(topic, payload)
-        assert _said(line) == exact
+        again, line = lines.decode_line(topic, payload, RECEIVED_MS)
+        assert again == message
+        assert _said(line) == _told(point)
 
 
 def _telemetry(**members):
@@ -47,25 +59,24 @@ def _telemetry(**members):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_message_has_the_line_that_is_worked_out(kind):
+def test_every_message_has_the_line_that_says_its_point(kind):
     @settings(max_examples=300)
     @given(testing.topics_and_messages(kind))
     def check(received):
         topic, message = received
         payload = encode(message)
-        try:
-            _exact(topic, payload)
-        except EncodeError:  # names that line protocol cannot carry
+        fields = influx.to_point(topic, message, RECEIVED_MS).fields
+        if fields and not any("\\" in name for name in fields):
+            _check(topic, payload)
+        else:  # what line protocol cannot carry
             with pytest.raises(EncodeError):
                 lines.decode_line(topic, payload, RECEIVED_MS)
-        else:
-            _check(topic, payload)
 
     check()
 
 
 @pytest.mark.parametrize("kind", ["telemetry", "status"])
-def test_every_vector_has_the_line_that_is_worked_out(kind):
+def test_every_vector_has_the_line_that_says_its_point(kind):
     _, told = vectors.load(kind)
     points = [vector for vector in told if "point" in vector]
     assert len(points) >= 15

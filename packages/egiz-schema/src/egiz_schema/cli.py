@@ -2,31 +2,79 @@
 
 import argparse
 import difflib
+import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from egiz_schema.address import Topic, parse_topic
-from egiz_schema.codec import decode
+from egiz_schema.codec import decode, unknown_fields
 from egiz_schema.errors import DecodeError, TopicError
 
 EXIT_INVALID = 1
 EXIT_USAGE = 2
 
-_DESCRIPTION = "The contract of OpenEgiz: topics, payloads, limits, documents."
-_VALIDATE = """\
-One message:
+_DESCRIPTION = """\
+The contract of OpenEgiz: topics, payloads, limits, documents.
+
   egiz-schema validate --topic sensors/factory/oven-001/telemetry reading.json
+  mosquitto_sub -v -t 'sensors/#' | egiz-schema validate
+  egiz-schema explain thermal.setpoint
+"""
+_VALIDATE = """\
+One message, of a file, of standard input, or as it is given:
+  egiz-schema validate --topic sensors/factory/oven-001/telemetry reading.json
+  egiz-schema validate --topic sensors/factory/oven-001/status < birth.json
+  egiz-schema validate --topic sensors/factory/oven-001/config --payload '{...}'
 Many:
   mosquitto_sub -v -t 'sensors/#' | egiz-schema validate
 
 Without --topic, each line is a topic, a space and a payload, as mosquitto_sub -v
 prints them. Every problem is told where pydantic is installed (pip install
-'egiz-schema[pydantic]'); elsewhere, the first of each message.
+'egiz-schema[pydantic]'); elsewhere, the first of each message. A member that readers
+ignore is noted: it may be newer than this contract, or misspelled.
 
 Exit codes: 0 all are of the contract, 1 one is not, 2 wrong usage.
+"""
+_EXPLAIN = """\
+A field by its path, with or without its kind, or by its name in InfluxDB; a group;
+or nothing, for a list of all:
+  egiz-schema explain electrical.voltage.a
+  egiz-schema explain status_wifi_rssi
+  egiz-schema explain telemetry.thermal
+  egiz-schema explain
+
+Exit codes: 0 explained, 2 there is no such field.
+"""
+_TOPIC = """\
+Take one apart:
+  egiz-schema topic sensors/factory/heat-pump-01/status
+Build one:
+  egiz-schema topic factory heat-pump-01 status
+
+Exit codes: 0 it is a topic of the contract, 2 it is none; the message says why.
+"""
+_GENERATE = """\
+Writes JSON Schemas, AsyncAPI, the data dictionary, the rules, TypeScript types and an
+example for Home Assistant, and prints the path of each:
+  egiz-schema generate --directory contract
+
+Exit codes: 0 written, 2 the directory cannot be written.
+"""
+_GATE = """\
+Prints a line for each change that would break a reader or a device: RULE path old new.
+What must be broken is allowed, with its reason, in allow.toml beside the release.
+
+Exit codes: 0 nothing breaks, 1 something does, 2 the release cannot be read.
+"""
+_VECTORS = """\
+The vectors are JSON files in the package, for readers in any language:
+  python -c "from importlib.resources import files; print(files('egiz_schema.vectors'))"
+Each has a rule, a payload, a verdict with its reason, and InfluxDB's point of it.
+
+Exit codes: 0 all hold, 1 one does not.
 """
 
 
@@ -36,62 +84,62 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         sys.exit(given.run(given))
+    except BrokenPipeError:
+        # Whoever read our output is gone; at its end, Python would complain of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_INVALID)
     except (TopicError, OSError, ValueError) as fault:
         parser.exit(EXIT_USAGE, f"egiz-schema: {fault}\n")
-    except BrokenPipeError:
-        sys.exit(EXIT_INVALID)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("egiz-schema", description=_DESCRIPTION)
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "egiz-schema", description=_DESCRIPTION, formatter_class=as_written
+    )
     told = f"%(prog)s {version('egiz-schema')}"
     parser.add_argument("--version", action="version", version=told)
     commands = parser.add_subparsers(title="Commands", required=True, metavar="COMMAND")
 
-    validate = commands.add_parser(
-        "validate",
-        help="say what is wrong with messages",
-        epilog=_VALIDATE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    def command(
+        run: Callable[[argparse.Namespace], int], about: str, epilog: str
+    ) -> argparse.ArgumentParser:
+        name = run.__name__.removeprefix("_")
+        added = commands.add_parser(
+            name, help=about, epilog=epilog, formatter_class=as_written
+        )
+        added.set_defaults(run=run)
+        return added
+
+    validate = command(_validate, "say what is wrong with messages", _VALIDATE)
     validate.add_argument("files", nargs="*", default=["-"], metavar="FILE")
     validate.add_argument("--topic", help="where the payloads arrived")
-    validate.add_argument("--payload", help="instead of a file")
-    validate.set_defaults(run=_validate)
-
-    explain = commands.add_parser("explain", help="tell what a field means")
-    explain.add_argument("field", help="electrical.voltage.a, or as in InfluxDB")
-    explain.set_defaults(run=_explain)
-
-    topic = commands.add_parser("topic", help="take a topic apart, or build one")
+    validate.add_argument("--payload", help="instead of a file; needs --topic")
+    explain = command(_explain, "tell what a field means", _EXPLAIN)
+    explain.add_argument("field", nargs="?", help="electrical.voltage.a")
+    topic = command(_topic, "take a topic apart, or build one", _TOPIC)
     topic.add_argument("levels", nargs="+", help="TOPIC, or FACILITY DEVICE_ID KIND")
-    topic.set_defaults(run=_topic)
-
-    generate = commands.add_parser("generate", help="write the generated documents")
+    generate = command(_generate, "write the generated documents", _GENERATE)
     generate.add_argument("--directory", type=Path, help="default: in the package")
-    generate.set_defaults(run=_generate)
-
-    gate = commands.add_parser(
-        "gate", help="compare with the last release: what would break a reader"
-    )
+    gate = command(_gate, "compare with the last release: what would break", _GATE)
     gate.add_argument("--released", type=Path, help="default: the one in the package")
     gate.add_argument("--rules", action="store_true", help="list the rules, and end")
-    gate.set_defaults(run=_gate)
-
-    vectors = commands.add_parser("vectors", help="run or list the golden vectors")
-    vectors.add_argument("--list", action="store_true", help="rules, and end")
-    vectors.set_defaults(run=_vectors)
+    vectors = command(_vectors, "run or list the golden vectors", _VECTORS)
+    vectors.add_argument("--list", action="store_true", help="list the rules, and end")
     return parser
 
 
 def _validate(given: argparse.Namespace) -> int:
     messages = wrong = 0
-    for place, topic, payload in _inputs(given):
-        messages += 1
-        found = list(_problems(topic, payload))
-        wrong += bool(found)
-        for problem in found:
-            print(f"{place}: {problem}")
+    try:
+        for place, topic, payload in _inputs(given):
+            messages += 1
+            found = list(_problems(topic, payload))
+            wrong += bool(found)
+            for problem in found or _notes(topic, payload):
+                print(f"{place}: {problem}", flush=True)  # live, also into a pipe
+    except KeyboardInterrupt:
+        pass  # as one ends mosquitto_sub
     told = f"{messages} read, {wrong} not of the contract"
     print(told, file=sys.stderr)
     return EXIT_INVALID if wrong else 0
@@ -99,22 +147,33 @@ def _validate(given: argparse.Namespace) -> int:
 
 def _inputs(given: argparse.Namespace) -> Iterator[tuple[str, str, bytes]]:
     """(where it was found, topic, payload) of each message."""
-    if given.payload is not None or given.topic is not None:
-        topic = str(parse_topic(given.topic or ""))
-        if given.payload is not None:
-            yield "payload", topic, given.payload.encode()
-            return
-        for name in given.files:
-            yield name, topic, b"".join(_lines(name))
+    if given.payload is not None and given.topic is None:
+        raise ValueError("--payload needs --topic: it says which message to expect")
+    if given.topic is None:
+        yield from _topics_and_payloads(given.files)
+        return
+    topic = str(parse_topic(given.topic))
+    if given.payload is not None:
+        yield "payload", topic, os.fsencode(given.payload)
         return
     for name in given.files:
+        yield name, topic, b"".join(_lines(name))
+
+
+def _topics_and_payloads(files: list[str]) -> Iterator[tuple[str, str, bytes]]:
+    for name in files:
         for number, line in enumerate(_lines(name), 1):
+            if number == 1 and line.lstrip().startswith(b"{"):
+                told = "add --topic sensors/FACILITY/DEVICE_ID/KIND"
+                raise ValueError(f"{name}: a payload without its topic; {told}")
             topic_bytes, _, payload = line.rstrip(b"\r\n").partition(b" ")
             yield f"{name}:{number}", topic_bytes.decode(errors="replace"), payload
 
 
 def _lines(name: str) -> Iterable[bytes]:
     if name == "-":
+        if sys.stdin.isatty():
+            print("Reading standard input; Ctrl-D ends it.", file=sys.stderr)
         yield from sys.stdin.buffer
         return
     with Path(name).open("rb") as file:
@@ -129,6 +188,11 @@ def _problems(topic: str, payload: bytes) -> Iterator[str]:
         return
     for problem in _faults(parsed, payload):
         yield f"{problem.reason} at {problem.path}: {problem}"
+
+
+def _notes(topic: str, payload: bytes) -> Iterator[str]:
+    for path in unknown_fields(topic, payload):
+        yield f"note at {path}: readers ignore it; newer than they are, or misspelled"
 
 
 def _faults(topic: Topic, payload: bytes) -> list[DecodeError]:
@@ -148,27 +212,38 @@ def _faults(topic: Topic, payload: bytes) -> list[DecodeError]:
 def _explain(given: argparse.Namespace) -> int:
     from egiz_schema.documents.dictionary import rows  # noqa: PLC0415  # seldom needed
 
-    known = rows()
-    wanted = given.field
+    known = {f"{row['kind']}.{row['path']}": row for row in rows()}
+    wanted = given.field or ""
     of_item = re.sub(r"_\d+", "_N", wanted)  # temperature_zones_0 is one of many
     found = [
         row
-        for row in known
-        if wanted in {row["path"], f"{row['kind']}.{row['path']}"}
-        or of_item == row["influx_field"]
+        for name, row in known.items()
+        if wanted in {name, row["path"]} or (wanted and of_item == row["influx_field"])
     ]
-    if not found:
-        near = difflib.get_close_matches(wanted, [row["path"] for row in known], 3)
-        hint = f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
-        raise ValueError(f"no field {wanted!r}{hint}")
-    print("\n\n".join(map(_told, found)))
-    return 0
+    if found:
+        print("\n\n".join(map(_told, found)))
+        return 0
+    group = [name for name in known if not wanted or _is_within(name, wanted)]
+    for name in group:
+        print(f"{name:44}{known[name]['meaning']}")
+    if group:
+        return 0
+    near = difflib.get_close_matches(wanted, [row["path"] for row in known.values()], 3)
+    hint = f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
+    raise ValueError(f"no field {wanted!r}{hint}")
+
+
+def _is_within(name: str, group: str) -> bool:
+    path = name.partition(".")[2]
+    return any(whole.startswith((f"{group}.", f"{group}[")) for whole in (name, path))
 
 
 def _told(row: dict[str, str]) -> str:
     lines = [f"{row['kind']}.{row['path']}: {row['meaning']}"]
-    labels = ("type", "unit", "min", "max", "required", "influx_field", "since")
-    lines += [f"  {label:13}{row[label]}" for label in labels if row[label]]
+    facts = list(row.items())[2:]
+    lines += [
+        f"  {name:13}{fact}" for name, fact in facts if fact and name != "meaning"
+    ]
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from egiz_schema.documents import json_schema
 from egiz_schema.documents.asyncapi import asyncapi
 from egiz_schema.documents.dictionary import dictionary_csv, dictionary_markdown
 from egiz_schema.documents.home_assistant import discovery
+from egiz_schema.documents.rules import rules_markdown
 from egiz_schema.documents.typescript import typescript
 from egiz_schema.limits import WIRE_VERSION
 
@@ -34,6 +35,7 @@ def render() -> dict[str, str]:
         "dictionary.csv": dictionary_csv(),
         "dictionary.md": dictionary_markdown(),
         "egiz.ts": typescript(),
+        "rules.md": rules_markdown(),
     }
 
 

@@ -11,24 +11,33 @@ _REFERENCE = "{name}"
 
 
 class Field(NamedTuple):
-    """One value that a payload may hold; `minimum` and `maximum` are in `unit`."""
+    """One value that a payload may hold; `minimum` and `maximum` are in `unit`.
+
+    `shortest` and `longest` are characters of a text; `most` is how many items a list,
+    or names an object, may have. `known` are texts that readers know, of an open set.
+    """
 
     kind: str
-    path: tuple[str, ...]  # "zones[]" is an item of a list, "*" a name people chose
-    type: str
-    unit: str  # UCUM
-    minimum: float | None
-    maximum: float | None
-    is_required: bool  # in the object that holds it
-    meaning: str
+    path: tuple[
+        str, ...
+    ] = ()  # "zones[]" is an item of a list, "*" a name people chose
+    type: str = ""
+    unit: str = ""  # UCUM
+    minimum: float | None = None
+    maximum: float | None = None
+    shortest: int | None = None
+    longest: int | None = None
+    most: int | None = None
+    known: tuple[str, ...] = ()
+    is_required: bool = True  # in the object that holds it
+    meaning: str = ""
 
 
 @cache
 def fields(kind: str) -> tuple[Field, ...]:
     """The fields of a kind's payload, in the order of the structs."""
     schemas = components([TYPES[kind]], _REFERENCE)
-    start = Field(kind, (), "", "", None, None, is_required=True, meaning="")
-    return tuple(_leaves(schemas, schemas[TYPES[kind].__name__], start))
+    return tuple(_leaves(schemas, schemas[TYPES[kind].__name__], Field(kind)))
 
 
 def _leaves(
@@ -54,15 +63,26 @@ def _leaves(
 
 
 def _within(outer: Field, schema: Schema, path: tuple[str, ...]) -> Field:
-    return outer._replace(path=path, meaning=schema["description"], is_required=False)
+    return outer._replace(
+        path=path,
+        meaning=schema["description"],
+        most=schema.get("maxItems", schema.get("maxProperties")),
+        is_required=False,
+    )
 
 
 def _leaf(outer: Field, schema: Schema) -> Field:
     told = (outer.meaning, schema.get("description", ""))
+    choices = schema.get("anyOf", [schema])
+    # The choices of one field have the same unit and range, if they have any.
+    limits = {name: value for choice in choices for name, value in choice.items()}
     return outer._replace(
-        type=" or ".join(each["type"] for each in schema.get("anyOf", [schema])),
-        unit=schema.get("x-unit", ""),
-        minimum=schema.get("minimum"),
-        maximum=schema.get("maximum"),
+        type=" or ".join(choice["type"] for choice in choices),
+        unit=limits.get("x-unit", ""),
+        minimum=limits.get("minimum"),
+        maximum=limits.get("maximum"),
+        shortest=limits.get("minLength"),
+        longest=limits.get("maxLength"),
+        known=tuple(limits.get("examples", ())),
         meaning=". ".join(filter(None, told)),
     )
