@@ -30,9 +30,9 @@ class Cost(NamedTuple):
 def measure(peer: Peer, messages: int) -> Cost:
     """Of so many messages."""
     with fresh_rig() as rig:
-        start = _cost(peer.start(rig, 0))
+        start = finished(peer.start(rig, 0))
         _fill(rig, messages)
-        whole = _cost(peer.start(rig, messages))
+        whole = finished(peer.start(rig, messages))
         if peer.stores:
             found = rig.settled(messages, 30)
             assert found == messages, f"{peer.name}: {found} of {messages} stored"
@@ -54,7 +54,8 @@ def _fill(rig: Rig, messages: int) -> None:
         pass
 
 
-def _cost(running: Running) -> Cost:
+def finished(running: Running) -> Cost:
+    """What a run has cost, once it is done."""
     process, is_done = running
     begun = time.monotonic()
     peak_mib = 0.0

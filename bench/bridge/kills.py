@@ -3,6 +3,7 @@
 import time
 from typing import NamedTuple
 
+from bridge.drain import finished
 from bridge.peers import ENDLESS, Peer
 from bridge.shared import fresh_rig
 
@@ -23,8 +24,8 @@ class Toll(NamedTuple):
 def measure(peer: Peer) -> Toll:
     """SIGKILL and start again, under load, with one session."""
     with fresh_rig() as rig:
+        finished(peer.start(rig, 0))  # from now on, the broker queues for it
         running = peer.start(rig, ENDLESS)
-        time.sleep(_RUN_S)
         load = rig.load(_RATE, _KILLS * _RUN_S)
         for _ in range(_KILLS):
             time.sleep(_RUN_S)

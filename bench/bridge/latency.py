@@ -6,6 +6,7 @@ database has answered with 204. (VictoriaMetrics shows new points once a second,
 writes them; that is not counted.)
 """
 
+import contextlib
 import re
 import statistics
 import threading
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import urllib3
 from rig.load import PROBE
 
+from bridge.drain import finished
 from bridge.peers import ENDLESS, Peer
 from bridge.shared import fresh_rig
 
@@ -64,6 +66,10 @@ class Gauge:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # the peer was killed
+                    super().handle()
+
             def do_POST(self) -> None:  # its name there
                 body = b"".join(self._chunks())
                 self.send_response(hand_on(self.path, body))
@@ -89,6 +95,7 @@ def measure(peer: Peer, rate: int, seconds: float) -> Latency:
     with fresh_rig() as rig:
         gauge = Gauge(rig.database.url)
         server = gauge.serve()
+        finished(peer.start(rig, 0))
         running = peer.start(rig._replace(database_url=gauge.url), ENDLESS)
         time.sleep(_WARM_UP_S)
         load = rig.load(rate, seconds)

@@ -1,7 +1,9 @@
 """A steady load: `python -m rig.load PORT RATE SECONDS`, one connection, QoS 1.
 
-Each message carries the time at which it was sent. Beside the 1,000 devices there is a
-probe, which sends 20 times a second: how long it takes to be found is the latency.
+Each message carries the time at which it was due, so that no two of a device are the
+same point, even if this process was held up. Beside the 1,000 devices there is a probe,
+which sends 20 times a second and tells when: how long it takes to be found is the
+latency.
 Prints how many were sent; all of them were acknowledged by the broker.
 """
 
@@ -58,15 +60,17 @@ def main(port: int, rate: int, seconds: float) -> None:
     """Publish, wait for the last PUBACK, print how many."""
     connection = Connection(port)
     begun = probe_due = time.monotonic()
+    begun_ms = time.time_ns() // 1_000_000
     number = 0
     while (elapsed := time.monotonic() - begun) < seconds:
         due = []
-        now_ms = time.time_ns() // 1_000_000
         while number < elapsed * rate:
-            due.append(message(f"oven-{number % DEVICES}", now_ms, number // DEVICES))
+            seq, unit = divmod(number, DEVICES)
+            due_ms = begun_ms + number * 1000 // rate
+            due.append(message(f"oven-{unit}", due_ms, seq))
             number += 1
         if begun + elapsed >= probe_due:
-            due.append(message(PROBE, now_ms, number))
+            due.append(message(PROBE, time.time_ns() // 1_000_000, number))
             probe_due += _PROBE_EVERY_S
         connection.publish(due)
         time.sleep(_TICK_S)
