@@ -6,8 +6,7 @@ import time
 
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
-from rig.monitoring import SHIPPED, watched
+from rig.monitoring import SHIPPED, names_served, watched
 from rig.process import require
 from rig.publisher import Publisher
 from rig.servers import REPOSITORY
@@ -96,17 +95,13 @@ def stack(tmp_path_factory):
         yield running
 
 
-def _served(text):
-    """Names of all series, those without a sample yet included."""
-    for family in text_string_to_metric_families(text):
-        yield from (sample.name for sample in family.samples)
-        suffixes = {"counter": ["_total"], "histogram": ["_bucket"]}
-        yield from (family.name + end for end in suffixes.get(family.type, [""]))
-
-
 def test_rules_speak_of_metrics_that_exist(stack):
     exporter = stack.exporter.get("/metrics").decode()
-    served = {"up", *_served(stack.bridge.get("/metrics")[1]), *_served(exporter)}
+    served = {
+        "up",
+        *names_served(stack.bridge.get("/metrics")[1]),
+        *names_served(exporter),
+    }
     spoken_of = {name for rule in RULES for name in METRIC.findall(rule["expr"])}
     assert spoken_of - served == set()
 

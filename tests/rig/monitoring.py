@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from rig.bridge import Bridge
 from rig.process import require
 from rig.servers import REPOSITORY, HttpServer, Mosquitto
@@ -78,6 +80,14 @@ class Prometheus(HttpServer):
 
     def _is_ready(self) -> object:
         return self.get("/-/ready")
+
+
+def names_served(exposition: str) -> Iterator[str]:
+    """Names of all series of a scrape, those without a sample yet included."""
+    for family in text_string_to_metric_families(exposition):
+        yield from (sample.name for sample in family.samples)
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket"]}
+        yield from (family.name + end for end in suffixes.get(family.type, [""]))
 
 
 class Watched(NamedTuple):

@@ -1,0 +1,1 @@
+"""The dashboards of Grafana as code: `hatch run dashboards` writes their JSON."""

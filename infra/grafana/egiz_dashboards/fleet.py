@@ -1,0 +1,136 @@
+"""Every device: what it does, and whether it is well."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+from grafana_foundation_sdk.models import units
+
+from egiz_dashboards import panels
+from egiz_dashboards.queries import (
+    INFLUXDB,
+    PROMETHEUS,
+    InfluxQl,
+    PromQl,
+    by_device,
+    over_time,
+    rate,
+)
+from egiz_dashboards.units import unit_of
+
+
+def board() -> Dashboard:
+    """Numbers, then machines, then trouble."""
+    about = "Every device: what it does, and whether it is well."
+    made = panels.with_choices(
+        panels.new("fleet", "fleet", about, INFLUXDB, PROMETHEUS), one_device=False
+    )
+    return _trouble(_machines(_numbers(made)))
+
+
+def _numbers(made: Dashboard) -> Dashboard:
+    alerts = PromQl('count(ALERTS{alertstate="firing"}) or vector(0)')
+    rows = [
+        ("Devices", "Heard since the bridge started.", "egiz_bridge_devices", 0),
+        ("Stale", "Silent for more than a minute.", "egiz_bridge_devices_stale", 1),
+        ("Drifting", "A clock is off by a minute.", "egiz_bridge_devices_drifting", 1),
+        (
+            "Missing messages",
+            "Counted by devices, and never come.",
+            "egiz_bridge_devices_missing_messages",
+            1,
+        ),
+    ]
+    made.with_row(Row("Now"))
+    for title, text, metric, bad_from in rows:
+        query = PromQl(f"sum({metric})")
+        made.with_panel(panels.number(title, text, query, bad_from=bad_from))
+    received = PromQl(rate("egiz_bridge_messages_received_total"))
+    text = "What the broker sends to the bridge."
+    return made.with_panel(
+        panels.number("Messages", text, received, unit=units.MessagesPerSecond)
+    ).with_panel(
+        panels.number(
+            "Alerts", "docs/operations.md says what to do.", alerts, bad_from=1
+        )
+    )
+
+
+def _machines(made: Dashboard) -> Dashboard:
+    state = over_time('last("status_operational_state")')
+    now = by_device(
+        'last("status_operational_state") AS "state",'
+        ' last("status_wifi_rssi") AS "signal",'
+        ' last("status_uptime_seconds") AS "uptime",'
+        ' last("status_free_memory_bytes") AS "free memory",'
+        ' last("status_buffer_depth") AS "in outbox",'
+        ' last("status_dropped") AS "dropped"'
+    )
+    return (
+        made.with_row(Row("Machines"))
+        .with_panel(
+            panels.timeline("State", "What each machine says that it does.", state)
+        )
+        .with_panel(
+            panels.listing(
+                "Devices",
+                "The last that each has said in the chosen time.",
+                now,
+                fields={
+                    "signal": "status_wifi_rssi",
+                    "uptime": "status_uptime_seconds",
+                    "free memory": "status_free_memory_bytes",
+                },
+            )
+        )
+        .with_panel(
+            panels.listing(
+                "Births",
+                "The last status of each device within 30 days.",
+                _births(),
+            )
+        )
+    )
+
+
+def _births() -> InfluxQl:
+    """A device tells its status when it boots, which may be long ago."""
+    query = by_device(
+        'last("state") AS "state", last("firmware_version") AS "firmware",'
+        ' last("reset_cause") AS "reset cause", last("ip") AS "address",'
+        ' last("boot") AS "boots", last("config_rev") AS "configuration"',
+        "status",
+    )
+    return query._replace(
+        query=query.query.replace("$timeFilter", "time > now() - 30d")
+    )
+
+
+def _trouble(made: Dashboard) -> Dashboard:
+    graphs = [
+        (
+            "Faults",
+            "Messages that tell of a fault, such as pzem_b:no_reply.",
+            'count("status_fault_codes_0")',
+            units.Short,
+        ),
+        (
+            "Wi-Fi signal",
+            "Below -80 dBm, messages are late; below -90 dBm, they are lost.",
+            'mean("status_wifi_rssi")',
+            unit_of("status_wifi_rssi"),
+        ),
+        (
+            "Outbox",
+            "Messages that wait in the device: the network or the broker is away.",
+            'max("status_buffer_depth")',
+            unit_of("status_buffer_depth"),
+        ),
+        (
+            "Dropped",
+            "Messages that a full outbox has lost.",
+            'non_negative_difference(last("status_dropped"))',
+            unit_of("status_dropped"),
+        ),
+    ]
+    made.with_row(Row("Trouble"))
+    for title, text, select, unit in graphs:
+        made.with_panel(panels.graph(title, text, over_time(select), unit=unit))
+    return made

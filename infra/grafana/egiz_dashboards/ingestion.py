@@ -1,0 +1,233 @@
+"""The way of the messages: broker, bridge, databases, and what is in trouble."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+from grafana_foundation_sdk.models import units
+
+from egiz_dashboards import panels
+from egiz_dashboards.queries import PROMETHEUS, PromQl, Query, rate
+
+_B = "egiz_bridge_"
+
+
+def board() -> Dashboard:
+    """Flow, delay, what waits, what is lost, the broker."""
+    made = panels.new(
+        "ingestion",
+        "ingestion health",
+        "The way of the messages. docs/metrics.md explains each number.",
+        PROMETHEUS,
+    )
+    alerts = PromQl('ALERTS{alertstate="firing"}', is_table=True)
+    made.with_row(Row("Alerts")).with_panel(
+        panels.listing("Firing", "docs/operations.md says what to do.", alerts)
+    )
+    for row in (_flow, _delay, _waiting, _trouble, _broker):
+        row(made)
+    return made
+
+
+def _graphs(made: Dashboard, *told: tuple[str, str, str, list[PromQl]]) -> None:
+    for title, text, unit, queries in told:
+        asked: list[Query] = list(queries)
+        made.with_panel(panels.graph(title, text, *asked, unit=unit))
+
+
+def _flow(made: Dashboard) -> None:
+    steps = ("received", "accepted", "acknowledged", "redelivered")
+    made.with_row(Row("Flow"))
+    _graphs(
+        made,
+        (
+            "Messages",
+            "Received from the broker, of the contract, stored and acknowledged.",
+            units.MessagesPerSecond,
+            [PromQl(rate(f"{_B}messages_{step}_total"), step) for step in steps],
+        ),
+        (
+            "Stored",
+            "By each database.",
+            units.MessagesPerSecond,
+            [PromQl(rate(f"{_B}sink_written_total", by="sink"), "{{sink}}")],
+        ),
+        (
+            "Connected",
+            "1 while subscribed, and while each database takes writes.",
+            units.NoUnit,
+            [
+                PromQl(f"min({_B}mqtt_connected)", "broker"),
+                PromQl(f"min by (sink) ({_B}sink_up)", "{{sink}}"),
+            ],
+        ),
+        (
+            "Books",
+            "Messages that are nowhere: must be 0.",
+            units.Short,
+            [PromQl(f"sum by (sink) ({_B}sink_unaccounted)", "{{sink}}")],
+        ),
+    )
+
+
+def _percentiles(histogram: str, by: str = "") -> list[PromQl]:
+    buckets = rate(f"{_B}{histogram}_bucket", by=f"le{by and f', {by}'}")
+    name = by and f" {{{{{by}}}}}"
+    return [
+        PromQl(f"histogram_quantile({share}, {buckets})", f"{text}{name}")
+        for share, text in ((0.5, "half"), (0.99, "99 in 100"))
+    ]
+
+
+def _delay(made: Dashboard) -> None:
+    made.with_row(Row("Delay"))
+    _graphs(
+        made,
+        (
+            "From the device to the bridge",
+            "By the clocks of both.",
+            units.Seconds,
+            _percentiles("event_to_receipt_seconds"),
+        ),
+        (
+            "From receipt to each database",
+            "Of a batch's first message.",
+            units.Seconds,
+            _percentiles("receipt_to_written_seconds", by="sink"),
+        ),
+        (
+            "From receipt to PUBACK",
+            "Follows the slowest database.",
+            units.Seconds,
+            _percentiles("receipt_to_acknowledged_seconds"),
+        ),
+    )
+
+
+def _waiting(made: Dashboard) -> None:
+    made.with_row(Row("Waiting"))
+    _graphs(
+        made,
+        (
+            "Unacknowledged",
+            "What the bridge holds, and how much it may.",
+            units.Short,
+            [
+                PromQl(f"sum({_B}mqtt_unacknowledged_messages)", "held"),
+                PromQl(f"sum({_B}mqtt_receive_maximum_messages)", "most"),
+            ],
+        ),
+        (
+            "Spooled",
+            "Messages that wait on the disk of the bridge.",
+            units.Short,
+            [PromQl(f"sum by (sink) ({_B}sink_spooled)", "{{sink}}")],
+        ),
+        (
+            "Spool",
+            "What they and the dead letters take, and how much they may.",
+            units.BytesIEC,
+            [
+                PromQl(f"sum({_B}spool_bytes)", "used"),
+                PromQl(f"sum({_B}spool_max_bytes)", "most"),
+            ],
+        ),
+        (
+            "Queue of the broker",
+            "Messages that are queued or retained.",
+            units.Short,
+            [PromQl("sum(mosquitto_stored_messages)", "messages")],
+        ),
+    )
+
+
+def _trouble(made: Dashboard) -> None:
+    made.with_row(Row("Trouble"))
+    _graphs(
+        made,
+        (
+            "Not of the contract",
+            "Dead letters, by reason: egiz-bridge dlq list.",
+            units.MessagesPerSecond,
+            [PromQl(rate(f"{_B}messages_rejected_total", by="reason"), "{{reason}}")],
+        ),
+        (
+            "Refused by a database",
+            "Dead letters, too.",
+            units.MessagesPerSecond,
+            [PromQl(rate(f"{_B}sink_dead_total", by="sink"), "{{sink}}")],
+        ),
+        (
+            "Missing, late, twice",
+            "As the devices count.",
+            units.Short,
+            [
+                PromQl(f"sum({_B}devices_missing_messages)", "missing"),
+                PromQl(f"sum({_B}devices_late_messages_total)", "late"),
+                PromQl(f"sum({_B}devices_duplicate_messages_total)", "twice"),
+                PromQl(f"sum({_B}devices_buffered_messages_total)", "from an outbox"),
+            ],
+        ),
+        (
+            "Sessions",
+            "Subscribed, and sessions that the broker has forgotten.",
+            units.Short,
+            [
+                PromQl(f"sum({_B}mqtt_connections_total)", "connections"),
+                PromQl(f"sum({_B}mqtt_sessions_lost_total)", "sessions lost"),
+            ],
+        ),
+    )
+    for title, text, expr in (
+        ("Losing", "Devices with most missing messages.", "device_missing_messages"),
+        ("Silent", "Seconds since the last message.", "device_stale_seconds"),
+    ):
+        worst = PromQl(f"topk(20, {_B}{expr})", is_table=True)
+        made.with_panel(panels.listing(title, text, worst, span=panels.HALF))
+    expiry = PromQl(
+        f"min by (certificate) ({_B}certificate_expiry_timestamp_seconds) - time()",
+        "{{certificate}}",
+    )
+    text = "How long each certificate is valid."
+    unit = units.DurationSeconds
+    made.with_panel(panels.graph("Certificates", text, expiry, unit=unit))
+
+
+def _broker(made: Dashboard) -> None:
+    made.with_row(Row("Broker"))
+    _graphs(
+        made,
+        (
+            "Dropped",
+            "A queue was full: these messages are lost.",
+            units.Short,
+            [PromQl("sum(mosquitto_publish_dropped_messages_total)", "messages")],
+        ),
+        (
+            "Clients",
+            "With a connection, and with a session only.",
+            units.Short,
+            [
+                PromQl("sum(mosquitto_clients_connected)", "connected"),
+                PromQl("sum(mosquitto_clients_disconnected)", "session only"),
+                PromQl("sum(mosquitto_connects_per_minute)", "connects a minute"),
+            ],
+        ),
+        (
+            "Memory",
+            "Broker and bridge; each may have 512 MiB.",
+            units.BytesIEC,
+            [
+                PromQl("sum(mosquitto_heap_bytes)", "broker"),
+                PromQl(
+                    'sum(process_resident_memory_bytes{job="egiz-bridge"})', "bridge"
+                ),
+            ],
+        ),
+        (
+            "Traffic",
+            "Of the broker.",
+            units.BytesPerSecondIEC,
+            [
+                PromQl(rate("mosquitto_received_bytes_total"), "received"),
+                PromQl(rate("mosquitto_sent_bytes_total"), "sent"),
+            ],
+        ),
+    )

@@ -1,0 +1,182 @@
+"""The kinds of panel that the dashboards are made of."""
+
+from string import ascii_uppercase
+from typing import TypeVar
+
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.common import (
+    BigValueGraphMode,
+    LegendDisplayMode,
+    LegendPlacement,
+    SortOrder,
+    TooltipDisplayMode,
+    VisibilityMode,
+)
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DataSourceRef,
+    DynamicConfigValue,
+    Threshold,
+    ThresholdsMode,
+    VariableOption,
+    VariableRefresh,
+    VariableSort,
+)
+
+from egiz_dashboards.queries import INFLUXDB, Query
+from egiz_dashboards.units import unit_of
+
+_Panel = TypeVar(
+    "_Panel", stat.Panel, statetimeline.Panel, table.Panel, timeseries.Panel
+)
+
+FULL, HALF, THIRD, SIXTH = 24, 12, 8, 4
+
+
+def graph(
+    title: str, about: str, *queries: Query, unit: str = units.Short, span: int = HALF
+) -> timeseries.Panel:
+    """Lines over time; a gap in the data is a gap in the line."""
+    legend = (
+        common.VizLegendOptions()
+        .display_mode(LegendDisplayMode.TABLE)
+        .placement(LegendPlacement.BOTTOM)
+        .show_legend(True)
+        .calcs(["lastNotNull", "max"])
+    )
+    tooltip = (
+        common.VizTooltipOptions()
+        .mode(TooltipDisplayMode.MULTI)
+        .sort(SortOrder.DESCENDING)
+    )
+    panel = timeseries.Panel().legend(legend).tooltip(tooltip)
+    panel.show_points(VisibilityMode.AUTO).span_nulls(False)
+    return _filled(panel.height(8).unit(unit), title, about, span, queries)
+
+
+def number(
+    title: str,
+    about: str,
+    query: Query,
+    *,
+    unit: str = units.Short,
+    bad_from: float = 0,
+) -> stat.Panel:
+    """One number; red from `bad_from` on, if that is given."""
+    panel = stat.Panel().height(4).unit(unit).graph_mode(BigValueGraphMode.AREA)
+    if bad_from:
+        panel.thresholds(thresholds(bad_from))
+    return _filled(panel, title, about, SIXTH, [query])
+
+
+def listing(
+    title: str,
+    about: str,
+    *queries: Query,
+    span: int = FULL,
+    fields: dict[str, str] | None = None,
+) -> table.Panel:
+    """Rows; `fields` are columns that hold a field of the contract, for its unit."""
+    panel = table.Panel().height(8).filterable(True)
+    for column, field in (fields or {}).items():
+        unit = DynamicConfigValue("unit", unit_of(field))
+        panel.override_by_name(column, [unit])
+    return _filled(panel, title, about, span, queries)
+
+
+def timeline(title: str, about: str, query: Query) -> statetimeline.Panel:
+    """Words over time."""
+    panel = statetimeline.Panel().height(8).merge_values(True)
+    return _filled(panel, title, about, FULL, [query])
+
+
+def thresholds(bad_from: float) -> dashboard.ThresholdsConfig:
+    """Green below, red from there on."""
+    steps = [Threshold(None, "green"), Threshold(bad_from, "red")]
+    return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _filled(
+    panel: _Panel,
+    title: str,
+    about: str,
+    span: int,
+    queries: tuple[Query, ...] | list[Query],
+) -> _Panel:
+    panel.title(title).description(about).span(span).datasource(queries[0].source)
+    for letter, query in zip(ascii_uppercase, queries, strict=False):
+        panel.with_target(query.target(letter))
+    return panel
+
+
+def new(
+    name: str, title: str, about: str, *sources: DataSourceRef
+) -> dashboard.Dashboard:
+    """An empty dashboard, which links to the others and asks these sources."""
+    others = dashboard.DashboardLink("OpenEgiz").tags(["openegiz"])
+    made = (
+        dashboard.Dashboard(f"OpenEgiz: {title}")
+        .uid(f"openegiz-{name}")
+        .description(about)
+        .tags(["openegiz"])
+        .timezone("browser")
+        .time("now-1h", "now")
+        .refresh("30s")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .readonly()
+        .link(others.as_dropdown(True).keep_time(True).include_vars(True))
+    )
+    for source in sources:
+        made.with_variable(_choice_of(source))
+    return made
+
+
+def _choice_of(source: DataSourceRef) -> dashboard.DatasourceVariable:
+    """The provisioned one, unless somebody chooses another."""
+    name, plugin = str(source.uid).strip("${}"), str(source.type_val)
+    ours = VariableOption(text=f"OpenEgiz {name}", value=f"openegiz-{plugin}")
+    variable = dashboard.DatasourceVariable(name).label(name.capitalize())
+    return variable.type(plugin).current(ours)
+
+
+def choice(
+    name: str, label: str, *, several: bool, of: str = ""
+) -> dashboard.QueryVariable:
+    """A variable with the values of a tag; `of` says of which series."""
+    query = (
+        f'SHOW TAG VALUES FROM "telemetry" WITH KEY = "{name}"{of and f" WHERE {of}"}'
+    )
+    variable = (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(INFLUXDB)
+        .query(query)
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
+        .multi(several)
+        .include_all(several)
+    )
+    return variable.all_value(".*") if several else variable
+
+
+def with_choices(
+    board: dashboard.Dashboard, *, one_device: bool
+) -> dashboard.Dashboard:
+    """Let the reader choose facilities, types and devices."""
+    of_facility = '"facility" =~ /^$facility$/'
+    of_type = f'{of_facility} AND "device_type" =~ /^$device_type$/'
+    return (
+        board.with_variable(choice("facility", "Facility", several=True))
+        .with_variable(choice("device_type", "Type", several=True, of=of_facility))
+        .with_variable(
+            choice("device_id", "Device", several=not one_device, of=of_type)
+        )
+    )

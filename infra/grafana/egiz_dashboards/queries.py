@@ -1,0 +1,98 @@
+"""What a panel asks, and of whom."""
+
+from typing import NamedTuple
+
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.runtime import UnknownDataquery
+from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models.dashboard import DataSourceRef
+
+# Variables of each dashboard, so that other data sources can be chosen.
+INFLUXDB = DataSourceRef("influxdb", "${archive}")
+PROMETHEUS = DataSourceRef("prometheus", "${metrics}")
+
+# The devices that are chosen, in the time that is.
+CHOSEN = (
+    '$timeFilter AND "facility" =~ /^$facility$/'
+    ' AND "device_type" =~ /^$device_type$/ AND "device_id" =~ /^$device_id$/'
+)
+
+
+class _Told(Builder[Dataquery]):
+    """The SDK has no InfluxQL; what it does not know, it passes on."""
+
+    def __init__(self, told: dict[str, object]) -> None:
+        self._told = told
+
+    def build(self) -> Dataquery:
+        return UnknownDataquery(self._told)
+
+
+class InfluxQl(NamedTuple):
+    """A query of the archive; `alias` names its series."""
+
+    query: str
+    alias: str = "$tag_device_id"
+    is_table: bool = False
+    source: DataSourceRef = INFLUXDB
+
+    def target(self, letter: str) -> Builder[Dataquery]:
+        """As a panel holds it."""
+        told: dict[str, object] = {
+            "refId": letter,
+            "datasource": self.source,
+            "rawQuery": True,
+            "query": self.query,
+            "alias": self.alias,
+            "resultFormat": "table" if self.is_table else "time_series",
+        }
+        return _Told(told)
+
+
+class PromQl(NamedTuple):
+    """A query of the metrics; `legend` names its series."""
+
+    expr: str
+    legend: str = ""
+    is_table: bool = False
+    source: DataSourceRef = PROMETHEUS
+
+    def target(self, letter: str) -> Builder[Dataquery]:
+        """As a panel holds it; a table shows what is, not what was."""
+        told: dict[str, object] = {
+            "refId": letter,
+            "datasource": self.source,
+            "expr": self.expr,
+            "legendFormat": self.legend,
+            "instant": self.is_table,
+            "range": not self.is_table,
+            "format": "table" if self.is_table else "time_series",
+        }
+        return _Told(told)
+
+
+Query = InfluxQl | PromQl
+
+
+def over_time(select: str, *, by: str = '"device_id"', alias: str = "") -> InfluxQl:
+    """Telemetry of the chosen devices, one value for each pixel and device."""
+    return InfluxQl(
+        f'SELECT {select} FROM "telemetry" WHERE {CHOSEN}'
+        f" GROUP BY time($__interval), {by} fill(none)",
+        alias or "$tag_device_id",
+    )
+
+
+def by_device(select: str, measurement: str = "telemetry") -> InfluxQl:
+    """One row for each of the chosen devices."""
+    return InfluxQl(
+        f'SELECT {select} FROM "{measurement}" WHERE {CHOSEN}'
+        ' GROUP BY "facility", "device_id"',
+        is_table=True,
+    )
+
+
+def rate(counter: str, *, by: str = "") -> str:
+    """How much a counter grows each second."""
+    total = f"sum by ({by})" if by else "sum"
+    return f"{total} (rate({counter}[$__rate_interval]))"

@@ -1,0 +1,265 @@
+"""Dashboards: as their code says, and every query asked of a real database."""
+
+import itertools
+import json
+import re
+import time
+from functools import partial
+
+import pytest
+import yaml
+from egiz_dashboards.__main__ import DIRECTORY, rendered
+from egiz_dashboards.units import unit_of
+from egiz_schema import Topic
+from egiz_schema.documents import dictionary
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+from rig.monitoring import names_served, watched
+from rig.publisher import Publisher
+from rig.servers import InfluxDb
+from rig.waiting import eventually
+
+register_default_plugins()
+BOARDS = {path.stem: json.loads(path.read_text()) for path in DIRECTORY.glob("*.json")}
+PROVISIONING = DIRECTORY.parent / "provisioning"
+PANELS = [
+    pytest.param(panel, id=f"{name}: {panel['title']} ({panel['id']})")
+    for name, board in sorted(BOARDS.items())
+    for panel in board["panels"]
+    if panel["type"] != "row"
+]
+FIELDS = {row["influx_field"]: row for row in dictionary.rows() if row["influx_field"]}
+# There is no such device and no certificate here; their metrics are served.
+WITHOUT_ROWS = {"Silent", "Certificates"}
+
+
+def test_the_files_are_what_the_code_writes():
+    committed = {path.name: path.read_text() for path in DIRECTORY.glob("*.json")}
+    assert rendered() == committed, "run: hatch run dashboards"
+
+
+@pytest.mark.parametrize("name", sorted(BOARDS))
+def test_grafanas_own_types_read_all_of_a_dashboard(name):
+    read = Dashboard.from_json(BOARDS[name])
+    assert json.loads(JSONEncoder().encode(read)) == BOARDS[name]
+
+
+@pytest.mark.parametrize("name", sorted(BOARDS))
+def test_panels_are_told_apart_and_do_not_overlap(name):
+    panels = BOARDS[name]["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken = set()
+    for panel in panels:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24
+        rows = range(at["y"], at["y"] + at["h"])
+        cells = set(itertools.product(range(at["x"], at["x"] + at["w"]), rows))
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_explains_itself(panel):
+    assert panel["description"].endswith(".")
+    for target in panel["targets"]:
+        assert target["datasource"] == panel["datasource"]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_units_are_those_of_the_contract(panel):
+    if panel["datasource"]["type"] != "influxdb" or panel["type"] != "timeseries":
+        return
+    for target in panel["targets"]:
+        selected = target["query"].partition(" FROM ")[0] + target["alias"]
+        inner = re.search(r"\(SELECT (.*?) FROM", target["query"])
+        named = set(re.findall(r"\w+_\w+", inner[1] if inner else selected))
+        shown = {unit_of(name) for name in _fields_of(named)} or {"short"}
+        expected = {"short"} if "count(" in selected else shown
+        assert expected == {panel["fieldConfig"]["defaults"]["unit"]}
+
+
+def _fields_of(names):
+    """Fields of the contract that begin so."""
+    for name in names:
+        field = name.rstrip("_")
+        yield from (
+            known.replace("_N", "_0")
+            for known in FIELDS
+            if known.replace("_N", "_0").startswith(field)
+        )
+
+
+def test_provisioning_has_a_source_for_each_kind_and_no_secret():
+    told = yaml.safe_load((PROVISIONING / "datasources/openegiz.yaml").read_text())
+    sources = {source["type"]: source for source in told["datasources"]}
+    for board in BOARDS.values():
+        for variable in board["templating"]["list"]:
+            if variable["type"] == "datasource":
+                source = sources[variable["query"]]
+                assert variable["current"]["value"] == source["uid"]
+                assert variable["current"]["text"] == source["name"]
+    for source in sources.values():
+        assert re.fullmatch(r"\$\{EGIZ_\w+_URL\}", source["url"])
+        for secret in source.get("secureJsonData", {}).values():
+            assert re.fullmatch(r"Token \$\{EGIZ_\w+\}", secret)
+    (provider,) = yaml.safe_load(
+        (PROVISIONING / "dashboards/openegiz.yaml").read_text()
+    )["providers"]
+    assert not provider["allowUiUpdates"]
+
+
+DEVICES = ("oven-001", "heat-pump-02")
+STEP_S = 30
+STEPS = 20
+
+
+def _telemetry(device_id, step, now_s):
+    return {
+        "device_id": device_id,
+        "timestamp": now_s - (STEPS - step) * STEP_S,
+        "boot": 3,
+        "seq": step,
+        "electrical": {
+            "voltage": dict.fromkeys("abc", 230.0 + step),
+            "current": dict.fromkeys("abc", 4.5),
+            "active_power": dict.fromkeys("abc", 1000.0),
+            "energy_wh": dict.fromkeys("abc", 7000 + 10 * step),
+            "power_factor": 0.97,
+            "frequency": 50.0,
+        },
+        "thermal": {"temperature_zones": [185.0, None, 188.5], "setpoint": 190.0},
+        "status": {
+            "operational_state": "running" if step % 7 else "fault",
+            "wifi_rssi": -61,
+            "uptime_seconds": 600 + step,
+            "free_memory_bytes": 41000,
+            "buffer_depth": step % 3,
+            "dropped": step // 5,
+            "fault_codes": [] if step % 7 else ["pzem_b:no_reply"],
+        },
+    }
+
+
+def _seed(publisher):
+    """43 messages of the contract, the last after a gap, and one that is not."""
+    now_s = int(time.time())
+    for device_id in DEVICES:
+        birth = {
+            "device_id": device_id,
+            "state": "online",
+            "timestamp": now_s - 600,
+            "boot": 3,
+            "firmware_version": "0.1.0",
+            "reset_cause": "power_on",
+            "ip": "192.0.2.7",
+            "config": {"rev": 4, "applied": True},
+        }
+        _publish(publisher, device_id, "status", birth)
+        for step in range(STEPS):
+            reading = _telemetry(device_id, step, now_s)
+            _publish(publisher, device_id, "telemetry", reading)
+    after_a_gap = _telemetry(DEVICES[0], STEPS + 5, now_s)
+    _publish(publisher, DEVICES[0], "telemetry", after_a_gap)
+    publisher.publish("sensors/factory/oven-001/telemetry", b"{")
+
+
+def _publish(publisher, device_id, kind, message):
+    topic = Topic("factory", device_id, kind)
+    publisher.publish(str(topic), json.dumps(message).encode())
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory):
+    """A database that the real bridge has filled, and what the bridge tells."""
+    directory = tmp_path_factory.mktemp("grafana")
+    database = InfluxDb(directory / "influxdb")
+    database.start()
+    table = {"url": database.url, "api": "v1", "database": database.database}
+    try:
+        with watched(directory, influxdb=table) as running:
+            with Publisher(running.broker) as publisher:
+                _seed(publisher)
+            written = 'egiz_bridge_sink_written_total{sink="influxdb"} == 43'
+            eventually(lambda: running.prometheus.query(written), 30)
+            firing = 'ALERTS{alertname="DeadLetters",alertstate="firing"}'
+            eventually(lambda: running.prometheus.query(firing), 30)
+            yield database, running
+    finally:
+        database.kill()
+
+
+def _as_grafana_asks(query, **chosen):
+    """With the variables of a dashboard that shows all."""
+    told = {
+        "$timeFilter": "time >= now() - 1h",
+        "$__interval": "10s",
+        "$__rate_interval": "30s",
+        **{f"${name}": ".*" for name in ("facility", "device_type", "device_id")},
+        **{f"${name}": value for name, value in chosen.items()},
+    }
+    for name in sorted(told, key=len, reverse=True):
+        query = query.replace(name, told[name])
+    assert "$" not in query.replace("$/", ""), query
+    return query
+
+
+def _values(rows):
+    tags = {"time", "facility", "device_id", "device_type"}
+    return [row[name] for row in rows for name in row if name not in tags]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_query_is_answered_with_rows(seeded, panel):
+    database, running = seeded
+    for target in panel["targets"]:
+        if "query" in target:
+            rows = database.query(_as_grafana_asks(target["query"]))
+            assert any(value is not None for value in _values(rows)), target["query"]
+        else:
+            ask = partial(running.prometheus.query, _as_grafana_asks(target["expr"]))
+            if panel["title"] in WITHOUT_ROWS:
+                assert ask() == []
+            else:
+                eventually(ask, 30)  # a rate needs two scrapes
+
+
+def test_what_has_no_rows_here_is_served_all_the_same(seeded):
+    _, running = seeded
+    served = set(names_served(running.bridge.get("/metrics")[1]))
+    asked = [
+        target["expr"]
+        for board in BOARDS.values()
+        for panel in board["panels"]
+        if panel["title"] in WITHOUT_ROWS
+        for target in panel["targets"]
+    ]
+    names = {name for expr in asked for name in re.findall(r"egiz_bridge_\w+", expr)}
+    assert len(names) == len(WITHOUT_ROWS)
+    assert names <= served
+
+
+@pytest.mark.parametrize("name", sorted(BOARDS))
+def test_every_choice_has_something_to_choose(seeded, name):
+    database, _ = seeded
+    for variable in BOARDS[name]["templating"]["list"]:
+        if variable["type"] == "query":
+            rows = database.query(_as_grafana_asks(variable["query"]))
+            chosen = {"device_id": set(DEVICES), "facility": {"factory"}}
+            chosen["device_type"] = {"oven", "heat-pump"}
+            assert {row["value"] for row in rows} == chosen[variable["name"]]
+
+
+def _asked(seeded, name, title, **chosen):
+    (panel,) = (p for p in BOARDS[name]["panels"] if p["title"] == title)
+    query = panel["targets"][0]["query"]
+    return _values(seeded[0].query(_as_grafana_asks(query, **chosen)))
+
+
+def test_the_answers_are_what_was_published(seeded):
+    assert _asked(seeded, "lines", "Active power") == [2000.0] * STEPS
+    assert set(_asked(seeded, "device", "Power factor", device_id="oven-001")) == {0.97}
+    energy = _asked(seeded, "lines", "Energy", device_id="heat-pump-02")
+    assert energy == [10 * (STEPS - 1)] * 3
+    faults = _asked(seeded, "fleet", "Faults", device_id="heat-pump-02")
+    assert sum(faults) == len(range(0, STEPS, 7))
