@@ -21,6 +21,7 @@ from egiz_edge_tools.cli_board import (
     deploy_command,
     doctor_command,
     monitor_command,
+    pzem_address_command,
 )
 from egiz_edge_tools.hardware import Hardware, OvenPlant
 from egiz_edge_tools.virtual_board import Identity, NoInterpreterError, VirtualBoard
@@ -37,7 +38,13 @@ def main() -> None:
     """The firmware of the sensor boards, and what the host does with it."""
 
 
-for command in (build_command, deploy_command, monitor_command, doctor_command):
+for command in (
+    build_command,
+    deploy_command,
+    monitor_command,
+    pzem_address_command,
+    doctor_command,
+):
     main.add_command(command)
 
 

@@ -10,9 +10,10 @@ import click
 
 from egiz_edge_tools.broker import PASSWORD_VARIABLE, Broker
 from egiz_edge_tools.bundle import ARCHITECTURES, build
-from egiz_edge_tools.errors import ToolError
+from egiz_edge_tools.errors import PortError, ToolError
 
 EXIT_FAILED = 1
+GENERAL = 0xF8  # whoever is there answers
 EXIT_INTERRUPTED = 130  # as a shell has it for Ctrl-C
 
 BROKER_HELP = f"mqtt://[user@]host[:port]. The password comes from {PASSWORD_VARIABLE}."
@@ -136,6 +137,53 @@ def doctor_command(port: str | None, broker: Broker | None) -> None:
     if failed:
         click.echo(f"{failed} of the checks failed", err=True)
         sys.exit(EXIT_FAILED)
+
+
+@click.command("pzem-address")
+@click.option(
+    "--port",
+    required=True,
+    metavar="PORT",
+    help="Of a USB-to-serial adapter with 5 V logic; not the board's.",
+)
+@click.argument("address", type=click.IntRange(1, 247))
+@click.option(
+    "--current",
+    default=GENERAL,
+    type=click.IntRange(1, GENERAL),
+    help="Address of the meter that is meant. Default: whichever answers.",
+)
+@click.option("--dry-run", is_flag=True, help="Ask the meter, and write nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask before it is written.")
+def pzem_address_command(
+    port: str, address: int, current: int, dry_run: bool, yes: bool
+) -> None:
+    """Give a PZEM-004T v3 the ADDRESS by which it shares a bus: 1, 2, 3 for a, b, c.
+
+    All meters come with address 1, and two with the same address cannot be told apart.
+    So connect ONE meter only, powered by mains: an electrician's work.
+    """
+    from egiz_edge_tools.meters import meters_at  # noqa: PLC0415  # as above
+
+    with _explained(), meters_at(port) as meters:
+        found = meters.address_of(current)
+        click.echo(f"{port}: a meter answers at address {found}")
+        if found == address:
+            click.echo("it has this address already; nothing is written")
+            return
+        if meters.is_taken(address):
+            raise PortError(
+                port,
+                f"another meter answers at {address}",
+                "Connect one meter only.",
+            )
+        if dry_run:
+            click.echo(f"dry run: {found} would become {address}; nothing is written")
+            return
+        if not yes:
+            click.confirm(f"Change {found} to {address}?", abort=True)
+        meters.give(address, found)
+        click.echo(f"it answers at {address} now; write that on it")
 
 
 @contextlib.contextmanager

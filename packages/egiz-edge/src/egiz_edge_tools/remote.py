@@ -25,17 +25,17 @@ ANSWER_S = 20.0  # longer than mpremote's own waits, and than a file of the bund
 MAKE_ROOM = (
     "See what is on it: mpremote connect {port} fs tree -s; remove what is not needed."
 )
+BUSY = (
+    "another program has it open",
+    "Close it (a serial monitor?). `fuser {port}` tells which one it is.",
+)
 _IS_IT_THE_BOARD = (
     "Is it the board's port? Press its EN button and try again.\n"
     "  If it stays silent, flash it: https://micropython.org/download/ESP32_GENERIC"
 )
 # What mpremote says, the cause, the fix. {port} is the port's name.
 _MEANINGS = (
-    (
-        r"failed to access",
-        "another program has it open",
-        "Close it (a serial monitor?). `fuser {port}` tells which one it is.",
-    ),
+    (r"failed to access", *BUSY),
     (
         r"could not enter raw repl|unpack requires a buffer|could not exec command",
         "no MicroPython answers",
@@ -93,7 +93,7 @@ class Remote:
     def __init__(self, port: str) -> None:
         self.port = port
         if port.startswith("/"):  # else COM3, or a URL of pyserial
-            _check_device(port)
+            check_device(port)
 
     def look(self) -> BoardState:
         """Stop the firmware, and see what the board is and holds."""
@@ -184,7 +184,8 @@ def _feed(stream: IO[str], arrived: "queue.SimpleQueue[str | None]") -> None:
     arrived.put(None)
 
 
-def _check_device(port: str) -> None:
+def check_device(port: str) -> None:
+    """Raise PortError for a port that is not there, or not ours to use."""
     if not Path(port).exists():
         there = ", ".join(serial_ports())
         raise PortError(

@@ -1,0 +1,116 @@
+"""Power meters at a serial adapter, asked with the firmware's own driver."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import serial
+from egiz_edge.drivers import SensorError, modbus
+from egiz_edge.drivers.pzem_address import read_address, set_address
+
+from egiz_edge_tools.errors import PortError
+from egiz_edge_tools.remote import BUSY, check_device
+
+_POLL_S = 0.002
+# Firmware has no types.
+_BUS: Any = modbus.Bus
+_READ: Any = read_address
+_SET: Any = set_address
+
+# The driver's fault, the cause, the fix.
+_MEANINGS = {
+    "no_reply": (
+        "no meter answers",
+        "It needs mains at L and N, and 5 V at its interface; are RX and TX swapped?",
+    ),
+    "crc": (
+        "what answers is not one meter",
+        "Connect one meter only; check 5 V, ground and the length of the wires.",
+    ),
+    "not_set": (
+        "the meter says yes and keeps its address",
+        "Switch its mains off and on, and try again.",
+    ),
+}
+
+
+class Meters:
+    """Those at `port`, which is an adapter with 5 V logic: 9600 baud, 8N1.
+
+    Raises:
+        PortError: if the port cannot be used; of each method, if the meter does not
+            answer as it should.
+    """
+
+    def __init__(self, port: str) -> None:
+        if port.startswith("/"):
+            check_device(port)
+        self._port = port
+        try:
+            self._serial = serial.Serial(port, 9600, timeout=0, exclusive=True)
+        except serial.SerialException as fault:
+            is_busy = "lock" in str(fault)
+            told = BUSY if is_busy else (str(fault), "Check the adapter.")
+            raise PortError(port, *(part.format(port=port) for part in told)) from None
+        line = _Line(self._serial)
+        self._bus: Any = _BUS((line, line))
+
+    def address_of(self, address: int) -> int:
+        """The address of the one that answers at `address`."""
+        return int(self._ask(_READ(self._bus, address)))
+
+    def is_taken(self, address: int) -> bool:
+        """Whether a meter answers at this address; also a garbled answer is one."""
+        try:
+            asyncio.run(_READ(self._bus, address))
+        except SensorError as fault:
+            return bool(fault.args[0] != "no_reply")
+        return True
+
+    def give(self, new: int, current: int) -> None:
+        """Have the meter at `current` answer at `new` from now on; it is read back."""
+        self._ask(_SET(self._bus, new, current))
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._serial.close()
+
+    def _ask(self, question: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return asyncio.run(question)
+        except SensorError as fault:
+            reason = fault.args[0]
+            refused = (f"the meter refuses: {reason}", "Is it a PZEM-004T v3?")
+            told = _MEANINGS.get(reason, refused)
+        except serial.SerialException:
+            told = ("the connection was lost", "Check the adapter's cable.")
+        raise PortError(self._port, *told)
+
+
+@contextlib.contextmanager
+def meters_at(port: str) -> Iterator[Meters]:
+    """`Meters` that are closed at the end."""
+    meters = Meters(port)
+    try:
+        yield meters
+    finally:
+        meters.close()
+
+
+class _Line:
+    """A serial port as the stream pair that the driver expects."""
+
+    def __init__(self, port: serial.Serial) -> None:
+        self._serial = port
+
+    async def read(self, count: int) -> bytes:
+        while not self._serial.in_waiting:  # noqa: ASYNC110  # pyserial tells nobody
+            await asyncio.sleep(_POLL_S)
+        return bytes(self._serial.read(min(count, self._serial.in_waiting)))
+
+    def write(self, data: bytes) -> None:
+        self._serial.write(data)
+
+    async def drain(self) -> None:
+        self._serial.flush()
