@@ -67,6 +67,7 @@ class Books:
     connections: int = 0
     sessions_lost: int = 0
     receipt_to_ack: Latencies = field(default_factory=Latencies)
+    turns: Latencies = field(default_factory=Latencies)
     unacknowledged: int = 0
     is_connected: bool = False
 
@@ -191,6 +192,11 @@ class Accounts:
                 self._books.acknowledged += count
                 self._books.unacknowledged -= count
                 self._books.receipt_to_ack.observe(now_s - batch.begun_s, count)
+
+    def turned(self, seconds: float) -> None:
+        """Enter for how long the main loop did not look at the socket."""
+        with self._lock:
+            self._books.turns.observe(seconds)
 
     def sink_is_up(self, sink: str) -> None:
         """Enter that the sink takes writes."""

@@ -79,6 +79,11 @@ def _of_mqtt(books: Books) -> Iterator[Metric]:
         "From the receipt of a batch's first message to its PUBACK",
         {(): books.receipt_to_ack},
     )
+    yield _histogram(
+        "main_loop_turn_seconds",
+        "For how long the socket was not looked at, turn by turn",
+        {(): books.turns},
+    )
     for name, text, counts in (
         ("messages_rejected", "Not of the contract: dead letters", books.rejected),
         ("messages_skipped", "Of the contract, and not to be stored", books.skipped),

@@ -207,10 +207,12 @@ class Session:
             selector.register(self._waker, selectors.EVENT_READ)
             while not (self._is_stopping or self._moves_to_another_broker()):
                 ready = selector.select(min(_TICK_S, self._intake.due_in_s()))
+                begun = time.monotonic()
                 if any(key.fileobj is connection for key, _ in ready):
                     packets = connection.read()
                     self._intake.take(packets, self._dispatcher.waiting)
                 self._turn(connection)
+                self._accounts.turned(time.monotonic() - begun)
 
     def _moves_to_another_broker(self) -> bool:
         return self._wanted.mqtt != self._settings.mqtt
