@@ -124,7 +124,10 @@ class Party:
 def party(tmp_path_factory):
     broker = SecureMosquitto(tmp_path_factory.mktemp("acl") / "secure")
     try:
-        yield Party(broker)
+        made = Party(broker)
+        yield made
+        for probe in made.probes.values():
+            probe.close()
     finally:
         broker.kill()
 

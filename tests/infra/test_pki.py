@@ -94,6 +94,15 @@ def test_a_new_password_replaces_the_old_one_of_this_account_only(infra):
     assert set(after) == {"bridge", "health"}
 
 
+def test_a_role_may_have_several_accounts(infra):
+    infra("account", "bridge2")
+    infra("issue", "service", "bridge3")
+    blocks = infra("acl").split("\n\n")
+    rules = {b.split()[b.split().index("user") + 1]: b for b in blocks if "user " in b}
+    for name in ("bridge2", "bridge3"):
+        assert rules[name].splitlines()[1:] == rules["bridge"].splitlines()[2:]
+
+
 def test_a_file_belongs_to_whoever_owns_its_directory(infra):
     if os.geteuid() != 0:
         pytest.skip("only root gives files away")
@@ -152,7 +161,8 @@ def test_a_devices_files_are_der_of_one_pair(infra):
         (("issue", "device", "bridge"), "'bridge' is no device id"),
         (("issue", "device", "oven-001\n"), "is no device id"),
         (("issue", "device", "oven-1", "--facility", "a/b"), "'a/b' is no facility"),
-        (("issue", "service", "oven-001"), "no service 'oven-001': there are bridge,"),
+        (("issue", "service", "oven-001"), "no role for 'oven-001': there are bridge,"),
+        (("account", "root"), "no role for 'root': there are bridge, telegraf,"),
         (("renew", "oven-001"), "oven-001 has no certificate that is good"),
         (("revoke", "oven-001"), "oven-001 has no certificate that is good"),
         (

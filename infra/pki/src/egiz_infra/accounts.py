@@ -4,7 +4,7 @@ import base64
 import hashlib
 import secrets
 
-from egiz_infra.acl import ROLES
+from egiz_infra.acl import ROLES, role_of
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import Layout, write
 
@@ -14,23 +14,43 @@ _ROUNDS = 101
 _SALT_BYTES = 12  # Mosquitto 2.0 takes no other length
 
 
+def check_account(name: str) -> None:
+    """Let only accounts pass that the access list has a role for.
+
+    Raises:
+        InfraError: naming the roles.
+    """
+    if role_of(name) is None:
+        names = ", ".join(role.name for role in ROLES)
+        raise InfraError(
+            f"no role for {name!r}: there are {names}; a second account of one has a"
+            " number, as bridge2"
+        )
+
+
+def accounts(layout: Layout) -> list[str]:
+    """The accounts that have a password."""
+    return [line.partition(":")[0] for line in _hashes(layout)]
+
+
 def set_password(layout: Layout, name: str) -> None:
     """Make a new password for an account; the broker takes it at the next reload.
 
     Raises:
         InfraError: if the access list has no such role.
     """
-    names = [role.name for role in ROLES]
-    if name not in names:
-        raise InfraError(f"no account {name!r}: there are {', '.join(names)}")
+    check_account(name)
     password = secrets.token_urlsafe(32)
     # No newline: some programs would take it for a part of the password.
     write(layout.secrets / name, password.encode())
-    path = layout.broker / "passwd"
-    lines = path.read_text().splitlines() if path.exists() else []
-    kept = [line for line in lines if not line.startswith(f"{name}:")]
+    kept = [line for line in _hashes(layout) if not line.startswith(f"{name}:")]
     text = "\n".join(sorted([*kept, f"{name}:{_hashed(password)}"])) + "\n"
-    write(path, text.encode())
+    write(layout.broker / "passwd", text.encode())
+
+
+def _hashes(layout: Layout) -> list[str]:
+    path = layout.broker / "passwd"
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def _hashed(password: str) -> str:

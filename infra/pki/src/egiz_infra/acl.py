@@ -64,11 +64,20 @@ ROLES = (
 )
 
 
-def compile_acl(devices: Mapping[str, str], stamp: str = "0") -> str:
+def role_of(account: str) -> Role | None:
+    """The role of an account: `bridge2` is a second account of `bridge`."""
+    named = account.rstrip("0123456789")
+    return next((role for role in ROLES if role.name == named), None)
+
+
+def compile_acl(
+    devices: Mapping[str, str], accounts: Iterable[str] = (), stamp: str = "0"
+) -> str:
     """The file's text.
 
     Args:
         devices: the facility of each device id.
+        accounts: those that there are, beside one for each role.
         stamp: lets `health` write to one more topic, so that who tries it knows
             whether the broker has loaded this very list.
 
@@ -76,6 +85,8 @@ def compile_acl(devices: Mapping[str, str], stamp: str = "0") -> str:
         ValueError: for a name that is no device id or no facility of the contract.
     """
     blocks = [_role(role, stamp) for role in ROLES]
+    known = {role.name for role in ROLES}
+    blocks += [_second(name) for name in sorted({*accounts} - known)]
     blocks += [_device(facility, name) for name, facility in sorted(devices.items())]
     return "\n".join([_HEADER, *blocks])
 
@@ -89,6 +100,13 @@ def _role(role: Role, stamp: str) -> str:
     stamped = (stamp_topic(stamp),) if role.name == "health" else ()
     block = _block(role.name, role.reads, role.writes + stamped)
     return f"# {role.purpose}\n{block}"
+
+
+def _second(account: str) -> str:
+    role = role_of(account)
+    if role is None:
+        raise ValueError(f"no role for {account!r}")
+    return _block(account, role.reads, role.writes)
 
 
 def _device(facility: str, device_id: str) -> str:

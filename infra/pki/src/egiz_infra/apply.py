@@ -10,11 +10,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from egiz_infra.accounts import accounts
 from egiz_infra.acl import compile_acl, stamp_topic
 from egiz_infra.authority import Authority
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import write
-from egiz_infra.register import devices, issued
+from egiz_infra.register import devices, issued, services
 from egiz_infra.running import Running
 
 
@@ -22,12 +23,17 @@ def write_files(authority: Authority) -> str:
     """Write what the broker reads, for its next start or reload; gives the stamp."""
     stamp = secrets.token_hex(8)
     layout = authority.layout
-    everything = issued(authority)
     write(layout.broker / "ca.pem", authority.pem)
     write(layout.broker / "crl.pem", authority.crl)
-    text = compile_acl(devices(everything), stamp)
-    write(layout.broker / "acl", text.encode())
+    write(layout.broker / "acl", listed(authority, stamp).encode())
     return stamp
+
+
+def listed(authority: Authority, stamp: str = "0") -> str:
+    """The access list for everything that has been issued."""
+    everything = issued(authority)
+    names = [*accounts(authority.layout), *services(everything)]
+    return compile_acl(devices(everything), names, stamp)
 
 
 def apply(authority: Authority, running: Running) -> None:
@@ -37,7 +43,7 @@ def apply(authority: Authority, running: Running) -> None:
         InfraError: saying whether the former list is in force again.
     """
     if running.checker:
-        lint(compile_acl(devices(issued(authority))), running.checker)
+        lint(listed(authority), running.checker)
     path = authority.layout.broker / "acl"
     former = path.read_bytes() if path.exists() else None
     stamp = write_files(authority)

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from egiz_infra.accounts import set_password
-from egiz_infra.acl import ROLES, compile_acl
+from egiz_infra.acl import compile_acl
 from egiz_infra.apply import apply as apply_files
-from egiz_infra.apply import write_files
+from egiz_infra.apply import listed, write_files
 from egiz_infra.authority import Authority
 from egiz_infra.cli_pki import COMMANDS
 from egiz_infra.cli_shared import Target, pass_layout, told, with_target
@@ -56,11 +56,14 @@ for _command in COMMANDS:
 
 
 @main.command()
-@click.argument("name", type=click.Choice([role.name for role in ROLES]))
+@click.argument("name")
 @pass_layout
 @told
 def account(layout: Layout, name: str) -> None:
-    """Give an account a new password.
+    """Give the account NAME a new password.
+
+    NAME is a role of the access list (see `egiz-infra acl`). An account is used by one
+    program at a time, so a second one of the same role has a number, as bridge2.
 
     It lies in secrets/NAME, which only its owner may read, and is never shown. The
     broker takes it with `egiz-infra apply`.
@@ -75,8 +78,9 @@ def account(layout: Layout, name: str) -> None:
 @told
 def acl(layout: Layout) -> None:
     """Print the access list: roles, and each device with a good certificate."""
-    known = issued(Authority(layout)) if layout.pki.exists() else []
-    click.echo(compile_acl(devices(known)), nl=False)
+    has_authority = layout.pki.exists()
+    text = listed(Authority(layout)) if has_authority else compile_acl({})
+    click.echo(text, nl=False)
 
 
 @main.command()

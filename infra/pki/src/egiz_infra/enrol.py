@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from egiz_schema import topics
 
-from egiz_infra.acl import ROLES
+from egiz_infra.accounts import check_account
 from egiz_infra.authority import (
     Authority,
     Subject,
@@ -71,9 +71,8 @@ def _check(subject: Subject) -> None:
                 f"{subject.facility!r} is no facility: words of a-z, 0-9 and _ joined"
                 f" by single hyphens, at most {topics.FACILITY_MAX} characters"
             )
-    names = [role.name for role in ROLES]
-    if subject.kind == "service" and subject.name not in names:
-        raise InfraError(f"no service {subject.name!r}: there are {', '.join(names)}")
+    if subject.kind == "service":
+        check_account(subject.name)
 
 
 def _hand_out(

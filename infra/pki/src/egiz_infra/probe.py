@@ -84,7 +84,11 @@ class Probe:
         client.on_connect = self._connected
         client.on_publish = self._published
         client.on_message = lambda _c, _d, message: self.received.append(message)
-        self._connect(keeps_session)
+        try:
+            self._connect(keeps_session)
+        except Refused:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +99,12 @@ class Probe:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Say good-bye, where somebody is there to hear it."""
         self._client.disconnect()
+        self.die()
 
     def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> int:
         """Publish at QoS 1; gives the reason code of the PUBACK (0x87: denied).
@@ -124,8 +133,8 @@ class Probe:
     def die(self) -> None:
         """Break off without a DISCONNECT, so that the broker publishes the will."""
         sock = self._client.socket()
-        assert sock is not None
-        sock.close()
+        if sock is not None:
+            sock.close()
 
     def turn(self, seconds: float = _TURN_S) -> bool:
         """Take what has come; tells whether the connection stands."""

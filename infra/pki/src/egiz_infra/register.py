@@ -63,6 +63,15 @@ def devices(everything: Iterable[Issued]) -> dict[str, str]:
     }
 
 
+def services(everything: Iterable[Issued]) -> list[str]:
+    """The services that have a good certificate."""
+    return [
+        one.subject.name
+        for one in everything
+        if one.is_good and one.subject.kind == "service"
+    ]
+
+
 def expiring(everything: Iterable[Issued], within: timedelta) -> list[Issued]:
     """Good certificates whose name has none that lasts longer than `within`."""
     newest = {one.subject.name: one for one in everything if one.is_good}

@@ -1,15 +1,13 @@
 """`egiz-bridge check`: whatever `run` needs, tried once, without touching any data."""
 
 import os
-import secrets
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from egiz_bridge.broker import Broker, broker_of
-from egiz_bridge.connection import open_connection
+from egiz_bridge.broker import broker_of
+from egiz_bridge.connection import visit
 from egiz_bridge.errors import ConfigError, MqttError, Unavailable
 from egiz_bridge.settings import Settings
 from egiz_bridge.sinks.influxdb import InfluxDb
@@ -19,7 +17,7 @@ from egiz_bridge.tables import Influxdb
 
 def results(settings: Settings) -> Iterator[tuple[str, str | None]]:
     """Each thing that was tried: (key, what is wrong or None)."""
-    yield from _tried("mqtt.url", lambda: _probe_broker(broker_of(settings.mqtt)))
+    yield from _tried("mqtt.url", lambda: visit(broker_of(settings.mqtt)))
     for table in settings.influxdb:
         key = f"{table.name}.url"
         yield from _tried(key, lambda table=table: _probe_influx(table))  # type: ignore[misc]  # bound now
@@ -31,7 +29,7 @@ def results(settings: Settings) -> Iterator[tuple[str, str | None]]:
     yield from _tried("http.listen", lambda: _probe_listen(*settings.http.address))
 
 
-def _tried(key: str, probe: Callable[[], None]) -> Iterator[tuple[str, str | None]]:
+def _tried(key: str, probe: Callable[[], object]) -> Iterator[tuple[str, str | None]]:
     try:
         probe()
     except ConfigError as fault:  # names its own keys
@@ -42,14 +40,6 @@ def _tried(key: str, probe: Callable[[], None]) -> Iterator[tuple[str, str | Non
         yield key, getattr(fault, "strerror", None) or str(fault)
     else:
         yield key, None
-
-
-def _probe_broker(broker: Broker) -> None:
-    """Log in and out as a passer-by: the session of the bridge may be in use."""
-    client_id = f"{broker.client_id}-check-{secrets.token_hex(4)}"
-    visitor = replace(broker, client_id=client_id, session_expiry_s=0)
-    connection, _ = open_connection(visitor)
-    connection.disconnect()
 
 
 def _probe_influx(table: Influxdb) -> None:

@@ -1,10 +1,12 @@
 """One connection to the broker: handshake, reading, acknowledging, keepalive."""
 
+import secrets
 import socket
 import ssl
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from egiz_bridge import mqtt
 from egiz_bridge.broker import Broker
@@ -192,6 +194,27 @@ class Connection:
     def _send(self, packet: bytes) -> None:
         self._sock.sendall(packet)
         self._ping_due = time.monotonic() + self._keepalive_s * 2 / 3
+
+
+def visit(broker: Broker) -> bool:
+    """Log in and out under another client id; what is queued for the bridge stays.
+
+    Gives whether the broker took us for the bridge all the same: one with Mosquitto's
+    use_username_as_clientid has a single session for each user name.
+
+    Raises:
+        MqttError, OSError: with the broker's reason.
+    """
+    client_id = f"{broker.client_id}-visit-{secrets.token_hex(4)}"
+    visitor = replace(broker, client_id=client_id)
+    connection, _ = open_connection(visitor)
+    connection.disconnect()
+    if connection.session_present:
+        return True
+    # The session is ours, and new: begun anew as a passing one, it is gone.
+    connection, _ = open_connection(replace(visitor, session_expiry_s=0))
+    connection.disconnect()
+    return False
 
 
 def open_connection(broker: Broker) -> tuple[Connection, list[mqtt.Publish]]:

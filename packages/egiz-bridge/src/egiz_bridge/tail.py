@@ -15,6 +15,7 @@ from egiz_schema import EgizError, Topic, decode, influx, parse_topic, topics
 from paho.mqtt.enums import CallbackAPIVersion
 
 from egiz_bridge.broker import Broker
+from egiz_bridge.connection import visit
 from egiz_bridge.errors import MqttError
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -102,6 +103,12 @@ def live(broker: Broker, *, retained: bool) -> Iterator[Seen | None]:
     Raises:
         MqttError, OSError: the broker cannot be reached, or refuses.
     """
+    if visit(broker):
+        raise MqttError(
+            f"{broker} has one session for each user name, and this one's is the"
+            " bridge's: give another account, with EGIZ_BRIDGE_MQTT_USERNAME and"
+            " EGIZ_BRIDGE_MQTT_PASSWORD_FILE"
+        )
     arrived: queue.SimpleQueue[paho.MQTTMessage] = queue.SimpleQueue()
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
     client_id = f"{broker.client_id}-tail-{secrets.token_hex(4)}"
