@@ -3,6 +3,7 @@
 import heapq
 import os
 import selectors
+import termios
 import threading
 import time
 import tty
@@ -62,7 +63,7 @@ class Buses:
 
     def _add(self, name: str, turn: "Callable[[_Line], None]") -> None:
         ours, theirs = os.openpty()
-        tty.setraw(theirs)
+        _set_unblocking(theirs)
         (self._directory / name).symlink_to(os.ttyname(theirs))
         # `theirs` stays open: without it, reading would fail until the device opens it.
         self._files += [ours, theirs]
@@ -131,6 +132,17 @@ class Buses:
             self._reset("reboot")
         elif told:
             self._starves_at = time.monotonic() + self._hardware.watchdog_s
+
+
+def _set_unblocking(terminal: int) -> None:
+    """Raw, and a read gives what is there, as that of a UART does.
+
+    Else the board's read(n) would hold up all its tasks until n bytes are there.
+    """
+    tty.setraw(terminal)
+    modes = termios.tcgetattr(terminal)
+    modes[6][termios.VMIN] = modes[6][termios.VTIME] = 0
+    termios.tcsetattr(terminal, termios.TCSANOW, modes)
 
 
 @dataclass(slots=True)

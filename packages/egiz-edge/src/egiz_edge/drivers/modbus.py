@@ -44,18 +44,18 @@ def find(heard, header, length):
         header: what the reply begins with: address, function, what is fixed beyond.
         length: of the reply, in bytes.
     """
+    address, function = header[0], header[1]
     for start in range(len(heard) - _SHORTEST + 1):
-        if header[0] not in (heard[start], GENERAL):
+        if heard[start] != address != GENERAL:
             continue
-        if heard[start + 1] == header[1] | 0x80:
-            frame = heard[start : start + 5]
+        if heard[start + 1] == function | 0x80:
+            size = 5
         elif heard[start + 1 : start + len(header)] == header[1:]:
-            frame = heard[start : start + length]
-            if len(frame) < length:
-                continue
+            size = length
         else:
             continue
-        if len(frame) >= _SHORTEST and framed(frame[:-2]) == frame:
+        frame = heard[start : start + size]
+        if len(frame) == size and not crc16(frame):
             return frame
     return None
 
@@ -91,12 +91,14 @@ class Bus:
         self._writer.write(request)
         await self._writer.drain()
         self._heard = b""
-        if await self._listen(
+        has_begun = await self._listen(
             wait_ms or self._reply_ms,
             lambda heard: len(_without(echo, heard)) >= _SHORTEST,
-        ):
-            await self._listen(FRAME_MS, lambda heard: find(heard, header, length))
+        )
         frame = find(self._heard, header, length)
+        if frame is None and has_begun:
+            await self._listen(FRAME_MS, lambda heard: find(heard, header, length))
+            frame = find(self._heard, header, length)
         if frame is None:
             raise SensorError("crc" if _without(echo, self._heard) else "no_reply")
         if frame[1] & 0x80:

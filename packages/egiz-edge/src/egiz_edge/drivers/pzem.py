@@ -9,6 +9,7 @@ Faults, beyond those of Modbus: `range` for a number that the module cannot meas
 """
 
 import asyncio
+import struct
 import time
 
 from egiz_edge.drivers import SensorError
@@ -36,7 +37,7 @@ def parse(frame):
 
     Raises SensorError.
     """
-    word = [frame[i] << 8 | frame[i + 1] for i in range(3, 3 + 2 * _WORDS, 2)]
+    word = struct.unpack(">10H", frame[3:23])
     reading = (
         word[0],
         word[2] << 16 | word[1],

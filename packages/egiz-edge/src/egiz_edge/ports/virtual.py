@@ -223,26 +223,9 @@ class Watchdog:
         self._line.write(b"f")
 
 
-class _Pty(asyncio.StreamReader):
-    """A pseudo-terminal, read byte by byte.
-
-    A file's read(n) holds up all tasks until n bytes are there, and a meter may send
-    fewer.
-    """
-
-    async def read(self, _n):
-        return await super().read(1)
-
-    async def readexactly(self, n):
-        data = b""
-        while len(data) < n:
-            data += await super().read(1)
-        return data
-
-
 def _stream_pair(path):
     """A pseudo-terminal as (reader, writer)."""
-    stream = _Pty(open(path, "r+b"))
+    stream = asyncio.StreamReader(open(path, "r+b"))
     return stream, stream
 
 
