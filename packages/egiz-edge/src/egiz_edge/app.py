@@ -1,25 +1,28 @@
-"""The device: samples, makes messages of them, and hands them to the uplink.
+"""The device: samples, makes messages of them, and does what it is told.
 
-Each task restarts alone.
+The tasks here and in uplink.py are kept running by the supervisor; what the topics
+config and command say is for desired.py and commands.py.
 """
 
 import asyncio
 import gc
-import json
 import time
 
-from egiz_schema import limits
+from egiz_schema.limits import WIRE_VERSION
 
-from egiz_edge import telemetry
+from egiz_edge import ladder, patience, telemetry
 from egiz_edge.aggregate import Window
+from egiz_edge.downlink import RULES, Downlink, unload
+from egiz_edge.health import Boot, Health
 from egiz_edge.outbox import Outbox
 from egiz_edge.sensors import Sensors
+from egiz_edge.supervisor import Supervisor
 from egiz_edge.uplink import Uplink
 
 FIRMWARE_VERSION = "0.1.0"
 
-_RESTART_S = 1  # after a task has failed
-_STOP_S = 5  # for the last messages
+_TEND_S = 0.5
+_REPORT_S = 5  # for a result to arrive before we reboot
 
 
 class App:
@@ -29,26 +32,39 @@ class App:
         board: a port's `Board`.
         settings: `Settings`.
         log: called with each line that a person may want to read.
+        word: what the boot before has left on the ladder.
+        is_plain: whether what the config topic told is to be dropped, because the
+            device crashed with it.
     """
 
-    def __init__(self, board, settings, log):
+    def __init__(self, board, settings, log, word="", is_plain=False):
         self._board = board
         self._settings = settings
-        self._log = log
-        self._sensors = Sensors(board, settings.zones)
+        self._is_settled = False
+        self._boot = Boot(board, word)
+        self._downlink = Downlink(self, board, settings, log)
+        self._downlink.with_desired(lambda desired: desired.restore(is_plain))
+        self._trial_ticks = time.ticks_ms()
+        self._outbox = Outbox(board.data_directory + "/outbox", settings.buffer_size)
+        self._health = Health(board, self._outbox)
         self._window = Window()
-        self._outbox = Outbox(board.data_directory + "/outbox")
-        self._is_stopping = False
+        self._zones = None  # those that `sensors` was made for
+        self._sensors = None
+        self._bus = asyncio.Lock()  # one at a time talks to the sensors
+        self._samples = 0  # only ever grows, as `_seq`
         self._seq = 0
-        self._boot = int(board.store.get("boot") or 0) + 1
-        board.store.put("boot", str(self._boot))
-        self._uptime_ms = 0
-        self._ticks = time.ticks_ms()
-        self._config_outcome = None  # (rev, error or None) of the last config message
+        self._faults = []  # of the last message
+        self._publish_now = asyncio.Event()
+        self._status_ticks = _now()
+        self._acked = 0  # statuses, before it did
+        self._supervisor = Supervisor(board.watchdog, log, self._stalled)
         self._uplink = Uplink(board.wifi, settings, self._outbox, self._status, log)
-        will = telemetry.status(settings.device_id, "offline", self._boot)
+        will = telemetry.status(settings.device_id, "offline", self._boot.number)
         self._uplink.set_last_will(will)
-        self._uplink.set_callback("config", self._configure)
+        self._uplink.set_callback("config", self._downlink.put_config)
+        self._uplink.set_callback("command", self._downlink.put_command)
+        self._join()
+        unload(RULES)
 
     @property
     def acked(self):
@@ -62,101 +78,200 @@ class App:
 
     async def run(self):
         """Until `stop` is called."""
-        tasks = [
-            asyncio.create_task(self._forever(self._sample)),
-            asyncio.create_task(self._forever(self._publish)),
-        ]
-        await self._forever(self._uplink.run)
-        for task in tasks:
-            task.cancel()
+        start, settings = self._supervisor.start, self._settings
+        start(
+            "sampling",
+            self._sample,
+            lambda: self._samples,
+            lambda: settings.sampling_rate_ms,
+        )
+        start(
+            "publishing",
+            self._publish,
+            lambda: self._seq,
+            lambda: settings.publish_rate_ms,
+        )
+        start("network", self._connect, lambda: self._uplink.turns, lambda: 0)
+        start("tending", self._tend)
+        await self._supervisor.run()
 
     def stop(self):
         """Publish what is due, say offline, disconnect."""
-        self._is_stopping = True
         self._uplink.stop()
 
-    async def _forever(self, task):
-        while not self._is_stopping:
-            try:
-                await task()
-            except Exception as fault:
-                self._log("task failed, restarting: %r" % fault)
-                await asyncio.sleep(_RESTART_S)
+    def reset(self, cause):
+        """Reset the board; the next boot tells `cause`."""
+        self._outbox.flush()
+        ladder.write(self._board.data_directory, 0, cause)  # not a crash
+        self._board.reboot()
+
+    def forget(self):
+        """Reset to what was provisioned, without configuration and waiting messages."""
+        self._downlink.with_desired(lambda desired: desired.erase())
+        while (message := self._outbox.peek()) is not None:
+            self._outbox.done(message[0])
+        self.reset("reboot: factory_reset")
+
+    async def reset_energy(self):
+        """Set all meters' counters to zero; gives a fault code for each failure."""
+        async with self._bus:
+            return await self._current_sensors().reset_energy()
+
+    async def _connect(self):
+        await self._uplink.run()
+        self._supervisor.stop()
 
     async def _sample(self):
         due = time.ticks_ms()
         while True:
-            await self._sensors.sample(self._window)
+            async with self._bus:
+                await self._current_sensors().sample(self._window)
+            self._samples += 1
             due = await _sleep_until(due, self._settings.sampling_rate_ms)
+
+    async def sample_now(self):
+        """Take one more sample, and publish."""
+        async with self._bus:
+            await self._current_sensors().sample(self._window)
+        self._publish_now.set()
+
+    def _current_sensors(self):
+        """Those of the zones that the configuration names now."""
+        if self._zones is not self._settings.zones:
+            self._zones = self._settings.zones
+            self._sensors = Sensors(self._board, self._zones)
+            self._window.clear()
+        return self._sensors
 
     async def _publish(self):
         due = time.ticks_ms()
         while True:
-            due = await _sleep_until(due, self._settings.publish_rate_ms)
-            settings = self._settings
+            due = await self._due_or_asked(due)
+            window, settings = self._window, self._settings
+            if settings.alerts is not None:
+                for code in settings.alerts.evaluate(window):
+                    window.fault(code)
             named = telemetry.head(
                 settings.device_id,
                 self._board.clock.now_ms(),
                 self._seq,
-                self._boot,
+                self._boot.number,
             )
             payload = telemetry.telemetry(
-                named, self._window, settings.setpoint, self._health()
+                named, window, settings.setpoint, self._health.members()
             )
-            self._window.clear()
+            is_news = set(window.faults) != set(self._faults)
+            self._faults = window.faults
+            window.clear()
             self._seq += 1
             self._uplink.send(payload)
+            if is_news:
+                self._uplink.report_soon()
             gc.collect()
 
-    def _status(self, state):
-        members = [
-            '"timestamp":%d,"ms":%d' % divmod(self._board.clock.now_ms(), 1000),
-            '"schema":"%d"' % limits.WIRE_VERSION,
-            '"firmware_version":' + telemetry.text(FIRMWARE_VERSION),
-            '"health":{' + ",".join(self._health()) + "}",
-        ]
-        if self._config_outcome is not None:
-            members.append(_config_state(*self._config_outcome))
-        return telemetry.status(self._settings.device_id, state, self._boot, members)
+    async def _due_or_asked(self, due):
+        """Wait for the end of the period; `sample_now` does not move the next one."""
+        due = time.ticks_add(due, self._settings.publish_rate_ms)
+        while True:
+            left = time.ticks_diff(due, time.ticks_ms())
+            if left <= 0:
+                return due if left > -self._settings.publish_rate_ms else _now()
+            try:
+                await asyncio.wait_for(self._publish_now.wait(), left / 1000)
+            except asyncio.TimeoutError:
+                continue
+            self._publish_now.clear()
+            return time.ticks_add(due, -self._settings.publish_rate_ms)
 
-    def _configure(self, msg, _retain):
-        """Apply the desired state; what came of it is reported in the status."""
-        rev, error = 0, None
-        try:
-            config = json.loads(msg)
-            rev = config.get("rev", 0)
-            self._settings.apply(config)
-        except (ValueError, AttributeError) as fault:
-            error = str(fault)[: limits.TEXT_MAX]
-        self._log("config %d: %s" % (rev, error or "applied"))
-        self._config_outcome = (rev, error)
+    async def _tend(self):
+        """Look after what takes no task of its own: trial, commands, status, boot."""
+        while True:
+            await asyncio.sleep(_TEND_S)
+            await self._tend_trial()
+            while self._downlink.is_waiting:
+                await self._take()
+            if time.ticks_diff(_now(), self._status_ticks) >= patience.STATUS_MS:
+                self._status_ticks = _now()  # offline, once is enough as well
+                self._uplink.report_soon()
+            self._settle()
+
+    async def _take(self):
+        """Do as one message says."""
+        settings = self._settings
+        network = (settings.host, settings.port, settings.wifi_ssid)
+        after = await self._downlink.take()
+        if network != (settings.host, settings.port, settings.wifi_ssid):
+            await self._move()
+        else:
+            await self._report_now()
+        self._outbox.capacity = settings.buffer_size
+        if after:
+            after()
+
+    async def _tend_trial(self):
+        """Keep a network that leads to the broker; leave one that does not."""
+        if not self._downlink.is_on_trial:
+            return
+        if self._uplink.acked["status"] > self._acked:
+            self._downlink.with_desired(lambda desired: desired.confirm())
+            self._uplink.report_soon()
+        elif time.ticks_diff(_now(), self._trial_ticks) > patience.TRIAL_MS:
+            self._downlink.with_desired(lambda desired: desired.revert())
+            await self._move()
+
+    async def _move(self):
+        """To the network and broker that the settings name now."""
+        self._trial_ticks = _now()
+        self._join()
+        await self._uplink.reconnect()
+        self._acked = self._uplink.acked["status"]  # those to come are of the new one
+
+    def _join(self):
+        """Have the Wi-Fi that the settings name; none is named where there is one."""
+        if self._settings.wifi_ssid is not None:
+            self._board.wifi.configure(
+                self._settings.wifi_ssid, self._settings.wifi_password
+            )
+
+    async def _report_now(self):
+        """Publish the status, and wait until it has arrived, if that is possible."""
+        acked, tries = self._uplink.acked["status"], int(_REPORT_S / _TEND_S)
         self._uplink.report_soon()
+        while self._uplink.acked["status"] == acked and tries:
+            tries -= 1
+            await asyncio.sleep(_TEND_S)
 
-    def _health(self):
-        members = ['"uptime_seconds":%d' % self._uptime_s()]
-        rssi = self._board.wifi.rssi()
-        if rssi is not None:
-            members.append('"wifi_rssi":%d' % rssi)
-        if hasattr(gc, "mem_free"):
-            members.append('"free_memory_bytes":%d' % gc.mem_free())
-        members.append('"buffer_depth":%d' % len(self._outbox))
-        members.append('"dropped":%d' % self._outbox.dropped)
-        if not self._board.clock.is_synced():
-            members.append('"time_synced":false')
-        return members
+    def _settle(self):
+        if self._is_settled or self._supervisor.stalled is not None:
+            return
+        if self._health.uptime_ms() > patience.SETTLED_MS:
+            self._is_settled = True
+            ladder.write(self._board.data_directory, 0)
 
-    def _uptime_s(self):
-        now = time.ticks_ms()  # wraps after days, so it is added up
-        self._uptime_ms += time.ticks_diff(now, self._ticks)
-        self._ticks = now
-        return self._uptime_ms // 1000
+    def _stalled(self, name):
+        ladder.leave(self._board.data_directory, "watchdog: %s stalled" % name)
 
-
-def _config_state(rev, error):
-    if error is None:
-        return '"config":{"rev":%d,"applied":true}' % rev
-    told = telemetry.text(error)
-    return '"config":{"rev":%d,"applied":false,"error":%s}' % (rev, told)
+    def _status(self, state):
+        self._status_ticks = _now()
+        health = self._health.members()
+        if self._faults:
+            health.append(telemetry.codes(self._faults))
+        members = [
+            '"schema":"%d"' % WIRE_VERSION,
+            '"firmware_version":' + telemetry.text(FIRMWARE_VERSION),
+            '"health":{' + ",".join(health) + "}",
+        ]
+        if self._board.clock.is_synced():
+            instant = divmod(self._board.clock.now_ms(), 1000)
+            members.append('"timestamp":%d,"ms":%d' % instant)
+        members.append('"reset_cause":' + telemetry.text(self._boot.cause))
+        ip = self._board.wifi.ip()
+        if ip is not None:
+            members.append('"ip":' + telemetry.text(ip))
+        members.extend(self._downlink.members())
+        return telemetry.status(
+            self._settings.device_id, state, self._boot.number, members
+        )
 
 
 async def _sleep_until(due, period_ms):
@@ -167,4 +282,8 @@ async def _sleep_until(due, period_ms):
         await asyncio.sleep(left / 1000)
         return due
     await asyncio.sleep(0)
+    return time.ticks_ms()
+
+
+def _now():
     return time.ticks_ms()

@@ -1,7 +1,8 @@
-"""The program of the virtual board: `main(directory)` runs until stdin ends.
+"""The program of a board: `main(directory)` runs what the boot-loop ladder says.
 
-Prints a line for a person to read whenever something changes, and at the end one line
-of JSON: how many messages of each kind the broker has acknowledged.
+On the virtual board it ends when stdin ends. It prints a line for a person to read
+whenever something changes, and at the end one line of JSON: how many messages of each
+kind the broker has acknowledged.
 """
 
 import asyncio
@@ -9,23 +10,67 @@ import gc
 import json
 import sys
 
-from egiz_edge.app import App
-from egiz_edge.ports.virtual import Board
-from egiz_edge.settings import Settings
+from egiz_edge import ladder
+
+_IS_VIRTUAL = sys.platform != "esp32"
 
 
 def main(directory):
-    """Run the board in `directory`, which holds its settings.json."""
+    """Run the board whose flash is `directory`; it holds settings.json and `data`."""
+    data = directory + "/data"
+    count, word = ladder.read(data)
+    if count >= ladder.SAFE:
+        _run_safe_mode(directory, data, count, word)
+    ladder.write(data, count + 1)
+    try:
+        _run_app(directory, data, count, word)
+    except Exception as fault:
+        sys.print_exception(fault)
+        ladder.leave(data, "crash: %r" % fault)
+        _reset(directory)
+
+
+def _run_safe_mode(directory, data, count, word):
+    from egiz_edge import safe_mode  # noqa: PLC0415  # nothing else is loaded then
+
+    is_asked = safe_mode.run(directory, word or "%d boots did not settle" % count)
+    # Else the app has one try before we are here again.
+    ladder.write(data, 0 if is_asked else ladder.SAFE - 1, "reboot: safe_mode")
+    _reset(directory)
+
+
+def _run_app(directory, data, count, word):
+    # What does not load is a crash like any other.
+    from egiz_edge.app import App  # noqa: PLC0415
+    from egiz_edge.settings import Settings  # noqa: PLC0415
+
     gc.threshold(8192)  # bytes; garbage that is left lying tears the heap into holes
+    board = _board(directory)
+    if board.reset_cause() == "power_on":
+        count = 0
+        ladder.write(data, 1)
     with open(directory + "/settings.json") as file:
         settings = Settings(json.load(file))
-    asyncio.run(_run(App(Board(directory), settings, print), settings.device_id))
+    app = App(board, settings, print, word, count >= ladder.PLAIN)
+    asyncio.run(_attend(app, settings.device_id))
+    ladder.write(data, 0)
 
 
-async def _run(app, device_id):
-    watch = asyncio.create_task(_stop_at_end_of_input(app))
+def _board(directory):
+    if _IS_VIRTUAL:
+        from egiz_edge.ports.virtual import Board  # noqa: PLC0415
+
+        return Board(directory)
+    from egiz_edge.ports.esp32 import Board  # noqa: PLC0415
+
+    return Board()
+
+
+async def _attend(app, device_id):
+    watch = asyncio.create_task(_stop_at_end_of_input(app)) if _IS_VIRTUAL else None
     await app.run()
-    watch.cancel()
+    if watch:
+        watch.cancel()
     told = {"device_id": device_id, "acked": app.acked, "unacked": app.unacked}
     print(json.dumps(told))
 
@@ -36,3 +81,9 @@ async def _stop_at_end_of_input(app):
     while await stdin.read(16):
         pass
     app.stop()
+
+
+def _reset(directory):
+    from egiz_edge.safe_mode import reset  # noqa: PLC0415  # it needs nothing broken
+
+    reset(directory)

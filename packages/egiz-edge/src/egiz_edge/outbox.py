@@ -28,7 +28,7 @@ class Outbox:
 
     def __init__(self, directory, capacity=CAPACITY):
         self._directory = directory
-        self._capacity = capacity
+        self.capacity = capacity
         self.dropped = 0  # since boot: for want of room, or unreadable
         self._newest = None
         self._done = set()  # positions between, acknowledged out of turn
@@ -49,7 +49,7 @@ class Outbox:
 
     def put(self, payload):
         """Add the newest message; a full outbox drops its oldest one."""
-        if len(self) >= self._capacity:
+        while len(self) >= self.capacity:
             self._first_waiting()
             self._advance()
             self.dropped += 1
@@ -171,7 +171,7 @@ class Outbox:
             else:
                 self._remove(number)
         self._number = numbers[-1] if numbers else 0
-        while len(self) > self._capacity:  # they were done, or dropped and counted
+        while len(self) > self.capacity:  # they were done, or dropped and counted
             self._advance()
 
     def _count(self, number):

@@ -1,50 +1,28 @@
 """What the device is told: at provisioning, and later by its config topic."""
 
-from egiz_schema import limits
-
-SAMPLING_MS = 1000
-PUBLISH_MS = 5000
-
-_PERIODS = {
-    "sampling_rate_ms": limits.SAMPLING_MS,
-    "publish_rate_ms": limits.PUBLISH_MS,
-}
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be applied; args[0] says why."""
-
 
 class Settings:
-    """Identity, broker and periods.
+    """Identity and credentials, and everything that a configuration can change.
 
     Args:
         given: a dict with facility, device_id, broker (host), and optionally port,
-            user, password, zones (list of ROM ids in hex), setpoint (0.01 °C), and the
-            keys of the config topic.
+            user, password, wifi_ssid, wifi_password, zones (list of ROM ids in hex),
+            setpoint (0.01 °C), sampling_rate_ms and publish_rate_ms.
     """
 
     def __init__(self, given):
+        from egiz_edge.resolve import resolve  # noqa: PLC0415  # not kept, see downlink
+
+        self.given = given
         self.facility = given["facility"]
         self.device_id = given["device_id"]
-        self.host = given["broker"]
-        self.port = given.get("port", 1883)
         self.user = given.get("user")
         self.password = given.get("password")
-        self.zones = [bytes.fromhex(rom) for rom in given.get("zones", ())]
+        self.wifi_password = given.get("wifi_password")
         self.setpoint = given.get("setpoint")
-        self.sampling_rate_ms = SAMPLING_MS
-        self.publish_rate_ms = PUBLISH_MS
-        self.apply(given)
+        self.adopt(resolve({}, given))
 
-    def apply(self, config):
-        """Take over a config message, all of it or nothing; raises ConfigError."""
-        if config.get("device_id") != self.device_id:
-            raise ConfigError("device_id: not ours")
-        for name, (low, high) in _PERIODS.items():
-            value = config.get(name, low)
-            if type(value) is not int or not low <= value <= high:
-                raise ConfigError("%s: not %d..%d" % (name, low, high))
-        for name in _PERIODS:
-            if name in config:
-                setattr(self, name, config[name])
+    def adopt(self, resolved):
+        """Be as `resolve` has found."""
+        for name, value in resolved.items():
+            setattr(self, name, value)

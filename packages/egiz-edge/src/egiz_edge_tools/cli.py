@@ -24,7 +24,12 @@ from egiz_edge_tools.cli_board import (
     pzem_address_command,
 )
 from egiz_edge_tools.hardware import Hardware, OvenPlant
-from egiz_edge_tools.virtual_board import Identity, NoInterpreterError, VirtualBoard
+from egiz_edge_tools.virtual_board import (
+    HEAP,
+    Identity,
+    NoInterpreterError,
+    VirtualBoard,
+)
 
 EXIT_UNSENT = 1
 EXIT_NO_INTERPRETER = 3
@@ -81,7 +86,7 @@ for command in (
 @click.option("--seed", default=1, show_default=True, help="Same seed, same course.")
 @click.option(
     "--heap",
-    default="96k",
+    default=HEAP,
     show_default=True,
     help="Heap of the interpreter; the board has about half, at half the word size.",
 )

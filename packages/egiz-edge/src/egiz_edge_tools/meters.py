@@ -54,8 +54,7 @@ class Meters:
             told = BUSY if is_busy else (str(fault), "Check the adapter.")
             raise PortError(port, *(part.format(port=port) for part in told)) from None
         line = _Line(self._serial)
-        # Adapters hold bytes back, and no sample waits here.
-        self._bus: Any = _BUS((line, line), 1000)
+        self._bus: Any = _BUS((line, line))
 
     def address_of(self, address: int) -> int:
         """The address of the one that answers at `address`."""

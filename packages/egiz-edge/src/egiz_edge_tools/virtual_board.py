@@ -15,6 +15,8 @@ from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.buses import NAMES, Buses
 from egiz_edge_tools.hardware import Hardware
 
+# An object here takes up to twice what it takes on a board, whose words have 32 bits.
+HEAP = "128k"
 STOP_TIMEOUT_S = 30.0
 FIRMWARE = "import sys;from egiz_edge.main import main;main(sys.argv[1])"
 
@@ -64,7 +66,7 @@ class VirtualBoard:
         identity: Identity,
         hardware: Hardware,
         directory: Path,
-        heap: str = "96k",
+        heap: str = HEAP,
         program: str = FIRMWARE,
     ) -> None:
         self._command = [

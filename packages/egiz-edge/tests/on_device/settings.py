@@ -1,44 +1,67 @@
-"""The settings: all of a configuration, or nothing."""
+"""The settings: what was provisioned, and what a configuration makes of it."""
 
-from egiz_edge.settings import ConfigError, Settings
+from egiz_edge.resolve import ConfigError, resolve
+from egiz_edge.settings import Settings
 
-GIVEN = {"facility": "factory", "device_id": "oven-001", "broker": "localhost"}
+GIVEN = {
+    "facility": "factory",
+    "device_id": "oven-001",
+    "broker": "localhost",
+    "publish_rate_ms": 2000,
+    "zones": ["2800000000000001"],
+}
 
 
-def _refused(settings, config):
+def _refused(config):
     try:
-        settings.apply(config)
+        resolve(config, GIVEN)
     except ConfigError as fault:
         return fault.args[0]
-    raise AssertionError("applied")
+    raise AssertionError("resolved")
 
 
 def test_the_defaults_are_those_of_the_requirements():
     settings = Settings(GIVEN)
     assert settings.sampling_rate_ms == 1000
-    assert settings.publish_rate_ms == 5000
-    assert settings.port == 1883
+    assert settings.buffer_size == 100
+    assert (settings.host, settings.port) == ("localhost", 1883)
+    assert settings.alerts is None
 
 
-def test_a_config_message_changes_the_periods():
+def test_a_config_is_the_whole_of_what_is_wanted():
     settings = Settings(GIVEN)
-    settings.apply({"device_id": "oven-001", "sampling_rate_ms": 500})
-    assert settings.sampling_rate_ms == 500
-    assert settings.publish_rate_ms == 5000
+    settings.adopt(resolve({"sampling_rate_ms": 500, "publish_rate_ms": 9000}, GIVEN))
+    assert (settings.sampling_rate_ms, settings.publish_rate_ms) == (500, 9000)
+    settings.adopt(resolve({"publish_rate_ms": None}, GIVEN))
+    assert (settings.sampling_rate_ms, settings.publish_rate_ms) == (1000, 2000)
 
 
-def test_nothing_of_a_config_with_a_fault_is_applied():
-    settings = Settings(GIVEN)
-    for publish_rate_ms in (99, 3600001, -1, 1.5, "1000", None, True):
-        config = {
-            "device_id": "oven-001",
-            "sampling_rate_ms": 500,
-            "publish_rate_ms": publish_rate_ms,
-        }
-        assert _refused(settings, config) == "publish_rate_ms: not 100..3600000"
-        assert settings.sampling_rate_ms == 1000
+def test_a_broker_is_a_host_and_perhaps_a_port():
+    for told, found in (
+        ("10.0.0.1:1884", ("10.0.0.1", 1884)),
+        ("broker.local", ("broker.local", 1883)),
+    ):
+        resolved = resolve({"mqtt_broker": told}, GIVEN)
+        assert (resolved["host"], resolved["port"]) == found
+    for told in (":1883", "host:x", "host:0", "host:65536", "a:1:2", ""):
+        assert _refused({"mqtt_broker": told}) == "mqtt_broker: not host:port"
 
 
-def test_the_config_of_another_device_is_refused():
-    settings = Settings(GIVEN)
-    assert _refused(settings, {"device_id": "oven-002"}) == "device_id: not ours"
+def test_zones_are_in_the_order_of_their_names():
+    one, two = "28ff641e8016044c", "28ff641e8016044d"
+    for named in ({one: "top", two: "bottom"}, {two: "bottom", one: "top"}):
+        zones = resolve({"zones": named}, GIVEN)["zones"]
+        assert zones == [bytes.fromhex(two), bytes.fromhex(one)]
+    assert resolve({"zones": {}}, GIVEN)["zones"] == []
+    assert resolve({}, GIVEN)["zones"] == [bytes.fromhex("2800000000000001")]
+    for rom in ("28ff", "28ff641e8016044", "28ff641e8016044x"):
+        assert _refused({"zones": {rom: "top"}}) == f"zones.{rom}: not a ROM id"
+
+
+def test_an_alert_on_what_is_not_measured_is_refused():
+    told = _refused({"alerts": {"electrical_voltage_d": {"max": 1}}})
+    assert told == "alerts.electrical_voltage_d: not measured here"
+
+
+def test_one_message_is_always_kept():
+    assert resolve({"buffer_size": 0}, GIVEN)["buffer_size"] == 1

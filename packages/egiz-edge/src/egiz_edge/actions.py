@@ -1,0 +1,68 @@
+"""What commands do. Each action is a coroutine function of the command's arguments."""
+
+import asyncio
+
+from egiz_edge.commands import CommandError
+
+_IDENTIFY_S = (1, 600)
+_IDENTIFY_DEFAULT_S = 10
+
+
+class Actions:
+    """The actions of a device.
+
+    Args:
+        app: the `App`.
+        board: a port's `Board`.
+        device_id: ours, which confirms what cannot be undone.
+    """
+
+    def __init__(self, app, board, device_id):
+        self._app = app
+        self._board = board
+        self._device_id = device_id
+        self._light = None  # task that turns the LED off
+
+    def all(self):
+        """Action -> coroutine function."""
+        return {
+            "reboot": self._reboot,
+            "identify": self._identify,
+            "sample_now": self._sample_now,
+            "reset_energy": self._reset_energy,
+            "factory_reset": self._factory_reset,
+        }
+
+    async def _reboot(self, _args):
+        return lambda: self._app.reset("reboot: command")
+
+    async def _identify(self, args):
+        """Light the LED for `seconds`."""
+        seconds = args.get("seconds", _IDENTIFY_DEFAULT_S)
+        low, high = _IDENTIFY_S
+        if type(seconds) is not int or not low <= seconds <= high:
+            told = "args.seconds: not %d..%d" % _IDENTIFY_S
+            raise CommandError(told, "refused")
+        if self._light is not None:
+            self._light.cancel()
+        self._board.identify(True)
+        self._light = asyncio.create_task(self._darken(seconds))
+
+    async def _darken(self, seconds):
+        await asyncio.sleep(seconds)
+        self._board.identify(False)
+
+    async def _sample_now(self, _args):
+        await self._app.sample_now()
+
+    async def _reset_energy(self, _args):
+        """Set the energy counters of all meters to zero."""
+        codes = await self._app.reset_energy()
+        if codes:
+            raise CommandError(" ".join(codes))
+
+    async def _factory_reset(self, args):
+        """Forget what was told since provisioning; identity and credentials stay."""
+        if args.get("confirm") != self._device_id:
+            raise CommandError("args.confirm: not the device id", "refused")
+        return self._app.forget

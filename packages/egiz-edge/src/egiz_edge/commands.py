@@ -1,0 +1,108 @@
+"""Commands: each is obeyed at most once, or refused and told why.
+
+One that the broker has kept (retained), that came before, or too late, is refused; the
+ids of the last commands outlive a reboot. An expiry cannot be judged before the clock
+is set, so until then a command that has one is refused as well. All state is in flash,
+so that this module is in memory only while there is a command.
+"""
+
+import json
+from binascii import crc32
+
+from egiz_edge.telemetry import text
+
+_IDS = "command_ids"  # keys in the store
+_LAST = "last_command"  # read by downlink.py
+_REMEMBERED = 16
+
+
+class CommandError(Exception):
+    """A command that was not obeyed; args[0] says why.
+
+    args[1], if it is there, is the result: `refused` for an action that was not begun.
+    """
+
+
+class Commands:
+    """What the command topic orders.
+
+    Args:
+        store: the board's.
+        clock: the board's.
+        actions: action -> coroutine function of the arguments (a dict); it raises
+            CommandError, and gives what is to be done after its result is told, if
+            there is something.
+        log: called with each line that a person may want to read.
+    """
+
+    def __init__(self, store, clock, actions, log):
+        self._store = store
+        self._clock = clock
+        self._actions = actions
+        self._log = log
+        self._ids = json.loads(store.get(_IDS) or "[]")  # CRC-32 of each
+
+    async def receive(self, command, error, is_retained):
+        """Obey a message of the topic, or refuse it.
+
+        Args:
+            command: what it says, or None.
+            error: why the contract does not allow it, or None.
+            is_retained: whether the broker had kept it.
+
+        Gives what remains to be done once the result is told, as a function, or None.
+        """
+        try:
+            self._check(command, error, is_retained)
+        except CommandError as fault:
+            self._conclude(_id_of(command), "refused", fault.args[0])
+            return None
+        self._remember(command["id"])
+        return await self._obey(command)
+
+    async def _obey(self, command):
+        after = None
+        try:
+            after = await self._actions[command["action"]](command.get("args") or {})
+            self._conclude(command["id"], "done")
+        except CommandError as fault:
+            result = fault.args[1] if fault.args[1:] else "failed"
+            self._conclude(command["id"], result, fault.args[0])
+        except Exception as fault:
+            self._conclude(command["id"], "failed", repr(fault))
+        return after
+
+    def _check(self, command, error, is_retained):
+        if error is not None:
+            raise CommandError(error)
+        if is_retained:
+            raise CommandError("retained")
+        if crc32(command["id"].encode()) in self._ids:
+            raise CommandError("repeated")
+        expires_at = command.get("expires_at")
+        if expires_at is not None:
+            if not self._clock.is_synced():
+                raise CommandError("clock not set")
+            if expires_at * 1000 < self._clock.now_ms():
+                raise CommandError("expired")
+        if command["action"] not in self._actions:
+            raise CommandError("unknown action")
+
+    def _remember(self, command_id):
+        """Before it is obeyed: rather once too few than once too many."""
+        self._ids = self._ids[1 - _REMEMBERED :]
+        self._ids.append(crc32(command_id.encode()))
+        self._store.put(_IDS, json.dumps(self._ids))
+
+    def _conclude(self, command_id, result, error=None):
+        members = ['"id":' + text(command_id), '"result":' + text(result)]
+        if error is not None:
+            members.append('"error":' + text(error))
+        self._store.put(_LAST, "{" + ",".join(members) + "}")
+        self._log("command %s: %s %s" % (command_id, result, error or ""))
+
+
+def _id_of(command):
+    """The id by which its sender knows it, as far as there is one."""
+    told = command.get("id") if type(command) is dict else None
+    return told if type(told) is str and told else "?"

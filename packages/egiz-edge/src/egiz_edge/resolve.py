@@ -1,0 +1,85 @@
+"""What a config message comes to on this device."""
+
+SAMPLING_MS = 1000
+PUBLISH_MS = 5000
+BUFFER_MESSAGES = 100
+PORT = 1883
+
+_ROM_BYTES = 8
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be applied; args[0] says why."""
+
+
+def resolve(config, given):
+    """The settings that a valid config message leads to; raises ConfigError.
+
+    The message is the whole of what is wanted: what it does not name is as it was
+    provisioned.
+
+    Args:
+        config: the message.
+        given: what was provisioned, see `Settings`.
+    """
+    host, port = _broker(config, given)
+    return {
+        "host": host,
+        "port": port,
+        "wifi_ssid": _wanted("wifi_ssid", None, config, given),
+        "sampling_rate_ms": _wanted("sampling_rate_ms", SAMPLING_MS, config, given),
+        "publish_rate_ms": _wanted("publish_rate_ms", PUBLISH_MS, config, given),
+        # One message is always kept: the one that is on its way.
+        "buffer_size": max(1, _wanted("buffer_size", BUFFER_MESSAGES, config, given)),
+        "zones": _zones(config, given),
+        "alerts": _alerts(config.get("alerts")),
+    }
+
+
+def _wanted(name, default, config, given):
+    value = config.get(name)
+    return given.get(name, default) if value is None else value
+
+
+def _broker(config, given):
+    """Host and port; the config topic names both at once."""
+    told = config.get("mqtt_broker")
+    if told is None:
+        return given["broker"], given.get("port", PORT)
+    host, _, port = told.partition(":")
+    port = port or str(PORT)
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigError("mqtt_broker: not host:port")
+    return host, int(port)
+
+
+def _zones(config, given):
+    """ROM ids, in the order of the names that their zones have."""
+    named = config.get("zones")
+    if named is None:
+        roms = given.get("zones", ())
+    else:
+        # A JSON object has no order, and none is kept on the device.
+        roms = [rom for _, rom in sorted([(name, rom) for rom, name in named.items()])]
+    return [_rom(rom) for rom in roms]
+
+
+def _rom(text):
+    try:
+        rom = bytes.fromhex(text)
+    except ValueError:
+        rom = b""
+    if len(rom) != _ROM_BYTES:
+        raise ConfigError("zones.%s: not a ROM id" % text[:32])
+    return rom
+
+
+def _alerts(wanted):
+    if not wanted:
+        return None
+    from egiz_edge.alerts import Alerts  # noqa: PLC0415  # most devices have none
+
+    try:
+        return Alerts(wanted)
+    except ValueError as fault:
+        raise ConfigError(fault.args[0])

@@ -1,0 +1,103 @@
+"""Keeps the tasks of the device running, and the watchdog fed as long as they are.
+
+A task that fails is restarted alone. A task that makes no progress, though it has not
+failed, cannot be trusted, nor can what it shares with others: the watchdog starves, and
+resets the board. So does a call that blocks all tasks.
+"""
+
+import asyncio
+import time
+
+from egiz_edge import patience
+
+_ROUND_S = 1
+
+
+class Supervisor:
+    """Runs tasks.
+
+    Args:
+        watchdog: the board's.
+        log: called with each line that a person may want to read.
+        on_stall: called once, with the name of the task that has stalled.
+    """
+
+    def __init__(self, watchdog, log, on_stall):
+        self._watchdog = watchdog
+        self._log = log
+        self._on_stall = on_stall
+        self._watched = []
+        self._running = []
+        self._is_stopping = asyncio.Event()
+        self.stalled = None  # name of a task
+
+    def start(self, name, task, progress=None, period_ms=None):
+        """Run a coroutine function for ever, and again when it fails or returns.
+
+        Args:
+            name: for the log and the reason of a reset.
+            task: the coroutine function.
+            progress: gives a number that changes as long as the task makes progress;
+                None for a task that the watchdog does not depend on.
+            period_ms: gives how much time may be between two changes in good order.
+        """
+        if progress is not None:
+            self._watched.append(_Watched(name, progress, period_ms))
+        self._running.append(asyncio.create_task(self._forever(name, task)))
+
+    async def run(self):
+        """Feed the watchdog while all is well, until `stop` is called."""
+        while not self._is_stopping.is_set():
+            self.check()
+            try:
+                await asyncio.wait_for(self._is_stopping.wait(), _ROUND_S)
+            except asyncio.TimeoutError:
+                pass
+        for running in self._running:
+            running.cancel()
+
+    def check(self):
+        """Feed the watchdog, or not."""
+        for watched in self._watched:
+            if not watched.is_alive():
+                break
+        else:
+            self.stalled = None
+            self._watchdog.feed()
+            return
+        if self.stalled is None:
+            self.stalled = watched.name
+            self._log("%s makes no progress: the watchdog starves" % watched.name)
+            self._on_stall(watched.name)
+
+    def stop(self):
+        """Have `run` end every task, and itself."""
+        self._is_stopping.set()
+
+    async def _forever(self, name, task):
+        while not self._is_stopping.is_set():
+            try:
+                await task()
+                if self._is_stopping.is_set():
+                    return
+            except Exception as fault:
+                self._log("%s failed, restarting: %r" % (name, fault))
+            await asyncio.sleep(patience.RESTART_MS / 1000)
+
+
+class _Watched:
+    def __init__(self, name, progress, period_ms):
+        self.name = name
+        self._progress = progress
+        self._period_ms = period_ms
+        self._last = progress()
+        self._since = time.ticks_ms()
+
+    def is_alive(self):
+        """Whether it made progress in time."""
+        now, current = time.ticks_ms(), self._progress()
+        if current != self._last:
+            self._last, self._since = current, now
+            return True
+        allowed_ms = self._period_ms() + patience.STALL_MS
+        return time.ticks_diff(now, self._since) <= allowed_ms
