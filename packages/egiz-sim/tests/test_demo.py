@@ -72,7 +72,7 @@ def test_it_ends_with_a_balanced_ledger_of_25_devices(demo, tmp_path, broker):
 
 
 def test_the_query_that_it_prints_works(demo, tmp_path):
-    running = demo(seconds=3)
+    running = demo(seconds=8)  # the firmware boots, and publishes every two
     assert running.wait(60) == 0, running.output()
     (query,) = re.findall(r'sqlite3 \S+ "(SELECT .+)"', running.output())
     with closing(sqlite3.connect(_archive(tmp_path))) as db:
