@@ -1,7 +1,8 @@
 """Runs in MicroPython before its prompt: makes a board of the unix port.
 
 littlefs on a flash that outlives the process, `main.py` run from it, `machine.reset()`.
-Arguments: the file that is the flash, its number of blocks.
+Arguments: the file that is the flash, its number of blocks, the code with which a reset
+ends the process, and `main` if main.py is run.
 """
 
 import os
@@ -14,12 +15,12 @@ class Machine:
     """What the unix port's `machine` has not."""
 
     def reset(self) -> None:
-        sys.exit()
+        sys.exit(int(sys.argv[3]))
 
 
 mount(sys.argv[1], int(sys.argv[2]))
 sys.modules["machine"] = Machine()  # type: ignore[assignment]
 sys.path[:] = ["", ".frozen", "/lib"]  # as on the ESP32
 print("booted")  # noqa: T201  # the console
-if "main.py" in os.listdir("/"):  # noqa: PTH208  # no pathlib there
+if "main" in sys.argv and "main.py" in os.listdir("/"):  # noqa: PTH208  # no pathlib there
     import main  # type: ignore[import-not-found]  # noqa: F401  # the board's own

@@ -83,7 +83,7 @@ def serial_board(tmp_path: Path) -> Iterator[Callable[..., SerialBoard]]:
 
     yield make
     for one in made:
-        one.close()
+        one.switch_off()
 
 
 @pytest.fixture

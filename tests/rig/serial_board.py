@@ -19,6 +19,7 @@ from rig.process import own_program, require
 from rig.waiting import eventually
 
 _BLOCK = 4096
+_RESET = 7  # the exit code of a hard reset
 _BOOT = Path(__file__).parent / "board_boot.py"
 _FLASH = Path(__file__).parent / "board_flash.py"
 # A session without a terminal takes the first that it opens; Ctrl-C needs one.
@@ -32,6 +33,7 @@ class SerialBoard:
         directory: for its flash.
         blocks: of 4 KB, the size of its flash.
         files: that are on it: path -> content.
+        runs_main: whether a main.py on it is run at boot.
     """
 
     def __init__(
@@ -39,6 +41,8 @@ class SerialBoard:
         directory: Path,
         blocks: int = 256,
         files: Mapping[str, bytes] = MappingProxyType({}),
+        *,
+        runs_main: bool = True,
     ) -> None:
         self._micropython = require(
             own_program("micropython"), "pip install 'egiz-edge[virtual]'"
@@ -48,6 +52,7 @@ class SerialBoard:
         self._flash.write_bytes(b"\xff" * _BLOCK * blocks)
         self._blocks = blocks
         self._access("".join(f"{p} {data.hex()}\n" for p, data in files.items()))
+        self._runs_main = runs_main
         self.boots = 0
         self._console = b""
         self._left_to_board: int | None = None
@@ -98,8 +103,10 @@ class SerialBoard:
         """Whether there is a cable."""
         return self._outer is not None
 
-    def close(self) -> None:
-        """Switch it off."""
+    def switch_off(self) -> None:
+        """For good; its files can still be seen."""
+        if self._is_off:
+            return
         with self._lock:
             self._is_off = True
             self._process.kill()
@@ -123,20 +130,26 @@ class SerialBoard:
 
     def _be(self) -> None:
         """Run MicroPython, and again after each reset."""
+        code = _RESET
         while True:
             with self._lock:
                 if self._is_off:
                     return
-                self._process = self._boot()
-            self.boots += 1
-            self._process.wait()
+                self._process = self._boot(is_soft=code == 0)
+            self.boots += code == _RESET
+            code = self._process.wait()
 
-    def _boot(self) -> "subprocess.Popen[bytes]":
+    def _boot(self, *, is_soft: bool) -> "subprocess.Popen[bytes]":
+        """Start MicroPython; a soft reset, by Ctrl-D, keeps the raw prompt."""
+        if is_soft:
+            self._to_host(b"MPY: soft reboot\r\n")
+            os.write(self._inner, b"\x01")
         terminal = os.ttyname(self._terminal)
         interpreter = (self._micropython, "-X", "heapsize=96k", "-i", str(_BOOT))
-        flash = (str(self._flash), str(self._blocks))
+        flash = (str(self._flash), str(self._blocks), str(_RESET))
+        mode = ("main",) if self._runs_main and not is_soft else ()
         return subprocess.Popen(
-            ["sh", "-c", _ON_TERMINAL, "sh", terminal, *interpreter, *flash],
+            ["sh", "-c", _ON_TERMINAL, "sh", terminal, *interpreter, *flash, *mode],
             start_new_session=True,
         )
 

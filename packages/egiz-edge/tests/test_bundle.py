@@ -38,7 +38,7 @@ def test_every_source_file_is_compiled_and_nothing_else_is_there(bundle):
     contract = {
         f"lib/egiz_schema/{name}.mpy" for name in ("topics", "limits", "orders")
     }
-    others = {"lib/egiz_schema/__init__.py", MANIFEST}
+    others = {"lib/egiz_schema/__init__.py", "main.py", MANIFEST}
     assert set(_content(bundle)) == firmware | contract | others
     assert "lib/egiz_edge/drivers/pzem.mpy" in firmware
 

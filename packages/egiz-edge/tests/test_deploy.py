@@ -1,6 +1,7 @@
 """`egiz-edge deploy` and `monitor`: the real mpremote, a real interpreter, littlefs."""
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -38,6 +39,16 @@ while True:
 """
 
 
+START = """
+import egiz_edge.main
+from egiz_edge.app import App, FIRMWARE_VERSION
+def start(directory):
+    print(FIRMWARE_VERSION, "starts in", repr(directory))
+egiz_edge.main.main = start
+import main
+"""
+
+
 @pytest.fixture
 def bundle(tmp_path):
     """A factory of bundles: path -> content."""
@@ -58,11 +69,10 @@ def bundle(tmp_path):
     return make
 
 
-def deploy(board, directory):
+def deploy(board, directory, *options):
     """(exit code, what is said)"""
-    done = CliRunner().invoke(
-        main, ["deploy", "--port", board.port, "--bundle", str(directory)]
-    )
+    command = ["deploy", "--port", board.port, "--bundle", str(directory), *options]
+    done = CliRunner().invoke(main, command)
     return done.exit_code, done.output
 
 
@@ -82,16 +92,76 @@ def copied(output):
     return re.findall(r"^ +\d+/\d+  (\S+)", output, re.MULTILINE)
 
 
-def test_the_firmware_reaches_a_board_and_runs_there(serial_board, launch):
-    board = serial_board()
+def test_the_firmware_reaches_a_board_and_is_started_there(
+    serial_board, launch, micropython, tmp_path
+):
+    board = serial_board(runs_main=False)
     running = launch("egiz-edge", "deploy", "--port", board.port)
     assert running.wait(90) == 0, running.output()
+    assert "the board has no settings yet; --settings FILE" in running.output()
     eventually(lambda: board.boots == 2)  # it was restarted
     paths = copied(running.output())
-    assert "lib/egiz_edge/app.mpy" in paths
-    assert set(board.files()) == {*paths, MANIFEST}
-    code = "from egiz_edge.app import App, FIRMWARE_VERSION as v; print(v)"
-    assert mpremote(board, "exec", code).strip() == "0.1.0"
+    assert {"main.py", "lib/egiz_edge/app.mpy"} < set(paths)
+    assert {*paths, MANIFEST} == set(board.files())
+    for path, data in board.files().items():
+        (tmp_path / "got" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "got" / path).write_bytes(data)
+    seen = micropython.run(START, path=[tmp_path / "got", tmp_path / "got/lib"])
+    assert seen == "0.1.0 starts in ''\n"
+
+
+SETTINGS = {
+    "facility": "bakery",
+    "device_id": "oven-001",
+    "broker": "broker.lan",
+    "wifi_ssid": "Factory-IoT",
+    "wifi_password": "Secret-1",
+}
+
+
+def test_settings_come_with_the_firmware_and_stay_when_they_are_not_given(
+    serial_board, bundle, tmp_path
+):
+    board = serial_board(files=OLD)
+    path = tmp_path / "oven-001.json"
+    path.write_text(json.dumps(SETTINGS))
+    for told in ("its settings are new", "its settings are these already"):
+        code, output = deploy(board, bundle(NEW), "--settings", str(path))
+        assert code == 0, output
+        assert told in output
+        assert "Secret" not in output
+    code, output = deploy(board, bundle(NEW))
+    assert (code, "settings" in output) == (0, False)
+    expected = content_of(bundle(NEW)) | {"settings.json": path.read_bytes()}
+    assert board.files() == expected
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        ({"facility": "a/b"}, "facility: words as in bakery-2"),
+        ({"device_id": "Oven"}, "device_id: type-unit as in oven-001"),
+        ({"device_id": None}, "device_id: type-unit as in oven-001"),
+        ({"broker": ""}, "broker: a text is needed"),
+        ({"wifi_password": 12345678}, "wifi_password: a text is needed"),
+        (None, "must be a JSON object"),
+        ("{", "not JSON"),
+        (b"", "No such file"),
+    ],
+)
+def test_settings_with_which_a_device_cannot_start_are_refused(
+    bundle, tmp_path, spoilt, told
+):
+    path = tmp_path / "settings.json"
+    if isinstance(spoilt, str):
+        path.write_text(spoilt)
+    elif spoilt != b"":
+        path.write_text(json.dumps(spoilt and SETTINGS | spoilt))
+    command = ["deploy", "--port", "/dev/ttyEGIZ9", "--bundle", str(bundle(NEW))]
+    done = CliRunner().invoke(main, [*command, "--settings", str(path)])
+    assert done.exit_code == 1
+    assert f"egiz-edge: {path}: {told}" in done.output
+    assert "12345678" not in done.output
 
 
 def test_only_what_differs_is_copied_and_what_is_of_no_use_is_removed(
@@ -162,7 +232,8 @@ def test_what_arrives_damaged_is_not_put_in_place(serial_board, bundle):
 
 
 def test_running_firmware_is_stopped_and_started_again(serial_board, bundle):
-    board = serial_board(files=OLD | {"main.py": COUNTING})
+    full = b"held = bytearray(80_000)  # of a heap of 96 KB"
+    board = serial_board(files=OLD | {"main.py": full + COUNTING})
     eventually(lambda: "n 3\n" in board.console)
     code, output = deploy(board, bundle(NEW))
     assert code == 0, output

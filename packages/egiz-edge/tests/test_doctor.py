@@ -38,7 +38,7 @@ def firmware(tmp_path_factory):
 
 
 def test_a_sound_machine_board_and_broker(serial_board, mosquitto, firmware):
-    board = serial_board(files=firmware)
+    board = serial_board(files=firmware, runs_main=False)
     code, output = doctor("--port", board.port, "--broker", mosquitto.url)
     assert code == 0, output
     for told in (
@@ -86,7 +86,7 @@ def test_an_mpy_cross_that_does_not_run_fails(monkeypatch):
 
 def test_a_board_that_lags_behind_is_told_how_to_catch_up(serial_board, firmware):
     old = {path: data + b"?" for path, data in firmware.items()}
-    board = serial_board(files=old)
+    board = serial_board(files=old, runs_main=False)
     code, output = doctor("--port", board.port)
     assert code == 0, output
     count = len(firmware) - 1

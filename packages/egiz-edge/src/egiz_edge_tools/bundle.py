@@ -1,6 +1,7 @@
 """The bundle: the firmware as a device gets it, and a manifest that vouches for it.
 
     bundle/
+    ├── main.py               starts the firmware
     ├── manifest.json         version, interpreter, size and SHA-256 of each file
     ├── lib/egiz_edge/…       .mpy
     └── lib/egiz_schema/…     .mpy, the contract's own files among them
@@ -32,6 +33,7 @@ ARCHITECTURES = {
 }
 
 # The same files on the device and on the server.
+_MAIN = 'from egiz_edge.main import main\n\nmain("")  # its files begin at the root\n'
 _CONTRACT = ("topics.py", "limits.py", "orders.py")
 
 
@@ -78,6 +80,7 @@ def build(directory: Path, arch: str = "xtensawin") -> Manifest:
     """
     _make_room(directory)
     stage(directory / "lib", arch)
+    (directory / "main.py").write_text(_MAIN)
     manifest = _describe(directory, arch)
     encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
     (directory / MANIFEST).write_bytes(encoded + b"\n")

@@ -11,6 +11,7 @@ import click
 from egiz_edge_tools.broker import PASSWORD_VARIABLE, Broker
 from egiz_edge_tools.bundle import ARCHITECTURES, build
 from egiz_edge_tools.errors import PortError, ToolError
+from egiz_edge_tools.identity import check
 
 EXIT_FAILED = 1
 GENERAL = 0xF8  # whoever is there answers
@@ -75,7 +76,15 @@ def build_command(arch: str, out: Path) -> None:
     help="Directory that `build` made. Default: a fresh one.",
 )
 @_arch
-def deploy_command(port: str, bundle: Path | None, arch: str) -> None:
+@click.option(
+    "--settings",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="JSON file: facility, device_id, broker, wifi_ssid, wifi_password, and what"
+    " else settings.py knows. Default: the board keeps its own.",
+)
+def deploy_command(
+    port: str, bundle: Path | None, arch: str, settings: Path | None
+) -> None:
     """Bring the firmware onto a board, and start it.
 
     Only files that differ are copied. They are checked on the board by their SHA-256,
@@ -85,8 +94,10 @@ def deploy_command(port: str, bundle: Path | None, arch: str) -> None:
     from egiz_edge_tools.deploy import deploy  # noqa: PLC0415  # so that --help is quick
 
     with _explained(), _bundle(bundle, arch) as directory:
+        if settings is not None:
+            check(settings)
         try:
-            deploy(directory, port, click.echo)
+            deploy(directory, port, settings, click.echo)
         except KeyboardInterrupt:
             click.echo(
                 "\nInterrupted. The old firmware is as it was, but stopped: deploy"

@@ -15,18 +15,20 @@ from egiz_edge_tools.errors import PortError
 from egiz_edge_tools.remote import MAKE_ROOM, ON_BOARD, BoardState, Remote
 
 _STAGE = "/.deploy"
+_SETTINGS = "/settings.json"
 # littlefs keeps a pair of blocks for a directory: the stage, lib, and three within.
 _BLOCKS_FOR_DIRECTORIES = 10
 
 Tell = Callable[[str], None]
 
 
-def deploy(directory: Path, port: str, tell: Tell) -> None:
+def deploy(directory: Path, port: str, settings: Path | None, tell: Tell) -> None:
     """Bring the bundle in `directory` onto the board at `port`, and start it.
 
     Args:
         directory: of a bundle.
         port: a serial port.
+        settings: a file that becomes the device's settings.json; None leaves its own.
         tell: called with each line that a person wants to read meanwhile.
 
     Raises:
@@ -39,6 +41,10 @@ def deploy(directory: Path, port: str, tell: Tell) -> None:
     board = remote.look()
     tell(f"{board.machine}, MicroPython {board.version}")
     _check(port, manifest, board)
+    if settings is not None:
+        _send_settings(remote, settings, board, tell)
+    elif _SETTINGS not in board.hashes:
+        tell("the board has no settings yet; --settings FILE gives it some")
     absent = absent_from(board, manifest)
     tell(f"{len(absent)} files to copy, {len(manifest.files) - len(absent)} are there")
     if _is_complete(directory, manifest, board):
@@ -50,6 +56,17 @@ def deploy(directory: Path, port: str, tell: Tell) -> None:
         f"restarted, with firmware {manifest.firmware_version}; see it with"
         f" `egiz-edge monitor --port {port}`"
     )
+
+
+def _send_settings(remote: Remote, path: Path, board: BoardState, tell: Tell) -> None:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if board.hashes.get(_SETTINGS) == digest:
+        tell("its settings are these already")
+        return
+    rename = f"import os; os.rename('{_SETTINGS}.new', '{_SETTINGS}')"
+    copy = ("fs", "cp", "-f", str(path), f":{_SETTINGS}.new")
+    remote.run(copy, ("exec", rename))
+    tell("its settings are new")
 
 
 def absent_from(board: BoardState, manifest: Manifest) -> list[BundledFile]:
@@ -146,7 +163,8 @@ def _is_complete(directory: Path, manifest: Manifest, board: BoardState) -> bool
     """Whether the board holds the bundle, all of it in place and nothing else."""
     wanted = {"/" + file.path: file.sha256 for file in manifest.files}
     digest = hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest()
-    return board.hashes == wanted | {"/" + MANIFEST: digest}
+    held = {path: sha for path, sha in board.hashes.items() if path != _SETTINGS}
+    return held == wanted | {"/" + MANIFEST: digest}
 
 
 def _staged(path: str) -> str:

@@ -3,12 +3,17 @@
 ToolError
 ├── BrokerError   a broker cannot be reached, or does not take us
 ├── BundleError   a source file does not compile, or a bundle is not what it says
+├── SettingsError a device cannot start with these settings
 └── PortError     a board cannot be reached, or does not do what it should
 """
 
 
 class ToolError(Exception):
     """The message is for the person at the terminal."""
+
+
+class SettingsError(ToolError):
+    """Names file and field, and tells no value: some are secrets."""
 
 
 class BundleError(ToolError):

@@ -23,7 +23,7 @@ def monitor(port: str, tell: Callable[[str], None]) -> None:
     """
     Remote(port)  # whether we may use it
     keyboard, console = os.openpty()
-    process = start(port, ("repl",), console)
+    process = start(port, ("resume", "repl"), console)
     os.close(console)
     said = [""]
     try:

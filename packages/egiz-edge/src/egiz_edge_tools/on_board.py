@@ -26,7 +26,7 @@ def look():
     for path in files_in(STAGE):
         hashes[path] = sha256(path)
     for name in os.listdir("/"):
-        if name in ("boot.py", "main.py", "manifest.json"):
+        if name in ("boot.py", "main.py", "manifest.json", "settings.json"):
             hashes["/" + name] = sha256("/" + name)
     seen = {
         "machine": getattr(sys.implementation, "_machine", sys.platform),

@@ -105,7 +105,7 @@ class Remote:
 
     def restart(self) -> None:
         """Reset the board: the firmware starts as after power-on."""
-        self.run(("reset",))
+        self.run(("resume",), ("reset",))
 
     def run(
         self,
@@ -135,9 +135,12 @@ class Remote:
 
 
 def start(port: str, chain: Sequence[str], stdin: int) -> "subprocess.Popen[str]":
-    """An mpremote that neither resets nor restarts what runs on the board."""
+    """An mpremote. Its first command makes a soft reset, unless that is `resume`.
+
+    With it, the firmware that ran is gone from the heap, and main.py does not run.
+    """
     return subprocess.Popen(
-        [sys.executable, "-m", "mpremote", "connect", port, "resume", *chain],
+        [sys.executable, "-m", "mpremote", "connect", port, *chain],
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
