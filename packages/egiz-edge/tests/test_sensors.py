@@ -253,6 +253,27 @@ def test_what_is_there_is_found_and_so_is_a_stranger(on_board):
     eventually(lambda: [["pzem_b", "pzem_c", *thermometers]] in running.told)
 
 
+def test_sampling_leaves_nothing_behind(on_board):
+    code = """
+import gc
+async def main():
+    window = Window()
+    for cycle in range(41):
+        await sensors.sample(window)
+        window.clear()
+        if cycle % 10 == 0:
+            gc.collect()
+            tell(gc.mem_alloc())
+asyncio.run(main())
+"""
+    hardware = _hardware()
+    hardware.meters[2].trouble = Trouble.GARBLED
+    hardware.thermometers[ROMS[1]].trouble = Trouble.GARBLED
+    used = [told for (told,) in on_board(AT_ONCE + SAMPLE + code, hardware).ended()]
+    assert len(used) == 5
+    assert max(used[1:]) - min(used[1:]) < 500  # bytes; 30 cycles are between
+
+
 _ADDRESS = """
 from egiz_edge.drivers import SensorError
 from egiz_edge.drivers.modbus import Bus

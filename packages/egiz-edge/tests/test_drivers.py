@@ -1,0 +1,71 @@
+"""What holds for all drivers.
+
+No float touches a reading: those of the ESP32 have 24 bits. Each fault code is told to
+the people who read it.
+"""
+
+import ast
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+FIRMWARE = files("egiz_edge")
+READINGS = [
+    "aggregate.py",
+    "sensors.py",
+    "telemetry.py",
+    *(f"drivers/{one.name}" for one in (FIRMWARE / "drivers").iterdir()),
+]
+_WAITS = {"sleep", "wait_for"}  # seconds
+
+
+def _floats(tree):
+    """Where a float comes into being, but for the seconds of a wait."""
+    waits = {
+        id(within)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in _WAITS
+        for within in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        is_float = isinstance(node, ast.Constant) and isinstance(node.value, float)
+        is_division = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        is_call = isinstance(node, ast.Name) and node.id in {"float", "round"}
+        if (is_float or is_division or is_call) and id(node) not in waits:
+            yield node.lineno
+
+
+def _is_of_seconds(statement):
+    """A constant in seconds, as _QUIET_S."""
+    return isinstance(statement, ast.Assign) and all(
+        isinstance(target, ast.Name) and target.id.endswith("_S")
+        for target in statement.targets
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in READINGS if name.endswith(".py")])
+def test_no_float_touches_a_reading(name):
+    tree = ast.parse((FIRMWARE / name).read_text())
+    tree.body = [one for one in tree.body if not _is_of_seconds(one)]
+    assert list(_floats(tree)) == []
+
+
+def test_each_fault_code_is_in_the_readme():
+    raised = set()
+    for one in (FIRMWARE / "drivers").iterdir():
+        if one.name.endswith(".py"):
+            raised |= set(re.findall(r'SensorError\(\s*"(\w+)', one.read_text()))
+            raised |= set(re.findall(r'\(\d, "(\w+)"\)', one.read_text()))
+    raised -= {"exception_", "not_reset", "not_set"}  # a stem, and those of commands
+    assert {"crc", "power_on", "open", "bouncing"} <= raised
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    assert {code for code in raised if not re.search(rf"`(\w+:)?{code}`", readme)} == (
+        set()
+    )
+
+
+def test_the_check_sees_a_float():
+    for code in ("x = 1 / 2", "x = 0.1 * y", "x = float(y)", "x = round(y)"):
+        assert list(_floats(ast.parse(code))) == [1]
