@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from rig.board import CodeOnBoard
 from rig.bridge import Bridge
+from rig.device import Device, full_hardware
 from rig.live import LiveSubscriber
 from rig.micropython import MicroPython
 from rig.process import Process, own_program
@@ -17,7 +18,7 @@ from rig.proxy import Proxy
 from rig.scripted_http import ScriptedHttp
 from rig.secure import SecureMosquitto
 from rig.serial_board import SerialBoard
-from rig.servers import InfluxDb, Mosquitto, Server, VictoriaMetrics
+from rig.servers import Chrony, InfluxDb, Mosquitto, Server, VictoriaMetrics
 
 Launch = Callable[..., Process]
 
@@ -56,6 +57,12 @@ def influxdb(tmp_path: Path) -> Iterator[Server]:
 def victoriametrics(tmp_path: Path) -> Iterator[Server]:
     """VictoriaMetrics, empty."""
     yield from _running(VictoriaMetrics(tmp_path / "victoriametrics"))
+
+
+@pytest.fixture
+def chrony(tmp_path: Path) -> Iterator[Server]:
+    """A time server."""
+    yield from _running(Chrony(tmp_path / "chrony"))
 
 
 @pytest.fixture
@@ -156,3 +163,29 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     for process in started:
         if process.is_running():
             process.kill()
+
+
+@pytest.fixture
+def hardware() -> Hardware:
+    """What the devices of a test are made of."""
+    return full_hardware()
+
+
+@pytest.fixture
+def device(
+    micropython: MicroPython, tmp_path: Path, hardware: Hardware
+) -> Iterator[Callable[..., Device]]:
+    """A factory of devices with the same flash: `device(broker, publish_rate_ms=)`."""
+    del micropython  # whether there is an interpreter
+    flash = tmp_path / "flash"
+    flash.mkdir()
+    made: list[Device] = []
+
+    def make(broker: Any, **identity: Any) -> Device:
+        made.append(Device((broker.host, broker.port), flash, hardware, **identity))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.is_running():
+            one.kill()

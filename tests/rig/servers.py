@@ -102,6 +102,35 @@ class Mosquitto(Server):
             return True
 
 
+class Chrony(Server):
+    """An NTP server that says what this machine's clock says, and leaves that alone."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._program = require("chronyd", "apt install chrony")
+        (directory / "chrony.conf").write_text(
+            f"""
+            port {self.port}
+            bindaddress {self.host}
+            allow {self.host}
+            local stratum 3
+            cmdport 0
+            user root
+            pidfile {directory}/pid
+            """
+        )
+
+    def _command(self) -> list[str]:
+        return [self._program, "-d", "-x", "-f", str(self.directory / "chrony.conf")]
+
+    def _is_ready(self) -> object:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(1)
+            client.connect((self.host, self.port))
+            client.send(b"\x23" + bytes(47))
+            return client.recv(48)
+
+
 class HttpServer(Server):
     """A server that is spoken to over HTTP."""
 

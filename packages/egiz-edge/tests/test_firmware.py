@@ -1,86 +1,14 @@
 """The firmware as a device: real interpreter, real broker, hardware at the wire."""
 
-import json
-import os
-import signal
 import threading
 
 import pytest
-from egiz_edge_tools.hardware import Hardware, Meter, Thermometer, Trouble, rom
-from egiz_edge_tools.virtual_board import Identity, VirtualBoard
+from egiz_edge_tools.hardware import Trouble, rom
 from egiz_schema import Config, Topic, encode
+from rig.device import DEVICE
 from rig.waiting import eventually
 
-DEVICE = "oven-001"
 CONFIG = Topic("factory", DEVICE, "config")
-
-
-class Device:
-    """A virtual board whose output is read by a thread."""
-
-    def __init__(self, broker, directory, hardware, **identity):
-        self.hardware = hardware
-        told = {"sampling_rate_ms": 200, "publish_rate_ms": 1000, **identity}
-        self._board = VirtualBoard(
-            Identity("factory", DEVICE, broker.host, broker.port, **told),
-            hardware,
-            directory,
-        )
-        self.output = []
-        self._reader = threading.Thread(
-            target=lambda: self.output.extend(self._board.lines())
-        )
-        self._reader.start()
-
-    def kill(self):
-        os.kill(self._board.pid, signal.SIGKILL)
-        self._end()
-
-    def stop(self):
-        """Let it say good-bye; gives its account."""
-        self._board.stop()
-        code = self._end()
-        assert code == 0, self.output
-        return json.loads(self.output[-1])
-
-    def is_running(self):
-        return self._reader.is_alive()
-
-    def _end(self):
-        self._reader.join(30)
-        return self._board.close()
-
-
-@pytest.fixture
-def hardware():
-    return Hardware(
-        meters={
-            1: Meter(225.7, 0.108, 1.0, 50.0, 38),
-            2: Meter(230.1, 10.5, 0.9, 50.0, 1_000_000),
-            3: Meter(229.9, 0.0, 0.0, 50.0, 0),
-        },
-        thermometers={rom(0): Thermometer(180.5), rom(1): Thermometer(-18.5)},
-        pins={"running": 1, "fault": 0},
-        rssi=-61,
-    )
-
-
-@pytest.fixture
-def device(micropython, tmp_path, hardware):
-    """A factory of devices with the same state; none outlives the test."""
-    del micropython  # whether there is an interpreter
-    state = tmp_path / "flash"
-    state.mkdir()
-    made = []
-
-    def make(broker, **identity):
-        made.append(Device(broker, state, hardware, **identity))
-        return made[-1]
-
-    yield make
-    for one in made:
-        if one.is_running():
-            one.kill()
 
 
 def _telemetry_with(live, is_so):

@@ -17,6 +17,7 @@ from egiz_edge.health import Boot, Health
 from egiz_edge.outbox import Outbox
 from egiz_edge.sensors import Sensors
 from egiz_edge.supervisor import Supervisor
+from egiz_edge.timekeeping import Timekeeper
 from egiz_edge.uplink import Uplink
 
 FIRMWARE_VERSION = "0.1.0"
@@ -58,7 +59,11 @@ class App:
         self._status_ticks = _now()
         self._acked = 0  # statuses, before it did
         self._supervisor = Supervisor(board.watchdog, log, self._stalled)
-        self._uplink = Uplink(board.wifi, settings, self._outbox, self._status, log)
+        self._time = Timekeeper(board, settings.ntp, self._boot.number, log)
+        self._uplink = Uplink(
+            board.wifi, settings, self._outbox, self._time, self._status, log
+        )
+        self._time.on_settled = self._uplink.report_soon
         will = telemetry.status(settings.device_id, "offline", self._boot.number)
         self._uplink.set_last_will(will)
         self._uplink.set_callback("config", self._downlink.put_config)
@@ -92,6 +97,7 @@ class App:
             lambda: settings.publish_rate_ms,
         )
         start("network", self._connect, lambda: self._uplink.turns, lambda: 0)
+        start("time", self._time.run)
         start("tending", self._tend)
         await self._supervisor.run()
 
@@ -153,7 +159,7 @@ class App:
                     window.fault(code)
             named = telemetry.head(
                 settings.device_id,
-                self._board.clock.now_ms(),
+                self._time.now_ms(),
                 self._seq,
                 self._boot.number,
             )

@@ -98,6 +98,8 @@ class MQTTClient:
             raise MQTTException("no CONNACK in time")
         except EOFError:
             raise MQTTException("closed before CONNACK")
+        except ValueError as fault:  # what Mbed TLS says of the broker's certificate
+            raise MQTTException(str(fault).strip())
         finally:
             if not self.is_connected:
                 await self.close()

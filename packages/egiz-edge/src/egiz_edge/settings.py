@@ -7,7 +7,9 @@ class Settings:
     Args:
         given: a dict with facility, device_id, broker (host), and optionally port,
             user, password, wifi_ssid, wifi_password, zones (list of ROM ids in hex),
-            setpoint (0.01 °C), sampling_rate_ms and publish_rate_ms.
+            setpoint (0.01 °C), sampling_rate_ms and publish_rate_ms, ntp (host or
+            host:port; the broker's host if absent), and tls (paths of DER files: ca,
+            and cert and key where the broker wants them; its port is often 8883).
     """
 
     def __init__(self, given):
@@ -20,6 +22,9 @@ class Settings:
         self.password = given.get("password")
         self.wifi_password = given.get("wifi_password")
         self.setpoint = given.get("setpoint")
+        host, _, port = (given.get("ntp") or given["broker"]).partition(":")
+        self.ntp = (host, int(port or 123))
+        self.tls = given.get("tls")
         self.adopt(resolve({}, given))
 
     def adopt(self, resolved):

@@ -19,11 +19,12 @@ class Uplink:
         wifi: the board's.
         settings: `Settings`; read at each connection, so a change takes `reconnect`.
         outbox: telemetry that waits.
+        timekeeper: `Timekeeper`; what waits is sent once it is settled.
         report: `report(state)` gives the payload of a status message.
         log: called with each line that a person may want to read.
     """
 
-    def __init__(self, wifi, settings, outbox, report, log):
+    def __init__(self, wifi, settings, outbox, timekeeper, report, log):
         from egiz_schema import topics  # noqa: PLC0415  # not kept, see downlink
 
         self._topics = {
@@ -33,6 +34,7 @@ class Uplink:
         self._wifi = wifi
         self._settings = settings
         self._outbox = outbox
+        self._time = timekeeper
         self._report = report
         self._log = log
         self._wake = asyncio.Event()
@@ -118,7 +120,7 @@ class Uplink:
             self.turns += 1
             if self._has_news:
                 await self._publish_status("online")
-            elif len(self._outbox):
+            elif len(self._outbox) and self._time.is_settled():
                 await self._publish_next()
             else:
                 await self._sleep()
@@ -127,6 +129,10 @@ class Uplink:
         client, settings = self._client, self._settings
         client.server, client.port = settings.host, settings.port
         client.user, client.password = settings.user, settings.password
+        if settings.tls and client.ssl is None:
+            from egiz_edge import tls  # noqa: PLC0415  # it costs heap, and few need it
+
+            client.ssl = tls.context(settings.tls)
         await client.connect()
         self._live_from = self._outbox.end
 
@@ -158,6 +164,7 @@ class Uplink:
         if message is None:  # all that waited is damaged
             return
         position, payload = message
+        payload = self._time.corrected(payload)
         if not is_live:  # it is not current state: nobody who comes later should get it
             payload = telemetry.as_buffered(payload)
         is_again, self._tried = position == self._tried, position

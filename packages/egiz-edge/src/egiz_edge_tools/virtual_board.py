@@ -27,7 +27,10 @@ class NoInterpreterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a device is told at provisioning, and how it is shown where to publish."""
+    """What a device is told at provisioning, and how it is shown where to publish.
+
+    `ntp` is host or host:port; `tls` names DER files: ca, and cert and key if wanted.
+    """
 
     facility: str
     device_id: str
@@ -37,6 +40,8 @@ class Identity:
     password: str | None = None
     sampling_rate_ms: int = 1000
     publish_rate_ms: int = 5000
+    ntp: str | None = None
+    tls: dict[str, str] | None = None
 
 
 class VirtualBoard:
@@ -214,6 +219,8 @@ def _settings(identity: Identity, hardware: Hardware) -> str:
         "password": identity.password,
         "sampling_rate_ms": identity.sampling_rate_ms,
         "publish_rate_ms": identity.publish_rate_ms,
+        "ntp": identity.ntp,
+        "tls": identity.tls,
         "zones": [rom.hex() for rom in hardware.thermometers],
         "setpoint": 19000,
     }

@@ -1,0 +1,23 @@
+"""TLS 1.2, which is what stock MicroPython has; certificates and keys in DER only."""
+
+import ssl
+
+
+def context(paths):
+    """A context in which the broker's certificate and name are checked.
+
+    Args:
+        paths: of the DER files `ca`, and `cert` and `key` where the broker asks for a
+            certificate of ours.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.verify_mode = ssl.CERT_REQUIRED
+    made.load_verify_locations(cadata=_content(paths["ca"]))
+    if "cert" in paths:
+        made.load_cert_chain(_content(paths["cert"]), _content(paths["key"]))
+    return made
+
+
+def _content(path):
+    with open(path, "rb") as file:
+        return file.read()

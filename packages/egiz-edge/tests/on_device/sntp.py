@@ -1,0 +1,104 @@
+"""SNTP replies: the true one, and those that must not set a clock."""
+
+from egiz_edge.sntp import SntpError, parse, request
+
+NONCE = b"\x11\x22\x33\x44\x55\x66\x77\x88"
+NOW_S = 1795560732  # 2026-11-24
+WINDOW_MS = (1767225600000, 4102444800000)
+_1900 = 2208988800
+
+
+def _timestamp(ms):
+    seconds = (ms // 1000 + _1900) & 0xFFFFFFFF
+    return seconds.to_bytes(4, "big") + ((ms % 1000 << 32) // 1000 + 1).to_bytes(
+        4, "big"
+    )
+
+
+def _reply(first=0x24, stratum=2, **other):
+    """LI 0, version 4, mode 4; received at NOW_S, sent 10 ms later."""
+    received_ms = other.get("received_ms", NOW_S * 1000)
+    sent_ms = other.get("sent_ms", received_ms + 10)
+    return (
+        bytes([first, stratum, 6, 0xE9])
+        + bytes(4)
+        + other.get("dispersion", 0x200).to_bytes(4, "big")
+        + other.get("reference", b"GPS\x00")
+        + _timestamp(received_ms - 60000)
+        + other.get("origin", NONCE)
+        + _timestamp(received_ms)
+        + _timestamp(sent_ms)
+    )
+
+
+def _fault_of(reply, round_trip_ms=50):
+    try:
+        parse(reply, NONCE, round_trip_ms, WINDOW_MS)
+    except SntpError as fault:
+        return fault.args[0]
+    raise AssertionError("believed")
+
+
+def test_a_request_is_that_of_a_client_and_tells_no_time():
+    packet = request(NONCE)
+    assert len(packet) == 48
+    assert packet[0] == 0x23
+    assert packet[1:40] == bytes(39)
+    assert packet[40:] == NONCE
+
+
+def test_half_of_the_way_is_added_to_the_time_of_sending():
+    assert parse(_reply(), NONCE, 50, WINDOW_MS) == NOW_S * 1000 + 10 + 20
+
+
+def test_milliseconds_survive_the_fraction():
+    for ms in (0, 1, 499, 500, 999):
+        now_ms = NOW_S * 1000 + ms
+        reply = _reply(received_ms=now_ms, sent_ms=now_ms)
+        assert parse(reply, NONCE, 0, WINDOW_MS) == now_ms
+
+
+def test_the_era_after_february_2036_is_understood():
+    for now_s in (2085978495, 2085978496, 2085978497, 4102444000):
+        reply = _reply(received_ms=now_s * 1000, sent_ms=now_s * 1000)
+        assert parse(reply, NONCE, 0, WINDOW_MS) == now_s * 1000
+
+
+def test_an_answer_to_another_question_is_not_ours():
+    assert _fault_of(_reply(origin=bytes(8))) == "reply to somebody else"
+    assert _fault_of(_reply(origin=NONCE[:7] + b"\x89")) == "reply to somebody else"
+
+
+def test_what_no_server_sent_is_no_reply():
+    assert _fault_of(b"") == "not a reply"
+    assert _fault_of(_reply()[:47]) == "not a reply"
+    for mode in (0, 1, 2, 3, 5, 6, 7):
+        assert _fault_of(_reply(first=0x20 | mode)) == "not a reply"
+
+
+def test_a_kiss_of_death_is_obeyed():
+    reply = _reply(first=0xE4, stratum=0, reference=b"RATE")
+    assert _fault_of(reply) == "kiss of death: RATE"
+
+
+def test_a_kiss_of_death_that_does_not_know_our_question_is_forged():
+    reply = _reply(first=0xE4, stratum=0, reference=b"DENY", origin=bytes(8))
+    assert _fault_of(reply) == "reply to somebody else"
+
+
+def test_a_server_that_has_lost_the_time_itself_is_not_believed():
+    assert _fault_of(_reply(first=0xE4)) == "server is not synchronized"
+    assert _fault_of(_reply(stratum=16)) == "server is not synchronized"
+    assert _fault_of(_reply(dispersion=0x10000)) == "server is not sure"
+
+
+def test_a_time_that_cannot_be_is_refused():
+    for now_s in (0, 946684800, 1767225599, 4102444800):
+        reply = _reply(received_ms=now_s * 1000, sent_ms=now_s * 1000)
+        assert _fault_of(reply, 0).startswith("not a time that can be")
+
+
+def test_a_server_whose_work_took_longer_than_we_waited_contradicts_itself():
+    now_ms = NOW_S * 1000
+    assert "contradicts" in _fault_of(_reply(sent_ms=now_ms + 51), 50)
+    assert "contradicts" in _fault_of(_reply(sent_ms=now_ms - 1), 50)

@@ -1,0 +1,118 @@
+"""Time: estimated, set, and corrected afterwards."""
+
+from egiz_edge import telemetry
+from egiz_edge.aggregate import Window
+from egiz_edge.timekeeping import Timekeeper
+
+BUILT_MS = 1767225600000
+YEAR_2000_MS = 946684800000
+TRUE_MS = 1795560732123
+
+
+class _Board:
+    """Its clock stands still unless a test moves it."""
+
+    def __init__(self, now_ms=YEAR_2000_MS, **stored):
+        self.clock = self.store = self.wifi = self
+        self.ms = now_ms
+        self.stored = stored
+
+    def now_ms(self):
+        return self.ms
+
+    def set_ms(self, ms):
+        self.ms = ms
+
+    def is_synced(self):
+        return self.ms >= BUILT_MS
+
+    def get(self, key):
+        return self.stored.get(key)
+
+    def put(self, key, text):
+        self.stored[key] = text
+
+
+def _keeper(board):
+    return Timekeeper(board, ("ntp.local", 123), 7, lambda _: None)
+
+
+def _payload(keeper, boot=7):
+    health = ['"uptime_seconds":5']
+    if not keeper.is_synced():
+        health.append('"time_synced":false')
+    named = telemetry.head("oven-001", keeper.now_ms(), 3, boot)
+    return telemetry.telemetry(named, Window(), None, health)
+
+
+def test_an_unset_clock_goes_on_from_when_the_firmware_was_built():
+    board = _Board()
+    keeper = _keeper(board)
+    board.ms += 1500
+    assert keeper.now_ms() == BUILT_MS + 1500
+    assert not keeper.is_synced()
+    assert not keeper.is_settled()
+
+
+def test_or_from_the_last_time_that_was_known():
+    board = _Board(time=str(TRUE_MS))
+    keeper = _keeper(board)
+    board.ms += 1500
+    assert keeper.now_ms() == TRUE_MS + 1500
+
+
+def test_a_clock_that_was_kept_over_the_reset_is_taken_as_it_is():
+    keeper = _keeper(_Board(TRUE_MS, time="1"))
+    assert keeper.now_ms() == TRUE_MS
+    assert keeper.is_synced()
+    assert keeper.is_settled()
+
+
+def test_messages_of_before_get_the_time_that_it_was():
+    board = _Board()
+    keeper = _keeper(board)
+    board.ms += 4000
+    payload = _payload(keeper)
+    assert b'"time_synced":false' in payload
+    assert keeper.corrected(payload) == payload  # not known yet
+    board.ms += 6000
+    keeper.take(TRUE_MS)
+    assert keeper.now_ms() == TRUE_MS
+    expected = b'"timestamp":1795560726,"ms":123,"seq":3,"boot":7,'
+    assert expected in keeper.corrected(payload)
+    assert b"time_synced" not in keeper.corrected(payload)
+    assert board.stored["time"] == str(TRUE_MS)
+
+
+def test_what_an_earlier_boot_estimated_stays_an_estimate():
+    board = _Board()
+    keeper = _keeper(board)
+    payload = _payload(keeper, boot=6)
+    keeper.take(TRUE_MS)
+    assert keeper.corrected(payload) == payload
+
+
+def test_what_was_made_afterwards_is_not_touched():
+    board = _Board()
+    keeper = _keeper(board)
+    keeper.take(TRUE_MS)
+    payload = _payload(keeper)
+    assert keeper.corrected(payload) == payload
+
+
+def test_a_jump_of_a_clock_that_is_set_needs_a_second_opinion():
+    board = _Board(TRUE_MS)
+    keeper = _keeper(board)
+    keeper.take(TRUE_MS + 59000)
+    assert keeper.now_ms() == TRUE_MS + 59000
+    for wrong_ms in (3600000, -3600000):
+        now_ms = keeper.now_ms()
+        try:
+            keeper.take(now_ms + wrong_ms)
+        except OSError as fault:
+            told = fault.args[0]
+        seconds = str(wrong_ms // 1000)
+        assert told == "a jump of " + seconds + " s, to be confirmed"
+        assert keeper.now_ms() == now_ms
+        keeper.take(now_ms + wrong_ms)
+        assert keeper.now_ms() == now_ms + wrong_ms

@@ -1,0 +1,119 @@
+"""Mutual TLS 1.2 between the interpreter and the real broker, with DER files."""
+
+import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization as form
+from rig.device import DEVICE, Device
+from rig.live import LiveSubscriber
+from rig.process import free_port
+from rig.servers import Mosquitto
+from rig.waiting import eventually
+
+AUTHORITY, ANOTHER = trustme.CA(), trustme.CA()
+
+
+class TlsBroker(Mosquitto):
+    """A plain listener for us, and one that wants a certificate of AUTHORITY."""
+
+    def __init__(self, directory):
+        directory.mkdir()
+        self.tls_port = free_port()
+        AUTHORITY.cert_pem.write_to_path(directory / "ca.pem")
+        issued = AUTHORITY.issue_cert("localhost")
+        issued.private_key_and_cert_chain_pem.write_to_path(directory / "broker.pem")
+        super().__init__(
+            directory / "mosquitto",
+            f"""
+            listener {self.tls_port} localhost
+            allow_anonymous true
+            cafile {directory}/ca.pem
+            certfile {directory}/broker.pem
+            keyfile {directory}/broker.pem
+            tls_version tlsv1.2
+            require_certificate true
+            """,
+        )
+
+
+@pytest.fixture
+def broker(tmp_path):
+    made = TlsBroker(tmp_path / "broker")
+    made.start()
+    yield made
+    made.kill()
+
+
+def _files(directory, ca, issuer):
+    """What a device is given: paths of DER files, the key as SEC 1."""
+    issued = issuer.issue_cert(DEVICE)
+    key = form.load_pem_private_key(issued.private_key_pem.bytes(), None)
+    plain = (form.PrivateFormat.TraditionalOpenSSL, form.NoEncryption())
+    contents = {
+        "ca": _certificate(ca.cert_pem),
+        "cert": _certificate(issued.cert_chain_pems[0]),
+        "key": key.private_bytes(form.Encoding.DER, *plain),
+    }
+    for name, content in contents.items():
+        (directory / f"{name}.der").write_bytes(content)
+    return {name: str(directory / f"{name}.der") for name in contents}
+
+
+def _certificate(pem):
+    return x509.load_pem_x509_certificate(pem.bytes()).public_bytes(form.Encoding.DER)
+
+
+@pytest.fixture
+def device(micropython, tmp_path, hardware, broker):
+    del micropython
+    (tmp_path / "flash").mkdir()
+    made = []
+
+    def make(ca, issuer):
+        address = ("localhost", broker.tls_port)
+        files = _files(tmp_path, ca, issuer)
+        made.append(Device(address, tmp_path / "flash", hardware, tls=files))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.is_running():
+            one.kill()
+
+
+def test_a_device_publishes_over_mutual_tls_on_the_heap_of_the_board(device, broker):
+    live = LiveSubscriber(broker.host, broker.port)
+    running = device(AUTHORITY, AUTHORITY)
+    eventually(lambda: live.messages(DEVICE, "telemetry")[3:], timeout=30)
+    broker.stop()
+    broker.start()
+    births = eventually(
+        lambda: [m for m in live.messages(DEVICE, "status") if m.state == "online"][1:],
+        timeout=30,
+    )
+    assert births
+    account = running.stop()
+    assert account["unacked"] == 0
+    sequences = {m.seq for m in live.messages(DEVICE, "telemetry")}
+    assert sequences == set(range(max(sequences) + 1))
+    live.close()
+
+
+@pytest.mark.parametrize(
+    ("ca", "issuer", "told"),
+    [
+        (
+            ANOTHER,
+            AUTHORITY,
+            "not correctly signed by the trusted CA",
+        ),  # the broker is not who it says
+        (AUTHORITY, ANOTHER, "no broker"),  # and we are not who we say
+    ],
+)
+def test_neither_side_talks_to_a_stranger(device, broker, ca, issuer, told):
+    live = LiveSubscriber(broker.host, broker.port)
+    running = device(ca, issuer)
+    eventually(lambda: len([line for line in running.output if told in line]) >= 2)
+    assert not any("task failed" in line for line in running.output), running.output
+    assert live.messages(DEVICE, "status") == []
+    live.close()

@@ -1,0 +1,70 @@
+"""A device: the firmware on a virtual board, whose output is read by a thread."""
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from egiz_edge_tools.hardware import Hardware, Meter, Thermometer, rom
+from egiz_edge_tools.virtual_board import Identity, VirtualBoard
+
+DEVICE = "oven-001"
+
+
+class Device:
+    """A running device; `identity` are further fields of `Identity`."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        directory: Path,
+        hardware: Hardware,
+        **identity: Any,
+    ) -> None:
+        self.hardware = hardware
+        told = {"sampling_rate_ms": 200, "publish_rate_ms": 1000, **identity}
+        self._board = VirtualBoard(
+            Identity("factory", DEVICE, *address, **told), hardware, directory
+        )
+        self.output: list[str] = []
+        self._reader = threading.Thread(
+            target=lambda: self.output.extend(self._board.lines())
+        )
+        self._reader.start()
+
+    def kill(self) -> None:
+        """Cut its power."""
+        os.kill(self._board.pid, signal.SIGKILL)
+        self._end()
+
+    def stop(self) -> dict[str, Any]:
+        """Let it say good-bye; gives its account."""
+        self._board.stop()
+        code = self._end()
+        assert code == 0, self.output
+        account: dict[str, Any] = json.loads(self.output[-1])
+        return account
+
+    def is_running(self) -> bool:
+        """Whether its output has not ended."""
+        return self._reader.is_alive()
+
+    def _end(self) -> int:
+        self._reader.join(30)
+        return self._board.close()
+
+
+def full_hardware() -> Hardware:
+    """Three meters, two thermometers, two inputs."""
+    return Hardware(
+        meters={
+            1: Meter(225.7, 0.108, 1.0, 50.0, 38),
+            2: Meter(230.1, 10.5, 0.9, 50.0, 1_000_000),
+            3: Meter(229.9, 0.0, 0.0, 50.0, 0),
+        },
+        thermometers={rom(0): Thermometer(180.5), rom(1): Thermometer(-18.5)},
+        pins={"running": 1, "fault": 0},
+        rssi=-61,
+    )
