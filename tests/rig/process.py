@@ -82,7 +82,7 @@ class Process:
         """Whether it has not ended."""
         return self._popen.poll() is None
 
-    def wait_until(self, is_ready: Callable[[], object], timeout: float = 15.0) -> None:
+    def wait_until(self, is_ready: Callable[[], object], timeout: float = 60.0) -> None:
         """Wait for a condition; fail at once, with the output, if it ends before."""
 
         def checked() -> object:
@@ -91,15 +91,15 @@ class Process:
 
         eventually(checked, timeout)
 
-    def wait_for(self, text: str, timeout: float = 15.0) -> None:
+    def wait_for(self, text: str, timeout: float = 60.0) -> None:
         """Wait until it has written `text`."""
         self.wait_until(lambda: text in self.output(), timeout)
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Wait until it ends; gives its exit code."""
         return self._popen.wait(timeout)
 
-    def terminate(self, timeout: float = 30.0) -> int:
+    def terminate(self, timeout: float = 60.0) -> int:
         """Ask it to end (SIGTERM); gives its exit code."""
         self._popen.terminate()
         return self.wait(timeout)
@@ -108,7 +108,7 @@ class Process:
         """Send it a signal."""
         self._popen.send_signal(number)
 
-    def interrupt(self, timeout: float = 30.0) -> int:
+    def interrupt(self, timeout: float = 60.0) -> int:
         """Press Ctrl-C (SIGINT); gives its exit code."""
         self._popen.send_signal(signal.SIGINT)
         return self.wait(timeout)

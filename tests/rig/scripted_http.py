@@ -1,5 +1,6 @@
 """A database that answers as a test tells it to, which no real one does."""
 
+import contextlib
 import gzip
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -72,6 +73,10 @@ class ScriptedHttp:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # the client was killed
+                    super().handle()
 
             def do_POST(self) -> None:  # its name there
                 body = _body(self.rfile, self.headers.get("Content-Length"))

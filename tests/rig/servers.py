@@ -39,7 +39,7 @@ class Server(ABC):
     def start(self) -> None:
         """Start it, on the same port and with the same data as before."""
         self._process = Process(self._command(), self._log)
-        self._process.wait_until(self._is_ready, timeout=30)
+        self._process.wait_until(self._is_ready)
 
     def stop(self) -> None:
         """Stop it as a service manager would."""

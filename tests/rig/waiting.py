@@ -8,12 +8,13 @@ _T = TypeVar("_T")
 _PAUSE_S = 0.02
 
 
-def eventually(check: Callable[[], _T], timeout: float = 15.0) -> _T:
+def eventually(check: Callable[[], _T], timeout: float = 60.0) -> _T:
     """What `check` gives once it is true in the sense of Python.
 
     Args:
         check: called again and again; an OSError of it counts as "not yet".
-        timeout: in seconds.
+        timeout: in seconds; generous, since it costs nothing where all is well, and the
+            machine may be busy with something else.
 
     Raises:
         AssertionError: with the last thing that `check` gave.

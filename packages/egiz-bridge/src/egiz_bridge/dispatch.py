@@ -10,6 +10,7 @@ from egiz_bridge.accounts import Accounts
 from egiz_bridge.acks import AckLedger
 from egiz_bridge.batch import Batch
 from egiz_bridge.errors import BridgeError, Unavailable
+from egiz_bridge.log import Sparingly
 from egiz_bridge.route import Route, route_of
 from egiz_bridge.sinks import Sink
 from egiz_bridge.spool import Spool
@@ -43,6 +44,7 @@ class Dispatcher:
         self._ledger = AckLedger(0)
         self._unburied: list[Batch] = []
         self._bury_at = 0.0
+        self._sparingly = Sparingly()
         self.waiting = 0  # messages that the writers have not stored yet
 
     def configure(self, tables: Sequence[AnySink]) -> None:
@@ -144,6 +146,9 @@ class Dispatcher:
             while self._unburied:
                 self._spool.bury(self._unburied[0].rejects)
                 self._unburied.pop(0).rejects = []
+            self._sparingly.over("dead letters")
         except Unavailable as fault:
-            _log.error("holding: dead letters cannot be kept", why=str(fault))
+            if times := self._sparingly.due("dead letters"):
+                told = "holding: dead letters cannot be kept"
+                _log.error(told, why=str(fault), times=times)
             self._bury_at = time.monotonic() + _BURY_AGAIN_S

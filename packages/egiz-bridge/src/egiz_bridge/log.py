@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections import Counter
 
 import structlog
 
@@ -25,3 +26,20 @@ def configure() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
+
+
+class Sparingly:
+    """Tells a cause at its first, second, fourth, ... time, until it is over."""
+
+    def __init__(self) -> None:
+        self._times: Counter[str] = Counter()
+
+    def due(self, cause: str) -> int:
+        """The how-manieth time it is, if that is worth a line; else 0."""
+        self._times[cause] += 1
+        times = self._times[cause]
+        return 0 if times & (times - 1) else times
+
+    def over(self, cause: str) -> None:
+        """Begin anew with the next time."""
+        self._times.pop(cause, None)

@@ -19,6 +19,7 @@ from egiz_bridge.accounts import Accounts
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
 from egiz_bridge.errors import SpoolDamaged, Unavailable
 from egiz_bridge.isolation import Isolation
+from egiz_bridge.log import Sparingly
 from egiz_bridge.rows import to_row
 from egiz_bridge.sinks import Sink
 from egiz_bridge.spool import Spool
@@ -57,6 +58,7 @@ class Writer(threading.Thread):
         self._stopping = threading.Event()
         self._has_backlog = True  # as far as is known
         self._failures = 0
+        self._sparingly = Sparingly()
         self._retry_at = 0.0
         self.busy_since_s = float("inf")
         self._adopt_at = 0.0
@@ -135,6 +137,7 @@ class Writer(threading.Thread):
                 break
             if self._stopping.wait(max(0.0, self._retry_at - time.monotonic())):
                 return  # not acknowledged: the broker still has it
+        self._sparingly.over("holding")
         if was_written:
             took_s = time.monotonic() - batch.begun_s
             self._accounts.took(self._sink.name, took_s, len(rows))
@@ -157,9 +160,13 @@ class Writer(threading.Thread):
             with self._busy():
                 self._spool.put(self._sink.name, [row.message for row in rows])
         except Unavailable as fault:
-            _log.error(
-                "holding: no sink, no spool", sink=self._sink.name, why=str(fault)
-            )
+            if times := self._sparingly.due("holding"):
+                _log.error(
+                    "holding: no sink, no spool",
+                    sink=self._sink.name,
+                    why=str(fault),
+                    times=times,
+                )
             return False
         self._has_backlog = True
         self._accounts.settle(self._sink.name, spooled=len(rows))
@@ -174,7 +181,10 @@ class Writer(threading.Thread):
             self._adopt()
             self._expire()
         except Unavailable as fault:
-            _log.warning("cannot tend the spool", why=str(fault))
+            if times := self._sparingly.due("spool"):
+                _log.warning("cannot tend the spool", why=str(fault), times=times)
+        else:
+            self._sparingly.over("spool")
 
     def _adopt(self) -> None:
         if adopted := self._spool.adopt(self._sink.name):
@@ -239,12 +249,14 @@ class Writer(threading.Thread):
     def _bury(self, letters: list[DeadLetter]) -> None:
         if letters:
             self._spool.bury(letters, self._sink.name)
-            _log.warning(
-                "rows rejected by the sink are dead letters now",
-                sink=self._sink.name,
-                count=len(letters),
-                first=letters[0].detail,
-            )
+            if times := self._sparingly.due(letters[0].reason):
+                _log.warning(
+                    "rows rejected by the sink are dead letters now",
+                    sink=self._sink.name,
+                    count=len(letters),
+                    first=letters[0].detail,
+                    times=times,
+                )
 
     def _rest(self, fault: Unavailable) -> None:
         """Leave the sink alone: exponential backoff with full jitter."""
