@@ -3,12 +3,14 @@
 import re
 import subprocess
 import time
+from functools import partial
 
 import pytest
 import yaml
-from rig.monitoring import SHIPPED, names_served, watched
+from rig.monitoring import SHIPPED, MqttExporter, names_served, watched
 from rig.process import require
 from rig.publisher import Publisher
+from rig.secure import SecureMosquitto
 from rig.servers import REPOSITORY
 from rig.waiting import eventually
 
@@ -115,6 +117,21 @@ def test_the_exporter_has_every_metric_of_its_configuration(stack):
     assert stack.prometheus.query("received_messages") == []
     # The bridge and the exporter, with the next round of $SYS.
     eventually(lambda: stack.prometheus.query("mosquitto_clients_connected == 2"), 30)
+
+
+def test_the_exporter_may_read_what_the_broker_says_of_itself_in_production(tmp_path):
+    broker = SecureMosquitto(tmp_path / "secure")
+    broker.start()
+    password = broker.layout.secrets / "exporter"
+    exporter = MqttExporter(tmp_path / "exporter", broker, password)
+    try:
+        exporter.start()
+        wanted = {"mosquitto_stored_messages", "mosquitto_heap_bytes"}
+        ask = partial(exporter.get, "/metrics")
+        eventually(lambda: wanted <= set(names_served(ask().decode())), 30)
+    finally:
+        exporter.kill()
+        broker.kill()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)

@@ -10,17 +10,22 @@ from typing import Any, NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 from rig.bridge import Bridge
-from rig.process import require
+from rig.process import Process, require
 from rig.servers import REPOSITORY, HttpServer, Mosquitto
 
 SHIPPED = REPOSITORY / "infra/prometheus"
 
 
 class MqttExporter(HttpServer):
-    """prometheus-mqtt-exporter, on a broker."""
+    """prometheus-mqtt-exporter, on a broker; with a `password`, as `exporter`."""
 
-    def __init__(self, directory: Path, broker: Mosquitto) -> None:
+    def __init__(
+        self, directory: Path, broker: Mosquitto, password: Path | None = None
+    ) -> None:
         super().__init__(directory)
+        names = ("MQTT2PROM_MQTT_USER", "MQTT2PROM_MQTT_PASSWORD")
+        account = ("exporter", str(password)) if password else ()
+        self._account = dict(zip(names, account, strict=False))
         install = "apt install prometheus-mqtt-exporter"
         self._program = require("prometheus-mqtt-exporter", install)
         self.config = directory / "mqtt-exporter.yml"
@@ -28,9 +33,15 @@ class MqttExporter(HttpServer):
         address = f"{broker.host}:{broker.port}"
         self.config.write_text(shipped.replace("localhost:1883", address))
 
+    def start(self) -> None:
+        """Start it, with its account if it has one."""
+        self._process = Process(self._command(), self._log, self._account)
+        self._process.wait_until(self._is_ready, timeout=30)
+
     def _command(self) -> list[str]:
         listen = ["-listen-address", self.host, "-listen-port", str(self.port)]
-        return [self._program, "-config", str(self.config), *listen]
+        secret = ["-treat-mqtt-password-as-file-name"] if self._account else []
+        return [self._program, "-config", str(self.config), *listen, *secret]
 
     def _is_ready(self) -> object:
         return self.get("/metrics")

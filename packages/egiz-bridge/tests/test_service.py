@@ -11,6 +11,7 @@ import pytest
 from rig import stored
 from rig.process import free_port
 from rig.publisher import Publisher
+from rig.scripted_http import Answer
 from rig.servers import Mosquitto
 from rig.waiting import eventually
 
@@ -256,6 +257,28 @@ def test_what_the_broker_sends_again_is_counted_and_is_no_second_point(
     eventually(lambda: running.metrics()["messages_redelivered_total"] == 20)
     eventually(lambda: running.metrics()["messages_acknowledged_total"] == 20)
     assert len(stored.in_archive(running.archive)) == 20
+
+
+def test_a_probe_tells_how_the_bridge_is(mosquitto, bridge, launch, scripted_http):
+    scripted_http.answer = lambda _: Answer(503)
+    running = bridge(mosquitto.url, influxdb={"url": scripted_http.url, "bucket": "b"})
+
+    def probed(*options):
+        file = str(running.config)
+        ended = launch("egiz-bridge", "probe", "--config", file, *options)
+        return ended.wait(), ended.output()
+
+    code, told = probed()
+    assert code == 1
+    assert "http.listen: no bridge answers" in told
+    running.start()
+    eventually(lambda: "influxdb: HTTP 503" in probed()[1], timeout=30)
+    assert probed()[0] == 1
+    assert probed("--alive") == (0, "all is well\n")
+    scripted_http.answer = lambda _: Answer()
+    eventually(lambda: probed() == (0, "all is well\n"), timeout=60)
+    running.config.write_text("[mqtt]\nurl = 1\n")
+    assert probed()[0] == 2
 
 
 CONNACK_5, SUBACK_5 = b"\x20\x03\x00\x00\x00", b"\x90\x04\x00\x01\x00\x01"

@@ -306,5 +306,5 @@ def test_two_meters_at_once_or_one_that_refuses_are_noticed(on_board):
     assert on_board(_ADDRESS + "attempt(read_address(bus))", two).ended() == [["crc"]]
     deaf = Hardware(meters={1: Meter(is_write_protected=True)})
     code = "attempt(set_address(bus, 3))"
-    assert on_board(_ADDRESS + code, deaf).ended() == [["no_reply"]]
+    assert on_board(_ADDRESS + code, deaf).ended() == [["not_set"]]
     assert list(deaf.meters) == [1]

@@ -7,6 +7,7 @@ import re
 import subprocess
 from typing import get_args
 
+import jinja2
 import msgspec
 import pytest
 from egiz_schema import (
@@ -30,6 +31,7 @@ from egiz_schema.documents.fields import fields
 from egiz_schema.documents.json_schema import components, json_schema
 from egiz_schema.documents.meanings import MEANINGS
 from egiz_schema.errors import reasons
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jsonschema import Draft202012Validator
 from rig.process import require
 
@@ -427,7 +429,6 @@ def test_home_assistant_discovers_the_device():
             }
         ],
         "state_topic": "sensors/factory/oven-001/telemetry",
-        "qos": 1,
     }
     assert list(components) == [
         *(f"electrical_{q}_{p}" for q in ("voltage", "current") for p in "abc"),
@@ -441,16 +442,21 @@ def test_home_assistant_discovers_the_device():
         "platform": "sensor",
         "unique_id": "factory--oven-001--electrical_voltage_a",
         "name": "Voltage a",
-        "value_template": "{{ value_json.electrical.voltage.a }}",
+        "value_template": "{% if not value_json.buffered|default(false) %}"
+        "{{ ((value_json.electrical|default({})).voltage|default({})).a"
+        "|default(none) }}{% endif %}",
+        "qos": 1,
         "state_class": "measurement",
         "unit_of_measurement": "V",
         "device_class": "voltage",
     }
+    for component in components.values():
+        del component["value_template"]  # what they give is tested by rendering them
     assert components["thermal_temperature_zones_2"] == {
         "platform": "sensor",
         "unique_id": "factory--oven-001--thermal_temperature_zones_2",
         "name": "Temperature zones 2",
-        "value_template": "{{ value_json.thermal.temperature_zones[2] }}",
+        "qos": 1,
         "state_class": "measurement",
         "unit_of_measurement": "°C",
         "device_class": "temperature",
@@ -459,7 +465,7 @@ def test_home_assistant_discovers_the_device():
         "platform": "sensor",
         "unique_id": "factory--oven-001--status_wifi_rssi",
         "name": "Wifi rssi",
-        "value_template": "{{ value_json.status.wifi_rssi }}",
+        "qos": 1,
         "state_class": "measurement",
         "unit_of_measurement": "dBm",
         "device_class": "signal_strength",
@@ -514,6 +520,50 @@ def test_home_assistant_is_told_of_what_is_there_only():
         "thermal_temperature_zones_1",
     ]
     assert "sw_version" not in told["device"]
+
+
+def test_home_assistant_shows_what_was_measured_and_nothing_else():
+    """Rendered as Home Assistant does; `None` is "unknown", nothing is "no change"."""
+    sandbox = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
+    _, told = discovered(FULL["telemetry"])
+
+    def shown(payload):
+        return {
+            name: sandbox.from_string(component["value_template"]).render(
+                value_json=payload
+            )
+            for name, component in told["components"].items()
+        }
+
+    live = {**FULL["telemetry"], "buffered": False}
+    fields = influx.to_point(
+        topic("telemetry"), msgspec.convert(live, Telemetry), received_ms=0
+    ).fields
+    assert shown(live) == {name: str(fields[name]) for name in told["components"]}
+    assert len(told["components"]) > 20
+    partial = {
+        "electrical": {"voltage": {"a": 0.0}, "current": None},
+        "thermal": {"temperature_zones": [None]},
+    }
+    unknown = dict.fromkeys(told["components"], "None")
+    assert shown(partial) == {**unknown, "electrical_voltage_a": "0.0"}
+    assert set(shown({**partial, "buffered": True}).values()) == {""}
+
+
+def test_a_birth_tells_which_sensors_to_expect():
+    sensors = ["pzem_b", "ds18b20:28ff", "max31855:cs5", "input_run"]
+    birth = Status(device_id="oven-001", state="online", sensors=sensors)
+    _, told = discovery(topic("status"), birth)
+    assert list(told["components"]) == [
+        *(f"electrical_{q}_b" for q in ("voltage", "current")),
+        "electrical_power_factor",
+        "electrical_frequency",
+        *(f"electrical_{q}_b" for q in ("active_power", "energy_wh")),
+        "thermal_temperature_zones_0",
+        "thermal_temperature_zones_1",
+        "status_wifi_rssi",
+        "status_uptime_seconds",
+    ]
 
 
 def test_the_components_have_one_identity_each_across_devices():

@@ -5,6 +5,7 @@ import inspect
 import json
 from copy import deepcopy
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -116,6 +117,16 @@ BREAKING = [
         'ENUM_NO_DELETE status.state.sleeping "sleeping" null',
     ),
     (
+        ["messages", "telemetry", "fields", VOLTAGE, "multiple_of"],
+        0.5,
+        f"SCALE_SAME telemetry.{VOLTAGE}.multiple_of null 0.5",
+    ),
+    (
+        ["messages", "command", "fields", "action", "open"],
+        False,
+        "FIELD_SAME_TYPE command.action.open null false",
+    ),
+    (
         ["errors", "InvalidPayload"],
         [code for code in FROZEN["errors"]["InvalidPayload"] if code != "range"],
         'REASON_CODE_NO_DELETE errors.InvalidPayload.range "range" null',
@@ -201,9 +212,36 @@ def test_an_additive_change_breaks_none(place, value):
     assert texts(gate.compare(FROZEN, changed(place, value))) == []
 
 
+@pytest.mark.parametrize("kind", ["status", "command"])
+def test_a_closed_set_does_not_grow_in_either_direction(kind):
+    field = {"type": "string|null", "required": False, "default": None, "open": False}
+    place = ["messages", kind, "fields", "mode"]
+    old = changed(place, field | {"known": ["auto", "manual"]})
+    new = changed(place, field | {"known": ["auto", "manual", "eco"]})
+    grown = f'ENUM_ADD_ONLY_IF_OPEN {kind}.mode.eco null "eco"'
+    assert texts(gate.compare(old, new)) == [grown]
+    shrunk = f'ENUM_NO_DELETE {kind}.mode.eco "eco" null'
+    assert texts(gate.compare(new, old)) == [shrunk]
+
+
+def test_a_closed_set_is_told_as_one(monkeypatch):
+    mode = ("mode", Literal["auto", "manual"] | None, None)
+    struct = msgspec.defstruct("Closed", [mode])
+    monkeypatch.setitem(codec.TYPES, "status", struct)
+    told = contract.describe()["messages"]["status"]["fields"]["mode"]
+    assert told == {
+        "type": "string|null",
+        "required": False,
+        "default": None,
+        "known": ["auto", "manual"],
+        "open": False,
+    }
+
+
 def test_every_rule_is_broken_by_some_test():
     broken = {breach.split()[0] for _, _, breach in BREAKING}
-    assert broken | {"ALLOWANCE_UNUSED"} == set(gate.RULES)
+    others = {"ALLOWANCE_UNUSED", "ENUM_ADD_ONLY_IF_OPEN"}  # tested by themselves
+    assert broken | others == set(gate.RULES)
 
 
 def test_what_is_deleted_or_new_is_told_once_with_all_that_is_within():

@@ -9,6 +9,7 @@ import click
 from egiz_bridge import log
 from egiz_bridge.cli_bench import bench
 from egiz_bridge.cli_devices import devices
+from egiz_bridge.cli_probe import probe
 from egiz_bridge.cli_spool import EXIT_CONFIG, dead_letters, spool
 from egiz_bridge.cli_tail import tail
 from egiz_bridge.errors import BridgeError, ConfigError
@@ -55,6 +56,7 @@ def main() -> None:
 main.add_command(dead_letters)
 main.add_command(spool)
 main.add_command(devices)
+main.add_command(probe)
 main.add_command(tail)
 main.add_command(bench)
 

@@ -1,24 +1,18 @@
 """`egiz-bridge devices`: who is stale, losing or drifting; the bridge is asked."""
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
-import urllib3
 from rich.console import Console
 from rich.table import Table
-from urllib3.exceptions import HTTPError
 
-from egiz_bridge.cli_spool import EXIT_CONFIG, config_option
+from egiz_bridge.cli_probe import asked
+from egiz_bridge.cli_spool import config_option
 from egiz_bridge.devices import DRIFTING_MS, STALE_MS
-from egiz_bridge.errors import ConfigError
-from egiz_bridge.settings import load
 
-_EXIT_NOT_RUNNING = 1
-_TIMEOUT_S = 10.0
 _PIPED_WIDTH = 200
 _COLUMNS = (
     *("messages", "missing", "duplicates", "late", "buffered", "reboots"),
@@ -51,7 +45,7 @@ def devices(
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
     now_ms = time.time_ns() // 1_000_000
     told = []
-    for device in _asked(config):
+    for device in asked(config, "/devices"):
         age_s = (now_ms - device.pop("last_received_ms")) / 1000
         states = _states(device, age_s, stale_after)
         if states != ["ok"] or not trouble:
@@ -70,22 +64,6 @@ def _states(device: dict[str, Any], age_s: float, stale_after: float) -> list[st
         "drifting": abs(device["clock_skew_ms"]) >= DRIFTING_MS,
     }
     return [name for name, applies in states.items() if applies] or ["ok"]
-
-
-def _asked(config: Path | None) -> list[dict[str, Any]]:
-    try:
-        host, port = load(config).http.address
-    except ConfigError as fault:
-        click.echo(str(fault), err=True)
-        sys.exit(EXIT_CONFIG)
-    url = f"http://{host}:{port}/devices"
-    try:
-        answer = urllib3.request("GET", url, timeout=_TIMEOUT_S, retries=False)
-        found: list[dict[str, Any]] = answer.json()
-    except (HTTPError, OSError, ValueError) as fault:
-        click.echo(f"http.listen: no bridge answers at {url}: {fault}", err=True)
-        sys.exit(_EXIT_NOT_RUNNING)
-    return found
 
 
 def _show(told: list[dict[str, Any]]) -> None:

@@ -54,7 +54,8 @@ class Meters:
             told = BUSY if is_busy else (str(fault), "Check the adapter.")
             raise PortError(port, *(part.format(port=port) for part in told)) from None
         line = _Line(self._serial)
-        self._bus: Any = _BUS((line, line))
+        # Adapters hold bytes back, and no sample waits here.
+        self._bus: Any = _BUS((line, line), 1000)
 
     def address_of(self, address: int) -> int:
         """The address of the one that answers at `address`."""

@@ -41,7 +41,7 @@ def test_an_address_that_was_not_taken_is_noticed():
         asyncio.run(set_address(_Meter(1, is_deaf=True), 3))
     except SensorError as fault:
         told = fault.args[0]
-    assert told == "no_reply"  # at the new address, nobody is there
+    assert told == "not_set"
 
 
 def test_an_address_that_a_meter_cannot_have_is_not_asked_for():

@@ -29,6 +29,7 @@ _JSON_TYPES: dict[type[inspect.Type], str] = {
     inspect.FloatType: "number",
     inspect.IntType: "integer",
     inspect.ListType: "array",
+    inspect.LiteralType: "string",
     inspect.NoneType: "null",
     inspect.StrType: "string",
     inspect.StructType: "object",
@@ -144,6 +145,8 @@ def _limits(type_: inspect.Type) -> Document:
     if isinstance(type_, inspect.Metadata):
         extra = type_.extra_json_schema or {}
         found |= {name: extra.get(told) for told, name in _TOLD.items()}
+    if isinstance(bare, inspect.LiteralType):  # all other known values are examples
+        found |= {"known": list(bare.values), "open": False}
     return {name: value for name, value in found.items() if value is not None}
 
 

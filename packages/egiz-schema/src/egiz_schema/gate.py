@@ -14,7 +14,7 @@ and new services read it; what a service writes is new, and old firmware reads i
 |                         | values are refused    |                               |
 | field deleted           | no: readers rely on it| no: an order that is silently |
 |                         |                       | ignored is worse than an error|
-| new known value         | yes: sets are open    | yes: sets are open            |
+| new known value         | if the set is open: who reads it keeps what is new    |
 | new kind, new reason    | yes                   | yes                           |
 | size or depth of payload| no: one limit holds in both directions                |
 | all else                | no                                                    |
@@ -48,14 +48,16 @@ RULES = {
     "RETAIN_QOS_SAME": "who writes a message, its QoS and whether it is retained stay",
     "FIELD_NO_DELETE": "a field stays: readers rely on it, writers expect its effect",
     "FIELD_NEW_MUST_BE_OPTIONAL": "a new field is optional: old writers do not know it",
-    "FIELD_SAME_TYPE": "type and pattern of a field stay",
+    "FIELD_SAME_TYPE": "type and pattern of a field stay, and whether its set is open",
     "FIELD_REQUIRED_NOT_RELAXED": "a required field stays so: readers rely on it",
     "FIELD_OPTIONAL_NOT_REQUIRED": "an optional field stays so: old writers omit it",
     "DEFAULT_SAME": "what a field means that is not there stays",
     "UNIT_SAME": "a quantity keeps its unit; another unit is another field",
+    "SCALE_SAME": "a number keeps its step: old values are no multiples of another",
     "BOUND_NOT_NARROWED": "what old firmware writes is accepted: bounds may widen",
     "BOUND_NOT_WIDENED": "what is written to old firmware fits it: bounds may narrow",
     "ENUM_NO_DELETE": "a known value stays known",
+    "ENUM_ADD_ONLY_IF_OPEN": "a closed set stays as it is: old readers refuse the new",
     "REASON_CODE_NO_DELETE": "a reason code stays, with its error: dashboards count it",
     "ALLOWANCE_UNUSED": "an allowance that allows nothing is deleted",
 }
@@ -177,12 +179,15 @@ def _only_in(some: Document, others: Document) -> list[str]:
 def _field(
     rules: tuple[str, ...], path: str, old: Document, new: Document
 ) -> Iterator[Breach]:
-    same = ("type", "pattern", "multiple_of")
+    same = ("type", "pattern", "open")
     yield from _changes("FIELD_SAME_TYPE", path, old, new, same)
+    yield from _changes("SCALE_SAME", path, old, new, ("multiple_of",))
     yield from _changes("UNIT_SAME", path, old, new, ("unit",))
     yield from _presence(path, old, new)
     yield from _bounds(rules, path, old, new)
     yield from _deleted("ENUM_NO_DELETE", path, old.get("known"), new.get("known"))
+    if old.get("open") is False:
+        yield from _added("ENUM_ADD_ONLY_IF_OPEN", path, old["known"], new.get("known"))
 
 
 def _presence(path: str, old: Document, new: Document) -> Iterator[Breach]:
@@ -225,6 +230,14 @@ def _deleted(
     for value in old or []:
         if value not in (new or []):
             yield Breach(rule, f"{path}.{value}", value, None)
+
+
+def _added(
+    rule: str, path: str, old: list[str], new: list[str] | None
+) -> Iterator[Breach]:
+    for value in new or []:
+        if value not in old:
+            yield Breach(rule, f"{path}.{value}", None, value)
 
 
 def _changes(

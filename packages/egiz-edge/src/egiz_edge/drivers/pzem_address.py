@@ -15,7 +15,7 @@ _READ_HOLDING, _WRITE = 0x03, 0x06
 _ADDRESS = 2  # the holding register
 
 
-async def read_address(bus, address=modbus.GENERAL):
+async def read_address(bus: modbus.Bus, address: int = modbus.GENERAL) -> int:
     """The address of the meter that answers at `address`; raises SensorError.
 
     At the general address every meter answers at once: connect only one.
@@ -25,7 +25,7 @@ async def read_address(bus, address=modbus.GENERAL):
     return frame[3] << 8 | frame[4]
 
 
-async def set_address(bus, new, current=modbus.GENERAL):
+async def set_address(bus: modbus.Bus, new: int, current: int = modbus.GENERAL) -> None:
     """Give a meter another address, and see that it answers there.
 
     Raises SensorError, or ValueError for an address that a meter cannot have.
@@ -35,5 +35,9 @@ async def set_address(bus, new, current=modbus.GENERAL):
     body = bytes([current, _WRITE, 0, _ADDRESS, 0, new])
     await bus.ask(body, body[:2], 8)
     await asyncio.sleep(WRITTEN_S)
-    if await read_address(bus, new) != new:
+    try:
+        found = await read_address(bus, new)
+    except SensorError:
+        found = None  # nobody is there
+    if found != new:
         raise SensorError("not_set")

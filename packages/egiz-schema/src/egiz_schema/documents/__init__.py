@@ -8,15 +8,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from egiz_schema.address import Topic
 from egiz_schema.codec import TYPES
 from egiz_schema.delivery import DELIVERY, Delivery
 from egiz_schema.documents import json_schema
 from egiz_schema.documents.asyncapi import asyncapi
 from egiz_schema.documents.dictionary import dictionary_csv, dictionary_markdown
+from egiz_schema.documents.examples import BIRTH
 from egiz_schema.documents.home_assistant import discovery
 from egiz_schema.documents.rules import rules_markdown
 from egiz_schema.documents.typescript import typescript
 from egiz_schema.limits import WIRE_VERSION
+from egiz_schema.messages import Status
 
 __all__ = ["DELIVERY", "DIRECTORY", "Delivery", "discovery", "render", "write"]
 
@@ -35,8 +40,16 @@ def render() -> dict[str, str]:
         "dictionary.csv": dictionary_csv(),
         "dictionary.md": dictionary_markdown(),
         "egiz.ts": typescript(),
+        "home_assistant.json": _json(_discovered()),
         "rules.md": rules_markdown(),
     }
+
+
+def _discovered() -> dict[str, Any]:
+    """What is published for the device of the examples, once it is born."""
+    birth = msgspec.convert(BIRTH, Status)
+    topic, payload = discovery(Topic("factory", birth.device_id, "status"), birth)
+    return {"topic": topic, "retain": True, "payload": payload}
 
 
 def write(directory: Path = DIRECTORY) -> list[Path]:

@@ -40,6 +40,7 @@ BIRTH: Payload = {
     "ms": 250,
     "schema": "1",
     "firmware_version": "1.1.0",
+    "sensors": ["pzem_a", "pzem_b", "pzem_c", "ds18b20:28ff641e8016044c"],
     "health": {"wifi_rssi": -65, "uptime_seconds": 4, "free_memory_bytes": 141312},
 }
 

@@ -1,5 +1,10 @@
-"""A device as Home Assistant discovers it, by what it was seen to measure."""
+"""A device as Home Assistant discovers it, by its birth and by what it measured.
 
+The form is that of MQTT device discovery, https://www.home-assistant.io/integrations/mqtt
+(of release 2024.11 and later).
+"""
+
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,20 +34,27 @@ _DEVICE_CLASSES = {
 }
 
 
+# What a meter of one phase measures, and what all meters together do.
+_OF_PHASE = ("voltage", "current", "active_power", "energy_wh")
+_OF_METERS = {"power_factor": 0, "frequency": 0}
+
+
 def discovery(
-    topic: Topic, birth: Status, telemetry: Telemetry
+    topic: Topic, birth: Status, telemetry: Telemetry | None = None
 ) -> tuple[str, dict[str, Any]]:
     """Describe a device to Home Assistant's MQTT device discovery.
 
     Args:
         topic: any topic of the device.
-        birth: its status, which names the firmware.
-        telemetry: a message of it: each number there becomes a sensor, and a zone that
-            could not be read does, too.
+        birth: its status, which names the firmware and the sensors: ``pzem_a`` measures
+            phase a, and what has an address, as ``ds18b20:28ff…``, is a zone.
+        telemetry: a message of it, which tells more exactly: each number there becomes
+            a sensor, and a zone that could not be read does, too.
 
     Returns:
         The topic to publish to, retained, and the payload.
     """
+    sample = _expected(birth) if telemetry is None else msgspec.to_builtins(telemetry)
     # Neither part has two hyphens in a row, so no two devices share a name.
     name = f"{topic.facility}--{topic.device_id}"
     payload = {
@@ -50,8 +62,7 @@ def discovery(
         "origin": {"name": "egiz"},
         "availability": [_availability(topic)],
         "state_topic": str(Topic(topic.facility, topic.device_id, "telemetry")),
-        "qos": DELIVERY["telemetry"].qos,
-        "components": dict(_components(name, telemetry)),
+        "components": dict(_components(name, sample)),
     }
     return f"homeassistant/device/{name}/config", payload
 
@@ -76,8 +87,19 @@ def _availability(topic: Topic) -> Object:
     }
 
 
-def _components(device: str, telemetry: Telemetry) -> Iterator[tuple[str, Object]]:
-    sample = msgspec.to_builtins(telemetry)
+def _expected(birth: Status) -> Object:
+    """Telemetry as the sensors of a birth promise it; of zones, how many there are."""
+    phases = [name[-1] for name in birth.sensors if re.fullmatch("pzem_[abc]", name)]
+    meters = {name: dict.fromkeys(phases, 0) for name in _OF_PHASE} | _OF_METERS
+    zones = [None for name in birth.sensors if ":" in name]
+    return {
+        "electrical": meters if phases else {},
+        "thermal": {"temperature_zones": zones},
+        "status": {"wifi_rssi": 0, "uptime_seconds": 0},
+    }
+
+
+def _components(device: str, sample: Object) -> Iterator[tuple[str, Object]]:
     for field in fields("telemetry"):
         is_number = field.type in {"number", "integer"}
         # Numbers of the message itself tell when and which, not what was measured.
@@ -106,7 +128,8 @@ def _sensor(device: str, field: Field, path: Path) -> Object:
         "platform": "sensor",
         "unique_id": f"{device}--{_joined(path, '_')}",
         "name": _joined(path[1:], " ").replace("_", " ").capitalize(),
-        "value_template": f"{{{{ value_json{_accessor(path)} }}}}",
+        "value_template": _template(path),
+        "qos": DELIVERY["telemetry"].qos,
         "state_class": "total_increasing" if field.unit == "W.h" else "measurement",
         "unit_of_measurement": _UNITS.get(field.unit, field.unit),
         "device_class": _device_class(field),
@@ -122,11 +145,19 @@ def _device_class(field: Field) -> str | None:
     return _DEVICE_CLASSES.get(field.unit)
 
 
+def _template(path: Path) -> str:
+    """Render the value; nothing of history, and ``None`` (unknown) if it is absent."""
+    *groups, last = path
+    value = "value_json"
+    for group in groups:
+        value = f"({value}{_accessor(group)}|default({{}}))"
+    shown = f"{{{{ {value}{_accessor(last)}|default(none) }}}}"
+    return f"{{% if not value_json.buffered|default(false) %}}{shown}{{% endif %}}"
+
+
 def _joined(path: Path, separator: str) -> str:
     return separator.join(map(str, path))
 
 
-def _accessor(path: Path) -> str:
-    return "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step}" for step in path
-    )
+def _accessor(step: str | int) -> str:
+    return f"[{step}]" if isinstance(step, int) else f".{step}"
