@@ -10,11 +10,9 @@ from egiz_schema import Kind, Topic, vectors
 from egiz_schema.vectors import Vector
 
 KINDS: tuple[Kind, ...] = ("telemetry", "status")
-# Published last: when it has arrived, so has everything.
-LAST = (
-    Topic("last", "oven-001", "telemetry"),
-    b'{"device_id":"oven-001","timestamp":1706352600,"thermal":{"setpoint":1.5}}',
-)
+# Published until it arrives, which it does once both subscribe; and after everything.
+FIRST, LAST = (Topic(name, "oven-001", "telemetry") for name in ("first", "last"))
+READING = b'{"device_id":"oven-001","timestamp":1706352600,"thermal":{"setpoint":1.5}}'
 
 
 class Case(NamedTuple):

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import yaml
+from egiz_bridge.settings import Http
 from rig.monitoring import SHIPPED, MqttExporter, names_served, watched
 from rig.process import require
 from rig.publisher import Publisher
@@ -35,6 +36,20 @@ def _promtool(*arguments):
 def test_promtool_finds_no_fault():
     _promtool("check", "config", SHIPPED / "prometheus.yml")
     _promtool("test", "rules", SHIPPED / "alerts_test.yml")
+
+
+@pytest.mark.parametrize("name", ["targets.yml", "targets-compose.yml"])
+def test_targets_have_the_jobs_that_rules_ask_for(name):
+    groups = yaml.safe_load((SHIPPED / name).read_text())
+    ports = {
+        group["labels"]["job"]: target.partition(":")[2]
+        for group in groups
+        for target in group["targets"]
+    }
+    bridge = Http().listen.partition(":")[2]
+    assert ports == {"egiz-bridge": bridge, "mosquitto": "9641"}
+    asked = set(re.findall(r'job="([^"]+)"', (SHIPPED / "alerts.yml").read_text()))
+    assert asked == set(ports)
 
 
 def test_each_alert_has_a_story_in_which_it_begins_to_fire():
@@ -155,6 +170,7 @@ def test_nothing_is_wrong_until_something_is(stack):
         publisher.publish(topic, _telemetry("oven-001", seq + 1000))
     alerts = stack.prometheus.alerts
     eventually(lambda: alerts() >= {"DeadLetters", "SequenceGaps"}, 30)
+    assert b"error expanding" not in stack.prometheus.get("/api/v1/alerts")
     stack.broker.kill()
     eventually(lambda: alerts() >= {"BrokerDown", "BridgeNotReady"}, 30)
     stack.bridge.kill()

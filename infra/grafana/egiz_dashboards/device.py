@@ -41,8 +41,16 @@ def board() -> Dashboard:
             "State", "What it says.", over_time('last("status_operational_state")')
         )
     )
-    made.with_panel(panels.listing("Status", "As told by boots and wills.", _told()))
-    made.with_panel(panels.listing("Faults", "Those of the last messages.", _faults()))
+    made.with_panel(
+        panels.listing(
+            "Status", "As told by boots and wills.", _told(), shows_time=True
+        )
+    )
+    made.with_panel(
+        panels.listing(
+            "Faults", "Those of the last messages.", _faults(), shows_time=True
+        )
+    )
     made.with_row(Row("Electrical"))
     for title, text, field in _ELECTRICAL:
         made.with_panel(_graph(title, text, field))

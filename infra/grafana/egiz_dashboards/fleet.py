@@ -28,7 +28,7 @@ def board() -> Dashboard:
 def _numbers(made: Dashboard) -> Dashboard:
     alerts = PromQl('count(ALERTS{alertstate="firing"}) or vector(0)')
     rows = [
-        ("Devices", "Heard since the bridge started.", "egiz_bridge_devices", 0),
+        ("Devices", "Heard since the bridge started.", "egiz_bridge_devices", None),
         ("Stale", "Silent for more than a minute.", "egiz_bridge_devices_stale", 1),
         ("Drifting", "A clock is off by a minute.", "egiz_bridge_devices_drifting", 1),
         (

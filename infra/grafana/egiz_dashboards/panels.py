@@ -23,9 +23,12 @@ from grafana_foundation_sdk.models.common import (
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DataSourceRef,
+    DataTransformerConfig,
     DynamicConfigValue,
     Threshold,
     ThresholdsMode,
+    ValueMap,
+    ValueMappingResult,
     VariableOption,
     VariableRefresh,
     VariableSort,
@@ -38,7 +41,23 @@ _Panel = TypeVar(
     "_Panel", stat.Panel, statetimeline.Panel, table.Panel, timeseries.Panel
 )
 
-FULL, HALF, THIRD, SIXTH = 24, 12, 8, 4
+FULL, HALF, SIXTH = 24, 12, 4
+
+# Known words; others get a colour of Grafana's choice.
+_STATES = ValueMap(
+    {
+        "running": ValueMappingResult(color="green"),
+        "stopped": ValueMappingResult(color="text"),
+        "fault": ValueMappingResult(color="red"),
+    }
+)
+_TO_DEVICE = {
+    "title": "${__value.raw}",
+    "url": "/d/openegiz-device?var-device_id=${__value.raw}&${__url_time_range}",
+}
+_WITHOUT_TIME = DataTransformerConfig(
+    "organize", options={"excludeByName": {"Time": True}}
+)
 
 
 def graph(
@@ -68,12 +87,11 @@ def number(
     query: Query,
     *,
     unit: str = units.Short,
-    bad_from: float = 0,
+    bad_from: float | None = None,
 ) -> stat.Panel:
     """One number; red from `bad_from` on, if that is given."""
     panel = stat.Panel().height(4).unit(unit).graph_mode(BigValueGraphMode.AREA)
-    if bad_from:
-        panel.thresholds(thresholds(bad_from))
+    panel.thresholds(_thresholds(bad_from))
     return _filled(panel, title, about, SIXTH, [query])
 
 
@@ -83,9 +101,22 @@ def listing(
     *queries: Query,
     span: int = FULL,
     fields: dict[str, str] | None = None,
+    shows_time: bool = False,
 ) -> table.Panel:
-    """Rows; `fields` are columns that hold a field of the contract, for its unit."""
+    """Rows; a device is a link to its own dashboard.
+
+    Args:
+        title: of the panel.
+        about: its description.
+        queries: what is asked.
+        span: columns of 24.
+        fields: which columns hold which field of the contract, for their unit.
+        shows_time: whether the time of a row is its own, and not that of the query.
+    """
     panel = table.Panel().height(8).filterable(True)
+    panel.override_by_name("device_id", [DynamicConfigValue("links", [_TO_DEVICE])])
+    if not shows_time:
+        panel.with_transformation(_WITHOUT_TIME)
     for column, field in (fields or {}).items():
         unit = DynamicConfigValue("unit", unit_of(field))
         panel.override_by_name(column, [unit])
@@ -94,13 +125,16 @@ def listing(
 
 def timeline(title: str, about: str, query: Query) -> statetimeline.Panel:
     """Words over time."""
-    panel = statetimeline.Panel().height(8).merge_values(True)
+    panel = statetimeline.Panel().height(8).merge_values(True).mappings([_STATES])
+    panel.line_width(0).fill_opacity(70)
     return _filled(panel, title, about, FULL, [query])
 
 
-def thresholds(bad_from: float) -> dashboard.ThresholdsConfig:
-    """Green below, red from there on."""
-    steps = [Threshold(None, "green"), Threshold(bad_from, "red")]
+def _thresholds(bad_from: float | None) -> dashboard.ThresholdsConfig:
+    # Without any, Grafana turns red at 80, whatever it is 80 of.
+    steps = [Threshold(None, "green")]
+    if bad_from is not None:
+        steps.append(Threshold(bad_from, "red"))
     return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
 
 
