@@ -60,6 +60,10 @@ def test_the_manifest_tells_size_and_hash_of_every_file(bundle):
     assert manifest["mpy"] == [6, 0]  # no native code: runs on every architecture
 
 
+def test_it_takes_little_of_the_flash(bundle):
+    assert 20_000 < load(bundle).size < 80_000  # bytes, of some 2,000,000
+
+
 def test_the_same_sources_give_the_same_bytes(bundle, tmp_path):
     build(tmp_path / "elsewhere" / "bundle")
     assert _content(tmp_path / "elsewhere" / "bundle") == _content(bundle)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from egiz_edge_tools.bundle import stage
+from rig.waiting import eventually
 
 DIRECTORY = Path(__file__).parent / "on_device"
 MODULES = sorted(path.stem for path in DIRECTORY.glob("[!_]*.py"))
@@ -51,3 +52,32 @@ def test_in_micropython_on_the_heap_of_the_device(micropython, firmware, module)
     # Firmware first: a test module has the name of the module it tests.
     ran = micropython.run(_RUN_ALL, module, path=[firmware, DIRECTORY])
     assert json.loads(ran) == len(_tests_of(module))
+
+
+KEPT = """
+import gc
+gc.collect()
+before = gc.mem_alloc()
+import egiz_edge.main, egiz_edge.app
+gc.collect()
+print(gc.mem_alloc() - before)
+"""
+
+
+def test_the_code_that_stays_loaded_takes_72_kb_of_the_heap_at_most(
+    micropython, firmware
+):
+    # With 64-bit words; an ESP32 has 32-bit ones, and a heap of 110 KB.
+    assert int(micropython.run(KEPT, path=[firmware])) < 72 * 1024
+
+
+def test_a_running_device_has_heap_to_spare(launch, mosquitto, live):
+    running = launch(
+        "egiz-edge",
+        *("run", "--broker", mosquitto.url, "--sampling-ms", "200"),
+        *("--publish-ms", "400"),
+    )
+    seen = eventually(lambda: live.messages("oven-001", "telemetry")[5:], 30)
+    # Of 128 KB; what is garbage at that moment counts as used.
+    assert max(m.status.free_memory_bytes for m in seen) > 10 * 1024
+    assert running.interrupt() == 0
