@@ -91,7 +91,7 @@ def test_no_password_is_ever_printed(launch, mosquitto):
 def test_build_tells_what_it_made(launch, tmp_path):
     running = launch("egiz-edge", "build", "--out", "made")
     assert running.wait() == 0
-    sizes = [path.stat().st_size for path in (tmp_path / "made/lib").rglob("*.*py")]
+    sizes = [path.stat().st_size for path in (tmp_path / "made").rglob("*.*py")]
     assert running.output() == (
         f"made: firmware 0.1.0 for xtensawin, {len(sizes)} files,"
         f" {sum(sizes):,} bytes\n"
