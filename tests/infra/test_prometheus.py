@@ -1,5 +1,6 @@
 """The shipped files of Prometheus, run; each alert has stories and a runbook."""
 
+import json
 import re
 import subprocess
 import time
@@ -8,7 +9,13 @@ from functools import partial
 import pytest
 import yaml
 from egiz_bridge.settings import Http
-from rig.monitoring import SHIPPED, MqttExporter, names_served, watched
+from rig.monitoring import (
+    ALERTMANAGER,
+    SHIPPED,
+    MqttExporter,
+    names_served,
+    watched,
+)
 from rig.process import require
 from rig.publisher import Publisher
 from rig.secure import SecureMosquitto
@@ -147,6 +154,15 @@ def test_the_exporter_may_read_what_the_broker_says_of_itself_in_production(tmp_
     finally:
         exporter.kill()
         broker.kill()
+
+
+def test_prometheus_finds_who_tells_people(stack):
+    def managers():
+        told = stack.prometheus.get("/api/v1/alertmanagers")
+        return json.loads(told)["data"]["activeAlertmanagers"]
+
+    (manager,) = eventually(managers)
+    assert manager == {"url": f"http://{ALERTMANAGER}/api/v2/alerts"}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)

@@ -14,6 +14,7 @@ from rig.process import Process, require
 from rig.servers import REPOSITORY, HttpServer, Mosquitto
 
 SHIPPED = REPOSITORY / "infra/prometheus"
+ALERTMANAGER = "127.0.0.1:9"  # nobody is there
 
 
 class MqttExporter(HttpServer):
@@ -64,6 +65,8 @@ class Prometheus(HttpServer):
             for job, address in targets.items()
         ]
         (directory / "targets.yml").write_text(json.dumps(found))  # which is YAML
+        managers = [{"targets": [ALERTMANAGER]}]
+        (directory / "alertmanagers.yml").write_text(json.dumps(managers))
 
     def query(self, promql: str) -> list[dict[str, Any]]:
         """The series of an instant query, each with `metric` and `value`.

@@ -98,6 +98,12 @@ def _delay(made: Dashboard) -> None:
             units.Seconds,
             _percentiles("receipt_to_acknowledged_seconds"),
         ),
+        (
+            "Turns of the main loop",
+            "For how long the socket was left alone: a busy machine, or a slow disk.",
+            units.Seconds,
+            _percentiles("main_loop_turn_seconds"),
+        ),
     )
 
 
