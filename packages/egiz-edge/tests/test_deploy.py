@@ -40,6 +40,8 @@ while True:
 
 
 START = """
+import os, sys
+os.chdir(sys.argv[1])
 import egiz_edge.main
 from egiz_edge.app import App, FIRMWARE_VERSION
 def start(directory):
@@ -106,8 +108,11 @@ def test_the_firmware_reaches_a_board_and_is_started_there(
     for path, data in board.files().items():
         (tmp_path / "got" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "got" / path).write_bytes(data)
-    seen = micropython.run(START, path=[tmp_path / "got", tmp_path / "got/lib"])
-    assert seen == "0.1.0 starts in ''\n"
+    start = (START, str(tmp_path / "got"))
+    path = [tmp_path / "got", tmp_path / "got/lib"]
+    assert "no settings yet: egiz-edge deploy" in micropython.run(*start, path=path)
+    (tmp_path / "got/settings.json").touch()
+    assert micropython.run(*start, path=path) == "0.1.0 starts in ''\n"
 
 
 SETTINGS = {

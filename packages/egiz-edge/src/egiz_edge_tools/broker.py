@@ -40,7 +40,7 @@ class Broker:
         except ValueError:
             raise ValueError("the port must be 1 to 65535") from None
         if parts.scheme != "mqtt" or not parts.hostname:
-            raise ValueError("must be mqtt://host:port (TLS is not supported yet)")
+            raise ValueError("must be mqtt://host:port")
         inline = unquote(parts.password) if parts.password else None
         password = os.environ.get(PASSWORD_VARIABLE, inline)
         user = unquote(parts.username) if parts.username else None

@@ -1,7 +1,7 @@
 """The bundle: the firmware as a device gets it, and a manifest that vouches for it.
 
     bundle/
-    ├── main.py               starts the firmware
+    ├── main.py               starts the firmware, if there are settings
     ├── manifest.json         version, interpreter, size and SHA-256 of each file
     ├── lib/egiz_edge/…       .mpy
     └── lib/egiz_schema/…     .mpy, the contract's own files among them
@@ -33,7 +33,17 @@ ARCHITECTURES = {
 }
 
 # The same files on the device and on the server.
-_MAIN = 'from egiz_edge.main import main\n\nmain("")  # its files begin at the root\n'
+# A board without settings stays at its prompt, where it can be given some.
+_MAIN = """\
+import os
+
+if "settings.json" in os.listdir():
+    from egiz_edge.main import main
+
+    main("")
+else:
+    print("no settings yet: egiz-edge deploy --settings FILE")
+"""
 _CONTRACT = ("topics.py", "limits.py", "orders.py")
 
 
