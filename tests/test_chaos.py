@@ -178,7 +178,7 @@ class Storm:
 
     def bridge_is_stopped(self):
         # Within a moment of a start there is nobody yet to take the signal.
-        eventually(lambda: self._running.get("/healthz"), timeout=30)
+        eventually(lambda: self._running.get("/healthz"))
         assert self._running.stop() == 0
         self._running.start(wait=False)
 

@@ -50,10 +50,11 @@ def run(config: Path | None) -> None:
     _log.info("starting", broker=str(settings.mqtt.url), sinks=",".join(names))
     _calm_the_garbage_collector()
     parts = Parts(accounts, devices, spool, session)
+    notifier = Notifier()
     with (
+        _steered(session, settings, config, notifier),  # first: a signal may come soon
         serving(settings.http, parts),
-        supervised(parts.ill, parts.not_started, parts.not_ready) as notifier,
-        _steered(session, settings, config, notifier),
+        supervised(notifier, parts.ill, parts.not_started, parts.not_ready),
     ):
         session.run()
     spool.close()

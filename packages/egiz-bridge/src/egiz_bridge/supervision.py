@@ -43,25 +43,26 @@ def _watchdog_s() -> float:
 
 @contextmanager
 def supervised(
+    notifier: Notifier,
     ill: Callable[[], list[str]],
     not_started: Callable[[], list[str]],
     not_ready: Callable[[], list[str]],
-) -> Iterator[Notifier]:
+) -> Iterator[None]:
     """Tell the service manager how things are, as long as the block runs.
 
     Args:
+        notifier: how to reach it.
         ill: why the process should be restarted; while there is a reason, there is no
             sign of life.
         not_started: what is missing before it can be called ready.
         not_ready: what is shown as its status.
     """
-    notifier = Notifier()
     stopping = threading.Event()
     watch = _Watch(notifier, ill, not_started, not_ready)
     thread = threading.Thread(target=watch.run, args=(stopping,), daemon=True)
     thread.start()
     try:
-        yield notifier
+        yield
     finally:
         stopping.set()
         thread.join()
