@@ -1,0 +1,1 @@
+"""The shipped broker under the load that the PRD asks of it."""
