@@ -129,7 +129,8 @@ def test_settings_come_with_the_firmware_and_stay_when_they_are_not_given(
 ):
     board = serial_board(files=OLD)
     path = tmp_path / "oven-001.json"
-    path.write_text(json.dumps(SETTINGS))
+    path.write_text(json.dumps(SETTINGS | {"tls": {"ca": "ca.der"}}))
+    (tmp_path / "ca.der").write_bytes(b"0of DER")
     for told in ("its settings are new", "its settings are these already"):
         code, output = deploy(board, bundle(NEW), "--settings", str(path))
         assert code == 0, output
@@ -137,8 +138,19 @@ def test_settings_come_with_the_firmware_and_stay_when_they_are_not_given(
         assert "Secret" not in output
     code, output = deploy(board, bundle(NEW))
     assert (code, "settings" in output) == (0, False)
-    expected = content_of(bundle(NEW)) | {"settings.json": path.read_bytes()}
-    assert board.files() == expected
+    given = {"settings.json": path.read_bytes(), "ca.der": b"0of DER"}
+    assert board.files() == content_of(bundle(NEW)) | given
+
+
+def test_a_certificate_in_pem_is_told_how_to_become_der(bundle, tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(SETTINGS | {"tls": {"ca": "ca.pem"}}))
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
+    command = ["deploy", "--port", "/dev/ttyEGIZ9", "--bundle", str(bundle(NEW))]
+    done = CliRunner().invoke(main, [*command, "--settings", str(path)])
+    assert done.exit_code == 1
+    assert "tls.ca: " in done.output
+    assert "ca.pem is not DER; `openssl x509 -outform der`" in done.output
 
 
 @pytest.mark.parametrize(
@@ -149,6 +161,9 @@ def test_settings_come_with_the_firmware_and_stay_when_they_are_not_given(
         ({"device_id": None}, "device_id: type-unit as in oven-001"),
         ({"broker": ""}, "broker: a text is needed"),
         ({"wifi_password": 12345678}, "wifi_password: a text is needed"),
+        ({"tls": {"cert": "x.der"}}, "tls: an object with ca"),
+        ({"tls": {"ca": "/etc/ca.der"}}, "tls.ca: the name of a file beside this"),
+        ({"tls": {"ca": "ca.der"}}, "tls.ca: "),
         (None, "must be a JSON object"),
         ("{", "not JSON"),
         (b"", "No such file"),

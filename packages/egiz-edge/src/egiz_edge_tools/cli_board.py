@@ -11,7 +11,6 @@ import click
 from egiz_edge_tools.broker import PASSWORD_VARIABLE, Broker
 from egiz_edge_tools.bundle import ARCHITECTURES, build
 from egiz_edge_tools.errors import PortError, ToolError
-from egiz_edge_tools.identity import check
 
 EXIT_FAILED = 1
 GENERAL = 0xF8  # whoever is there answers
@@ -41,7 +40,7 @@ _port = click.option(
     "--port",
     required=True,
     metavar="PORT",
-    help="Serial port of the board, as /dev/ttyUSB0 or COM3; `doctor` lists them.",
+    help="Serial port of the board, as /dev/ttyUSB0; `doctor` lists them.",
 )
 
 
@@ -80,7 +79,7 @@ def build_command(arch: str, out: Path) -> None:
     "--settings",
     type=click.Path(dir_okay=False, path_type=Path),
     help="JSON file: facility, device_id, broker, wifi_ssid, wifi_password, and what"
-    " else settings.py knows. Default: the board keeps its own.",
+    " else the README tells; DER files of TLS lie beside it. Default: the board's own.",
 )
 def deploy_command(
     port: str, bundle: Path | None, arch: str, settings: Path | None
@@ -94,8 +93,6 @@ def deploy_command(
     from egiz_edge_tools.deploy import deploy  # noqa: PLC0415  # so that --help is quick
 
     with _explained(), _bundle(bundle, arch) as directory:
-        if settings is not None:
-            check(settings)
         try:
             deploy(directory, port, settings, click.echo)
         except KeyboardInterrupt:

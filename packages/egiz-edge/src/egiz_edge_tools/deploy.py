@@ -12,6 +12,7 @@ from pathlib import Path
 
 from egiz_edge_tools.bundle import MANIFEST, BundledFile, Manifest, load
 from egiz_edge_tools.errors import PortError
+from egiz_edge_tools.identity import files_of
 from egiz_edge_tools.remote import MAKE_ROOM, ON_BOARD, BoardState, Remote
 
 _STAGE = "/.deploy"
@@ -36,6 +37,8 @@ def deploy(directory: Path, port: str, settings: Path | None, tell: Tell) -> Non
         PortError: if the board cannot be reached, cannot run the bundle or has no room.
     """
     manifest = load(directory)
+    if settings is not None:
+        files_of(settings)  # before anything is touched
     remote = Remote(port)
     tell(f"{port}: stopping the firmware to see what is there")
     board = remote.look()
@@ -59,6 +62,9 @@ def deploy(directory: Path, port: str, settings: Path | None, tell: Tell) -> Non
 
 
 def _send_settings(remote: Remote, path: Path, board: BoardState, tell: Tell) -> None:
+    """First the files that the settings name, then the settings, by a rename."""
+    for file in files_of(path):  # mpremote leaves alone what is the same
+        remote.run(("fs", "cp", str(file), f":/{file.name}"))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if board.hashes.get(_SETTINGS) == digest:
         tell("its settings are these already")

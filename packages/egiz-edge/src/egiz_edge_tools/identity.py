@@ -1,21 +1,42 @@
 """The settings of a device, as a person writes them before provisioning exists."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from egiz_schema import topics
 
 from egiz_edge_tools.errors import SettingsError
 
 _TEXTS = ("broker", "wifi_ssid", "wifi_password")
+_DER = b"\x30"  # a sequence of ASN.1, as certificates and keys are
 
 
-def check(path: Path) -> None:
-    """See that a device can start with this file.
+def files_of(path: Path) -> list[Path]:
+    """The DER files that settings name under `tls`; they lie beside them.
 
     Raises:
-        SettingsError: names the file, the field and the fix, and no value of it.
+        SettingsError: if a device cannot start with them. It names the file, the field
+            and the fix, and no value.
     """
+    told = _read(path)
+    if not topics.is_facility(str(told.get("facility"))):
+        raise SettingsError(f"{path}: facility: words as in bakery-2 are needed")
+    if not topics.is_device_id(str(told.get("device_id"))):
+        raise SettingsError(f"{path}: device_id: type-unit as in oven-001 is needed")
+    for name in _TEXTS:
+        if not isinstance(told.get(name), str) or not told[name]:
+            raise SettingsError(f"{path}: {name}: a text is needed")
+    named = told.get("tls") or {}
+    if not isinstance(named, dict) or (named and "ca" not in named):
+        raise SettingsError(
+            f"{path}: tls: an object with ca, and cert and key if wanted"
+        )
+    return [_der(path, key, name) for key, name in named.items()]
+
+
+def _read(path: Path) -> Mapping[str, Any]:
     try:
         told = json.loads(path.read_bytes())
     except OSError as fault:
@@ -24,10 +45,20 @@ def check(path: Path) -> None:
         raise SettingsError(f"{path}: not JSON: {fault}") from None
     if not isinstance(told, dict):
         raise SettingsError(f"{path}: must be a JSON object")
-    if not topics.is_facility(str(told.get("facility"))):
-        raise SettingsError(f"{path}: facility: words as in bakery-2 are needed")
-    if not topics.is_device_id(str(told.get("device_id"))):
-        raise SettingsError(f"{path}: device_id: type-unit as in oven-001 is needed")
-    for name in _TEXTS:
-        if not isinstance(told.get(name), str) or not told[name]:
-            raise SettingsError(f"{path}: {name}: a text is needed")
+    return told
+
+
+def _der(path: Path, key: str, name: object) -> Path:
+    if not isinstance(name, str) or Path(name).name != name:
+        raise SettingsError(f"{path}: tls.{key}: the name of a file beside this one")
+    file = path.with_name(name)
+    try:
+        is_der = file.read_bytes()[:1] == _DER
+    except OSError as fault:
+        raise SettingsError(f"{path}: tls.{key}: {file}: {fault.strerror}") from None
+    if not is_der:
+        raise SettingsError(
+            f"{path}: tls.{key}: {file} is not DER; `openssl x509 -outform der` makes"
+            " that of a PEM certificate, `openssl pkey -outform der` of a key"
+        )
+    return file
