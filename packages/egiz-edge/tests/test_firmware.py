@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from egiz_edge_tools.hardware import Trouble, rom
+from egiz_edge_tools.hardware import Thermocouple, Thermometer, Trouble, rom
 from egiz_schema import Config, Topic, encode
 from rig.device import DEVICE
 from rig.waiting import eventually
@@ -32,6 +32,29 @@ def test_what_arrives_is_what_the_hardware_measures(device, mosquitto, live):
     assert seen.status.wifi_rssi == -61
     assert seen.status.fault_codes == []
     assert (seen.boot, seen.buffered) == (1, False)
+
+
+def test_thermocouples_are_zones_after_the_thermometers(
+    device, mosquitto, live, hardware
+):
+    hardware.thermocouples["tc_1"] = Thermocouple("max6675", 850.25)
+    device(mosquitto)
+    _telemetry_with(
+        live, lambda m: m.thermal.temperature_zones == [180.5, -18.5, 850.25]
+    )
+
+
+def test_the_birth_tells_what_is_on_the_buses(device, mosquitto, live, hardware):
+    del hardware.meters[3]
+    hardware.thermometers[rom(9)] = Thermometer(trouble=Trouble.SILENT)
+    device(mosquitto)
+    told = eventually(
+        lambda: next((m for m in live.messages(DEVICE, "status") if m.sensors), None)
+    )
+    thermometers = [f"ds18b20:{rom(number).hex()}" for number in (0, 1)]
+    # On a loaded machine, a meter may miss its deadline.
+    there = {"pzem_a", "pzem_b", *thermometers}
+    assert set(thermometers) <= set(told.sensors) <= there
 
 
 def test_a_silent_or_garbled_part_is_absent_and_named_never_zero(

@@ -52,6 +52,7 @@ class App:
         self._zones = None  # those that `sensors` was made for
         self._sensors = None
         self._bus = asyncio.Lock()  # one at a time talks to the sensors
+        self._found = ()  # on the buses, at the start
         self._samples = 0  # only ever grows, as `_seq`
         self._seq = 0
         self._faults = []  # of the last message
@@ -128,6 +129,8 @@ class App:
         self._supervisor.stop()
 
     async def _sample(self):
+        async with self._bus:
+            self._found = await self._current_sensors().found()
         due = time.ticks_ms()
         while True:
             async with self._bus:
@@ -145,7 +148,10 @@ class App:
         """Those of the zones that the configuration names now."""
         if self._zones is not self._settings.zones:
             self._zones = self._settings.zones
-            self._sensors = Sensors(self._board, self._zones)
+            settings = self._settings
+            self._sensors = Sensors(
+                self._board, self._zones, settings.thermocouples, settings.states
+            )
             self._window.clear()
         return self._sensors
 
@@ -261,7 +267,7 @@ class App:
         self._status_ticks = _now()
         health = self._health.members()
         if self._faults:
-            health.append(telemetry.codes(self._faults))
+            health.append(telemetry.names("fault_codes", self._faults))
         members = [
             '"schema":"%d"' % WIRE_VERSION,
             '"firmware_version":' + telemetry.text(FIRMWARE_VERSION),
@@ -274,6 +280,8 @@ class App:
         ip = self._board.wifi.ip()
         if ip is not None:
             members.append('"ip":' + telemetry.text(ip))
+        if self._found:
+            members.append(telemetry.names("sensors", self._found))
         members.extend(self._downlink.members())
         return telemetry.status(
             self._settings.device_id, state, self._boot.number, members

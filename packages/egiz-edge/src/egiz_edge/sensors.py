@@ -19,6 +19,8 @@ _STALE_MS = 5000  # a conversion that is older tells of another time
 class Sensors:
     """Three meters, the thermometers and thermocouples that are configured, inputs.
 
+    A bus carries one conversation at a time, so one method at a time may run.
+
     Args:
         board: a port's `Board`.
         zones: ROM ids of thermometers, in the order of their zones.
@@ -40,7 +42,6 @@ class Sensors:
         self._state = OperationalState([(s, board.pins[pin]) for s, pin in states])
         self._converting_since = None
         self._settling_since = None
-        self._turn = asyncio.Lock()  # a bus carries one conversation at a time
 
     async def sample(self, window):
         """Read what can be read; what cannot is a fault code, never a number.
@@ -48,29 +49,27 @@ class Sensors:
         A thermometer takes longer to convert than a sample may; it is read as it is
         done. A zone without a sample in a window that is shorter than that has no code.
         """
-        async with self._turn:
-            state = await _read("inputs", self._state, window)
-            if state is not None:
-                window.state = state
-            for name, meter in self._meters:
-                reading = await _read(name, meter, window)
-                if reading is not None:
-                    _add(window, name[-1], reading)
-            window.zones = len(self._thermometers) + len(self._thermocouples)
-            if self._thermometers:
-                await self._sample_thermometers(window)
-            if self._thermocouples:
-                await self._sample_thermocouples(window)
+        state = await _read("inputs", self._state, window)
+        if state is not None:
+            window.state = state
+        for name, meter in self._meters:
+            reading = await _read(name, meter, window)
+            if reading is not None:
+                _add(window, name[-1], reading)
+        window.zones = len(self._thermometers) + len(self._thermocouples)
+        if self._thermometers:
+            await self._sample_thermometers(window)
+        if self._thermocouples:
+            await self._sample_thermocouples(window)
 
     async def reset_energy(self):
         """Set all energy counters to zero; gives a fault code for each that is not."""
         codes = []
-        async with self._turn:
-            for name, meter in self._meters:
-                try:
-                    await meter.reset_energy()
-                except (SensorError, OSError) as fault:
-                    codes.append(_code(name, fault))
+        for name, meter in self._meters:
+            try:
+                await meter.reset_energy()
+            except (SensorError, OSError) as fault:
+                codes.append(_code(name, fault))
         return codes
 
     async def found(self):
@@ -79,16 +78,15 @@ class Sensors:
         Thermometers that belong to no zone are among them; SPI chips cannot be asked.
         """
         names = []
-        async with self._turn:
-            for name, meter in self._meters:
-                try:
-                    await meter.read()
-                    names.append(name)
-                except (SensorError, OSError):
-                    pass
-            for rom in await self._onewire.search():
-                part = "ds18b20:" if is_rom(rom) else "onewire:"
-                names.append(part + rom.hex())
+        for name, meter in self._meters:
+            try:
+                await meter.read()
+                names.append(name)
+            except (SensorError, OSError):
+                pass
+        for rom in await self._onewire.search():
+            part = "ds18b20:" if is_rom(rom) else "onewire:"
+            names.append(part + rom.hex())
         return names
 
     async def _sample_thermometers(self, window):

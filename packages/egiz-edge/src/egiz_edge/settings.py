@@ -1,5 +1,7 @@
 """What the device is told: at provisioning, and later by its config topic."""
 
+from egiz_edge.sensors import STATES
+
 
 class Settings:
     """Identity and credentials, and everything that a configuration can change.
@@ -8,7 +10,8 @@ class Settings:
         given: a dict with facility, device_id, broker (host), and optionally port,
             user, password, wifi_ssid, wifi_password, zones (list of ROM ids in hex),
             setpoint (0.01 °C), sampling_rate_ms and publish_rate_ms, ntp (host or
-            host:port; the broker's host if absent), and tls (paths of DER files: ca,
+            host:port; the broker's host if absent), thermocouples and states (as
+            `Sensors` takes them), and tls (paths of DER files: ca,
             and cert and key where the broker wants them; its port is often 8883).
     """
 
@@ -22,6 +25,8 @@ class Settings:
         self.password = given.get("password")
         self.wifi_password = given.get("wifi_password")
         self.setpoint = given.get("setpoint")
+        self.thermocouples = given.get("thermocouples", ())
+        self.states = given.get("states", STATES)
         host, _, port = (given.get("ntp") or given["broker"]).partition(":")
         self.ntp = (host, int(port or 123))
         self.tls = given.get("tls")

@@ -72,7 +72,7 @@ def telemetry(named, window, setpoint, health):
     if window.state:
         status.insert(0, '"operational_state":' + text(window.state))
     if window.faults:
-        status.append(codes(window.faults))
+        status.append(names("fault_codes", window.faults))
     groups.append('"status":{' + ",".join(status) + "}")
     return ("{" + named + "," + ",".join(groups) + "}").encode()
 
@@ -82,10 +82,9 @@ def as_buffered(payload):
     return payload[:-1] + b',"buffered":true}'
 
 
-def codes(faults):
-    """The member that lists fault codes: as many as the contract allows."""
-    listed = [text(code) for code in faults[:CODES_MAX]]
-    return '"fault_codes":[' + ",".join(listed) + "]"
+def names(member, listed):
+    """A member that lists fault codes or sensors: as many as the contract allows."""
+    return '"' + member + '":[' + ",".join([text(x) for x in listed[:CODES_MAX]]) + "]"
 
 
 def status(device_id, state, boot, members=()):

@@ -222,6 +222,9 @@ def _settings(identity: Identity, hardware: Hardware) -> str:
         "ntp": identity.ntp,
         "tls": identity.tls,
         "zones": [rom.hex() for rom in hardware.thermometers],
+        "thermocouples": [
+            (part.chip, name) for name, part in hardware.thermocouples.items()
+        ],
         "setpoint": 19000,
     }
     return json.dumps(settings)
