@@ -19,6 +19,7 @@ from rig.scripted_http import ScriptedHttp
 from rig.secure import SecureMosquitto
 from rig.serial_board import SerialBoard
 from rig.servers import Chrony, InfluxDb, Mosquitto, Server, VictoriaMetrics
+from rig.umqtt import fetch
 
 Launch = Callable[..., Process]
 
@@ -108,6 +109,12 @@ def on_board(
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def umqtt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory to import stock `umqtt.simple` from."""
+    return fetch(tmp_path_factory.mktemp("umqtt"))
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 An alert is a fault code: the field as InfluxDB has it, and `high` or `low`, such as
 `thermal_temperature_zones_0:high`. It ends when the value is back by the band of its
-quantity, so that a value at its threshold does not flicker; and when there is no value,
-for then nobody knows.
+quantity, so that a value at its threshold does not flicker. Without a value nobody
+knows, and nothing is told; the fault code of the sensor is.
 """
 
 # Quantity in the window -> (field, decimal digits of the scaled integer, band in it).
@@ -34,28 +34,34 @@ class Alerts:
 
     def __init__(self, wanted):
         self._rules = [_rule(field, wanted[field]) for field in sorted(wanted)]
-        self._codes = []  # of the last window
+        self._raised = {}  # field -> its code, or None
 
     def evaluate(self, window):
         """Compare the means of a window; gives the codes of the alerts."""
-        codes = [self._code(rule, window) for rule in self._rules]
-        self._codes = [code for code in codes if code is not None]
-        return self._codes
+        codes = []
+        for rule in self._rules:
+            value = window.mean(rule[1])
+            if value is None:
+                continue  # what was raised stays so, and is not told
+            code = self._code(rule, value)
+            self._raised[rule[0]] = code
+            if code is not None:
+                codes.append(code)
+        return codes
 
-    def _code(self, rule, window):
-        field, name, band, low, high = rule
-        value = window.mean(name)
-        if value is None:
-            return None
-        if high is not None and value > high - self._kept(field + ":high", band):
-            return field + ":high"
-        if low is not None and value < low + self._kept(field + ":low", band):
-            return field + ":low"
+    def _code(self, rule, value):
+        """What a value raises, or goes on with until it is back by the band."""
+        field, _, band, low, high = rule
+        raised = self._raised.get(field)
+        for code, threshold, sign in (
+            (field + ":high", high, 1),
+            (field + ":low", low, -1),
+        ):
+            if threshold is not None:
+                beyond = sign * (value - threshold)
+                if beyond > (-band if raised == code else 0):
+                    return code
         return None
-
-    def _kept(self, code, band):
-        """How far back a value must be: by the band, once the alert is raised."""
-        return band if code in self._codes else 0
 
 
 def _rule(field, thresholds):

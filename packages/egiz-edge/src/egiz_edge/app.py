@@ -15,6 +15,7 @@ from egiz_edge.aggregate import Window
 from egiz_edge.downlink import RULES, Downlink, unload
 from egiz_edge.health import Boot, Health
 from egiz_edge.outbox import Outbox
+from egiz_edge.pace import Pace
 from egiz_edge.sensors import Sensors
 from egiz_edge.supervisor import Supervisor
 from egiz_edge.timekeeping import Timekeeper
@@ -56,7 +57,8 @@ class App:
         self._samples = 0  # only ever grows, as `_seq`
         self._seq = 0
         self._faults = []  # of the last message
-        self._publish_now = asyncio.Event()
+        self._sampling = Pace(lambda: settings.sampling_rate_ms)
+        self._publishing = Pace(lambda: settings.publish_rate_ms)
         self._status_ticks = _now()
         self._acked = 0  # statuses, before it did
         self._supervisor = Supervisor(board.watchdog, log, self._stalled)
@@ -131,18 +133,17 @@ class App:
     async def _sample(self):
         async with self._bus:
             self._found = await self._current_sensors().found()
-        due = time.ticks_ms()
         while True:
             async with self._bus:
                 await self._current_sensors().sample(self._window)
             self._samples += 1
-            due = await _sleep_until(due, self._settings.sampling_rate_ms)
+            await self._sampling.wait()
 
     async def sample_now(self):
         """Take one more sample, and publish."""
         async with self._bus:
             await self._current_sensors().sample(self._window)
-        self._publish_now.set()
+        self._publishing.now()
 
     def _current_sensors(self):
         """Those of the zones that the configuration names now."""
@@ -156,9 +157,8 @@ class App:
         return self._sensors
 
     async def _publish(self):
-        due = time.ticks_ms()
         while True:
-            due = await self._due_or_asked(due)
+            await self._publishing.wait()
             window, settings = self._window, self._settings
             if settings.alerts is not None:
                 for code in settings.alerts.evaluate(window):
@@ -180,20 +180,6 @@ class App:
             if is_news:
                 self._uplink.report_soon()
             gc.collect()
-
-    async def _due_or_asked(self, due):
-        """Wait for the end of the period; `sample_now` does not move the next one."""
-        due = time.ticks_add(due, self._settings.publish_rate_ms)
-        while True:
-            left = time.ticks_diff(due, time.ticks_ms())
-            if left <= 0:
-                return due if left > -self._settings.publish_rate_ms else _now()
-            try:
-                await asyncio.wait_for(self._publish_now.wait(), left / 1000)
-            except asyncio.TimeoutError:
-                continue
-            self._publish_now.clear()
-            return time.ticks_add(due, -self._settings.publish_rate_ms)
 
     async def _tend(self):
         """Look after what takes no task of its own: trial, commands, status, boot."""
@@ -217,6 +203,8 @@ class App:
         else:
             await self._report_now()
         self._outbox.capacity = settings.buffer_size
+        self._sampling.changed()
+        self._publishing.changed()
         if after:
             after()
 
@@ -286,17 +274,6 @@ class App:
         return telemetry.status(
             self._settings.device_id, state, self._boot.number, members
         )
-
-
-async def _sleep_until(due, period_ms):
-    """Sleep until `period_ms` after `due`; gives that instant, or now if it is past."""
-    due = time.ticks_add(due, period_ms)
-    left = time.ticks_diff(due, time.ticks_ms())
-    if left > 0:
-        await asyncio.sleep(left / 1000)
-        return due
-    await asyncio.sleep(0)
-    return time.ticks_ms()
 
 
 def _now():

@@ -73,8 +73,8 @@ class _Session:
     def serve(self, since):
         """Until a reboot is ordered; OSError when it breaks or takes too long."""
         self._client.connect()
-        self._report()
         self._client.subscribe(self._topic + "command", 1)
+        self._report()  # who reads it may order at once
         pinged = time.ticks_ms()
         while not self._is_asked:
             _wait(self._directory, _ROUND_MS)

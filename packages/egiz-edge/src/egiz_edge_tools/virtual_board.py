@@ -16,7 +16,7 @@ from egiz_edge_tools.buses import NAMES, Buses
 from egiz_edge_tools.hardware import Hardware
 
 # An object here takes up to twice what it takes on a board, whose words have 32 bits.
-HEAP = "128k"
+HEAP = "144k"
 STOP_TIMEOUT_S = 30.0
 FIRMWARE = "import sys;from egiz_edge.main import main;main(sys.argv[1])"
 

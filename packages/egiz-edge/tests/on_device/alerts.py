@@ -47,7 +47,9 @@ def test_without_a_reading_nobody_knows():
     alerts = Alerts({"electrical_current_c": {"min": 0.5}})
     assert _codes(alerts, ic=400) == ["electrical_current_c:low"]
     assert _codes(alerts) == []
-    assert _codes(alerts, ic=550) == []  # within the band, and it begins anew
+    assert _codes(alerts, ic=550) == ["electrical_current_c:low"]  # within the band
+    assert _codes(alerts) == []
+    assert _codes(alerts, ic=600) == []
 
 
 def test_each_quantity_has_its_scale():

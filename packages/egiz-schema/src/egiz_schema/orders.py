@@ -9,7 +9,7 @@ Each fault is a ``ValueError(reason, sentence)``: a reason of the contract, and 
 member is wrong and how, in as many characters as a status can carry.
 """
 
-from egiz_schema import limits, topics
+from egiz_schema import limits
 
 
 def check_config(document: object, device_id: str) -> None:
@@ -28,83 +28,52 @@ def _check_message(document, rules, required, device_id):
     version = document.get("v", limits.WIRE_VERSION)
     if type(version) is int and version != limits.WIRE_VERSION:
         raise _fault("unsupported_version", "v", "not %d" % limits.WIRE_VERSION)
-    _check_members(document, rules, required, "")
+    for name, value in document.items():
+        # An unknown member is one of a newer contract; null is one that is not told.
+        if name in rules and (value is not None or name in required or name == "v"):
+            _check(value, rules[name], name)
+    for name in required:
+        if name not in document:
+            raise _fault("missing", name, "missing")
     if document["device_id"] != device_id:
         raise _fault("device_mismatch", "device_id", "not ours")
 
 
-def _check_members(document, rules, required, path):
-    for name, value in document.items():
-        # An unknown member is one of a newer contract; null is one that is not told.
-        if name in rules and (value is not None or name in required or name == "v"):
-            rules[name](value, _join(path, name))
-    for name in required:
-        if name not in document:
-            raise _fault("missing", _join(path, name), "missing")
+def _check(value, rule, path):
+    """Check a value by a rule: what it must be, and the ends that it has."""
+    kind, low, high = rule
+    if type(value) is bool or type(value) not in _TYPES[kind]:
+        if not (kind is _ARGUMENT and type(value) is bool):
+            raise _fault("type", path, "not " + kind)
+    elif type(value) is str:
+        _check_text(value, 0 if kind is _ARGUMENT else low, high, path)
+    elif type(value) is dict:
+        _check_members(value, low, high, path)
+    else:
+        span = _EXACT if kind is _ARGUMENT else (low, high)
+        if not span[0] <= value <= span[1]:
+            raise _fault("range", path, "not %d..%d" % span)
 
 
-def _integer(span):
-    def check(value, path):
-        if type(value) is not int:
-            raise _fault("type", path, "not an integer")
-        _check_span(value, span, path)
-
-    return check
-
-
-def _check_number(value, path):
-    if type(value) not in (int, float):
-        raise _fault("type", path, "not a number")
-    _check_span(value, _EXACT, path)
+def _check_text(value, shortest, longest, path):
+    if not shortest <= len(value) <= longest:
+        raise _fault("range", path, "not %d..%d characters" % (shortest, longest))
+    for character in value:
+        if not " " <= character <= "~":
+            raise _fault("charset", path, "not printable ASCII")
 
 
-def _text(shortest, longest):
-    def check(value, path):
-        if type(value) is not str:
-            raise _fault("type", path, "not a text")
-        if not shortest <= len(value) <= longest:
-            told = "not %d..%d characters" % (shortest, longest)
-            raise _fault("range", path, told)
-        for character in value:
-            if not " " <= character <= "~":
-                raise _fault("charset", path, "not printable ASCII")
-
-    return check
-
-
-def _members_of(check_value, most):
-    def check(value, path):
-        if type(value) is not dict:
-            raise _fault("type", path, "not an object")
-        if len(value) > most:
-            raise _fault("range", path, "more than %d" % most)
-        for name, item in value.items():
-            _check_name(name, path)
-            check_value(item, _join(path, name))
-
-    return check
-
-
-def _check_alert(value, path):
-    if type(value) is not dict:
-        raise _fault("type", path, "not an object")
-    _check_members(value, {"min": _check_number, "max": _check_number}, (), path)
-
-
-def _check_argument(value, path):
-    if type(value) is str:
-        _check_text(value, path)
-    elif type(value) is not bool:
-        _check_number(value, path)
-
-
-def _check_span(value, span, path):
-    if not span[0] <= value <= span[1]:
-        raise _fault("range", path, "not %d..%d" % span)
-
-
-def _join(path, name):
-    return path + "." + name if path else name
+def _check_members(value, rule, most, path):
+    """An object: of at most so many members by one rule, or of those that are named."""
+    if len(value) > most:
+        raise _fault("range", path, "more than %d" % most)
+    for name, item in value.items():
+        place = path + "." + name
+        if type(rule) is tuple:
+            _check_text(name, 1, limits.TEXT_MAX, path)
+            _check(item, rule, place)
+        elif name in rule and item is not None:
+            _check(item, rule[name], place)
 
 
 def _fault(reason, path, told):
@@ -114,29 +83,43 @@ def _fault(reason, path, told):
     return ValueError(reason, place + ": " + told if place else told)
 
 
+# What a value must be, in words; and the rules, each with its ends.
+_INTEGER, _NUMBER, _TEXT = "an integer", "a number", "a text"
+_OBJECT, _ARGUMENT = "an object", "a text, number or boolean"
+_TYPES = {
+    _INTEGER: (int,),
+    _NUMBER: (int, float),
+    _TEXT: (str,),
+    _OBJECT: (dict,),
+    _ARGUMENT: (int, float, str),
+}
 _EXACT = (-limits.INTEGER_MAX, limits.INTEGER_MAX)
-_check_text = _text(0, limits.TEXT_MAX)
-_check_name = _text(1, limits.TEXT_MAX)
-_check_device_id = _text(topics.DEVICE_ID_MIN, topics.DEVICE_ID_MAX)
-_VERSION = _integer((limits.WIRE_VERSION, limits.WIRE_VERSION))
+_ANY_TEXT = (_TEXT, 0, limits.TEXT_MAX)
+_NAME = (_TEXT, 1, limits.TEXT_MAX)
+_LIMIT = (_NUMBER, _EXACT[0], _EXACT[1])
+_MANY = 1000  # members that nobody counts: the payload is short
 
 _CONFIG = {
-    "device_id": _check_device_id,
-    "v": _VERSION,
-    "rev": _integer((0, limits.U32_MAX)),
-    "sampling_rate_ms": _integer(limits.SAMPLING_MS),
-    "publish_rate_ms": _integer(limits.PUBLISH_MS),
-    "buffer_size": _integer(limits.BUFFER_MESSAGES),
-    "wifi_ssid": _check_text,
-    "mqtt_broker": _check_text,
-    "zones": _members_of(_check_text, limits.ZONES_MAX),
-    "alerts": _members_of(_check_alert, limits.ALERTS_MAX),
+    "device_id": (_TEXT, 3, 48),  # as topics.py has it, which is large
+    "v": (_INTEGER, limits.WIRE_VERSION, limits.WIRE_VERSION),
+    "rev": (_INTEGER, 0, limits.U32_MAX),
+    "sampling_rate_ms": (_INTEGER, limits.SAMPLING_MS[0], limits.SAMPLING_MS[1]),
+    "publish_rate_ms": (_INTEGER, limits.PUBLISH_MS[0], limits.PUBLISH_MS[1]),
+    "buffer_size": (_INTEGER, limits.BUFFER_MESSAGES[0], limits.BUFFER_MESSAGES[1]),
+    "wifi_ssid": _ANY_TEXT,
+    "mqtt_broker": _ANY_TEXT,
+    "zones": (_OBJECT, _ANY_TEXT, limits.ZONES_MAX),
+    "alerts": (
+        _OBJECT,
+        (_OBJECT, {"min": _LIMIT, "max": _LIMIT}, _MANY),
+        limits.ALERTS_MAX,
+    ),
 }
 _COMMAND = {
-    "device_id": _check_device_id,
-    "v": _VERSION,
-    "id": _check_name,
-    "action": _check_name,
-    "args": _members_of(_check_argument, limits.ARGUMENTS_MAX),
-    "expires_at": _integer(limits.TIMESTAMP_S),
+    "device_id": _CONFIG["device_id"],
+    "v": _CONFIG["v"],
+    "id": _NAME,
+    "action": _NAME,
+    "args": (_OBJECT, (_ARGUMENT, 0, limits.TEXT_MAX), limits.ARGUMENTS_MAX),
+    "expires_at": (_INTEGER, limits.TIMESTAMP_S[0], limits.TIMESTAMP_S[1]),
 }

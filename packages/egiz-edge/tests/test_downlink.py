@@ -1,0 +1,213 @@
+"""What the device is told over the broker: configuration and commands."""
+
+import egiz_edge_tools.virtual_board as board_module
+import pytest
+from egiz_edge_tools.bundle import stage
+from egiz_schema import Alert, Command, Config, Topic, encode
+from rig.device import DEVICE
+from rig.process import free_port
+from rig.waiting import eventually
+
+CONFIG = Topic("factory", DEVICE, "config")
+COMMAND = Topic("factory", DEVICE, "command")
+PAST, FUTURE = 1_600_000_000, 4_000_000_000
+
+# As the firmware has it, but for a trial of six seconds instead of two minutes.
+_PATIENCE = """
+STATUS_MS, TRIAL_MS, STALL_MS, SETTLED_MS, RESTART_MS = 60000, 6000, 30000, 60000, 1000
+"""
+
+
+@pytest.fixture(autouse=True)
+def _is_impatient(monkeypatch):
+    def staged(directory, *_):
+        stage(directory)
+        (directory / "egiz_edge" / "patience.mpy").unlink()
+        (directory / "egiz_edge" / "patience.py").write_text(_PATIENCE)
+
+    monkeypatch.setattr(board_module, "stage", staged)
+
+
+def _wants(live, **config):
+    live.publish(CONFIG, encode(Config(device_id=DEVICE, **config)), retain=True)
+
+
+def _orders(live, command_id, action, *, retain=False, **more):
+    command = Command(device_id=DEVICE, id=command_id, action=action, **more)
+    live.publish(COMMAND, encode(command), retain=retain)
+
+
+def _status(live, is_so, timeout=60):
+    return eventually(
+        lambda: next((m for m in live.messages(DEVICE, "status") if is_so(m)), None),
+        timeout,
+    )
+
+
+def _result(live, command_id):
+    found = _status(
+        live, lambda m: m.last_command and m.last_command.id == command_id
+    ).last_command
+    return found.result, found.error
+
+
+def _config(live, rev, *, applied):
+    return _status(
+        live,
+        lambda m: m.config and (m.config.rev, m.config.applied) == (rev, applied),
+    ).config
+
+
+def test_a_status_tells_how_the_device_is(device, mosquitto, live):
+    device(mosquitto)
+    born = _status(live, lambda m: m.state == "online")
+    assert (born.boot, born.reset_cause, born.ip) == (1, "power_on", "127.0.0.1")
+    health = born.health
+    assert (health.wifi_rssi, health.buffer_depth, health.dropped) == (-61, 0, 0)
+    assert health.uptime_seconds < 20
+    assert 5_000 < health.free_memory_bytes < 144_000
+
+
+def test_a_config_outlives_a_power_cut_and_a_stale_one_is_ignored(
+    device, mosquitto, live
+):
+    first = device(mosquitto, publish_rate_ms=30_000)
+    _wants(live, rev=7, publish_rate_ms=300)
+    _config(live, 7, applied=True)
+    eventually(lambda: len(live.messages(DEVICE, "telemetry")) > 3)
+    _wants(live, rev=6, publish_rate_ms=20_000)
+    eventually(lambda: any("stale" in line for line in first.output))
+    first.kill()
+    device(mosquitto, publish_rate_ms=30_000)
+    born = _status(live, lambda m: m.boot == 2)
+    assert (born.config.rev, born.config.applied) == (7, True)
+    eventually(
+        lambda: len([m for m in live.messages(DEVICE, "telemetry") if m.boot == 2]) > 3
+    )
+
+
+def test_a_broker_that_is_not_there_is_taken_back(device, mosquitto, live):
+    running = device(mosquitto, publish_rate_ms=500)
+    _wants(live, rev=3, publish_rate_ms=400)
+    _config(live, 3, applied=True)
+    _wants(live, rev=4, mqtt_broker=f"127.0.0.1:{free_port()}")
+    told = _status(
+        live,
+        lambda m: m.config and m.config.error and "reverted" in m.config.error,
+        60,
+    )
+    assert (told.config.rev, told.config.applied) == (4, False)
+    assert told.boot == 1
+    # The message is still retained; it is not tried again.
+    assert sum("config 4: on trial" in line for line in running.output) == 1
+    sequences = {m.seq for m in live.messages(DEVICE, "telemetry")}
+    assert sequences == set(range(max(sequences) + 1))  # nothing was lost meanwhile
+
+
+def test_a_broker_that_is_there_is_kept(device, mosquitto, live, proxy):
+    between = proxy(mosquitto.host, mosquitto.port)
+    running = device(mosquitto, publish_rate_ms=500)
+    _status(live, lambda m: m.state == "online")
+    _wants(live, rev=4, mqtt_broker=f"{between.host}:{between.port}")
+    _config(live, 4, applied=True)
+    running.kill()
+    between.refuse()
+    second = device(mosquitto, publish_rate_ms=500)
+    eventually(lambda: any("no broker" in line for line in second.output))
+    between.accept()  # it was over this one that it looked
+    _status(live, lambda m: m.boot == 2)
+
+
+def test_thresholds_raise_and_end_an_alert(device, mosquitto, live):
+    running = device(mosquitto, publish_rate_ms=400)
+    alerts = {"electrical_voltage_a": Alert(max=240), "electrical_current_b": Alert()}
+    _wants(live, rev=1, alerts=alerts)
+    _config(live, 1, applied=True)
+    meter = running.hardware.meters[1]
+    code = "electrical_voltage_a:high"
+    assert not any(
+        code in m.status.fault_codes for m in live.messages(DEVICE, "telemetry")
+    )
+    meter.volts = 241.0
+    raised = _status(live, lambda m: code in m.health.fault_codes)
+    eventually(
+        lambda: any(
+            code in m.status.fault_codes for m in live.messages(DEVICE, "telemetry")
+        )
+    )
+    meter.volts = 239.5  # within the band
+    seen = len(live.messages(DEVICE, "telemetry"))
+    eventually(lambda: len(live.messages(DEVICE, "telemetry")) > seen + 3)
+    assert code in live.messages(DEVICE, "telemetry")[-1].status.fault_codes
+    meter.volts = 238.0
+    _status(
+        live,
+        lambda m: (
+            m.timestamp
+            and m.timestamp >= raised.timestamp
+            and m.health.uptime_seconds > raised.health.uptime_seconds
+            and not m.health.fault_codes
+        ),
+    )
+
+
+def test_commands_are_obeyed_and_their_results_told(device, mosquitto, live):
+    running = device(mosquitto, publish_rate_ms=60_000)
+    _status(live, lambda m: m.state == "online")
+    _orders(live, "s1", "sample_now", expires_at=FUTURE)
+    assert _result(live, "s1") == ("done", None)
+    (asked,) = eventually(lambda: live.messages(DEVICE, "telemetry"))
+    assert asked.electrical.voltage.a == 225.7
+    _orders(live, "e1", "reset_energy")
+    assert _result(live, "e1") == ("done", None)
+    assert [meter.watt_hours for meter in running.hardware.meters.values()] == [0, 0, 0]
+    _orders(live, "i1", "identify", args={"seconds": 1})
+    assert _result(live, "i1") == ("done", None)
+    _orders(live, "i2", "identify", args={"seconds": 0})
+    assert _result(live, "i2") == ("refused", "args.seconds: not 1..600")
+
+
+def test_a_reboot_is_reported_before_and_remembered_after(device, mosquitto, live):
+    device(mosquitto, publish_rate_ms=400)
+    _status(live, lambda m: m.state == "online")
+    _orders(live, "r1", "reboot")
+    done = _status(live, lambda m: m.last_command)
+    assert (done.boot, done.last_command.result) == (1, "done")
+    born = _status(live, lambda m: m.boot == 2)
+    assert born.reset_cause == "reboot: command"
+    assert (born.last_command.id, born.last_command.result) == ("r1", "done")
+    _orders(live, "r1", "reboot")
+    told = _status(live, lambda m: m.last_command and m.last_command.error)
+    assert (told.boot, told.last_command.error) == (2, "repeated")
+    sent = live.messages(DEVICE, "telemetry")
+    last = max(m.seq for m in sent if m.boot == 1)
+    assert {m.seq for m in sent if m.boot == 1} == set(range(last + 1))
+
+
+def test_what_must_not_be_obeyed_is_refused_and_why(device, mosquitto, live):
+    _orders(live, "kept", "reboot", retain=True)
+    device(mosquitto, publish_rate_ms=400)
+    assert _result(live, "kept") == ("refused", "retained")
+    _orders(live, "old", "reboot", expires_at=PAST)
+    assert _result(live, "old") == ("refused", "expired")
+    _orders(live, "odd", "self_destruct")
+    assert _result(live, "odd") == ("refused", "unknown action")
+    _orders(live, "wipe", "factory_reset", args={"confirm": "oven-002"})
+    assert _result(live, "wipe") == ("refused", "args.confirm: not the device id")
+    live.publish(COMMAND, b'{"device_id":"oven-001","id":"x","action":7}')
+    assert _result(live, "x") == ("refused", "action: not a text")
+    assert {m.boot for m in live.messages(DEVICE, "status")} == {1}
+
+
+def test_a_factory_reset_forgets_the_configuration_and_stays_who_it_is(
+    device, mosquitto, live
+):
+    device(mosquitto, publish_rate_ms=400)
+    _status(live, lambda m: m.state == "online")
+    live.publish(CONFIG, encode(Config(device_id=DEVICE, rev=9, publish_rate_ms=300)))
+    _config(live, 9, applied=True)
+    _orders(live, "wipe", "factory_reset", args={"confirm": DEVICE})
+    born = _status(live, lambda m: m.boot == 2)
+    assert (born.config, born.reset_cause) == (None, "reboot: factory_reset")
+    assert (born.last_command.id, born.last_command.result) == ("wipe", "done")
+    assert live.rejected == []

@@ -1,0 +1,150 @@
+"""What hangs, crashes or loops: the device gets up again, and says why it fell."""
+
+import json
+import shutil
+
+import egiz_edge_tools.virtual_board as board_module
+import pytest
+from egiz_edge_tools.bundle import stage
+from egiz_schema import Command, Topic, encode
+from rig.device import DEVICE
+from rig.waiting import eventually
+
+COMMAND = Topic("factory", DEVICE, "command")
+
+
+@pytest.fixture
+def sabotaged(device, hardware, monkeypatch):
+    """A factory of devices; a module of their firmware is replaced by given lines."""
+
+    def make(broker, also=None, watchdog_s=30, **replaced):
+        def staged(directory, *_):
+            stage(directory)
+            for module, code in replaced.items():
+                (directory / "egiz_edge" / f"{module}.mpy").unlink()
+                (directory / "egiz_edge" / f"{module}.py").write_text(code)
+            if also is not None:
+                shutil.copytree(also / "umqtt", directory / "umqtt")
+
+        monkeypatch.setattr(board_module, "stage", staged)
+        hardware.watchdog_s = watchdog_s
+        return device(broker)
+
+    return make
+
+
+def _status_with(live, is_so, timeout=60):
+    return eventually(
+        lambda: next((m for m in live.messages(DEVICE, "status") if is_so(m)), None),
+        timeout,
+    )
+
+
+_BRIEF = """
+STATUS_MS, TRIAL_MS, STALL_MS, SETTLED_MS, RESTART_MS = 60000, 120000, 1500, 600000, 100
+"""
+
+
+def test_a_blocking_call_is_ended_by_the_watchdog_and_the_cause_reported(
+    sabotaged, mosquitto, live
+):
+    # Once: the second boot measures again.
+    hangs = """
+import os
+class Sensors:
+    def __init__(self, board, zones):
+        self._flag = board.data_directory + "/hung"
+    async def sample(self, window):
+        try:
+            os.stat(self._flag)
+        except OSError:
+            open(self._flag, "w").close()
+            while True:
+                pass
+        window.state = "running"
+"""
+    sabotaged(mosquitto, watchdog_s=3, sensors=hangs)
+    born = _status_with(live, lambda m: m.boot == 2)
+    assert born.reset_cause == "watchdog"
+    eventually(
+        lambda: any(
+            m.boot == 2 and m.status.operational_state == "running"
+            for m in live.messages(DEVICE, "telemetry")
+        )
+    )
+
+
+def test_a_task_that_waits_for_ever_starves_the_watchdog_and_is_named(
+    sabotaged, mosquitto, live
+):
+    waits = """
+import asyncio
+class Sensors:
+    def __init__(self, board, zones):
+        pass
+    async def sample(self, window):
+        await asyncio.Event().wait()
+"""
+    sabotaged(mosquitto, watchdog_s=5, sensors=waits, patience=_BRIEF)
+    born = _status_with(live, lambda m: m.boot == 2)
+    assert born.reset_cause == "watchdog: sampling stalled"
+
+
+def test_a_task_that_fails_is_restarted_alone(sabotaged, mosquitto, live):
+    fails = """
+class Sensors:
+    def __init__(self, board, zones):
+        self._tries = 0
+    async def sample(self, window):
+        self._tries += 1
+        if self._tries % 2:
+            raise ValueError("boom")
+        window.state = "running"
+"""
+    running = sabotaged(mosquitto, sensors=fails, patience=_BRIEF)
+    eventually(lambda: len(live.messages(DEVICE, "telemetry")) >= 4)
+    assert any("sampling failed, restarting" in line for line in running.output)
+    assert {m.boot for m in live.messages(DEVICE, "telemetry")} == {1}
+    assert running.stop()["unacked"] == 0
+
+
+def test_a_crash_loop_ends_in_safe_mode_and_a_command_leads_out_of_it(
+    sabotaged, mosquitto, live, umqtt
+):
+    broken = 'raise ValueError("the app is broken")\n'
+    running = sabotaged(mosquitto, also=umqtt, uplink=broken)
+    told = _status_with(live, lambda m: m.state == "safe_mode")
+    assert told.reset_cause == "crash: ValueError('the app is broken',)"
+    assert sum("uplink.py" in line for line in running.output) == 5  # five boots
+    _orders(live, "c1", "sample_now")
+    told = _status_with(live, lambda m: m.last_command is not None)
+    assert (told.last_command.id, told.last_command.result) == ("c1", "refused")
+    seen = len(live.messages(DEVICE, "status"))
+    _orders(live, "c2", "reboot")
+    done = _status_with(live, lambda m: m.last_command and m.last_command.id == "c2")
+    assert done.last_command.result == "done"
+    # The app is tried again, five times, before it says so once more.
+    eventually(
+        lambda: any(
+            m.state == "safe_mode" and m.last_command is None
+            for m in live.messages(DEVICE, "status")[seen + 1 :]
+        ),
+        60,
+    )
+    assert sum("uplink.py" in line for line in running.output) == 10
+
+
+def test_safe_mode_keeps_identity_and_credentials(
+    sabotaged, mosquitto, live, umqtt, tmp_path
+):
+    sabotaged(mosquitto, also=umqtt, app="raise MemoryError\n")
+    before = json.loads((tmp_path / "flash" / "settings.json").read_text())
+    _status_with(live, lambda m: m.state == "safe_mode")
+    after = json.loads((tmp_path / "flash" / "settings.json").read_text())
+    assert after == before
+
+
+def _orders(live, command_id, action):
+    live.publish(
+        COMMAND, encode(Command(device_id=DEVICE, id=command_id, action=action))
+    )
