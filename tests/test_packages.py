@@ -43,12 +43,11 @@ def _run(*command, cwd=None):
 
 
 @pytest.fixture(scope="module")
-def wheels():
+def wheels(dist):
     """What `make build` writes: package name -> wheel."""
-    _run("make", "build", cwd=ROOT)
-    found = {p.name.split("-")[0]: p for p in (ROOT / "dist").glob("*.whl")}
+    found = {p.name.split("-")[0]: p for p in dist.glob("*.whl")}
     assert set(found) == {name.replace("-", "_") for name in PACKAGES}
-    assert len(list((ROOT / "dist").glob("*.tar.gz"))) == len(PACKAGES)
+    assert len(list(dist.glob("*.tar.gz"))) == len(PACKAGES)
     return {name: found[name.replace("-", "_")] for name in PACKAGES}
 
 

@@ -1,5 +1,8 @@
 """The fixtures. What is started for a test ends with it."""
 
+import fcntl
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,14 @@ from rig.proxy import Proxy
 from rig.scripted_http import ScriptedHttp
 from rig.secure import SecureMosquitto
 from rig.serial_board import SerialBoard
-from rig.servers import Chrony, InfluxDb, Mosquitto, Server, VictoriaMetrics
+from rig.servers import (
+    REPOSITORY,
+    Chrony,
+    InfluxDb,
+    Mosquitto,
+    Server,
+    VictoriaMetrics,
+)
 from rig.umqtt import fetch
 
 Launch = Callable[..., Process]
@@ -72,6 +82,36 @@ def scripted_http() -> Iterator[ScriptedHttp]:
     server = ScriptedHttp()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `make build` has left wheels and sdists of all packages, once for a run."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    built = shared / "dist-is-built"
+    with (shared / "dist.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not built.exists():
+            _build()
+            built.touch()
+    return REPOSITORY / "dist"
+
+
+def _build() -> None:
+    outside = ("PATH", "HOME")  # as in a user's shell, not in the tests' environment
+    env = {key: os.environ[key] for key in outside if key in os.environ}
+    env |= {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "UV_", "SSL"))}
+    done = subprocess.run(
+        ["make", "build"],
+        cwd=REPOSITORY,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture

@@ -3,19 +3,14 @@
 import contextlib
 import signal
 import socket
-import subprocess
 import time
 
 import pytest
 from egiz_bridge.accounts import Accounts
 from egiz_bridge.devices import Devices
 from egiz_bridge.serving import Parts
-from rig.process import own_program, require
 from rig.scripted_http import Answer
-from rig.servers import REPOSITORY
 from rig.waiting import eventually
-
-UNIT = REPOSITORY / "infra/systemd/egiz-bridge.service"
 
 
 class Manager:
@@ -86,31 +81,6 @@ def test_no_sign_of_life_while_a_part_is_stuck(manager, mosquitto, bridge):
     assert manager.heard().count("WATCHDOG=1") == alive
     running.process.signal(signal.SIGCONT)
     eventually(lambda: manager.heard().count("WATCHDOG=1") > alive)
-
-
-def test_the_unit_is_sound(tmp_path):
-    analyze = require("systemd-analyze", "apt install systemd")
-    # `verify` wants the program to be there.
-    unit = tmp_path / UNIT.name
-    unit.write_text(
-        UNIT.read_text().replace("/usr/bin/egiz-bridge", own_program("egiz-bridge"))
-    )
-    verified = subprocess.run(
-        [analyze, "verify", "--man=no", str(unit)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    # It reads the units of the machine, too, and complains of some.
-    of_ours = [line for line in verified.stderr.splitlines() if UNIT.name in line]
-    assert of_ours == []
-    rated = subprocess.run(
-        [analyze, "security", "--offline=true", "--threshold=15", str(unit)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert rated.returncode == 0, rated.stdout[-2000:] + rated.stderr
 
 
 class _Session:

@@ -1,0 +1,120 @@
+#!/usr/bin/python3
+"""Give InfluxDB 1 its database and its three accounts, as often as you like.
+
+    CREDENTIALS_DIRECTORY=/etc/egiz/secrets accounts.py http://127.0.0.1:8086
+
+egiz-influxdb.service runs it after each start of InfluxDB. It makes the database
+`factory`, which keeps 30 days, and
+
+    admin          everything; used by this program alone
+    bridge         may write `factory`, not read it
+    grafana        may read `factory`, not write it
+
+each with the password that the file `influxdb-USER` of CREDENTIALS_DIRECTORY holds, as
+USER:PASSWORD. One that changed there is changed here: to rotate it, replace the file
+and restart. That of `admin` is the exception, since this program logs in with it.
+
+Exit codes: 0 all is as it should be, 1 the database refuses or does not answer (60 s),
+2 wrong usage. Needs Python 3.11 and nothing else.
+"""
+
+import base64
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+DATABASE = "factory"
+RETENTION = "30d"
+ACCOUNTS = {"bridge": "WRITE", "grafana": "READ"}
+PATIENCE_S = 60.0
+
+
+class RefusedError(Exception):
+    """The database said no, or nothing; the text says what to do."""
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code."""
+    if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
+        sys.stderr.write(__doc__ or "")
+        return 0 if arguments in (["-h"], ["--help"]) else 2
+    try:
+        _arrange(arguments[0].rstrip("/"))
+    except RefusedError as fault:
+        sys.stderr.write(f"{fault}\n")
+        return 1
+    return 0
+
+
+def _arrange(url: str) -> None:
+    admin = _password("admin")
+    _wait_for(url)
+    # Without any user yet, this one statement is allowed to everybody; later to nobody
+    # but `admin`, for whom it changes nothing.
+    create = f"CREATE USER admin WITH PASSWORD {_text(admin)} WITH ALL PRIVILEGES"
+    _ask(url, admin, create)
+    _ask(url, admin, f'CREATE DATABASE "{DATABASE}" WITH DURATION {RETENTION}')
+    users = {row[0] for row in _ask(url, admin, "SHOW USERS")}
+    for user, right in ACCOUNTS.items():
+        text = _text(_password(user))
+        change = f'SET PASSWORD FOR "{user}" = {text}'
+        create = f'CREATE USER "{user}" WITH PASSWORD {text}'
+        _ask(url, admin, change if user in users else create)
+        _ask(url, admin, f'GRANT {right} ON "{DATABASE}" TO "{user}"')
+
+
+def _password(user: str) -> str:
+    directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    path = Path(directory) / f"influxdb-{user}"
+    try:
+        text = path.read_text().strip()
+    except OSError as fault:
+        raise RefusedError(f"{path}: {fault.strerror}") from fault
+    return text.removeprefix(f"{user}:")
+
+
+def _wait_for(url: str) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/ping", timeout=5).close()
+        except OSError as fault:
+            if time.monotonic() > until:
+                raise RefusedError(f"{url} does not answer: {fault}") from fault
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _ask(url: str, password: str, statement: str) -> list[list[str]]:
+    """Rows of the answer. No statement is ever part of a message: it may be secret."""
+    login = base64.b64encode(f"admin:{password}".encode()).decode()
+    request = urllib.request.Request(
+        f"{url}/query",
+        urllib.parse.urlencode({"q": statement}).encode(),
+        {"Authorization": f"Basic {login}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            (result,) = json.load(answer)["results"]
+    except urllib.error.HTTPError as fault:
+        said = json.load(fault).get("error", fault.reason)
+        raise RefusedError(
+            f"{url}: {said}; does influxdb-admin hold the password of admin?"
+        ) from fault
+    if "error" in result:
+        raise RefusedError(f"{url}: {result['error']}")
+    return [row for one in result.get("series", []) for row in one.get("values", [])]
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,294 @@
+#!/bin/sh
+# Installs the layer on one Debian 12 machine, or lays it out under a directory: see --help.
+set -eu
+umask 022
+
+usage() {
+  cat <<'TEXT'
+Usage: infra/install.sh [--prefix DIR] [--wheels DIR]
+
+Installs the ingestion layer on this Debian 12 machine, as root, from this checkout:
+Mosquitto, InfluxDB 1, egiz-bridge, Prometheus and the broker's exporter, as hardened
+systemd services that know each other's passwords. Ends when the bridge is subscribed and
+the database takes its writes.
+
+Run it again to upgrade, or with other settings. Passwords, certificates and data stay. A
+file in /etc/egiz that you changed stays, too; ours is put beside it as FILE.new.
+
+  --prefix DIR  lay everything out under DIR, and touch nothing else: no root, no apt, no
+                systemd. To look at it, or to run it by other means: the units in
+                DIR/etc/systemd/system say what to run
+  --wheels DIR  take the project's packages from DIR (`make build` makes them) instead of
+                building them. With PIP_NO_INDEX=1 the others, too: a machine without
+                Internet
+  --help        this text
+
+Settings, from the environment; /etc/egiz/install.env keeps them for the next run:
+
+  EGIZ_DEVICES     address:port for devices, with certificates      [127.0.0.1:8883]
+  EGIZ_SERVICES    address:port for services, with passwords        [127.0.0.1:1883]
+  EGIZ_NAMES       names and addresses by which devices know the broker; they are in its
+                   certificate                                      [this host's name]
+  EGIZ_INFLUXDB    address:port of the database                     [127.0.0.1:8086]
+  EGIZ_BACKUP      ... where `influxd backup` finds it               [127.0.0.1:8088]
+  EGIZ_BRIDGE      ... of the bridge's metrics and health           [127.0.0.1:9471]
+  EGIZ_EXPORTER    ... of the broker's metrics                      [127.0.0.1:9641]
+  EGIZ_PROMETHEUS  ... of Prometheus                                [127.0.0.1:9090]
+
+A broker for the devices' network, which is 10.20.0.0/24 here:
+
+  EGIZ_DEVICES=10.20.0.5:8883 EGIZ_NAMES='broker.factory 10.20.0.5' infra/install.sh
+
+Exit codes: 0 it is installed and works, 1 it does not, 2 wrong usage.
+TEXT
+}
+
+SETTINGS='EGIZ_DEVICES EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_BACKUP EGIZ_BRIDGE EGIZ_EXPORTER EGIZ_PROMETHEUS'
+SERVICES='mosquitto influxdb egiz-influxdb prometheus-mqtt-exporter prometheus egiz-bridge'
+ACCOUNTS='bridge telegraf egizcore fleet exporter health operator'
+PACKAGES='mosquitto mosquitto-clients influxdb prometheus prometheus-mqtt-exporter python3-venv'
+here=$(cd "$(dirname "$0")" && pwd)
+prefix='' wheels=''
+
+main() {
+  options "$@"
+  etc=$prefix/etc/egiz opt=$prefix/opt/egiz units=$prefix/etc/systemd/system
+  settings
+  [ -n "$prefix" ] || packages
+  need mosquitto influxd prometheus prometheus-mqtt-exporter python3
+  say 'Python packages' && python_packages
+  say 'certificates and accounts' && certificates && passwords
+  say 'configuration' && configuration && commands && systemd_units
+  [ -n "$prefix" ] || start
+  closing
+}
+
+options() {
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --prefix) [ $# -gt 1 ] || wrong '--prefix needs a directory'; prefix=$2; shift ;;
+      --wheels) [ $# -gt 1 ] || wrong '--wheels needs a directory'; wheels=$2; shift ;;
+      -h | --help) usage; exit 0 ;;
+      *) wrong "unknown argument: $1" ;;
+    esac
+    shift
+  done
+  [ -z "$wheels" ] || [ -d "$wheels" ] || wrong "--wheels: there is no directory $wheels"
+  if [ -n "$prefix" ]; then
+    mkdir -p "$prefix" && prefix=$(cd "$prefix" && pwd)
+  elif [ "$(id -u)" -ne 0 ]; then
+    wrong 'it must be run as root; with --prefix DIR, anybody may'
+  fi
+}
+
+say() { printf '%s ...\n' "$1"; }
+wrong() { printf 'install.sh: %s\nTry: infra/install.sh --help\n' "$1" >&2; exit 2; }
+stop() { printf 'install.sh: %s\n' "$1" >&2; exit 1; }
+
+need() {
+  missing=''
+  PATH=$PATH:/usr/sbin
+  for program; do command -v "$program" >/dev/null || missing="$missing $program"; done
+  [ -z "$missing" ] || stop "not installed:$missing
+  Debian 12: apt install --no-install-recommends $PACKAGES"
+}
+
+# What the environment says, else the last run, else the defaults; kept for the next run.
+settings() {
+  asked=''
+  for name in $SETTINGS; do
+    eval "value=\${$name:-}"
+    [ -z "$value" ] || { check "$name" "$value"; asked="$asked $name='$value'"; }
+  done
+  EGIZ_NAMES=$(hostname)
+  EGIZ_DEVICES=127.0.0.1:8883 EGIZ_SERVICES=127.0.0.1:1883 EGIZ_INFLUXDB=127.0.0.1:8086
+  EGIZ_BACKUP=127.0.0.1:8088 EGIZ_BRIDGE=127.0.0.1:9471 EGIZ_EXPORTER=127.0.0.1:9641
+  EGIZ_PROMETHEUS=127.0.0.1:9090
+  # shellcheck source=/dev/null
+  [ ! -e "$etc/install.env" ] || . "$etc/install.env"
+  eval "$asked"
+}
+
+# check NAME VALUE: before it is in any file, or is evaluated.
+check() {
+  case $2 in
+    *[!A-Za-z0-9_.:\ -]*) wrong "$1: letters, digits, spaces and . : - _ only" ;;
+  esac
+  [ "$1" != EGIZ_NAMES ] || return 0
+  case $2 in
+    *:*[!0-9]* | *\ * | *: | :*) ;;
+    *:*) return 0 ;;
+  esac
+  wrong "$1 must be address:port, as 127.0.0.1:1883"
+}
+
+packages() {
+  # shellcheck disable=SC1091
+  . /etc/os-release
+  [ "${ID:-}${VERSION_ID:-}" = debian12 ] ||
+    stop "this is ${PRETTY_NAME:-unknown}, and only Debian 12 was tested: see --prefix"
+  # shellcheck disable=SC2086  # a list of words
+  dpkg -s $PACKAGES >/dev/null 2>&1 && return
+  say "Debian's packages"
+  # None may start before it has our configuration: that of InfluxDB is open to everybody.
+  # shellcheck disable=SC2086
+  systemctl mask --runtime --quiet $SERVICES 2>/dev/null || :
+  # shellcheck disable=SC2086
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+    --no-install-recommends $PACKAGES >/dev/null
+}
+
+python_packages() {
+  [ -x "$opt/bin/python" ] || python3 -m venv "$opt" ||
+    stop 'python3 -m venv failed: apt install python3-venv'
+  if [ -n "$wheels" ]; then
+    set -- --find-links "$wheels" egiz-bridge egiz-infra
+  else
+    set -- "$here/../packages/egiz-schema" "$here/../packages/egiz-bridge" "$here/pki"
+  fi
+  "$opt/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$@"
+  mkdir -p "$opt/lib"
+  install -m 0755 "$here/influxdb/accounts.py" "$opt/lib/accounts.py"
+}
+
+infra() { "$opt/bin/egiz-infra" --directory "$etc" "$@" >/dev/null; }
+
+certificates() {
+  mkdir -p "$etc/broker"
+  # What is written there belongs to whom the directory belongs to.
+  [ -n "$prefix" ] || chown mosquitto:mosquitto "$etc/broker"
+  [ -e "$etc/pki/ca.key" ] || infra init
+  names="$EGIZ_NAMES ${EGIZ_DEVICES%:*}"
+  if [ ! -e "$etc/broker/broker.pem" ] || [ "$names" != "$(cat "$etc/pki/names")" ]; then
+    first=${EGIZ_NAMES%% *}
+    set --
+    for name in $names; do set -- "$@" --address "$name"; done
+    infra issue broker "$first" "$@"
+    printf %s "$names" >"$etc/pki/names"
+  fi
+  for account in $ACCOUNTS; do
+    [ -e "$etc/secrets/$account" ] || infra account "$account"
+  done
+  infra apply --files-only
+}
+
+passwords() {
+  for user in admin bridge grafana; do
+    file=$etc/secrets/influxdb-$user
+    [ -e "$file" ] || (umask 077 && printf '%s:%s' "$user" \
+      "$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')" >"$file")
+  done
+}
+
+# Our files say where things are on a machine that is theirs alone.
+render() {
+  expression="
+    s|/etc/mosquitto|/etc/egiz/mosquitto|g
+    s|^listener 8883$|listener ${EGIZ_DEVICES##*:} ${EGIZ_DEVICES%:*}|
+    s|^listener 1883 127.0.0.1$|listener ${EGIZ_SERVICES##*:} ${EGIZ_SERVICES%:*}|
+    s/\(localhost\|127\.0\.0\.1\):1883/$EGIZ_SERVICES/g
+    s/\(localhost\|127\.0\.0\.1\):8086/$EGIZ_INFLUXDB/g
+    s/\(localhost\|127\.0\.0\.1\):8088/$EGIZ_BACKUP/g
+    s/\(localhost\|127\.0\.0\.1\):9471/$EGIZ_BRIDGE/g
+    s/\(localhost\|127\.0\.0\.1\):9641/$EGIZ_EXPORTER/g
+    s/\(localhost\|127\.0\.0\.1\):9090/$EGIZ_PROMETHEUS/g
+    s/-listen-address 127.0.0.1 -listen-port 9641/-listen-address ${EGIZ_EXPORTER%:*} -listen-port ${EGIZ_EXPORTER##*:}/"
+  [ -z "$prefix" ] || expression="$expression
+    s|/run/credentials/[a-z-]*\.service/|/etc/egiz/secrets/|g
+    s|/etc/egiz|$etc|g
+    s|/opt/egiz|$opt|g
+    s|/var/lib/|$prefix/var/lib/|g"
+  sed "$expression"
+}
+
+# lay SOURCE TARGET: replace what we have put there, never what somebody has changed.
+lay() {
+  target=$prefix$2 record=$etc/.laid/$(printf %s "${2#/}" | tr / +)
+  mkdir -p "$(dirname "$target")" "$etc/.laid"
+  render <"$here/$1" >"$target.new"
+  if [ ! -e "$target" ] || cmp -s "$target" "$record" || cmp -s "$target" "$target.new"; then
+    cp "$target.new" "$record"
+    mv "$target.new" "$target"
+  elif cmp -s "$target.new" "$record"; then
+    rm "$target.new"
+  else
+    printf '  you changed %s: ours is in %s.new\n' "$target" "$target"
+  fi
+}
+
+configuration() {
+  lay mosquitto/mosquitto.conf /etc/egiz/mosquitto/mosquitto.conf
+  lay mosquitto/production.conf /etc/egiz/mosquitto/conf.d/production.conf
+  lay mosquitto/service.conf /etc/egiz/mosquitto/conf.d/service.conf
+  lay influxdb/influxdb.conf /etc/egiz/influxdb/influxdb.conf
+  lay systemd/bridge.toml /etc/egiz/bridge.toml
+  for file in prometheus.yml targets.yml alerts.yml mqtt-exporter.yml; do
+    lay "prometheus/$file" "/etc/egiz/prometheus/$file"
+  done
+  for name in $SETTINGS; do eval "printf \"%s='%s'\\n\" $name \"\$$name\""; done >"$etc/install.env"
+  [ -n "$prefix" ] || return 0
+  # Started by root, the broker would become a user who may not read here.
+  printf 'user %s\n' "$(id -un)" >"$etc/mosquitto/conf.d/user.conf"
+  for name in mosquitto influxdb prometheus egiz-bridge; do mkdir -p "$prefix/var/lib/$name"; done
+}
+
+systemd_units() {
+  for service in $SERVICES; do
+    unit=/etc/systemd/system/$service.service
+    case $service in
+      egiz-*) lay "systemd/$service.service" "$unit" ;;
+      *) lay "systemd/$service.conf" "$unit.d/egiz.conf" ;;
+    esac
+    [ "$service" = egiz-bridge ] || lay systemd/hardening.conf "$unit.d/hardening.conf"
+  done
+}
+
+# What an operator types knows where this machine's broker is.
+commands() {
+  mkdir -p "$prefix/usr/local/sbin"
+  cat >"$prefix/usr/local/sbin/egiz-infra" <<TEXT
+#!/bin/sh
+set -a
+EGIZ_DIRECTORY=$etc
+. $etc/install.env
+exec $opt/bin/egiz-infra "\$@"
+TEXT
+  chmod 0755 "$prefix/usr/local/sbin/egiz-infra"
+  ln -sf "$opt/bin/egiz-bridge" "$prefix/usr/local/sbin/egiz-bridge"
+}
+
+start() {
+  say 'services'
+  # shellcheck disable=SC2086  # a list of words
+  systemctl unmask --runtime --quiet $SERVICES
+  systemctl daemon-reload
+  # shellcheck disable=SC2086
+  systemctl enable --quiet $SERVICES
+  for service in $SERVICES; do
+    timeout 120 systemctl restart "$service" ||
+      stop "$service does not start: journalctl --unit $service"
+  done
+  sleep 5
+  for service in $SERVICES; do
+    [ "$(systemctl show --property NRestarts --value "$service")" = 0 ] ||
+      stop "$service ends again and again: journalctl --unit $service"
+  done
+}
+
+closing() {
+  if [ -n "$prefix" ]; then
+    printf 'Laid out under %s. In this order, run ExecStart of:\n' "$prefix"
+    for service in $SERVICES; do find "$units" -name "$service.service" -o \
+      -path "*/$service.service.d/egiz.conf"; done
+  else
+    cat <<TEXT
+Installed: subscribed on $EGIZ_SERVICES, and the database takes writes.
+  a device      egiz-infra issue device oven-001 && egiz-infra apply
+  its messages  egiz-bridge devices --config /etc/egiz/bridge.toml
+  alerts        http://$EGIZ_PROMETHEUS/alerts
+Grafana is not in Debian: docs/operations.md says how to add it.
+TEXT
+  fi
+}
+
+main "$@"

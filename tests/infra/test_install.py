@@ -1,0 +1,263 @@
+"""The bare-metal path, run for real: laid out, started, used, and laid out again."""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import pytest
+from egiz_schema import Telemetry, Thermal, encode
+from paho.mqtt.enums import CallbackAPIVersion
+from rig.machine import ADDRESSES, INSTALL, Machine
+from rig.process import free_port, require
+from rig.servers import REPOSITORY
+from rig.waiting import eventually
+
+DEVICE = "oven-001"
+# Packages are built and installed for the first of the tests.
+pytestmark = pytest.mark.timeout(600)
+FOUND = f"SELECT thermal_setpoint FROM telemetry WHERE device_id = '{DEVICE}'"
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory, dist):
+    for program in ("mosquitto", "influxd", "prometheus", "prometheus-mqtt-exporter"):
+        require(program, "sh .ci/servers")
+    made = Machine(tmp_path_factory.mktemp("machine") / "root", dist)
+    made.install(**made.addresses())
+    try:
+        made.start()
+        yield made
+    finally:
+        for unit in made.units.values():
+            unit.kill()
+
+
+@pytest.fixture(scope="module")
+def stored(machine):
+    """A message that a device published, as it must be found in the database."""
+    machine.infra("issue", "device", DEVICE)
+    machine.infra("apply")
+    return _publish(machine, 187.5)
+
+
+def _publish(machine, setpoint):
+    now = int(time.time())
+    thermal = Thermal(setpoint=setpoint)
+    sent = Telemetry(device_id=DEVICE, timestamp=now, thermal=thermal)
+    client = _connected(machine.ports["DEVICES"], tls=machine.tls_of(DEVICE))
+    topic = f"sensors/factory/{DEVICE}/telemetry"
+    client.publish(topic, encode(sent), 1).wait_for_publish(20)
+    _leave(client)
+    return [now * 1000, setpoint]
+
+
+def _connected(port, login=None, tls=None):
+    """A client, or None if the broker refuses it."""
+    codes, decided = [], threading.Event()
+    client = paho.Client(CallbackAPIVersion.VERSION2, "whoever")
+
+    def connected(_client, _data, _flags, code, _properties):
+        codes.append(code)
+        decided.set()
+
+    client.on_connect = connected
+    if login:
+        client.username_pw_set(*login)
+    if tls:
+        client.tls_set_context(tls)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    assert decided.wait(20)
+    if not codes[0].is_failure:
+        return client
+    client.loop_stop()
+    return None
+
+
+def _leave(client):
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_what_a_device_publishes_is_in_the_database(machine, stored):
+    reader = machine.secret("influxdb-grafana")
+    assert eventually(lambda: machine.rows(reader, FOUND)[1], 30) == [stored]
+
+
+def test_nobody_gets_in_without_what_is_theirs(machine):
+    assert machine.rows("", FOUND)[0] == 401
+    assert machine.rows("admin:admin", FOUND)[0] == 401
+    writer = machine.secret("influxdb-bridge")
+    assert machine.rows(writer, FOUND)[0] == 403
+    services = machine.ports["SERVICES"]
+    assert _connected(services) is None
+    assert _connected(services, ("egizcore", "egizcore")) is None
+    _leave(_connected(services, ("egizcore", machine.secret("egizcore"))))
+    with (
+        socket.create_connection(("127.0.0.1", machine.ports["DEVICES"])) as raw,
+        machine.tls_of_nobody().wrap_socket(raw, server_hostname="127.0.0.1") as tls,
+        pytest.raises(ssl.SSLError, match="certificate required"),
+    ):
+        tls.recv(1)
+
+
+def test_secrets_are_for_their_owner_alone_and_nowhere_else(machine):
+    for directory in ("secrets", "pki"):
+        assert (machine.etc / directory).stat().st_mode & 0o077 == 0
+    secrets = [p for p in (machine.etc / "secrets").iterdir() if p.is_file()]
+    assert len(secrets) == 10
+    assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
+    texts = {path.read_bytes().rpartition(b":")[2] for path in secrets}
+    assert len(texts) == len(secrets)
+    assert min(map(len, texts)) >= 32
+    laid = [p for d in ("etc", "usr") for p in (machine.root / d).rglob("*")]
+    others = [p.read_bytes() for p in laid if p.is_file() and p not in secrets]
+    assert len(others) > 30
+    assert not [text for text in texts for other in others if text in other]
+
+
+def _prometheus(machine, what):
+    return json.loads(machine.get("PROMETHEUS", f"/api/v1/{what}")[1])["data"]
+
+
+def test_prometheus_watches_the_bridge_and_the_broker(machine):
+    targets = eventually(
+        lambda: _prometheus(machine, "targets")["activeTargets"], timeout=30
+    )
+    assert {one["labels"]["job"]: one["labels"]["instance"] for one in targets} == {
+        "egiz-bridge": f"127.0.0.1:{machine.ports['BRIDGE']}",
+        "mosquitto": f"127.0.0.1:{machine.ports['EXPORTER']}",
+    }
+    groups = _prometheus(machine, "rules")["groups"]
+    assert "BrokerDown" in [rule["name"] for one in groups for rule in one["rules"]]
+    eventually(lambda: _exporter_is_healthy(machine.ports["EXPORTER"]), 30)
+    assert not _exporter_is_healthy(free_port())
+
+
+def _exporter_is_healthy(port):
+    """What compose's health check says: connected to the broker."""
+    check = REPOSITORY / "infra/docker/exporter-health.sh"
+    done = subprocess.run(["bash", check, str(port)], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def test_a_backup_of_the_database_is_restored_beside_it(machine, stored, tmp_path):
+    """The commands of docs/operations.md."""
+    at = ("-portable", "-host", f"127.0.0.1:{machine.ports['BACKUP']}")
+    backup = ("influxd", "backup", *at, "-db", "factory", tmp_path)
+    restore = ("influxd", "restore", *at, "-db", "factory", "-newdb", "restored")
+    for command in (backup, (*restore, tmp_path)):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    admin = machine.secret("influxdb-admin")
+    found = FOUND.replace("telemetry", "restored.autogen.telemetry")
+    # It has restored before its index knows.
+    eventually(lambda: machine.rows(admin, found) == (200, [stored]), 30)
+    machine.rows(admin, "DROP MEASUREMENT telemetry")
+    assert machine.rows(admin, FOUND) == (200, [])
+    into = "SELECT * INTO factory.autogen.:MEASUREMENT FROM restored.autogen./.*/"
+    machine.rows(admin, f"{into} GROUP BY *")
+    eventually(lambda: machine.rows(admin, FOUND) == (200, [stored]), 30)
+
+
+def _fingerprints(machine):
+    kept = [p for d in ("secrets", "pki") for p in (machine.etc / d).rglob("*")]
+    return {p: hashlib.sha256(p.read_bytes()).digest() for p in kept if p.is_file()}
+
+
+def test_another_run_keeps_secrets_data_and_what_was_changed(machine, stored):
+    before = _fingerprints(machine)
+    changed = machine.etc / "influxdb/influxdb.conf"
+    offered = changed.with_name("influxdb.conf.new")
+    changed.write_text(changed.read_text().replace("60s", "30s"))
+    machine.ports["EXPORTER"] = free_port()
+    address = f"127.0.0.1:{machine.ports['EXPORTER']}"
+    # Nothing new for that file; the other settings are those of the first run.
+    assert "you changed" not in machine.install(EGIZ_EXPORTER=address)
+    assert not offered.exists()
+    machine.ports["BACKUP"] = free_port()
+    address = f"127.0.0.1:{machine.ports['BACKUP']}"
+    assert f"you changed {changed}" in machine.install(EGIZ_BACKUP=address)
+    assert address in offered.read_text()
+    assert "30s" in changed.read_text()
+    assert _fingerprints(machine) == before
+    codes = machine.stop()
+    assert codes.pop("prometheus-mqtt-exporter") == -signal.SIGTERM  # it keeps nothing
+    assert set(codes.values()) == {0}
+    machine.start()
+    after = _publish(machine, 188.5)
+    reader = machine.secret("influxdb-grafana")
+    eventually(lambda: len(machine.rows(reader, FOUND)[1]) == 2, 30)
+    assert machine.rows(reader, FOUND)[1] == [stored, after]
+    test_prometheus_watches_the_bridge_and_the_broker(machine)
+
+
+def _run(*arguments, **options):
+    command = ["sh", INSTALL, *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, **options
+    )
+
+
+def test_it_explains_itself():
+    told = _run("--help")
+    assert (told.returncode, told.stderr) == (0, "")
+    for name in ADDRESSES:
+        assert f"EGIZ_{name} " in told.stdout
+    assert "--prefix DIR" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "told"),
+    [
+        (["--prefx", "x"], {}, "unknown argument: --prefx"),
+        (["--prefix"], {}, "--prefix needs a directory"),
+        (["--prefix", "{tmp}", "--wheels", "/none"], {}, "no directory /none"),
+        (["--prefix", "{tmp}"], {"EGIZ_BRIDGE": "9471"}, "EGIZ_BRIDGE must be address"),
+        (["--prefix", "{tmp}"], {"EGIZ_BRIDGE": "a:b"}, "EGIZ_BRIDGE must be address"),
+        (["--prefix", "{tmp}"], {"EGIZ_NAMES": "a'; id"}, "EGIZ_NAMES: letters"),
+    ],
+)
+def test_wrong_usage_is_told_and_changes_nothing(
+    tmp_path, arguments, environment, told
+):
+    target = tmp_path / "root"
+    given = [text.format(tmp=target) for text in arguments]
+    done = _run(*given, env={**os.environ, **environment})
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert not [path for path in target.rglob("*") if path.is_file()]
+
+
+def test_a_program_that_is_missing_is_named(tmp_path):
+    for name in ("sh", "dirname", "mkdir", "hostname"):
+        (tmp_path / name).symlink_to(require(name, "apt install coreutils hostname"))
+    done = _run("--prefix", tmp_path / "root", env={"PATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert "not installed:" in done.stderr
+    assert "apt install" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_who_may_not_install_is_told_of_prefix():
+    done = _run(user=65534)
+    assert done.returncode == 2
+    assert "--prefix DIR" in done.stderr
+
+
+SCRIPTS = [INSTALL, *sorted(Path(REPOSITORY, "infra").glob("*/*.sh"))]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(script):
+    shellcheck = require("shellcheck", "apt install shellcheck")
+    done = subprocess.run([shellcheck, script], capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode()

@@ -1,0 +1,73 @@
+"""Units and drop-ins, read by systemd itself as they are on a machine."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from rig.process import require
+from rig.servers import REPOSITORY
+
+OURS = REPOSITORY / "infra/systemd"
+DEBIANS = Path("/lib/systemd/system")
+SERVICES = ("mosquitto", "influxdb", "prometheus", "prometheus-mqtt-exporter")
+# systemd's exposure, in tenths: up to 2.0 it says "OK"; Debian's own units have 9.2.
+EXPOSURE_MAX = 15
+
+
+PROGRAMS = {
+    "egiz-bridge": "/opt/egiz/bin/egiz-bridge",
+    "egiz-influxdb": "/usr/bin/python3",
+}
+
+
+@pytest.fixture(params=[*SERVICES, *PROGRAMS])
+def unit(request, tmp_path):
+    """A unit with its drop-ins, as install.sh lays it out."""
+    file = tmp_path / f"{request.param}.service"
+    drop_ins = tmp_path / f"{file.name}.d"
+    drop_ins.mkdir()
+    if request.param in PROGRAMS:
+        # `verify` wants the program to be there.
+        program = PROGRAMS[request.param]
+        file.write_text((OURS / file.name).read_text().replace(program, "/bin/true"))
+    else:
+        if not (DEBIANS / file.name).exists():
+            require(request.param, "sh .ci/servers")
+        shutil.copy(DEBIANS / file.name, file)
+        shutil.copy(OURS / f"{request.param}.conf", drop_ins / "egiz.conf")
+    if request.param != "egiz-bridge":
+        shutil.copy(OURS / "hardening.conf", drop_ins)
+    return file
+
+
+def _analyze(*arguments):
+    command = [require("systemd-analyze", "apt install systemd"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_systemd_understands_it(unit):
+    verified = _analyze("verify", "--man=no", unit)
+    # It reads the units of the machine, too, and complains of some.
+    told = [line for line in verified.stderr.splitlines() if unit.name in line]
+    assert told == []
+
+
+def test_it_is_closed(unit):
+    rated = _analyze(
+        "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", str(unit)
+    )
+    assert rated.returncode == 0, rated.stdout[-2000:] + rated.stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_drop_in_replaces_the_command(name):
+    lines = (OURS / f"{name}.conf").read_text().splitlines()
+    commands = [line for line in lines if line.startswith("ExecStart=")]
+    assert commands[0] == "ExecStart="  # without it, systemd would have two
+    assert len(commands) == 2
+    assert "/etc/egiz/" in commands[1]
+
+
+def test_the_broker_is_not_root_as_it_is_with_debian():
+    assert "User=mosquitto" in (OURS / "mosquitto.conf").read_text().splitlines()
