@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 
@@ -164,12 +165,8 @@ def test_a_devices_files_are_der_of_one_pair(infra):
         (("issue", "service", "oven-001"), "no role for 'oven-001': there are bridge,"),
         (("account", "root"), "no role for 'root': there are bridge, telegraf,"),
         (("renew", "oven-001"), "oven-001 has no certificate that is good"),
-        (("revoke", "oven-001"), "oven-001 has no certificate that is good"),
-        (
-            ("apply", "--mosquitto", "", "--reload", "true"),
-            "run `egiz-infra account health`",
-        ),
-        (("apply", "--mosquitto", "/no/such"), "there is no program '/no/such'"),
+        (("revoke", "oven-001"), "oven-001 has no certificate: see"),
+        (("apply",), "run `egiz-infra account health`"),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(infra, arguments, told):
@@ -272,6 +269,14 @@ def test_a_broken_list_is_found_before_the_broker_gets_it():
             lint(f"user a\ntopic read a\n{broken}\n", program)
 
 
+def test_without_the_program_that_checks_nothing_is_replaced(infra):
+    infra("account", "health")
+    before = (infra.layout.broker / "acl").read_text()
+    told = infra("apply", "--mosquitto", "/no/such", code=1)
+    assert "there is no program '/no/such' to check the access list with" in told
+    assert (infra.layout.broker / "acl").read_text() == before
+
+
 def test_a_device_that_was_issued_is_let_in_by_apply(secure_mosquitto):
     first = secure_mosquitto.device("oven-001")
     secure_mosquitto.start()
@@ -334,6 +339,25 @@ def test_a_reload_that_fails_is_told(secure_mosquitto):
     assert "Traceback" not in done.stderr
 
 
+def _serial_shown(broker, device):
+    plain = socket.create_connection((broker.host, broker.device_port))
+    with plain, device.tls.wrap_socket(plain, server_hostname="localhost") as tls:
+        shown = x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
+    return shown.serial_number
+
+
+def test_a_brokers_new_certificate_is_taken_without_a_restart(secure_mosquitto):
+    oven = secure_mosquitto.device("oven-001")
+    secure_mosquitto.start()
+    before = _serial_shown(secure_mosquitto, oven)
+    with Probe(oven) as live:
+        secure_mosquitto.infra("renew", "localhost")
+        assert _serial_shown(secure_mosquitto, oven) == before
+        secure_mosquitto.infra("apply")
+        eventually(lambda: _serial_shown(secure_mosquitto, oven) != before)
+        assert live.publish(f"{OVEN}/status") != NOT_AUTHORISED
+
+
 # The revocation drill
 
 
@@ -364,6 +388,19 @@ def test_a_revoked_device_is_out_within_seconds(secure_mosquitto):
     with Probe(renewed, keeps_session=True) as back:
         assert back.publish(f"{OVEN}/status") != NOT_AUTHORISED
         assert not back.session_present
+    with pytest.raises(Refused), Probe(oven):
+        pass
+
+
+def test_a_revocation_that_failed_is_finished_by_the_next(secure_mosquitto):
+    oven = secure_mosquitto.device("oven-001")
+    secure_mosquitto.start()
+    with Probe(oven) as live:
+        done = secure_mosquitto.try_infra("revoke", "oven-001", EGIZ_RELOAD="false")
+        assert done.returncode == 1
+        assert live.publish(f"{OVEN}/status") != NOT_AUTHORISED
+        assert "its connection is ended" in secure_mosquitto.infra("revoke", "oven-001")
+        eventually(lambda: not live.turn())
     with pytest.raises(Refused), Probe(oven):
         pass
 

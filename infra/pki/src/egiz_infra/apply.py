@@ -42,6 +42,7 @@ def apply(authority: Authority, running: Running) -> None:
     Raises:
         InfraError: saying whether the former list is in force again.
     """
+    running.health()  # without it, nothing could be proved afterwards
     if running.checker:
         lint(listed(authority), running.checker)
     path = authority.layout.broker / "acl"
@@ -77,7 +78,7 @@ def _stamp_in(text: str) -> str:
 
 
 def lint(text: str, program: str) -> None:
-    """Let a broker of its own, on a free port of this machine, read the list.
+    """Let a broker of its own, which nobody can reach, read the list.
 
     Raises:
         InfraError: with its complaint; or if there is no such program.

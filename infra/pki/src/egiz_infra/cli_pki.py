@@ -73,7 +73,7 @@ def issue_broker(
     with layout.locked():
         subject = Subject("broker", name, addresses=(name, *address))
         _install_broker(Authority(layout), subject, days)
-    click.echo(f"{layout.broker / 'broker.pem'}: taken at the broker's next start")
+    click.echo(f"{layout.broker / 'broker.pem'}: taken at the next start, or `apply`")
 
 
 @issue.command("service")
@@ -138,7 +138,8 @@ def sign(layout: Layout, name: str, request: Path, facility: str, days: int) -> 
 def renew(layout: Layout, name: str, request: Path | None, days: int) -> None:
     """Make a new key and certificate for NAME; the old one stays good until it expires.
 
-    So a device is given the new one in its own time, and the broker needs no reload.
+    So a device is given the new one in its own time, and the broker needs no reload. A
+    broker takes its own with `egiz-infra apply`, and nobody is disconnected.
     """
     with layout.locked():
         authority = Authority(layout)
@@ -160,6 +161,8 @@ def renew(layout: Layout, name: str, request: Path | None, days: int) -> None:
 @told
 def revoke(layout: Layout, target: Target, name: str) -> None:
     """Take back every certificate of NAME, end its connection, and prove both.
+
+    If the broker could not be reached, or did not do as it should, do it again.
 
     \b
     Exit codes: 0 it is out, 1 it may not be.
@@ -222,7 +225,7 @@ def _as_line(one: Issued, is_soon: bool) -> str:
 
 
 def _as_json(one: Issued) -> str:
-    told = {
+    fields = {
         "name": one.subject.name,
         "kind": one.subject.kind,
         "facility": one.subject.facility,
@@ -231,7 +234,7 @@ def _as_json(one: Issued) -> str:
         "state": one.state,
         "serial": f"{one.certificate.serial_number:x}",
     }
-    return json.dumps(told)
+    return json.dumps(fields)
 
 
 def _remind() -> None:

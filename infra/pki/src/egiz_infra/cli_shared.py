@@ -27,7 +27,8 @@ def told(command: Callable[_P, _R]) -> Callable[_P, _R]:
         except InfraError as fault:
             raise click.ClickException(str(fault)) from None
         except OSError as fault:
-            raise click.ClickException(f"{fault.filename}: {fault.strerror}") from None
+            where = f"{fault.filename}: " if fault.filename else ""
+            raise click.ClickException(f"{where}{fault.strerror or fault}") from None
 
     return run
 

@@ -23,9 +23,14 @@ class Issued(NamedTuple):
         return self.certificate.not_valid_after_utc
 
     @property
+    def is_expired(self) -> bool:
+        """Whether its time is over."""
+        return self.until <= datetime.now(UTC)
+
+    @property
     def is_good(self) -> bool:
         """Whether the broker lets it in."""
-        return not self.is_revoked and self.until > datetime.now(UTC)
+        return not (self.is_revoked or self.is_expired)
 
     @property
     def state(self) -> str:
@@ -51,6 +56,19 @@ def good_ones(authority: Authority, name: str) -> list[Issued]:
     found = [one for one in everything if one.subject.name == name and one.is_good]
     if not found:
         raise InfraError(f"{name} has no certificate that is good: see egiz-infra list")
+    return found
+
+
+def unexpired(authority: Authority, name: str) -> list[Issued]:
+    """The certificates of `name`, good or revoked, whose time is not over; newest last.
+
+    Raises:
+        InfraError: if there is none.
+    """
+    everything = issued(authority)
+    found = [o for o in everything if o.subject.name == name and not o.is_expired]
+    if not found:
+        raise InfraError(f"{name} has no certificate: see egiz-infra list")
     return found
 
 

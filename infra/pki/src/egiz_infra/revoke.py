@@ -15,7 +15,7 @@ from egiz_infra.apply import apply
 from egiz_infra.authority import Authority
 from egiz_infra.errors import BrokerIsOpen, InfraError, Refused
 from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
-from egiz_infra.register import Issued, good_ones
+from egiz_infra.register import Issued, unexpired
 from egiz_infra.running import Running, one_off
 
 _REFUSED_WITHIN_S = 15.0
@@ -25,7 +25,7 @@ _PAUSE_S = 0.05
 def revoke(
     authority: Authority, running: Running, name: str, tell: Callable[[str], None]
 ) -> None:
-    """Revoke every certificate of `name`, and prove it.
+    """Revoke every certificate of `name`, and prove it; again, if that failed.
 
     Args:
         authority: who issued it.
@@ -36,7 +36,7 @@ def revoke(
     Raises:
         InfraError: if there is nothing to revoke, or the broker was not convinced.
     """
-    found = good_ones(authority, name)
+    found = unexpired(authority, name)
     newest = found[-1]
     if newest.subject.kind == "broker":
         raise InfraError(

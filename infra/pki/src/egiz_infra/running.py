@@ -83,11 +83,16 @@ class Running:
 
     def _allows(self, stamp: str, forbidden: str) -> tuple[bool, bool]:
         """(is the first topic allowed, is the second one denied)."""
-        with Probe(self._health()) as probe:
+        with Probe(self.health()) as probe:
             codes = probe.publish_all([(stamp, b"", False), (forbidden, b"", False)])
         return codes[0] != NOT_AUTHORISED, codes[1] == NOT_AUTHORISED
 
-    def _health(self) -> Login:
+    def health(self) -> Login:
+        """The account that probes.
+
+        Raises:
+            InfraError: if it has no password yet.
+        """
         path = self.layout.secrets / "health"
         try:
             return Login(*self.services, "health", path.read_text())
