@@ -139,7 +139,14 @@ def machine():
 @pytest.fixture
 def esp32(monkeypatch, machine):
     network = SimpleNamespace(
-        WLAN=Wlan, STA_IF=0, STAT_NO_AP_FOUND=201, STAT_WRONG_PASSWORD=202
+        WLAN=Wlan,
+        STA_IF=0,
+        STAT_IDLE=1000,
+        STAT_CONNECTING=1001,
+        STAT_GOT_IP=1010,
+        STAT_NO_AP_FOUND=201,
+        STAT_WRONG_PASSWORD=202,
+        STAT_HANDSHAKE_TIMEOUT=204,
     )
     played = {
         "machine": machine,
@@ -176,7 +183,13 @@ def test_it_joins_without_the_drivers_reconnection_or_power_saving(esp32):
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [(201, "no network"), (202, "wrong password")]
+    ("status", "told"),
+    [
+        (201, "no network"),
+        (202, "wrong password"),
+        (204, "handshake failed"),
+        (203, "status 203"),
+    ],
 )
 def test_it_says_why_it_did_not_join_and_leaves_the_driver_idle(esp32, status, told):
     wifi = esp32.Wifi()

@@ -3,7 +3,8 @@
 import asyncio
 
 from egiz_edge.drivers import SensorError
-from egiz_edge.drivers.thermocouple import Thermocouple, max6675, max31855
+from egiz_edge.drivers.thermocouple import RANGE, Thermocouple, max6675, max31855
+from egiz_schema.limits import TEMPERATURE_C
 
 
 def _word(junction, cold, low=0, fault=0):
@@ -84,6 +85,31 @@ def test_the_max6675_has_quarters_of_a_degree_and_none_below_zero():
     assert _fault_of(max6675, bytes([0x0B, 0xBA])) == "crc"
 
 
+def test_what_the_contract_would_refuse_is_no_reading():
+    assert (TEMPERATURE_C[0] * 100, TEMPERATURE_C[1] * 100) == RANGE
+    coldest, hottest, far = RANGE[0] // 25, RANGE[1] // 25, -1000
+    for quarters, cold, told in (
+        (coldest, 400, RANGE[0]),
+        (hottest, 400, RANGE[1]),
+        (coldest - 1, 400, "range"),
+        (hottest + 1, 400, "range"),
+        (far, 400, "range"),
+        (100, -880, 2500),
+        (100, -881, "range"),  # a cold junction at less than -55
+        (100, 2033, "range"),
+    ):
+
+        class Spi:
+            async def read(self, _cs_name, _n):
+                return _word(quarters & 0x3FFF, cold & 0xFFF)  # noqa: B023  # used at once
+
+        try:
+            read = asyncio.run(Thermocouple(Spi(), "max31855", "tc_0").read())
+        except SensorError as fault:
+            read = fault.args[0]
+        assert read == told, (quarters, cold)
+
+
 def test_it_reads_the_chip_that_it_is_bound_to():
     asked = []
 
@@ -92,8 +118,6 @@ def test_it_reads_the_chip_that_it_is_bound_to():
             asked.append((cs_name, n))
             return _word(0x64, 0x190)[:n]
 
-    thermocouple = Thermocouple(Spi(), "max31855", "tc_1")
-    assert asyncio.run(thermocouple.read()) == 2500
-    assert thermocouple.cold == 2500
+    assert asyncio.run(Thermocouple(Spi(), "max31855", "tc_1").read()) == 2500
     assert asyncio.run(Thermocouple(Spi(), "max6675", "tc_0").read()) == 1250
     assert asked == [("tc_1", 4), ("tc_0", 2)]

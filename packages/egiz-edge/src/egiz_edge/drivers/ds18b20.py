@@ -4,7 +4,7 @@ Traps (data sheet, and counterfeits): a shorted bus reads all zeros, whose CRC i
 85 °C is what the scratchpad holds after power-on; 127.94 °C is a failed conversion. Of
 other families (DS18S20, DS1822) the numbers mean something else.
 
-Faults of its own: `shorted`; `power_on`, for no conversion since; `conversion`.
+Faults of its own: `shorted`; `conversion`; `power_on`, for no conversion since.
 """
 
 from egiz_edge.drivers import SensorError

@@ -10,6 +10,9 @@ Faults of its own: `open` (no thermocouple), `shorted_to_ground`, `shorted_to_su
 
 from egiz_edge.drivers import SensorError
 
+RANGE = (-10000, 180000)  # 0.01 °C; of the contract, which would refuse the message
+_COLD = (-5500, 12700)  # that the chip can measure
+
 _FAULTS = ((1, "open"), (2, "shorted_to_ground"), (4, "shorted_to_supply"))
 
 
@@ -66,12 +69,14 @@ class Thermocouple:
         self._spi = spi
         self._parse, self._bytes = CHIPS[chip]
         self._cs_name = cs_name
-        self.cold = None  # 0.01 °C of the last reading, where the chip tells it
 
     async def read(self):
         """0.01 °C; raises SensorError."""
         word = await self._spi.read(self._cs_name, self._bytes)
-        junction, self.cold = self._parse(word)
+        junction, cold = self._parse(word)
+        is_cold_sound = cold is None or _COLD[0] <= cold <= _COLD[1]
+        if not RANGE[0] <= junction <= RANGE[1] or not is_cold_sound:
+            raise SensorError("range")
         return junction
 
 

@@ -34,9 +34,12 @@ _EPOCH_MS = 946684800000 if time.gmtime(0)[0] == 2000 else 0
 _YEAR_2020_MS = 1577836800000
 _REBOOT = b"egiz: reboot"  # what we leave in RTC memory: it outlives all but power-off
 
+_ON_ITS_WAY = (network.STAT_IDLE, network.STAT_CONNECTING, network.STAT_GOT_IP)
 _NOT_JOINED = {
     network.STAT_NO_AP_FOUND: "no network",
     network.STAT_WRONG_PASSWORD: "wrong password",
+    # What a WPA2 access point does with a wrong password, mostly.
+    network.STAT_HANDSHAKE_TIMEOUT: "handshake failed: a wrong password, a weak signal",
 }
 
 
@@ -181,9 +184,10 @@ class Wifi:
         while not self.is_up():
             status = self._wlan.status()
             is_late = time.ticks_diff(time.ticks_ms(), begun) > _JOIN_MS
-            if is_late or status in _NOT_JOINED:
+            if is_late or status not in _ON_ITS_WAY:
                 self._wlan.disconnect()
-                raise OSError("Wi-Fi: " + _NOT_JOINED.get(status, "no answer in time"))
+                told = "no answer in time" if is_late else "status %d" % status
+                raise OSError("Wi-Fi: " + _NOT_JOINED.get(status, told))
             await asyncio.sleep(_POLL_S)
 
     def is_up(self):
