@@ -5,16 +5,22 @@ ratios are medians over rounds of pairs, not quotients of medians.
 """
 
 import json
+import resource
 import statistics
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 import orjson
 from egiz_schema import (
+    DecodeError,
+    Topic,
     decode,
     encode,
     influx,
@@ -22,6 +28,7 @@ from egiz_schema import (
     messages,
     models,
     parse_topic,
+    wire,
 )
 from rich.console import Console
 from rich.table import Table
@@ -45,7 +52,7 @@ Candidates = dict[str, tuple[Callable[[Any], object], Sequence[Any]]]
 
 
 def main() -> None:
-    """Measure reading, writing and mapping; print three tables and the memory."""
+    """Measure reading, writing, mapping and refusing; then memory and import."""
     payloads = [
         _PAYLOAD.format(time=1706352600 + n, seq=n, volts=220 + n % 100 / 10).encode()
         for n in range(MESSAGES)
@@ -56,21 +63,38 @@ def main() -> None:
         ("read and validate", _readers(payloads)),
         ("write", _writers(payloads)),
         ("to line protocol", _mappers(payloads)),
+        ("refuse", _refusers(payloads)),
     ):
         _show(console, title, _measured(candidates))
-    console.print(f"A decoded message takes {_bytes_per_message(payloads):,.0f} bytes")
+    for name, reader in (
+        ("egiz_schema.decode", decode),
+        ("pydantic, the same rules", models.decode),
+        ("json", lambda _, payload: json.loads(payload)),
+    ):
+        used = _bytes_per_message(reader, payloads)
+        console.print(f"A message of {name} takes {used:,.0f} bytes of memory")
+    bare, ours, theirs = map(_milliseconds_of, ("", "egiz_schema", "pydantic"))
+    console.print(
+        f"import egiz_schema takes {ours - bare:.0f} ms of CPU, pydantic alone "
+        f"{theirs - bare:.0f} ms, beside the {bare:.0f} ms of Python itself"
+    )
 
 
 def _readers(payloads: list[bytes]) -> Candidates:
     bare = msgspec.json.Decoder(messages.Telemetry).decode
     model = models.Telemetry
+    topic = parse_topic(TOPIC)
     return {
-        "egiz_schema.decode": (lambda p: decode(TOPIC, p), payloads),
-        "pydantic, the same rules (models.decode)": (
-            lambda p: models.decode(TOPIC, p),
+        "egiz_schema.decode": (partial(decode, topic), payloads),
+        "pydantic model_validate_json, the same rules": (
+            partial(_validated, topic),
             payloads,
         ),
-        "pydantic model_validate_json": (
+        "models.decode (all problems, in order)": (
+            partial(models.decode, topic),
+            payloads,
+        ),
+        "pydantic model_validate_json, its own rules": (
             model.model_validate_json,
             payloads,
         ),
@@ -83,6 +107,19 @@ def _readers(payloads: list[bytes]) -> Candidates:
         "orjson (validates nothing)": (orjson.loads, payloads),
         "json (validates nothing)": (json.loads, payloads),
     }
+
+
+def _validated(topic: Topic, payload: bytes) -> models.Telemetry:
+    """Pydantic at its quickest: what it does not check is checked as we do."""
+    if not wire.shape(payload):  # a name twice, depth, and texts that are not ASCII
+        raise AssertionError("the payloads here are plain")
+    message = models.Telemetry.model_validate_json(payload)
+    status = message.status
+    if status is None or status.operational_state is None:
+        raise AssertionError("the payloads here tell a state")
+    if message.device_id != topic.device_id:
+        raise AssertionError("the payloads here are of the topic's device")
+    return message
 
 
 def _writers(payloads: list[bytes]) -> Candidates:
@@ -120,6 +157,49 @@ def _mappers(payloads: list[bytes]) -> Candidates:
     }
 
 
+def _refusers(payloads: list[bytes]) -> Candidates:
+    """The nearly good, and what costs most: 4096 bytes, each rule at its worst."""
+    start = b'{"device_id":"oven-001","timestamp":1706352600,"zz":'
+    hostile = {
+        "a voltage of 99229.8 V": payloads[0].replace(b"229.8", b"99229.8"),
+        "half of it": payloads[0][:200],
+        "4096 bytes of brackets": b"[" * 4096,
+        "4096 bytes of empty lists": start + b"[" + b"[]," * 1346 + b"1]}",
+        "4096 bytes of members": _many_members(),
+        "5 MB": b" " * 5_000_000,
+    }
+    return {name: (_refused, [payload] * MESSAGES) for name, payload in hostile.items()}
+
+
+def _many_members() -> bytes:
+    members = ",".join(f'"{number:x}":1' for number in range(480))
+    return ("{" + members + "}").encode().ljust(4096)
+
+
+def _refused(payload: bytes) -> None:
+    try:
+        decode(TOPIC, payload)
+    except DecodeError:
+        return
+    raise AssertionError("it was taken")
+
+
+def _milliseconds_of(module: str) -> float:
+    """CPU time of a process that imports a module and ends, median."""
+    command = [sys.executable, "-c", f"import {module}" if module else ""]
+    times = []
+    for _ in range(ROUNDS):
+        begun = _cpu_of_children()
+        subprocess.run(command, check=True)
+        times.append((_cpu_of_children() - begun) * 1000)
+    return statistics.median(times)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _measured(candidates: Candidates) -> dict[str, list[float]]:
     """CPU µs per message of each round; what is made is dropped, as in a service."""
     found: dict[str, list[float]] = {name: [] for name in candidates}
@@ -127,7 +207,7 @@ def _measured(candidates: Candidates) -> dict[str, list[float]]:
         for name, (run, items) in candidates.items():
             begun = time.process_time()
             deque(map(run, items), maxlen=0)
-            found[name].append((time.process_time() - begun) * 1e6 / MESSAGES)
+            found[name].append((time.process_time() - begun) * 1e6 / len(items))
     return found
 
 
@@ -143,9 +223,11 @@ def _show(console: Console, title: str, found: dict[str, list[float]]) -> None:
     console.print(table)
 
 
-def _bytes_per_message(payloads: list[bytes]) -> float:
+def _bytes_per_message(
+    reader: Callable[[str, bytes], object], payloads: list[bytes]
+) -> float:
     tracemalloc.start()
-    kept = [decode(TOPIC, payload) for payload in payloads]
+    kept = [reader(TOPIC, payload) for payload in payloads]
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return used / len(kept)

@@ -134,24 +134,27 @@ def test_what_is_accepted_is_the_point_that_is_expected(vector):
     assert point.time_ms == (RECEIVED_MS if time_ms is None else time_ms)
 
 
-def test_influxdb_accepts_every_point_and_reads_back_the_same(influxdb):
+def test_influxdb_accepts_every_vector_and_reads_back_the_same(influxdb):
     """Each vector as a device of its own, so that no two points are one."""
     expected = {}
-    for number, vector in enumerate(_points()):
+    for number, vector in enumerate(v for v in VECTORS if v["verdict"] == "accept"):
         topic = _topic(vector)
         point = influx.to_point(topic, decode(topic, _payload(vector)), RECEIVED_MS)
+        if not point.fields:
+            continue  # a config may ask for nothing
         device = f"vector-{number}"
         point = point._replace(device_id=device, device_type="vector")
         influxdb.write(influx.to_line(point))
-        expected[device] = (point.time_ms, dict(point.fields))
+        expected[device] = (vector["kind"], point.time_ms, dict(point.fields))
     found = {}
-    for kind in ("telemetry", "status"):
+    for kind in FILES:
         for row in influxdb.query(f"SELECT * FROM {kind} GROUP BY *"):
             tags = ("device_id", "device_type", "facility", "time")
             fields = {k: v for k, v in row.items() if k not in tags and v is not None}
-            found[row["device_id"]] = (row["time"], fields)
+            found[row["device_id"]] = (kind, row["time"], fields)
     assert found == expected
-    assert len(found) > 60
+    assert {kind for kind, _, _ in found.values()} == set(FILES)
+    assert len(found) > 85
 
 
 def test_an_old_reader_takes_what_a_newer_one_writes():

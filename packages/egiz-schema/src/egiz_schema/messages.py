@@ -12,7 +12,7 @@ import msgspec
 from egiz_schema import types as t
 
 
-class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
+class _Part(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Fields on the wire; unknown ones are ignored, so that old readers work."""
 
 
@@ -48,7 +48,7 @@ class EnergyPhases(_Part, frozen=True, kw_only=True, gc=False):
     c: t.WattHours | None = None
 
 
-class Electrical(_Part, frozen=True, kw_only=True):
+class Electrical(_Part, frozen=True, kw_only=True, gc=False):
     """What the power meters read; frequency in Hz."""
 
     voltage: VoltagePhases | None = None
@@ -59,14 +59,14 @@ class Electrical(_Part, frozen=True, kw_only=True):
     energy_wh: EnergyPhases | None = None
 
 
-class Thermal(_Part, frozen=True, kw_only=True):
+class Thermal(_Part, frozen=True, kw_only=True, gc=False):
     """Temperatures in °C, zone by zone; ``None`` is a zone that could not be read."""
 
     temperature_zones: t.Zones | None = None
     setpoint: t.Celsius | None = None
 
 
-class Health(_Part, frozen=True, kw_only=True):
+class Health(_Part, frozen=True, kw_only=True, gc=False):
     """How machine and device are: `status` of telemetry, `health` of status.
 
     `operational_state` is running, stopped, fault, or another: an open set.
@@ -82,7 +82,7 @@ class Health(_Part, frozen=True, kw_only=True):
     fault_codes: t.Codes = []
 
 
-class Telemetry(_Part, frozen=True, kw_only=True):
+class Telemetry(_Part, frozen=True, kw_only=True, gc=False):
     """One reading of one device (``…/telemetry``, QoS 1, retained)."""
 
     device_id: t.DeviceId
@@ -97,7 +97,7 @@ class Telemetry(_Part, frozen=True, kw_only=True):
     status: Health | None = None
 
 
-class AppliedConfig(_Part, frozen=True, kw_only=True):
+class AppliedConfig(_Part, frozen=True, kw_only=True, gc=False):
     """Which configuration the device runs; `error` says why a newer one was refused."""
 
     rev: t.Revision
@@ -105,7 +105,7 @@ class AppliedConfig(_Part, frozen=True, kw_only=True):
     error: t.Text | None = None
 
 
-class CommandResult(_Part, frozen=True, kw_only=True):
+class CommandResult(_Part, frozen=True, kw_only=True, gc=False):
     """How the last command ended."""
 
     id: t.Name
@@ -113,7 +113,7 @@ class CommandResult(_Part, frozen=True, kw_only=True):
     error: t.Text | None = None
 
 
-class Ota(_Part, frozen=True, kw_only=True):
+class Ota(_Part, frozen=True, kw_only=True, gc=False):
     """How far an update is."""
 
     state: t.Name
@@ -122,7 +122,7 @@ class Ota(_Part, frozen=True, kw_only=True):
     error: t.Text | None = None
 
 
-class Status(_Part, frozen=True, kw_only=True):
+class Status(_Part, frozen=True, kw_only=True, gc=False):
     """Birth, health and last will of a device (``…/status``, QoS 1, retained).
 
     The last will is composed at CONNECT, so it carries no timestamp.
@@ -152,7 +152,7 @@ class Alert(_Part, frozen=True, kw_only=True, gc=False):
     max: t.Threshold | None = None
 
 
-class Config(_Part, frozen=True, kw_only=True):
+class Config(_Part, frozen=True, kw_only=True, gc=False):
     """What the device should do (``…/config``, QoS 1, retained): the desired state."""
 
     device_id: t.DeviceId
@@ -167,7 +167,7 @@ class Config(_Part, frozen=True, kw_only=True):
     alerts: Annotated[dict[t.Name, Alert], *t.AlertCount] | None = None
 
 
-class Command(_Part, frozen=True, kw_only=True):
+class Command(_Part, frozen=True, kw_only=True, gc=False):
     """An order (``…/command``, QoS 1, never retained), refused after `expires_at`."""
 
     device_id: t.DeviceId

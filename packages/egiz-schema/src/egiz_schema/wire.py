@@ -14,18 +14,18 @@ from typing import Any, NoReturn
 from egiz_schema import limits
 from egiz_schema.errors import InvalidPayload, MalformedPayload
 
-_BYTES_MAX = limits.PAYLOAD_BYTES_MAX
+BYTES_MAX = limits.PAYLOAD_BYTES_MAX
 
 _DIGITS_MAX = 400  # the largest float has 309
 
 # What is left without these bytes is the shape. Removing them moves no quote, brace or
 # comma, and cannot make two equal names differ.
-_VARYING = b"0123456789+-."
+VARYING = b"0123456789+-."
 
 # Shapes that are known to be sound, and whose texts are printable ASCII. The bound
 # keeps a flood of invented shapes from growing the process.
 _PLAIN_SHAPES_MAX = 4096
-_plain_shapes: set[bytes] = set()
+plain_shapes: set[bytes] = set()
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
@@ -40,20 +40,20 @@ def shape(payload: bytes) -> bytes:
         MalformedPayload: not JSON, too large or too deep.
         InvalidPayload: a member is named twice.
     """
-    if len(payload) > _BYTES_MAX:
+    if len(payload) > BYTES_MAX:
         raise _too_large(payload)
-    shape = payload.translate(None, _VARYING)
-    if shape in _plain_shapes:
+    shape = payload.translate(None, VARYING)
+    if shape in plain_shapes:
         return shape
     names = set(_names(parse(payload)))
     if not payload.isascii() or b"\\" in payload or b"\x7f" in payload:
         return b""
     # A name with a varying byte has the shape of another name.
-    if any(set(name.encode()) & set(_VARYING) for name in names):
+    if any(set(name.encode()) & set(VARYING) for name in names):
         return b""
-    if len(_plain_shapes) >= _PLAIN_SHAPES_MAX:
-        _plain_shapes.clear()
-    _plain_shapes.add(shape)
+    if len(plain_shapes) >= _PLAIN_SHAPES_MAX:
+        plain_shapes.clear()
+    plain_shapes.add(shape)
     return shape
 
 
@@ -64,7 +64,7 @@ def parse(payload: bytes) -> Any:
         MalformedPayload: not JSON, too large or too deep.
         InvalidPayload: a member is named twice.
     """
-    if len(payload) > _BYTES_MAX:
+    if len(payload) > BYTES_MAX:
         raise _too_large(payload)
     if not payload:
         raise MalformedPayload("no bytes: a retained message was cleared", "no_payload")
@@ -90,7 +90,7 @@ def parse(payload: bytes) -> Any:
 
 
 def _too_large(payload: bytes) -> MalformedPayload:
-    return MalformedPayload(f"{len(payload)} bytes; at most {_BYTES_MAX}", "too_large")
+    return MalformedPayload(f"{len(payload)} bytes; at most {BYTES_MAX}", "too_large")
 
 
 def _depth(payload: bytes) -> int:
