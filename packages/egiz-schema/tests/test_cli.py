@@ -116,9 +116,13 @@ def _feed(pipe, text):
 
 def test_ctrl_c_ends_live_traffic_with_what_was_found():
     command = [own_program("egiz-schema"), "validate"]
-    with subprocess.Popen(
-        command, stdin=-1, stdout=-1, stderr=-1, text=True
-    ) as process:
+    # Tests that run in the background ignore it, and so would what they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         process.stdin.write("x y\n")
         process.stdin.flush()
         assert process.stdout.readline()  # live: not when its buffer is full
