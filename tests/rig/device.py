@@ -14,19 +14,28 @@ DEVICE = "oven-001"
 
 
 class Device:
-    """A running device; `identity` are further fields of `Identity`."""
+    """A running device.
+
+    Args:
+        address: host and port of the broker.
+        directory: its flash.
+        hardware: its parts.
+        device_id: who it is.
+        identity: further fields of `Identity`.
+    """
 
     def __init__(
         self,
         address: tuple[str, int],
         directory: Path,
         hardware: Hardware,
+        device_id: str = DEVICE,
         **identity: Any,
     ) -> None:
         self.hardware = hardware
         told = {"sampling_rate_ms": 200, "publish_rate_ms": 1000, **identity}
         self._board = VirtualBoard(
-            Identity("factory", DEVICE, *address, **told), hardware, directory
+            Identity("factory", device_id, *address, **told), hardware, directory
         )
         self.output: list[str] = []
         self._reader = threading.Thread(

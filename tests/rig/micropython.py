@@ -22,7 +22,7 @@ class MicroPython:
         *arguments: str,
         path: Sequence[Path] = (),
         heap: str = "96k",
-        timeout: float = 30.0,
+        timeout: float = 100.0,
     ) -> str:
         """What `code` prints.
 

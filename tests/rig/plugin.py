@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from rig.board import CodeOnBoard
 from rig.bridge import Bridge
-from rig.device import Device, full_hardware
+from rig.device import DEVICE, Device, full_hardware
 from rig.live import LiveSubscriber
 from rig.micropython import MicroPython
 from rig.process import Process, own_program
@@ -222,14 +222,18 @@ def hardware() -> Hardware:
 def device(
     micropython: MicroPython, tmp_path: Path, hardware: Hardware
 ) -> Iterator[Callable[..., Device]]:
-    """A factory of devices with the same flash: `device(broker, publish_rate_ms=)`."""
+    """A factory of devices: `device(broker, publish_rate_ms=)`.
+
+    Each has the flash of the one before with its device id.
+    """
     del micropython  # whether there is an interpreter
-    flash = tmp_path / "flash"
-    flash.mkdir()
     made: list[Device] = []
 
-    def make(broker: Any, **identity: Any) -> Device:
-        made.append(Device((broker.host, broker.port), flash, hardware, **identity))
+    def make(broker: Any, device_id: str = DEVICE, **identity: Any) -> Device:
+        flash = tmp_path / f"flash-{device_id}"
+        flash.mkdir(exist_ok=True)
+        address = (broker.host, broker.port)
+        made.append(Device(address, flash, hardware, device_id, **identity))
         return made[-1]
 
     yield make

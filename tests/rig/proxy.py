@@ -1,12 +1,16 @@
 """A TCP proxy that a test can make hang, break or refuse."""
 
+import contextlib
 import selectors
 import socket
+import struct
 import threading
+from collections.abc import Callable  # noqa: TC003  # for types, as in all of the rig
 
 from rig.process import free_port
 
 _CHUNK = 65536
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Proxy:
@@ -22,6 +26,8 @@ class Proxy:
         self._is_open.set()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._listener: socket.socket | None = None
+        # What is made of that which the server sends; may wait.
+        self.replies: Callable[[bytes], bytes] | None = None
         self.accept()
 
     @property
@@ -39,11 +45,37 @@ class Proxy:
 
     def cut(self) -> None:
         """Break all connections; new ones are welcome."""
-        with self._lock:
-            pairs, self._pairs = self._pairs, []
-        for pair in pairs:
+        for pair in self._taken():
             for end in pair:
                 end.close()
+
+    def finish(self) -> None:
+        """End all connections in good order, with FIN; new ones are welcome."""
+        for pair in self._taken():
+            for end in pair:
+                with contextlib.suppress(OSError):  # it has ended before
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def reset(self) -> None:
+        """End all connections with RST; new ones are welcome."""
+        for pair in self._taken():
+            for end in pair:
+                with contextlib.suppress(OSError):  # it has ended before
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                end.close()
+
+    def half_open(self) -> None:
+        """Let the server lose its clients, and the clients not know of it."""
+        self.pause()
+        with self._lock:
+            for _, server in self._pairs:
+                with contextlib.suppress(OSError):  # it has ended before
+                    server.shutdown(socket.SHUT_RDWR)
+
+    def _taken(self) -> list[tuple[socket.socket, socket.socket]]:
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+        return pairs
 
     def refuse(self) -> None:
         """Break all connections and refuse new ones."""
@@ -93,6 +125,8 @@ class Proxy:
                         assert isinstance(source, socket.socket)
                         if not (data := source.recv(_CHUNK)):
                             return
+                        if source is server and self.replies is not None:
+                            data = self.replies(data)
                         target.sendall(data)
         except (OSError, ValueError):  # cut
             pass

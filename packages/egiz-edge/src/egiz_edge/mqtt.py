@@ -73,7 +73,7 @@ class MQTTClient:
         self._answered = asyncio.Event()
         self._awaited = None  # (packet type, packet id) that somebody waits for
         self._reader = self._writer = self._listener = self._watcher = None
-        self._reason = "not connected"
+        self.reason = "not connected"  # for which there is no connection
         # Seconds since the last packet out, in, and an unanswered PINGREQ (or None).
         self._sent_s = self._heard_s = 0
         self._pinged_s = None
@@ -177,7 +177,7 @@ class MQTTClient:
     async def _ask(self, packet, kind, pid):
         """Send, and wait for the answer of this type and packet id: its last byte."""
         if not self.is_connected:
-            raise MQTTException(self._reason)
+            raise MQTTException(self.reason)
         self._answered.clear()
         self._awaited = (kind, pid)
         try:
@@ -187,7 +187,7 @@ class MQTTClient:
         except OSError as fault:
             self._lose(fault)
         if type(self._awaited) is tuple:
-            raise MQTTException(self._reason)
+            raise MQTTException(self.reason)
         return self._awaited
 
     async def _exchange(self, packet):
@@ -199,7 +199,7 @@ class MQTTClient:
             await asyncio.wait_for(self._send(packet), DEADLINE_S)
         except asyncio.TimeoutError:
             self._lose("cannot send")
-            raise MQTTException(self._reason)
+            raise MQTTException(self.reason)
         except OSError as fault:
             self._lose(fault)
             raise
@@ -208,7 +208,7 @@ class MQTTClient:
         # A stream of MicroPython loses what is written while another task drains.
         async with self._sending:
             if self._writer is None:
-                raise MQTTException(self._reason)
+                raise MQTTException(self.reason)
             self._writer.write(packet)
             await self._writer.drain()
         self._sent_s = 0
@@ -305,7 +305,7 @@ class MQTTClient:
     def _lose(self, reason):
         if self.is_connected:
             self.is_connected = False
-            self._reason = "connection lost: %s" % (reason,)
+            self.reason = "connection lost: %s" % (reason,)
             if self.on_lost:
                 self.on_lost()
         self._answered.set()

@@ -153,7 +153,7 @@ class Uplink:
             pass
         self._wake.clear()
         if not self._client.is_connected:
-            raise OSError("connection lost")
+            raise OSError(self._client.reason)
 
     async def _publish_next(self):
         """What is new goes before what waited; once acknowledged, it is forgotten."""

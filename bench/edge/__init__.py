@@ -1,0 +1,1 @@
+"""The firmware beside stock umqtt.simple, and against its own targets."""
