@@ -90,9 +90,18 @@ def _fields_of(names):
         )
 
 
-def test_provisioning_has_a_source_for_each_kind_and_no_secret():
-    told = yaml.safe_load((PROVISIONING / "datasources/openegiz.yaml").read_text())
-    sources = {source["type"]: source for source in told["datasources"]}
+ARCHIVE = PROVISIONING / "datasources/archive.yaml"
+ARCHIVE_1 = PROVISIONING.parent / "archive-influxdb1.yaml"
+
+
+@pytest.mark.parametrize("archive", [ARCHIVE, ARCHIVE_1], ids=["2", "1"])
+def test_provisioning_has_a_source_for_each_kind_and_no_secret(archive):
+    files = [archive, PROVISIONING / "datasources/metrics.yaml"]
+    sources = {
+        source["type"]: source
+        for file in files
+        for source in yaml.safe_load(file.read_text())["datasources"]
+    }
     for board in BOARDS.values():
         for variable in board["templating"]["list"]:
             if variable["type"] == "datasource":
@@ -102,11 +111,14 @@ def test_provisioning_has_a_source_for_each_kind_and_no_secret():
     for source in sources.values():
         assert re.fullmatch(r"\$\{EGIZ_\w+_URL\}", source["url"])
         for secret in source.get("secureJsonData", {}).values():
-            assert re.fullmatch(r"Token \$\{EGIZ_\w+\}", secret)
-    (provider,) = yaml.safe_load(
-        (PROVISIONING / "dashboards/openegiz.yaml").read_text()
-    )["providers"]
+            assert re.fullmatch(r"(Token )?\$\{EGIZ_\w+\}", secret)
+
+
+def test_what_is_changed_in_the_browser_is_not_kept():
+    told = yaml.safe_load((PROVISIONING / "dashboards/openegiz.yaml").read_text())
+    (provider,) = told["providers"]
     assert not provider["allowUiUpdates"]
+    assert provider["disableDeletion"]
 
 
 DEVICES = ("oven-001", "heat-pump-02")
