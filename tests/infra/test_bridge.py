@@ -14,6 +14,7 @@ from egiz_infra.authority import Subject
 from egiz_infra.errors import Refused
 from egiz_infra.probe import NOT_AUTHORISED, Probe
 from rig import stored
+from rig.device import DEVICE, Device
 from rig.process import own_program
 from rig.waiting import eventually
 
@@ -72,6 +73,37 @@ def test_the_bridge_stores_everything(broker, bridge, how):
     eventually(lambda: running.metrics()["messages_acknowledged_total"] == 500)
     assert _archived(running) == set(range(500))
     assert running.stop() == 0
+
+
+def test_the_firmware_is_enrolled_heard_and_revoked(
+    secure_mosquitto, bridge, hardware, micropython, tmp_path
+):
+    """On the listener for stock MicroPython, with the files that egiz-infra makes."""
+    del micropython  # whether there is an interpreter
+    broker = secure_mosquitto
+    broker.infra("issue", "device", DEVICE)
+    broker.start()
+    running = bridge("", mqtt=_with_password(broker), archive={})
+    running.start()
+    made = broker.layout.issued / DEVICE
+    names = {"ca": "ca.der", "cert": "certificate.der", "key": "key.der"}
+    files = {name: str(made / file) for name, file in names.items()}
+    (tmp_path / "flash").mkdir()
+    address = ("localhost", broker.tls12_port)
+    device = Device(address, tmp_path / "flash", hardware, tls=files)
+    try:
+        eventually(lambda: len(_telemetry(running)) >= 3, 60)
+        broker.infra("revoke", DEVICE)
+        eventually(lambda: len([x for x in device.output if "no broker" in x]) >= 2, 60)
+        heard = _telemetry(running)
+        assert heard == set(range(len(heard)))
+    finally:
+        device.kill()
+
+
+def _telemetry(running):
+    found = stored.in_archive(running.archive)
+    return {row["seq"] for (kind, *_), row in found.items() if kind == "telemetry"}
 
 
 def _run(*command, **env):

@@ -429,32 +429,3 @@ def test_a_broker_is_not_revoked(secure_mosquitto):
     done = secure_mosquitto.try_infra("revoke", "localhost")
     assert done.returncode == 1
     assert "its clients have no list of what is revoked" in done.stderr
-
-
-# A device with stock MicroPython
-
-_MICROPYTHON = """
-import socket, ssl, sys
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-directory = sys.argv[1]
-context.load_verify_locations(cadata=open(directory + "/ca.der", "rb").read())
-context.load_cert_chain(directory + "/certificate.der", directory + "/key.der")
-context.verify_mode = ssl.CERT_REQUIRED
-plain = socket.socket()
-plain.connect(socket.getaddrinfo("127.0.0.1", int(sys.argv[2]))[0][-1])
-tls = context.wrap_socket(plain, server_hostname="localhost")
-tls.write(b"\\x10\\x14\\x00\\x04MQTT\\x04\\x02\\x00\\x3c\\x00\\x08oven-001")
-print(tls.read(4))
-"""
-
-
-def test_stock_micropython_connects_with_the_files_of_a_device(
-    secure_mosquitto, micropython
-):
-    secure_mosquitto.infra("issue", "device", "oven-001")
-    secure_mosquitto.start()
-    directory = str(secure_mosquitto.layout.issued / "oven-001")
-    told = micropython.run(
-        _MICROPYTHON, directory, str(secure_mosquitto.tls12_port), heap="256k"
-    )
-    assert told.strip() == r"b' \x02\x00\x00'"
