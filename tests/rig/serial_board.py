@@ -145,7 +145,7 @@ class SerialBoard:
             self._to_host(b"MPY: soft reboot\r\n")
             os.write(self._inner, b"\x01")
         terminal = os.ttyname(self._terminal)
-        interpreter = (self._micropython, "-X", "heapsize=96k", "-i", str(_BOOT))
+        interpreter = (self._micropython, "-X", "heapsize=64k", "-i", str(_BOOT))
         flash = (str(self._flash), str(self._blocks), str(_RESET))
         mode = ("main",) if self._runs_main and not is_soft else ()
         return subprocess.Popen(

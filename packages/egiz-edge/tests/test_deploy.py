@@ -252,7 +252,7 @@ def test_what_arrives_damaged_is_not_put_in_place(serial_board, bundle):
 
 
 def test_running_firmware_is_stopped_and_started_again(serial_board, bundle):
-    full = b"held = bytearray(80_000)  # of a heap of 96 KB"
+    full = b"held = bytearray(48_000)  # of a heap of 64 KB"
     board = serial_board(files=OLD | {"main.py": full + COUNTING})
     eventually(lambda: "n 3\n" in board.console)
     code, output = deploy(board, bundle(NEW))

@@ -5,6 +5,7 @@ name by a rename, which littlefs does at once or not at all.
 """
 
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -12,31 +13,33 @@ import sys
 
 STAGE = "/.deploy"
 OURS = ("/lib/egiz_edge", "/lib/egiz_schema")
+AT_ROOT = ("boot.py", "main.py", "manifest.json", "settings.json")
+BUFFER = memoryview(bytearray(512))
 _DIRECTORY = 0x4000
 _LET_BE_MS = 600000
 
 
 def look():
-    """Print what the board is and holds, as JSON."""
+    """Print what the board is, as JSON, and a line for each file: path and SHA-256."""
     room = os.statvfs("/")
-    hashes = {}
-    for directory in OURS:
-        for path in files_in(directory):
-            hashes[path] = sha256(path)
-    for path in files_in(STAGE):
-        hashes[path] = sha256(path)
-    for name in os.listdir("/"):
-        if name in ("boot.py", "main.py", "manifest.json", "settings.json"):
-            hashes["/" + name] = sha256("/" + name)
     seen = {
         "machine": getattr(sys.implementation, "_machine", sys.platform),
         "version": ".".join(str(n) for n in sys.implementation[1][:3]),
         "mpy": getattr(sys.implementation, "_mpy", 0),
         "block": room[0],
         "free": room[0] * room[3],
-        "hashes": hashes,
     }
     print(json.dumps(seen))
+    for directory in OURS:
+        tell(files_in(directory))
+    tell(files_in(STAGE))
+    tell("/" + name for name in os.listdir("/") if name in AT_ROOT)
+
+
+def tell(paths):
+    """Print paths with their hashes, one by one: the heap is small."""
+    for path in paths:
+        print(path, sha256(path))
 
 
 def prepare():
@@ -109,14 +112,14 @@ def files_in(directory):
 
 def sha256(path):
     """In hex, or None if there is no such file."""
+    gc.collect()  # before the heap is in pieces
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(512))
     try:
         with open(path, "rb") as file:
             while True:
-                length = file.readinto(buffer)
+                length = file.readinto(BUFFER)
                 if not length:
                     return digest.digest().hex()
-                digest.update(buffer[:length])
+                digest.update(BUFFER[:length])
     except OSError:
         return None

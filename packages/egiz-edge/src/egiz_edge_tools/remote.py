@@ -80,7 +80,7 @@ class BoardState(msgspec.Struct, frozen=True):
     mpy: int
     block: int
     free: int
-    hashes: dict[str, str]
+    hashes: dict[str, str] = {}
 
 
 class Remote:
@@ -99,9 +99,11 @@ class Remote:
         """Stop the firmware, and see what the board is and holds."""
         lines = self.run(("run", str(ON_BOARD)), ("exec", "look()"))
         try:
-            return msgspec.json.decode(lines[-1], type=BoardState)
-        except (IndexError, msgspec.DecodeError):
+            seen = msgspec.json.decode(lines[0], type=BoardState)
+            hashes = dict(line.split(" ") for line in lines[1:])
+        except (IndexError, ValueError):
             raise PortError(self.port, *understand(self.port, lines)) from None
+        return msgspec.structs.replace(seen, hashes=hashes)
 
     def restart(self) -> None:
         """Reset the board: the firmware starts as after power-on."""
