@@ -45,7 +45,8 @@ def test_being_late_does_not_move_the_periods_after():
     async def check(ticks):
         pace = Pace(lambda: 100000)
         seen = []
-        for now in (99999, 100000, 150000, 199999, 200000):
+        # Not just before the end: a wait of 1 ms would be over in earnest.
+        for now in (60000, 100000, 150000, 160000, 200000):
             ticks.now = now
             seen.append(await _is_over(pace))
         assert seen == [False, True, False, False, True]
