@@ -7,6 +7,7 @@ the health check of the broker against the real Mosquitto.
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -158,14 +159,19 @@ def test_prometheus_asks_services_that_are_there():
 
 
 @pytest.fixture(scope="module")
-def handed_out(tmp_path_factory):
-    """What setup.sh makes: (directory of egiz-infra, directories of the containers)."""
-    directory = tmp_path_factory.mktemp("setup")
-    root, run = directory / "egiz", directory / "run"
-    for name in ("egiz/broker", "run/mosquitto-data", "run/write", "run/read"):
-        (directory / name).mkdir(parents=True)
-    _set_up(root, run)
-    return root, run
+def handed_out():
+    """What setup.sh makes: (directory of egiz-infra, directories of the containers).
+
+    Not in pytest's directory, which it keeps to root, and the broker is not root here.
+    """
+    with tempfile.TemporaryDirectory(prefix="egiz-compose-") as made:
+        directory = Path(made)
+        directory.chmod(0o755)
+        root, run = directory / "egiz", directory / "run"
+        for name in ("egiz/broker", "run/mosquitto-data", "run/write", "run/read"):
+            (directory / name).mkdir(parents=True)
+        _set_up(root, run)
+        yield root, run
 
 
 def _set_up(root, run):
@@ -244,10 +250,8 @@ def _configuration(root, run, port):
 def broker(handed_out, tmp_path):
     """The broker of compose.yaml as its user: (process, port)."""
     root, run = handed_out
-    for path in (root, *list(root.parents)[:3], tmp_path):
-        path.chmod(0o755)  # pytest keeps them to root
     port = free_port()
-    configuration = tmp_path / "mosquitto.conf"
+    configuration = root / "mosquitto.conf"
     configuration.write_text(_configuration(root, run, port))
     as_its_user = [require("setpriv", "apt install util-linux"), "--clear-groups"]
     user = _user("mosquitto")
