@@ -30,7 +30,7 @@ class Sensors:
             first that is closed wins.
     """
 
-    def __init__(self, board, zones, thermocouples=(), states=STATES):
+    def __init__(self, board, zones, thermocouples=(), states=None):
         bus = Bus(board.uart)
         self._meters = [
             ("pzem_" + phase, Pzem(bus, number + 1))
@@ -39,7 +39,9 @@ class Sensors:
         self._onewire = board.onewire
         self._thermometers = [Ds18b20(board.onewire, rom) for rom in zones]
         self._thermocouples = _thermocouples(board.spi, thermocouples)
-        self._state = OperationalState([(s, board.pins[pin]) for s, pin in states])
+        self._state = OperationalState(
+            [(s, board.pins[pin]) for s, pin in states or STATES]
+        )
         self._converting_since = None
         self._settling_since = None
 

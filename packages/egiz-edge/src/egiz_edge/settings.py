@@ -1,7 +1,5 @@
 """What the device is told: at provisioning, and later by its config topic."""
 
-from egiz_edge.sensors import STATES
-
 
 class Settings:
     """Identity and credentials, and everything that a configuration can change.
@@ -26,7 +24,7 @@ class Settings:
         self.wifi_password = given.get("wifi_password")
         self.setpoint = given.get("setpoint")
         self.thermocouples = given.get("thermocouples", ())
-        self.states = given.get("states", STATES)
+        self.states = given.get("states")
         host, _, port = (given.get("ntp") or given["broker"]).partition(":")
         self.ntp = (host, int(port or 123))
         self.tls = given.get("tls")

@@ -4,6 +4,7 @@ import asyncio
 
 from egiz_edge import sensors
 from egiz_edge.aggregate import Window
+from egiz_edge.drivers import pzem
 from egiz_edge.drivers.ds18b20 import crc8
 
 ROM = b"\x28\0\0\0\0\0\0\x1e"
@@ -64,7 +65,7 @@ class _Board:
 def _sampled(board, at_ms, **more):
     """The window of one sample at each of some instants."""
     sensors.CONVERSION_MS = 20
-    sensors.time = _Clock()
+    sensors.time = pzem.time = _Clock()
     sampler = sensors.Sensors(board, [ROM], **more)
     windows = []
 
