@@ -40,6 +40,7 @@ class App:
     """
 
     def __init__(self, board, settings, log, word="", is_plain=False):
+        self.device_id = settings.device_id
         self._board = board
         self._settings = settings
         self._is_settled = False

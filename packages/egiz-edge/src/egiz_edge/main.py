@@ -23,7 +23,9 @@ def main(directory):
         _run_safe_mode(directory, data, count, word)
     ladder.write(data, count + 1)
     try:
-        _run_app(directory, data, count, word)
+        app = load(directory, data, count, word)
+        asyncio.run(_attend(app, app.device_id))
+        ladder.write(data, 0)
     except Exception as fault:
         sys.print_exception(fault)
         ladder.leave(data, "crash: %r" % fault)
@@ -39,7 +41,8 @@ def _run_safe_mode(directory, data, count, word):
     _reset(directory)
 
 
-def _run_app(directory, data, count, word):
+def load(directory, data, count, word):
+    """The `App` of a board, after `count` boots that did not settle."""
     # What does not load is a crash like any other.
     from egiz_edge.app import App  # noqa: PLC0415
     from egiz_edge.settings import Settings  # noqa: PLC0415
@@ -51,9 +54,7 @@ def _run_app(directory, data, count, word):
         ladder.write(data, 1)
     with open(directory + "/settings.json") as file:
         settings = Settings(json.load(file))
-    app = App(board, settings, print, word, count >= ladder.PLAIN)
-    asyncio.run(_attend(app, settings.device_id))
-    ladder.write(data, 0)
+    return App(board, settings, print, word, count >= ladder.PLAIN)
 
 
 def _board(directory):

@@ -1,0 +1,57 @@
+"""The firmware for as long as it takes, in virtual time: its heap does not grow."""
+
+from pathlib import Path
+
+import pytest
+from egiz_edge_tools.virtual_board import Identity, VirtualBoard
+from rig.device import DEVICE
+
+PROGRAM = (Path(__file__).parent / "virtual_time" / "run.py").read_text()
+SPREAD = 2048  # bytes: what happens to be under way when the heap is looked at
+
+
+@pytest.fixture
+def run(micropython, mosquitto, hardware, tmp_path):
+    """Runs the firmware; gives (minute, live heap, telemetry acked) as it was told."""
+    del micropython  # whether there is an interpreter
+
+    def start(minutes, every):
+        hardware.watchdog_s = 1e6  # its time is real
+        identity = Identity("factory", DEVICE, mosquitto.host, mosquitto.port)
+        flash = tmp_path / "flash"
+        flash.mkdir()
+        program = f"MINUTES, EVERY = {minutes}, {every}\n{PROGRAM}"
+        board = VirtualBoard(identity, hardware, flash, program=program)
+        lines = list(board.lines())
+        assert board.close() == 0, lines
+        assert lines[-1] in {"ended 0", "ended 1"}, lines
+        assert "connected" in lines
+        assert not [line for line in lines if "failed" in line or "starves" in line]
+        told = [line.split() for line in lines if line.startswith("heap ")]
+        return [tuple(map(int, words[1:4])) for words in told]
+
+    return start
+
+
+def _check(told, live):
+    """Sampling at 1 s, publishing at 5 s, as the requirements have it."""
+    first, last = told[0], told[-1]
+    assert last[2] >= 12 * last[0] - 2  # every message is acknowledged
+    sent = live.messages(DEVICE, "telemetry")
+    assert [m.seq for m in sent] == list(range(len(sent)))
+    faulty = [m for m in sent if m.status.fault_codes]
+    assert len(faulty) <= 1, faulty[:3]  # a zone that has not converted yet
+    assert abs(last[1] - first[1]) <= SPREAD, told
+    return last[1] - first[1]
+
+
+def test_ten_minutes(run, live):
+    _check(run(10, 2), live)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_a_day(run, live):
+    told = run(24 * 60, 60)
+    growth = _check(told, live)
+    print(told, growth)  # noqa: T201  # the figures are what it is for
