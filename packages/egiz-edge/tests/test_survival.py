@@ -51,9 +51,12 @@ def test_a_blocking_call_is_ended_by_the_watchdog_and_the_cause_reported(
     # Once: the second boot measures again.
     hangs = """
 import os
+STATES = ()
 class Sensors:
-    def __init__(self, board, zones):
+    def __init__(self, board, *_, **__):
         self._flag = board.data_directory + "/hung"
+    async def found(self):
+        return []
     async def sample(self, window):
         try:
             os.stat(self._flag)
@@ -79,9 +82,12 @@ def test_a_task_that_waits_for_ever_starves_the_watchdog_and_is_named(
 ):
     waits = """
 import asyncio
+STATES = ()
 class Sensors:
-    def __init__(self, board, zones):
+    def __init__(self, board, *_, **__):
         pass
+    async def found(self):
+        return []
     async def sample(self, window):
         await asyncio.Event().wait()
 """
@@ -92,9 +98,12 @@ class Sensors:
 
 def test_a_task_that_fails_is_restarted_alone(sabotaged, mosquitto, live):
     fails = """
+STATES = ()
 class Sensors:
-    def __init__(self, board, zones):
+    def __init__(self, board, *_, **__):
         self._tries = 0
+    async def found(self):
+        return []
     async def sample(self, window):
         self._tries += 1
         if self._tries % 2:
