@@ -147,9 +147,9 @@ def test_safe_mode_keeps_identity_and_credentials(
     sabotaged, mosquitto, live, umqtt, tmp_path
 ):
     sabotaged(mosquitto, also=umqtt, app="raise MemoryError\n")
-    before = json.loads((tmp_path / "flash" / "settings.json").read_text())
+    before = json.loads((tmp_path / f"flash-{DEVICE}" / "settings.json").read_text())
     _status_with(live, lambda m: m.state == "safe_mode")
-    after = json.loads((tmp_path / "flash" / "settings.json").read_text())
+    after = json.loads((tmp_path / f"flash-{DEVICE}" / "settings.json").read_text())
     assert after == before
 
 
