@@ -43,11 +43,18 @@ _SUBSCRIBE_ID, _UNSUBSCRIBE_ID = 1, 2  # one of each on a connection
 
 
 class Connection:
-    """A subscribed connection; `open_connection` makes it."""
+    """A subscribed connection; `open_connection` makes it.
+
+    Attributes:
+        version: of MQTT, as in CONNECT.
+        session_present: the broker had kept our session.
+        is_held: it is not read for now, so that answers to pings cannot be seen.
+    """
 
     def __init__(self, sock: socket.socket, version: int) -> None:
         self.version = version
-        self.session_present = False  # the broker had kept our session
+        self.session_present = False
+        self.is_held = False
         self._sock = sock
         self._subscriptions = 0
         self._reader = mqtt.PacketReader(version, MAXIMUM_PACKET_BYTES)
@@ -108,10 +115,10 @@ class Connection:
         """
         if time.monotonic() < self._ping_due:
             return
-        if self._pinged:
+        if self._pinged and not self.is_held:
             raise MqttError("no answer to a ping: the broker or the network hangs")
         self._send(mqtt.PINGREQ_PACKET)
-        self._pinged = True
+        self._pinged = not self.is_held
 
     def disconnect(self) -> int:
         """Say good-bye; the session stays with the broker.

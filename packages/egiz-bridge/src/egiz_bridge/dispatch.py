@@ -3,6 +3,7 @@
 import queue
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -68,7 +69,7 @@ class Dispatcher:
         self._accounts.open(table.name, self._spool.counts().get(table.name, 0))
         before = [one for one in self._retired if one.sink_name == table.name]
         writer = Writer(
-            self._open_sink(table),
+            partial(self._open_sink, table),
             self._spool,
             self._accounts,
             self._is_stored,

@@ -19,7 +19,7 @@ from egiz_bridge import mqtt
 from egiz_bridge.accounts import Accounts
 from egiz_bridge.broker import Broker, broker_of
 from egiz_bridge.certificates import expiries
-from egiz_bridge.connection import Connection, open_connection
+from egiz_bridge.connection import RECEIVE_MAXIMUM, Connection, open_connection
 from egiz_bridge.dispatch import Dispatcher
 from egiz_bridge.errors import ConfigError, MqttError, Unavailable
 from egiz_bridge.intake import Intake
@@ -32,6 +32,10 @@ STOP_DEADLINE_S = 25.0
 # How long a stop goes on reading, in search of a quiet moment.
 _READ_ON_S = 5.0
 _FINISH_TICK_S = 0.02
+
+# How much may wait for the sinks before the socket is not read any more. That is twice
+# the window: Mosquitto 2.0.11 does not keep to it, and the process must not grow.
+_HELD_MAX = 2 * RECEIVE_MAXIMUM
 
 _TICK_S = 1.0
 _BACKOFF_FIRST_S = 0.25
@@ -206,6 +210,7 @@ class Session:
             selector.register(connection, selectors.EVENT_READ)
             selector.register(self._waker, selectors.EVENT_READ)
             while not (self._is_stopping or self._moves_to_another_broker()):
+                self._hold_or_read(selector, connection)
                 ready = selector.select(min(_TICK_S, self._intake.due_in_s()))
                 begun = time.monotonic()
                 if any(key.fileobj is connection for key, _ in ready):
@@ -213,6 +218,19 @@ class Session:
                     self._intake.take(packets, self._dispatcher.waiting)
                 self._turn(connection)
                 self._accounts.turned(time.monotonic() - begun)
+
+    def _hold_or_read(
+        self, selector: selectors.BaseSelector, connection: Connection
+    ) -> None:
+        """All pressure ends here: what is not read waits at the broker."""
+        is_held = self._dispatcher.waiting > _HELD_MAX
+        if is_held == connection.is_held:
+            return
+        connection.is_held = is_held
+        if is_held:
+            selector.unregister(connection)
+        else:
+            selector.register(connection, selectors.EVENT_READ)
 
     def _moves_to_another_broker(self) -> bool:
         return self._wanted.mqtt != self._settings.mqtt

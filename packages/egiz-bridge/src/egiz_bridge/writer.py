@@ -1,12 +1,11 @@
 """One thread per sink: live batches first, then what waits in the spool.
 
-A sink that does not answer is left alone for a while; meanwhile batches go to the spool
-and are acknowledged. Live data is never behind a backlog: after each live batch at most
-one spooled batch is replayed.
+While a sink does not answer (outage.py), batches go to the spool and are acknowledged.
+Live data is never behind a backlog: after each live batch at most one spooled batch is
+replayed.
 """
 
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,13 +19,13 @@ from egiz_bridge.batch import Batch, DeadLetter, Message, Row
 from egiz_bridge.errors import SpoolDamaged, Unavailable
 from egiz_bridge.isolation import Isolation
 from egiz_bridge.log import Sparingly
+from egiz_bridge.outage import Outage
 from egiz_bridge.rows import to_row
 from egiz_bridge.sinks import Sink
 from egiz_bridge.spool import Spool
 
-_BACKOFF_FIRST_S = 0.5
-_BACKOFF_DOUBLINGS = 6  # to 32 s
 _ADOPT_EVERY_S = 2.0
+_LOOK_AGAIN_S = 0.25
 
 _log = structlog.get_logger()
 
@@ -40,14 +39,16 @@ class Writer(threading.Thread):
 
     def __init__(
         self,
-        sink: Sink,
+        open_sink: Callable[[], Sink],
         spool: Spool,
         accounts: Accounts,
         done: Callable[[Batch], None],
         after: Sequence["Writer"] = (),
     ) -> None:
+        sink = open_sink()
         super().__init__(name=f"writer-{sink.name}", daemon=True)
         self.sink_name = sink.name
+        self._open_sink = open_sink
         self._after = after
         self._sink = sink
         self._isolation = Isolation(sink)
@@ -59,7 +60,7 @@ class Writer(threading.Thread):
         self._has_backlog = True  # as far as is known
         self._failures = 0
         self._sparingly = Sparingly()
-        self._retry_at = 0.0
+        self._outage: Outage | None = None
         self.busy_since_s = float("inf")
         self._adopt_at = 0.0
 
@@ -90,6 +91,8 @@ class Writer(threading.Thread):
                 with self._busy():
                     self._replay_oldest()
         finally:
+            if self._outage:
+                self._outage.end()
             self._sink.close()
 
     def _probe(self) -> None:
@@ -112,22 +115,24 @@ class Writer(threading.Thread):
             self.busy_since_s = float("inf")
 
     def _use_the_pause(self) -> None:
-        """No live batch: the spool has its turn, or the sink is tried again."""
+        """No live batch: the spool has its turn."""
         with self._busy():
             self._replay_oldest()
-        if self._failures and not (self._has_backlog or self._is_resting()):
-            self._probe()
+        if self._outage and self._outage.is_over and not self._has_backlog:
+            self._is_back()
 
     def _patience_s(self) -> float | None:
         """How long to wait for a live batch before the spool gets its turn."""
         if self._stopping.is_set():
             return None
-        is_waiting = self._has_backlog or self._failures
-        turn_at = self._retry_at if is_waiting else self._adopt_at
-        return max(0.0, turn_at - time.monotonic())
+        if self._is_resting():
+            return _LOOK_AGAIN_S
+        if self._outage or self._has_backlog:
+            return 0.0
+        return max(0.0, self._adopt_at - time.monotonic())
 
     def _is_resting(self) -> bool:
-        return time.monotonic() < self._retry_at
+        return self._outage is not None and not self._outage.is_over
 
     def _deliver(self, batch: Batch) -> None:
         """Write or spool; with neither to be had, hold until one is."""
@@ -135,7 +140,7 @@ class Writer(threading.Thread):
         while not (was_written := self._was_written(rows)):
             if self._was_spooled(rows):
                 break
-            if self._stopping.wait(max(0.0, self._retry_at - time.monotonic())):
+            if self._stopping.wait(_LOOK_AGAIN_S):
                 return  # not acknowledged: the broker still has it
         self._sparingly.over("holding")
         if was_written:
@@ -236,13 +241,15 @@ class Writer(threading.Thread):
         except Unavailable as fault:
             self._rest(fault)
             return None
-        if self._failures:
+        if self._outage:
             self._is_back()
         return dead
 
     def _is_back(self) -> None:
-        if self._failures:
+        if self._outage:
             _log.info("sink is back", sink=self._sink.name, failures=self._failures)
+            self._outage.end()
+            self._outage = None
         self._accounts.sink_is_up(self._sink.name)
         self._failures = 0
 
@@ -259,18 +266,20 @@ class Writer(threading.Thread):
                 )
 
     def _rest(self, fault: Unavailable) -> None:
-        """Leave the sink alone: exponential backoff with full jitter."""
-        ceiling = _BACKOFF_FIRST_S * 2 ** min(self._failures, _BACKOFF_DOUBLINGS)
-        pause = max(fault.retry_after_s, random.uniform(0.1, ceiling))
-        self._retry_at = time.monotonic() + pause
+        """Leave the sink alone until a try of it succeeds."""
         if not self._failures:
             _log.warning(
                 "sink does not take writes; spooling and retrying",
                 sink=self._sink.name,
                 why=str(fault),
             )
-        self._accounts.sink_is_down(self._sink.name, str(fault))
+        self._has_failed(fault)
+        self._outage = Outage(self._open_sink, fault, self._failures, self._has_failed)
+        self._outage.start()
+
+    def _has_failed(self, fault: Unavailable) -> None:
         self._failures += 1
+        self._accounts.sink_is_down(self._sink.name, str(fault))
 
 
 def _decoded(messages: Sequence[Message]) -> tuple[list[Row], list[DeadLetter]]:

@@ -7,7 +7,7 @@ from egiz_bridge.batch import Row
 
 
 class Sink(Protocol):
-    """A database. Its methods are called from one thread."""
+    """A database. All methods of one object are called from one thread."""
 
     name: str
 
