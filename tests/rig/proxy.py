@@ -101,10 +101,13 @@ class Proxy:
         while True:
             try:
                 client, _ = listener.accept()
-                server = socket.create_connection(self._target, timeout=5)
             except OSError:
                 if listener.fileno() < 0 or self._listener is not listener:
                     return
+                continue
+            try:
+                server = socket.create_connection(self._target, timeout=5)
+            except OSError:
                 client.close()
                 continue
             with self._lock:
@@ -112,6 +115,8 @@ class Proxy:
             threading.Thread(
                 target=self._forward, args=(client, server), daemon=True
             ).start()
+            if self._listener is not listener:  # refused meanwhile
+                self.cut()
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         try:
