@@ -1,4 +1,4 @@
-"""Ten minutes of the firmware in virtual time: its heap does not grow."""
+"""The firmware for as long as it takes, in virtual time: its heap does not grow."""
 
 from pathlib import Path
 
@@ -47,3 +47,11 @@ def _check(told, live):
 
 def test_ten_minutes(run, live):
     _check(run(10, 2), live)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_a_day(run, live):
+    told = run(24 * 60, 60)
+    growth = _check(told, live)
+    print(told, growth)  # noqa: T201  # the figures are what it is for

@@ -85,8 +85,8 @@ _write = Stream.write
 
 
 def _noted_write(self, data):
-    # 1-Wire conversions, PUBACK and DISCONNECT have no answer.
-    if data[0] not in (0xCC, 0x40, 0xE0):
+    # PUBACK and DISCONNECT have no answer.
+    if data[0] not in (0x40, 0xE0):
         due[id(self.s)] = True
     return _write(self, data)
 
