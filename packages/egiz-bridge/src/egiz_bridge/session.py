@@ -32,6 +32,8 @@ STOP_DEADLINE_S = 25.0
 # How long a stop goes on reading, in search of a quiet moment.
 _READ_ON_S = 5.0
 _FINISH_TICK_S = 0.02
+# What a broker has in hand comes within that time.
+_QUIET_S = 0.005
 
 # How much may wait for the sinks before the socket is not read any more. That is twice
 # the window: Mosquitto 2.0.11 does not keep to it, and the process must not grow.
@@ -276,7 +278,7 @@ class Session:
     def _has_something(
         self, selector: selectors.BaseSelector, connection: Connection
     ) -> bool:
-        return any(key.fileobj is connection for key, _ in selector.select(0))
+        return any(key.fileobj is connection for key, _ in selector.select(_QUIET_S))
 
     def _wait_to_retry(self, fault: Exception) -> None:
         """Exponential backoff with full jitter; the first failure is told, and some."""
