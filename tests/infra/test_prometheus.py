@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 import yaml
-from egiz_bridge.settings import Http
+from egiz_bridge.config.settings import Http
 from rig.monitoring import (
     ALERTMANAGER,
     SHIPPED,

@@ -1,5 +1,5 @@
-from egiz_bridge.acks import AckLedger
 from egiz_bridge.batch import Batch, DeadLetter, Message
+from egiz_bridge.pipeline.acks import AckLedger
 
 
 def _batch(connection: int, *packet_ids: int) -> Batch:

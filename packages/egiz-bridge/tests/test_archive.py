@@ -4,7 +4,7 @@ import time
 import pytest
 from egiz_bridge.batch import Message, Row
 from egiz_bridge.errors import Unavailable
-from egiz_bridge.rows import to_row
+from egiz_bridge.pipeline.rows import to_row
 from egiz_bridge.sinks.archive import Archive
 
 NOW_S = int(time.time())

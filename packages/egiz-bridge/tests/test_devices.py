@@ -6,8 +6,8 @@ import random
 import time
 
 import pytest
-from egiz_bridge import devices as ledger
-from egiz_bridge.metrics import _of_troubles
+from egiz_bridge.ledger import devices as ledger
+from egiz_bridge.observe.metrics import _of_troubles
 from egiz_schema import Status, Telemetry, Topic
 from hypothesis import given
 from hypothesis import strategies as st

@@ -12,8 +12,8 @@ from amqtt.mqtt.puback import PubackPacket
 from amqtt.mqtt.publish import PublishPacket
 from amqtt.mqtt.subscribe import SubscribePacket
 from amqtt.mqtt.unsubscribe import UnsubscribePacket
-from egiz_bridge import mqtt
 from egiz_bridge.errors import MqttError
+from egiz_bridge.mqtt import packets
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
@@ -25,7 +25,7 @@ TOPICS = st.text(
     st.characters(codec="utf-8", exclude_characters="\0+#"), min_size=1, max_size=60
 )
 IDS = st.integers(1, 65535)
-VERSIONS = (mqtt.MQTT_311, mqtt.MQTT_5)
+VERSIONS = (packets.MQTT_311, packets.MQTT_5)
 
 
 @st.composite
@@ -102,11 +102,11 @@ def _by_amqtt(message):
 def _expected(message):
     flags = message["retain"] | message["qos"] << 1 | message["dup"] << 3
     topic = message["topic"].encode()
-    return mqtt.Publish(topic, message["payload"], message["mid"], flags)
+    return packets.Publish(topic, message["payload"], message["mid"], flags)
 
 
 def _fed(version, *chunks):
-    reader = mqtt.PacketReader(version, BYTES_MAX)
+    reader = packets.PacketReader(version, BYTES_MAX)
     fed = [reader.feed(chunk) for chunk in chunks]
     return (
         list(itertools.chain.from_iterable(found for found, _ in fed)),
@@ -117,13 +117,13 @@ def _fed(version, *chunks):
 @given(st.lists(messages(), min_size=1, max_size=5), properties())
 def test_a_publish_of_mqtt_5_by_paho(sent, carried):
     stream = b"".join(_by_paho(message, carried) for message in sent)
-    assert _fed(mqtt.MQTT_5, stream) == ([_expected(one) for one in sent], [])
+    assert _fed(packets.MQTT_5, stream) == ([_expected(one) for one in sent], [])
 
 
 @given(st.lists(messages(), min_size=1, max_size=5))
 def test_a_publish_of_mqtt_311_by_amqtt(sent):
     stream = b"".join(_by_amqtt(message) for message in sent)
-    assert _fed(mqtt.MQTT_311, stream) == ([_expected(one) for one in sent], [])
+    assert _fed(packets.MQTT_311, stream) == ([_expected(one) for one in sent], [])
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -142,7 +142,7 @@ def test_a_stream_may_be_cut_anywhere(version):
             "retain": False,
             "dup": False,
         }
-        is_5 = version == mqtt.MQTT_5
+        is_5 = version == packets.MQTT_5
         stream += _by_paho(message, carried) if is_5 else _by_amqtt(message)
         stream += b"\xd0\x00"  # PINGRESP
     whole = _fed(version, stream)
@@ -159,8 +159,8 @@ def test_whatever_a_broker_sends_nothing_but_our_error_comes_out(version):
 
     @given(st.binary(max_size=40))
     def check_bodies(body):
-        _is_total(lambda: mqtt.parse_connack(version, body))
-        _is_total(lambda: mqtt.parse_suback(body, 2))
+        _is_total(lambda: packets.parse_connack(version, body))
+        _is_total(lambda: packets.parse_suback(body, 2))
         _is_total(lambda: _fed(version, bytes([0x32, len(body)]) + body))
 
     check()
@@ -178,9 +178,9 @@ def _read_by_amqtt(kind, packet):
 
 @given(st.text("abc-019", min_size=1, max_size=23), st.text(max_size=20), st.booleans())
 def test_our_connect_read_by_amqtt(client_id, password, is_lasting):
-    terms = mqtt.Terms(30, 3600 if is_lasting else 0, 100, 1000)
+    terms = packets.Terms(30, 3600 if is_lasting else 0, 100, 1000)
     credentials = ("user", password)
-    packet = mqtt.connect(mqtt.MQTT_311, client_id, credentials, terms)
+    packet = packets.connect(packets.MQTT_311, client_id, credentials, terms)
     read = _read_by_amqtt(ConnectPacket, packet)
     assert (read.client_id, read.username, read.password) == (
         client_id,
@@ -193,7 +193,8 @@ def test_our_connect_read_by_amqtt(client_id, password, is_lasting):
 
 @given(st.integers(1, 2**32 - 1), IDS, st.integers(1, 2**28 - 1))
 def test_the_properties_of_our_connect_read_by_paho(expiry, maximum, size):
-    packet = mqtt.connect(mqtt.MQTT_5, "c", None, mqtt.Terms(30, expiry, maximum, size))
+    terms = packets.Terms(30, expiry, maximum, size)
+    packet = packets.connect(packets.MQTT_5, "c", None, terms)
     read = Properties(PacketTypes.CONNECT)
     read.unpack(packet[12:])
     assert read.json() == {
@@ -205,7 +206,7 @@ def test_the_properties_of_our_connect_read_by_paho(expiry, maximum, size):
 
 @given(IDS, st.lists(TOPICS, min_size=1, max_size=5))
 def test_our_subscribe_read_by_amqtt(packet_id, filters):
-    packet = mqtt.subscribe(mqtt.MQTT_311, packet_id, filters)
+    packet = packets.subscribe(packets.MQTT_311, packet_id, filters)
     read = _read_by_amqtt(SubscribePacket, packet)
     assert read.variable_header.packet_id == packet_id
     assert read.payload.topics == [(one, 1) for one in filters]
@@ -213,7 +214,7 @@ def test_our_subscribe_read_by_amqtt(packet_id, filters):
 
 @given(IDS, st.lists(TOPICS, min_size=1, max_size=5))
 def test_our_unsubscribe_read_by_amqtt(packet_id, filters):
-    packet = mqtt.unsubscribe(mqtt.MQTT_311, packet_id, filters)
+    packet = packets.unsubscribe(packets.MQTT_311, packet_id, filters)
     read = _read_by_amqtt(UnsubscribePacket, packet)
     assert read.variable_header.packet_id == packet_id
     assert read.payload.topics == filters
@@ -221,7 +222,7 @@ def test_our_unsubscribe_read_by_amqtt(packet_id, filters):
 
 @given(st.lists(IDS, max_size=20))
 def test_our_pubacks_read_by_amqtt(packet_ids):
-    stream = BufferReader(mqtt.pubacks(packet_ids))
+    stream = BufferReader(packets.pubacks(packet_ids))
 
     async def read():
         return [(await PubackPacket.from_stream(stream)).packet_id for _ in packet_ids]

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from egiz_bridge import settings
+from egiz_bridge.config import settings
 from egiz_bridge.errors import ConfigError
 
 

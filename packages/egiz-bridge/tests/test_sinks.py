@@ -2,9 +2,9 @@
 
 import pytest
 from egiz_bridge.batch import Message
-from egiz_bridge.rows import to_row
+from egiz_bridge.config.tables import Influxdb
+from egiz_bridge.pipeline.rows import to_row
 from egiz_bridge.sinks.influxdb import InfluxDb
-from egiz_bridge.tables import Influxdb
 from rig import stored
 from rig.publisher import Publisher
 from rig.scripted_http import Answer, ScriptedHttp

@@ -5,8 +5,8 @@ import time
 import pytest
 from egiz_bridge.batch import DeadLetter, Message
 from egiz_bridge.errors import SpoolDamaged, SpoolFull
-from egiz_bridge.letters import Selection, purge
-from egiz_bridge.spool import Spool
+from egiz_bridge.spool.batches import Spool
+from egiz_bridge.spool.dead_letters import Selection, purge
 
 MIB = 1024**2
 

@@ -4,7 +4,7 @@ import json
 import threading
 
 import pytest
-from egiz_bridge.tail import Filter
+from egiz_bridge.cli.live import Filter
 from rig.publisher import Publisher
 from rig.waiting import eventually
 

@@ -7,8 +7,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from egiz_bridge.config.settings import load
 from egiz_bridge.errors import ConfigError
-from egiz_bridge.settings import load
 from prometheus_client.parser import text_string_to_metric_families
 from rig import stored
 from rig.process import Process, own_program

@@ -9,22 +9,22 @@ from pathlib import Path
 
 import structlog
 
-from egiz_bridge.accounts import Accounts
-from egiz_bridge.broker import broker_of
-from egiz_bridge.devices import Devices
-from egiz_bridge.dispatch import Dispatcher
+from egiz_bridge.config.settings import Settings, load
+from egiz_bridge.config.tables import AnySink, Archive, Influxdb, Lines
 from egiz_bridge.errors import ConfigError, Unavailable
-from egiz_bridge.intake import Intake
-from egiz_bridge.serving import Parts, serving
+from egiz_bridge.ledger.counts import Accounts
+from egiz_bridge.ledger.devices import Devices
+from egiz_bridge.mqtt.broker import broker_of
+from egiz_bridge.observe.health import Parts, serving
+from egiz_bridge.observe.systemd import Notifier, supervised
+from egiz_bridge.pipeline.dispatch import Dispatcher
+from egiz_bridge.pipeline.intake import Intake
 from egiz_bridge.session import Session, Waker
-from egiz_bridge.settings import Settings, load
 from egiz_bridge.sinks import Sink
 from egiz_bridge.sinks.archive import Archive as ArchiveSink
 from egiz_bridge.sinks.influxdb import InfluxDb
 from egiz_bridge.sinks.lines import Lines as LinesSink
-from egiz_bridge.spool import Spool
-from egiz_bridge.supervision import Notifier, supervised
-from egiz_bridge.tables import AnySink, Archive, Influxdb, Lines
+from egiz_bridge.spool.batches import Spool
 
 _log = structlog.get_logger()
 

@@ -15,16 +15,16 @@ from dataclasses import replace
 
 import structlog
 
-from egiz_bridge import mqtt
-from egiz_bridge.accounts import Accounts
-from egiz_bridge.broker import Broker, broker_of
-from egiz_bridge.certificates import expiries
-from egiz_bridge.connection import RECEIVE_MAXIMUM, Connection, open_connection
-from egiz_bridge.dispatch import Dispatcher
+from egiz_bridge.config.settings import Settings
 from egiz_bridge.errors import ConfigError, MqttError, Unavailable
-from egiz_bridge.intake import Intake
-from egiz_bridge.settings import Settings
-from egiz_bridge.spool import Spool
+from egiz_bridge.ledger.counts import Accounts
+from egiz_bridge.mqtt import packets
+from egiz_bridge.mqtt.broker import Broker, broker_of
+from egiz_bridge.mqtt.certificates import expiries
+from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM, Connection, open_connection
+from egiz_bridge.pipeline.dispatch import Dispatcher
+from egiz_bridge.pipeline.intake import Intake
+from egiz_bridge.spool.batches import Spool
 
 # Longer than a write may take, so that a stop leaves nothing to be sent again.
 STOP_DEADLINE_S = 25.0
@@ -184,7 +184,7 @@ class Session:
         self._accounts.connection_is(up=True)
         url = str(self._settings.mqtt.url)
         _log.info("subscribed", broker=url, mqtt=connection.version)
-        if connection.version == mqtt.MQTT_311:
+        if connection.version == packets.MQTT_311:
             _log.warning(
                 "the broker speaks MQTT 3.1.1 only: its own in-flight limit (often 20)"
                 " bounds the rate",
@@ -206,7 +206,7 @@ class Session:
             if known != (wanted := " ".join(filters)):
                 self._spool.set_note(self._session_note(), wanted)
 
-    def _serve(self, connection: Connection, early: Sequence[mqtt.Publish]) -> None:
+    def _serve(self, connection: Connection, early: Sequence[packets.Publish]) -> None:
         self._intake.take(early, self._dispatcher.waiting)
         with selectors.DefaultSelector() as selector:
             selector.register(connection, selectors.EVENT_READ)

@@ -20,9 +20,9 @@ from types import FrameType
 
 import structlog
 
+from egiz_bridge.config.settings import ENV_PREFIX, load
 from egiz_bridge.errors import BridgeError, ConfigError
-from egiz_bridge.settings import ENV_PREFIX, load
-from egiz_bridge.supervision import Notifier
+from egiz_bridge.observe.systemd import Notifier
 
 _TICK_S = 0.2
 _LAST_DEADLINE_S = 40.0  # more than a bridge takes to store what it was given

@@ -16,9 +16,9 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from egiz_bridge.batch import Row
+from egiz_bridge.config.secret import Secret
+from egiz_bridge.config.tables import Influxdb
 from egiz_bridge.errors import BridgeError, ConfigError, Rejected, Unavailable
-from egiz_bridge.secret import Secret
-from egiz_bridge.tables import Influxdb
 
 TIMEOUT_S = 10.0
 _RETRY_AFTER_MAX_S = 600.0

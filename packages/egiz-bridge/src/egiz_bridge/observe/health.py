@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
-from egiz_bridge.accounts import Accounts
-from egiz_bridge.devices import Devices, as_json
+from egiz_bridge.config.tables import Http
 from egiz_bridge.errors import ConfigError
-from egiz_bridge.http import App, HttpServer
-from egiz_bridge.metrics import AccountsCollector
+from egiz_bridge.ledger.counts import Accounts
+from egiz_bridge.ledger.devices import Devices, as_json
+from egiz_bridge.observe.http import App, HttpServer
+from egiz_bridge.observe.metrics import AccountsCollector
 from egiz_bridge.session import Session
-from egiz_bridge.spool import Spool
-from egiz_bridge.tables import Http
+from egiz_bridge.spool.batches import Spool
 
 # The main loop turns every second, but for a connection attempt or a name that does not
 # resolve; a writer waits ten seconds for an answer.

@@ -9,12 +9,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from egiz_bridge.accounts import Accounts
 from egiz_bridge.batch import Batch  # noqa: TC001  # the type of a list
-from egiz_bridge.devices import Devices
-from egiz_bridge.intake import Intake
-from egiz_bridge.mqtt import MQTT_5, PacketReader, Publish
-from egiz_bridge.settings import Settings
+from egiz_bridge.config.settings import Settings
+from egiz_bridge.ledger.counts import Accounts
+from egiz_bridge.ledger.devices import Devices
+from egiz_bridge.mqtt.packets import MQTT_5, PacketReader, Publish
+from egiz_bridge.pipeline.intake import Intake
 
 _MESSAGES, _DEVICES, _ROUNDS = 20_000, 500, 5
 _READ_BYTES = 256 * 1024

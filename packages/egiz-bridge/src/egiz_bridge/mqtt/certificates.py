@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from egiz_bridge.tables import Mqtt
+from egiz_bridge.config.tables import Mqtt
 
 
 def expiries(mqtt: Mqtt) -> dict[str, float]:

@@ -11,11 +11,11 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from egiz_bridge.accounts import Accounts, Books
-from egiz_bridge.connection import RECEIVE_MAXIMUM
-from egiz_bridge.devices import DRIFTING_MS, Devices, Seen
-from egiz_bridge.latency import Latencies
-from egiz_bridge.spool import Spool
+from egiz_bridge.ledger.counts import Accounts, Books
+from egiz_bridge.ledger.devices import DRIFTING_MS, Devices, Seen
+from egiz_bridge.ledger.latency import Latencies
+from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM
+from egiz_bridge.spool.batches import Spool
 
 _P = "egiz_bridge_"
 _WORST = 100  # devices with a metric of their own; `egiz-bridge devices` knows all

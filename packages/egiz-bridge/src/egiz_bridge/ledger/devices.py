@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from egiz_schema import Message, Telemetry, Topic
 
-from egiz_bridge.latency import Latencies
+from egiz_bridge.ledger.latency import Latencies
 
 # A flood of invented devices must not grow the process: past this many, devices are not
 # told apart any more.

@@ -7,13 +7,13 @@ from typing import NoReturn
 import click
 
 from egiz_bridge import log
-from egiz_bridge.cli_bench import bench
-from egiz_bridge.cli_devices import devices
-from egiz_bridge.cli_probe import probe
-from egiz_bridge.cli_spool import EXIT_CONFIG, dead_letters, spool
-from egiz_bridge.cli_tail import tail
+from egiz_bridge.cli.bench import bench
+from egiz_bridge.cli.devices import devices
+from egiz_bridge.cli.probe import probe
+from egiz_bridge.cli.spool import EXIT_CONFIG, dead_letters, spool
+from egiz_bridge.cli.tail import tail
+from egiz_bridge.config.settings import described, env_name, load
 from egiz_bridge.errors import BridgeError, ConfigError
-from egiz_bridge.settings import described, env_name, load
 
 EXIT_DIED = 1
 
@@ -104,7 +104,7 @@ def check(config: Path | None) -> None:
         settings = load(config)
     except ConfigError as fault:
         _stop_for(fault.problems)
-    from egiz_bridge.check import results  # noqa: PLC0415  # so that --help is quick
+    from egiz_bridge.cli.check import results  # noqa: PLC0415  # so that --help is quick
 
     wrong = []
     for key, problem in results(settings):

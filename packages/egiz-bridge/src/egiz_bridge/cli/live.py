@@ -14,9 +14,9 @@ import paho.mqtt.client as paho
 from egiz_schema import EgizError, Topic, decode, influx, parse_topic, topics
 from paho.mqtt.enums import CallbackAPIVersion
 
-from egiz_bridge.broker import Broker
-from egiz_bridge.connection import visit
 from egiz_bridge.errors import MqttError
+from egiz_bridge.mqtt.broker import Broker
+from egiz_bridge.mqtt.connection import visit
 
 _CONNECT_TIMEOUT_S = 5.0
 

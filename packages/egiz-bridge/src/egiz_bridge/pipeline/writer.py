@@ -14,15 +14,15 @@ from contextlib import contextmanager
 import structlog
 from egiz_schema import EgizError
 
-from egiz_bridge.accounts import Accounts
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
 from egiz_bridge.errors import SpoolDamaged, Unavailable
-from egiz_bridge.isolation import Isolation
+from egiz_bridge.ledger.counts import Accounts
 from egiz_bridge.log import Sparingly
-from egiz_bridge.outage import Outage
-from egiz_bridge.rows import to_row
+from egiz_bridge.pipeline.isolation import Isolation
+from egiz_bridge.pipeline.recovery import Outage
+from egiz_bridge.pipeline.rows import to_row
 from egiz_bridge.sinks import Sink
-from egiz_bridge.spool import Spool
+from egiz_bridge.spool.batches import Spool
 
 _ADOPT_EVERY_S = 2.0
 _LOOK_AGAIN_S = 0.25

@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from egiz_bridge.cli_probe import asked
-from egiz_bridge.cli_spool import config_option
-from egiz_bridge.devices import DRIFTING_MS, STALE_MS
+from egiz_bridge.cli.probe import asked
+from egiz_bridge.cli.spool import config_option
+from egiz_bridge.ledger.devices import DRIFTING_MS, STALE_MS
 
 _PIPED_WIDTH = 200
 _COLUMNS = (

@@ -8,9 +8,9 @@ import click
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from egiz_bridge.cli_spool import EXIT_CONFIG, config_option
+from egiz_bridge.cli.spool import EXIT_CONFIG, config_option
+from egiz_bridge.config.settings import load
 from egiz_bridge.errors import ConfigError
-from egiz_bridge.settings import load
 
 EXIT_NOT_WELL = 1
 _TIMEOUT_S = 10.0

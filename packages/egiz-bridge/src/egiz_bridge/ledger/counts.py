@@ -16,7 +16,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from egiz_bridge.batch import Batch
-from egiz_bridge.latency import Latencies
+from egiz_bridge.ledger.latency import Latencies
 
 
 @dataclass(slots=True)

@@ -6,9 +6,9 @@ import socket
 import time
 
 import pytest
-from egiz_bridge.accounts import Accounts
-from egiz_bridge.devices import Devices
-from egiz_bridge.serving import Parts
+from egiz_bridge.ledger.counts import Accounts
+from egiz_bridge.ledger.devices import Devices
+from egiz_bridge.observe.health import Parts
 from rig.scripted_http import Answer
 from rig.waiting import eventually
 

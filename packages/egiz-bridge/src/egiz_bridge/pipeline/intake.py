@@ -7,12 +7,12 @@ import structlog
 from egiz_schema import EgizError, decode, parse_topic
 from egiz_schema.lines import decode_line
 
-from egiz_bridge.accounts import Accounts, Verdicts
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
-from egiz_bridge.devices import Devices
-from egiz_bridge.mqtt import DUP, RETAIN, Publish
-from egiz_bridge.rows import Sources, timed
-from egiz_bridge.tables import AnySink
+from egiz_bridge.config.tables import AnySink
+from egiz_bridge.ledger.counts import Accounts, Verdicts
+from egiz_bridge.ledger.devices import Devices
+from egiz_bridge.mqtt.packets import DUP, RETAIN, Publish
+from egiz_bridge.pipeline.rows import Sources, timed
 
 BATCH_MESSAGES = 1000
 LINGER_S = 0.25

@@ -25,8 +25,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from egiz_bridge.errors import ConfigError
-from egiz_bridge.tables import (
+from egiz_bridge.config.tables import (
     AnySink,
     Archive,
     Http,
@@ -36,6 +35,7 @@ from egiz_bridge.tables import (
     Spool,
     Table,
 )
+from egiz_bridge.errors import ConfigError
 
 ENV_PREFIX = "EGIZ_BRIDGE_"
 

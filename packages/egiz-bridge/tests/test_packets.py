@@ -1,10 +1,10 @@
 import random
 
 import pytest
-from egiz_bridge import mqtt
 from egiz_bridge.errors import MqttError
+from egiz_bridge.mqtt import packets
 
-TERMS = mqtt.Terms(
+TERMS = packets.Terms(
     keepalive_s=30,
     session_expiry_s=10,
     receive_maximum=10_000,
@@ -15,14 +15,14 @@ TERMS = mqtt.Terms(
 def _publish(topic: bytes, payload: bytes, packet_id: int = 0, version: int = 5):
     body = len(topic).to_bytes(2, "big") + topic
     body += packet_id.to_bytes(2, "big") if packet_id else b""
-    body += b"\x00" if version == mqtt.MQTT_5 else b""
+    body += b"\x00" if version == packets.MQTT_5 else b""
     body += payload
     flags = 0x32 if packet_id else 0x30
     return bytes([flags]) + _length(len(body)) + body
 
 
-def _reader(version: int = mqtt.MQTT_5) -> mqtt.PacketReader:
-    return mqtt.PacketReader(version, maximum_packet_bytes=100_000)
+def _reader(version: int = packets.MQTT_5) -> packets.PacketReader:
+    return packets.PacketReader(version, maximum_packet_bytes=100_000)
 
 
 def _length(number: int) -> bytes:
@@ -35,8 +35,8 @@ def _length(number: int) -> bytes:
 
 
 def test_connect_of_mqtt_5_is_the_bytes_of_the_standard():
-    packet = mqtt.connect(
-        mqtt.MQTT_5,
+    packet = packets.connect(
+        packets.MQTT_5,
         "b",
         ("user", "pass"),
         TERMS,
@@ -49,8 +49,8 @@ def test_connect_of_mqtt_5_is_the_bytes_of_the_standard():
 
 
 def test_connect_of_mqtt_311_has_no_properties_and_keeps_the_session():
-    packet = mqtt.connect(
-        mqtt.MQTT_311,
+    packet = packets.connect(
+        packets.MQTT_311,
         "b",
         None,
         TERMS,
@@ -59,27 +59,27 @@ def test_connect_of_mqtt_311_has_no_properties_and_keeps_the_session():
 
 
 def test_subscribe_asks_for_retained_messages_of_new_subscriptions_only():
-    asked = mqtt.subscribe(mqtt.MQTT_5, 1, ["a/#"])
+    asked = packets.subscribe(packets.MQTT_5, 1, ["a/#"])
     assert asked == b"\x82\x09\x00\x01\x00\x00\x03a/#\x11"
-    asked = mqtt.subscribe(mqtt.MQTT_311, 1, ["a/#", "b"])
+    asked = packets.subscribe(packets.MQTT_311, 1, ["a/#", "b"])
     assert asked == b"\x82\x0c\x00\x01\x00\x03a/#\x01\x00\x01b\x01"
 
 
 def test_unsubscribe_names_every_filter():
-    asked = mqtt.unsubscribe(mqtt.MQTT_5, 2, ["a/#", "b"])
+    asked = packets.unsubscribe(packets.MQTT_5, 2, ["a/#", "b"])
     assert asked == b"\xa2\x0b\x00\x02\x00\x00\x03a/#\x00\x01b"
-    asked = mqtt.unsubscribe(mqtt.MQTT_311, 2, ["b"])
+    asked = packets.unsubscribe(packets.MQTT_311, 2, ["b"])
     assert asked == b"\xa2\x05\x00\x02\x00\x01b"
 
 
 def test_pubacks_are_in_the_order_given():
     assert (
-        mqtt.pubacks([1, 65535, 258])
+        packets.pubacks([1, 65535, 258])
         == b"\x40\x02\x00\x01\x40\x02\xff\xff\x40\x02\x01\x02"
     )
 
 
-@pytest.mark.parametrize("version", [mqtt.MQTT_311, mqtt.MQTT_5])
+@pytest.mark.parametrize("version", [packets.MQTT_311, packets.MQTT_5])
 def test_packets_survive_any_cut_of_the_stream(version):
     payloads = [b"", b"x", b"y" * 127, b"z" * 128, b"w" * 20_000]
     stream = b"".join(
@@ -100,7 +100,7 @@ def test_packets_survive_any_cut_of_the_stream(version):
 
 
 def test_byte_by_byte_gives_the_same_as_at_once():
-    stream = _publish(b"a", b"b" * 300, 7) + mqtt.pubacks([7])
+    stream = _publish(b"a", b"b" * 300, 7) + packets.pubacks([7])
     at_once = _reader().feed(stream)
     reader = _reader()
     fed = [reader.feed(bytes([byte])) for byte in stream]
@@ -114,14 +114,14 @@ def test_properties_of_a_publish_are_skipped():
     body = topic_and_id + bytes([len(user_property)]) + user_property + b"payload"
     packet = bytes([0x33, len(body)]) + body
     (message,), _ = _reader().feed(packet)
-    assert message == mqtt.Publish(b"t", b"payload", 9, flags=3)
+    assert message == packets.Publish(b"t", b"payload", 9, flags=3)
     assert message.retain
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00", b"\x00\x02t", b"\x00\x01t\x00"])
 def test_a_publish_that_is_shorter_than_its_parts_is_an_error(body):
     # What follows in the stream must not be taken for its parts.
-    packet = bytes([0x32, len(body)]) + body + mqtt.PINGREQ_PACKET * 3
+    packet = bytes([0x32, len(body)]) + body + packets.PINGREQ_PACKET * 3
     with pytest.raises(MqttError, match="without all its parts"):
         _reader().feed(packet)
 
@@ -142,23 +142,23 @@ def test_connack_gives_the_keepalive_of_the_broker():
         b"\x24\x01\x26\x00\x01k\x00\x01v\x1f\x00\x00"
     )
     body = b"\x01\x00" + bytes([len(properties)]) + properties
-    assert mqtt.parse_connack(mqtt.MQTT_5, body) == mqtt.ConnAck(True, 15)
+    assert packets.parse_connack(packets.MQTT_5, body) == packets.ConnAck(True, 15)
 
 
 @pytest.mark.parametrize(
     ("version", "code", "told", "older"),
     [
-        (mqtt.MQTT_5, 0x84, "unsupported protocol", True),
-        (mqtt.MQTT_5, 0x01, "unsupported protocol", True),
-        (mqtt.MQTT_5, 0x87, "not authorised", False),
-        (mqtt.MQTT_311, 0x04, "bad user name or password", False),
-        (mqtt.MQTT_311, 0x01, "unsupported protocol", False),
-        (mqtt.MQTT_5, 0xEE, "0xee", False),
+        (packets.MQTT_5, 0x84, "unsupported protocol", True),
+        (packets.MQTT_5, 0x01, "unsupported protocol", True),
+        (packets.MQTT_5, 0x87, "not authorised", False),
+        (packets.MQTT_311, 0x04, "bad user name or password", False),
+        (packets.MQTT_311, 0x01, "unsupported protocol", False),
+        (packets.MQTT_5, 0xEE, "0xee", False),
     ],
 )
 def test_a_refusal_tells_the_broker_s_reason(version, code, told, older):
     with pytest.raises(MqttError, match=told) as caught:
-        mqtt.parse_connack(version, bytes([0, code]))
+        packets.parse_connack(version, bytes([0, code]))
     assert caught.value.wants_older_protocol is older
 
 
@@ -167,9 +167,9 @@ def test_a_refusal_tells_the_broker_s_reason(version, code, told, older):
 )
 def test_a_subscription_that_promises_nothing_is_an_error(code, told):
     with pytest.raises(MqttError, match=told):
-        mqtt.parse_suback(b"\x00\x01\x00\x01" + bytes([code]), 2)
+        packets.parse_suback(b"\x00\x01\x00\x01" + bytes([code]), 2)
 
 
 def test_a_suback_without_all_its_codes_is_an_error():
     with pytest.raises(MqttError, match="without all its parts"):
-        mqtt.parse_suback(b"\x00\x01\x01", 2)
+        packets.parse_suback(b"\x00\x01\x01", 2)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from egiz_schema import topics
 
+from egiz_bridge.config.settings import read_secret
+from egiz_bridge.config.tables import Mqtt
 from egiz_bridge.errors import ConfigError
-from egiz_bridge.settings import read_secret
-from egiz_bridge.tables import Mqtt
 
 # How long the broker queues for a bridge that is away: a long weekend.
 SESSION_EXPIRY_S = 4 * 24 * 3600

@@ -23,7 +23,7 @@ import structlog
 
 from egiz_bridge.batch import DeadLetter, Message
 from egiz_bridge.errors import SpoolDamaged, SpoolFull, Unavailable
-from egiz_bridge.spool_file import SpoolFile
+from egiz_bridge.spool.file import SpoolFile
 
 _DEAD_SHARE = 10  # dead letters may take this part of max_bytes
 _PAYLOAD_KEPT = 4096  # bytes of a dead letter's payload: as much as the contract allows

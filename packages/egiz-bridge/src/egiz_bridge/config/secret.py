@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from egiz_bridge.settings import read_secret
+from egiz_bridge.config.settings import read_secret
 
 
 class Secret:

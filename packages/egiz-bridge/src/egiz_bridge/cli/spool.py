@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
+from egiz_bridge.config.settings import Settings, load
 from egiz_bridge.errors import ConfigError, Unavailable
-from egiz_bridge.letters import (
+from egiz_bridge.spool.dead_letters import (
     Letter,
     Selection,
     backlogs,
@@ -18,7 +19,6 @@ from egiz_bridge.letters import (
     reasons,
     replay,
 )
-from egiz_bridge.settings import Settings, load
 
 EXIT_CONFIG = 2
 

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from egiz_bridge.broker import broker_of
-from egiz_bridge.cli_spool import EXIT_CONFIG, config_option
+from egiz_bridge.cli.live import Filter, Rates, Seen, live
+from egiz_bridge.cli.spool import EXIT_CONFIG, config_option
+from egiz_bridge.config.settings import load
 from egiz_bridge.errors import ConfigError, MqttError
-from egiz_bridge.settings import load
-from egiz_bridge.tail import Filter, Rates, Seen, live
+from egiz_bridge.mqtt.broker import broker_of
 
 _EXIT_NO_BROKER = 1
 _EXIT_CTRL_C = 130

@@ -7,16 +7,16 @@ from functools import partial
 
 import structlog
 
-from egiz_bridge.accounts import Accounts
-from egiz_bridge.acks import AckLedger
 from egiz_bridge.batch import Batch
+from egiz_bridge.config.tables import AnySink
 from egiz_bridge.errors import BridgeError, Unavailable
+from egiz_bridge.ledger.counts import Accounts
 from egiz_bridge.log import Sparingly
-from egiz_bridge.route import Route, route_of
+from egiz_bridge.pipeline.acks import AckLedger
+from egiz_bridge.pipeline.route import Route, route_of
+from egiz_bridge.pipeline.writer import Writer
 from egiz_bridge.sinks import Sink
-from egiz_bridge.spool import Spool
-from egiz_bridge.tables import AnySink
-from egiz_bridge.writer import Writer
+from egiz_bridge.spool.batches import Spool
 
 _BURY_AGAIN_S = 1.0
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from egiz_bridge import mqtt
-from egiz_bridge.broker import Broker
 from egiz_bridge.errors import MqttError
+from egiz_bridge.mqtt import packets
+from egiz_bridge.mqtt.broker import Broker
 
 CONNECT_TIMEOUT_S = 5.0
 # A full window of PUBACKs is 40 KB: a broker that cannot take it in this time is dead.
@@ -57,8 +57,8 @@ class Connection:
         self.is_held = False
         self._sock = sock
         self._subscriptions = 0
-        self._reader = mqtt.PacketReader(version, MAXIMUM_PACKET_BYTES)
-        self._early: list[mqtt.Publish] = []
+        self._reader = packets.PacketReader(version, MAXIMUM_PACKET_BYTES)
+        self._early: list[packets.Publish] = []
         self._keepalive_s = float(KEEPALIVE_S)
         self._ping_due = 0.0
         self._pinged = False
@@ -74,12 +74,12 @@ class Connection:
         told = self._sock.getpeercert() or {}
         return float(ssl.cert_time_to_seconds(str(told["notAfter"])))
 
-    def handshake(self, broker: Broker) -> list[mqtt.Publish]:
+    def handshake(self, broker: Broker) -> list[packets.Publish]:
         """CONNECT and SUBSCRIBE; gives what the broker sent before its SUBACK."""
-        terms = mqtt.Terms(
+        terms = packets.Terms(
             KEEPALIVE_S, broker.session_expiry_s, RECEIVE_MAXIMUM, MAXIMUM_PACKET_BYTES
         )
-        connect = mqtt.connect(
+        connect = packets.connect(
             self.version, broker.client_id, broker.credentials, terms
         )
         self._sock.sendall(connect)
@@ -88,12 +88,12 @@ class Connection:
         self._keepalive_s = float(granted.keepalive_s or KEEPALIVE_S)
         # Always: a broker that lost the session would otherwise send nothing, for ever.
         self._subscriptions = len(broker.filters)
-        self._send(mqtt.subscribe(self.version, _SUBSCRIBE_ID, broker.filters))
+        self._send(packets.subscribe(self.version, _SUBSCRIBE_ID, broker.filters))
         if obsolete := broker.obsolete_filters:
-            self._send(mqtt.unsubscribe(self.version, _UNSUBSCRIBE_ID, obsolete))
+            self._send(packets.unsubscribe(self.version, _UNSUBSCRIBE_ID, obsolete))
         return self._await_suback()
 
-    def read(self) -> list[mqtt.Publish]:
+    def read(self) -> list[packets.Publish]:
         """The messages of one read of the socket.
 
         Raises:
@@ -105,7 +105,7 @@ class Connection:
 
     def acknowledge(self, packet_ids: Iterable[int]) -> None:
         """Send PUBACKs, in the order given."""
-        self._send(mqtt.pubacks(packet_ids))
+        self._send(packets.pubacks(packet_ids))
 
     def keep_alive(self) -> None:
         """Ping when nothing was sent for two thirds of the keepalive.
@@ -117,7 +117,7 @@ class Connection:
             return
         if self._pinged and not self.is_held:
             raise MqttError("no answer to a ping: the broker or the network hangs")
-        self._send(mqtt.PINGREQ_PACKET)
+        self._send(packets.PINGREQ_PACKET)
         self._pinged = not self.is_held
 
     def disconnect(self) -> int:
@@ -130,7 +130,7 @@ class Connection:
             How many messages (QoS 1) crossed the good-bye. Nobody has seen them; the
             broker will send them again.
         """
-        self._send(mqtt.DISCONNECT_PACKET)
+        self._send(packets.DISCONNECT_PACKET)
         crossed = 0
         until = time.monotonic() + GOODBYE_S
         with suppress(MqttError, OSError):
@@ -145,7 +145,7 @@ class Connection:
         """Break off."""
         self._sock.close()
 
-    def _await_connack(self) -> mqtt.ConnAck:
+    def _await_connack(self) -> packets.ConnAck:
         try:
             others = self._others()
         except (MqttError, ConnectionError, TimeoutError) as fault:
@@ -153,30 +153,30 @@ class Connection:
             # breaks off or, as amqtt does, says nothing at all.
             raise MqttError(
                 f"no CONNACK: {fault} (if this port speaks TLS, is mqtts:// meant?)",
-                wants_older_protocol=self.version == mqtt.MQTT_5,
+                wants_older_protocol=self.version == packets.MQTT_5,
             ) from fault
         (kind, body), *_ = others
-        if kind != mqtt.CONNACK:
+        if kind != packets.CONNACK:
             raise MqttError("the first packet was no CONNACK: not an MQTT broker?")
-        return mqtt.parse_connack(self.version, body)
+        return packets.parse_connack(self.version, body)
 
-    def _await_suback(self) -> list[mqtt.Publish]:
+    def _await_suback(self) -> list[packets.Publish]:
         """Wait for it; gives what a resumed session, which does not wait, has sent."""
         while True:
             others = self._others()
             self._heed(others)
-            if any(other.kind == mqtt.SUBACK for other in others):
+            if any(other.kind == packets.SUBACK for other in others):
                 return self._early
 
-    def _others(self) -> list[mqtt.Control]:
+    def _others(self) -> list[packets.Control]:
         """Wait for packets that are no messages; keep the messages."""
-        others: list[mqtt.Control] = []
+        others: list[packets.Control] = []
         while not others:
             messages, others = self._receive()
             self._early += messages
         return others
 
-    def _receive(self) -> tuple[list[mqtt.Publish], list[mqtt.Control]]:
+    def _receive(self) -> tuple[list[packets.Publish], list[packets.Control]]:
         data = self._sock.recv(_READ_BYTES)
         if not data:
             raise MqttError("the broker closed the connection")
@@ -185,16 +185,17 @@ class Connection:
             data += self._sock.recv(_READ_BYTES)
         return self._reader.feed(data)
 
-    def _heed(self, packets: list[mqtt.Control]) -> None:
-        for kind, body in packets:
-            if kind == mqtt.SUBACK:
-                mqtt.parse_suback(body, self._subscriptions)
-            elif kind == mqtt.PINGRESP:
+    def _heed(self, controls: list[packets.Control]) -> None:
+        for kind, body in controls:
+            if kind == packets.SUBACK:
+                packets.parse_suback(body, self._subscriptions)
+            elif kind == packets.PINGRESP:
                 self._pinged = False
-            elif kind == mqtt.UNSUBACK:
+            elif kind == packets.UNSUBACK:
                 pass  # refused or not: it is no reason to take less
-            elif kind == mqtt.DISCONNECT:
-                raise MqttError(f"disconnected: {mqtt.explain(body[0] if body else 0)}")
+            elif kind == packets.DISCONNECT:
+                reason = packets.explain(body[0] if body else 0)
+                raise MqttError(f"disconnected: {reason}")
             else:
                 raise MqttError(f"the broker sent a packet of type {kind}: is it one?")
 
@@ -224,21 +225,21 @@ def visit(broker: Broker) -> bool:
     return False
 
 
-def open_connection(broker: Broker) -> tuple[Connection, list[mqtt.Publish]]:
+def open_connection(broker: Broker) -> tuple[Connection, list[packets.Publish]]:
     """Connect and subscribe, with MQTT 5 or, where it is not spoken, 3.1.1.
 
     Raises:
         MqttError, OSError: with the broker's reason.
     """
     try:
-        return _open(broker, mqtt.MQTT_5)
+        return _open(broker, packets.MQTT_5)
     except MqttError as fault:
         if not fault.wants_older_protocol:
             raise
-        return _open(broker, mqtt.MQTT_311)
+        return _open(broker, packets.MQTT_311)
 
 
-def _open(broker: Broker, version: int) -> tuple[Connection, list[mqtt.Publish]]:
+def _open(broker: Broker, version: int) -> tuple[Connection, list[packets.Publish]]:
     address = (broker.host, broker.port)
     sock = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
     try:

@@ -6,13 +6,13 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from egiz_bridge.broker import broker_of
-from egiz_bridge.connection import visit
+from egiz_bridge.config.settings import Settings
+from egiz_bridge.config.tables import Influxdb
 from egiz_bridge.errors import ConfigError, MqttError, Unavailable
-from egiz_bridge.settings import Settings
+from egiz_bridge.mqtt.broker import broker_of
+from egiz_bridge.mqtt.connection import visit
 from egiz_bridge.sinks.influxdb import InfluxDb
 from egiz_bridge.sinks.lines import STDOUT
-from egiz_bridge.tables import Influxdb
 
 
 def results(settings: Settings) -> Iterator[tuple[str, str | None]]:

@@ -1,0 +1,1 @@
+"""Settings: their tables, files and secrets."""

@@ -1,0 +1,1 @@
+"""What is counted: messages, devices, latencies."""

@@ -1,0 +1,1 @@
+"""The broker: packets, connection, certificates."""

@@ -1,0 +1,1 @@
+"""What waits on this disk: batches and dead letters."""
