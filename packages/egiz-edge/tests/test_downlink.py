@@ -22,8 +22,8 @@ STATUS_MS, TRIAL_MS, STALL_MS, SETTLED_MS, RESTART_MS = 60000, 6000, 30000, 6000
 def _is_impatient(monkeypatch):
     def staged(directory, *_):
         stage(directory)
-        (directory / "egiz_edge" / "patience.mpy").unlink()
-        (directory / "egiz_edge" / "patience.py").write_text(_PATIENCE)
+        (directory / "egiz_edge" / "timeouts.mpy").unlink()
+        (directory / "egiz_edge" / "timeouts.py").write_text(_PATIENCE)
 
     monkeypatch.setattr(board_module, "stage", staged)
 

@@ -14,9 +14,9 @@ from egiz_edge.drivers import thermocouple
 
 FIRMWARE = files("egiz_edge")
 READINGS = [
-    "aggregate.py",
+    "window.py",
     "sensors.py",
-    "telemetry.py",
+    "payloads.py",
     *(f"drivers/{one.name}" for one in (FIRMWARE / "drivers").iterdir()),
 ]
 _WAITS = {"sleep", "wait_for"}  # seconds

@@ -8,9 +8,9 @@ from egiz_edge_tools.cli import main
 from egiz_edge_tools.hardware import Hardware, Meter, Trouble
 
 
-@pytest.fixture
-def hardware():
-    return Hardware(meters={1: Meter()})
+@pytest.fixture(params=[False, True], ids=["", "echo"])
+def hardware(request):
+    return Hardware(meters={1: Meter(watt_hours=7)}, is_echoing=request.param)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_meter_gets_its_address_after_a_question(port, hardware):
         "Change 1 to 3? [y/N]: y\n"
         "it answers at 3 now; write that on it\n"
     )
-    assert set(hardware.meters) == {3}
+    assert {at: m.watt_hours for at, m in hardware.meters.items()} == {3: 7}
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])

@@ -25,7 +25,7 @@ ELECTRICAL = {name for name in TRUTH if name[0] != "t"}
 ZONES = set(TRUTH) - ELECTRICAL  # 0.01 °C
 
 SAMPLE = f"""
-from egiz_edge.aggregate import Window
+from egiz_edge.window import Window
 from egiz_edge.sensors import Sensors
 roms = [bytes.fromhex(rom) for rom in {[one.hex() for one in ROMS]}]
 chips = (("max31855", "tc_0"), ("max6675", "tc_1"))
@@ -272,39 +272,3 @@ asyncio.run(main())
     used = [told for (told,) in on_board(AT_ONCE + SAMPLE + code, hardware).ended()]
     assert len(used) == 5
     assert max(used[1:]) - min(used[1:]) < 500  # bytes; 30 cycles are between
-
-
-_ADDRESS = """
-from egiz_edge.drivers import SensorError
-from egiz_edge.drivers.modbus import Bus
-from egiz_edge.drivers.pzem_address import read_address, set_address
-bus = Bus(board.uart, reply_ms=1500)
-def attempt(work):
-    try:
-        tell(asyncio.run(work))
-    except SensorError as fault:
-        tell(fault.args[0])
-"""
-
-
-@pytest.mark.parametrize("is_echoing", [False, True])
-def test_a_meter_gets_its_address_and_keeps_its_counter(on_board, is_echoing):
-    hardware = Hardware(meters={1: Meter(watt_hours=7)}, is_echoing=is_echoing)
-    code = """
-attempt(read_address(bus))
-attempt(set_address(bus, 3))
-attempt(read_address(bus))
-attempt(read_address(bus, 1))
-"""
-    told = on_board(_ADDRESS + code, hardware).ended()
-    assert told == [[1], [None], [3], ["no_reply"]]
-    assert {at: meter.watt_hours for at, meter in hardware.meters.items()} == {3: 7}
-
-
-def test_two_meters_at_once_or_one_that_refuses_are_noticed(on_board):
-    two = Hardware(meters={1: Meter(), 2: Meter()})
-    assert on_board(_ADDRESS + "attempt(read_address(bus))", two).ended() == [["crc"]]
-    deaf = Hardware(meters={1: Meter(is_write_protected=True)})
-    code = "attempt(set_address(bus, 3))"
-    assert on_board(_ADDRESS + code, deaf).ended() == [["not_set"]]
-    assert list(deaf.meters) == [1]

@@ -10,16 +10,16 @@ import time
 
 from egiz_schema.limits import WIRE_VERSION
 
-from egiz_edge import ladder, patience, telemetry
-from egiz_edge.aggregate import Window
+from egiz_edge import boot_loop, payloads, timeouts
 from egiz_edge.downlink import RULES, Downlink, unload
 from egiz_edge.health import Boot, Health
 from egiz_edge.outbox import Outbox
-from egiz_edge.pace import Pace
 from egiz_edge.sensors import Sensors
 from egiz_edge.supervisor import Supervisor
+from egiz_edge.ticker import Pace
 from egiz_edge.timekeeping import Timekeeper
 from egiz_edge.uplink import Uplink
+from egiz_edge.window import Window
 
 FIRMWARE_VERSION = "0.1.0"
 
@@ -68,7 +68,7 @@ class App:
             board.wifi, settings, self._outbox, self._time, self._status, log
         )
         self._time.on_settled = self._uplink.report_soon
-        will = telemetry.status(settings.device_id, "offline", self._boot.number)
+        will = payloads.status(settings.device_id, "offline", self._boot.number)
         self._uplink.set_last_will(will)
         self._uplink.set_callback("config", self._downlink.put_config)
         self._uplink.set_callback("command", self._downlink.put_command)
@@ -112,7 +112,7 @@ class App:
     def reset(self, cause):
         """Reset the board; the next boot tells `cause`."""
         self._outbox.flush()
-        ladder.write(self._board.data_directory, 0, cause)  # not a crash
+        boot_loop.write(self._board.data_directory, 0, cause)  # not a crash
         self._board.reboot()
 
     def forget(self):
@@ -164,13 +164,13 @@ class App:
             if settings.alerts is not None:
                 for code in settings.alerts.evaluate(window):
                     window.fault(code)
-            named = telemetry.head(
+            named = payloads.head(
                 settings.device_id,
                 self._time.now_ms(),
                 self._seq,
                 self._boot.number,
             )
-            payload = telemetry.telemetry(
+            payload = payloads.telemetry(
                 named, window, settings.setpoint, self._health.members()
             )
             is_news = set(window.faults) != set(self._faults)
@@ -189,7 +189,7 @@ class App:
             await self._tend_trial()
             while self._downlink.is_waiting:
                 await self._take()
-            if time.ticks_diff(_now(), self._status_ticks) >= patience.STATUS_MS:
+            if time.ticks_diff(_now(), self._status_ticks) >= timeouts.STATUS_MS:
                 self._status_ticks = _now()  # offline, once is enough as well
                 self._uplink.report_soon()
             self._settle()
@@ -216,7 +216,7 @@ class App:
         if self._uplink.acked["status"] > self._acked:
             self._downlink.with_desired(lambda desired: desired.confirm())
             self._uplink.report_soon()
-        elif time.ticks_diff(_now(), self._trial_ticks) > patience.TRIAL_MS:
+        elif time.ticks_diff(_now(), self._trial_ticks) > timeouts.TRIAL_MS:
             self._downlink.with_desired(lambda desired: desired.revert())
             await self._move()
 
@@ -245,34 +245,34 @@ class App:
     def _settle(self):
         if self._is_settled or self._supervisor.stalled is not None:
             return
-        if self._health.uptime_ms() > patience.SETTLED_MS:
+        if self._health.uptime_ms() > timeouts.SETTLED_MS:
             self._is_settled = True
-            ladder.write(self._board.data_directory, 0)
+            boot_loop.write(self._board.data_directory, 0)
 
     def _stalled(self, name):
-        ladder.leave(self._board.data_directory, "watchdog: %s stalled" % name)
+        boot_loop.leave(self._board.data_directory, "watchdog: %s stalled" % name)
 
     def _status(self, state):
         self._status_ticks = _now()
         health = self._health.members()
         if self._faults:
-            health.append(telemetry.names("fault_codes", self._faults))
+            health.append(payloads.names("fault_codes", self._faults))
         members = [
             '"schema":"%d"' % WIRE_VERSION,
-            '"firmware_version":' + telemetry.text(FIRMWARE_VERSION),
+            '"firmware_version":' + payloads.text(FIRMWARE_VERSION),
             '"health":{' + ",".join(health) + "}",
         ]
         if self._board.clock.is_synced():
             instant = divmod(self._board.clock.now_ms(), 1000)
             members.append('"timestamp":%d,"ms":%d' % instant)
-        members.append('"reset_cause":' + telemetry.text(self._boot.cause))
+        members.append('"reset_cause":' + payloads.text(self._boot.cause))
         ip = self._board.wifi.ip()
         if ip is not None:
-            members.append('"ip":' + telemetry.text(ip))
+            members.append('"ip":' + payloads.text(ip))
         if self._found:
-            members.append(telemetry.names("sensors", self._found))
+            members.append(payloads.names("sensors", self._found))
         members.extend(self._downlink.members())
-        return telemetry.status(
+        return payloads.status(
             self._settings.device_id, state, self._boot.number, members
         )
 

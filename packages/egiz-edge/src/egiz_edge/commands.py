@@ -9,7 +9,7 @@ so that this module is in memory only while there is a command.
 import json
 from binascii import crc32
 
-from egiz_edge.telemetry import text
+from egiz_edge.payloads import text
 
 _IDS = "command_ids"  # keys in the store
 _LAST = "last_command"  # read by downlink.py

@@ -11,7 +11,7 @@ from binascii import crc32
 
 _WAITING_MAX = 4
 RULES = ("egiz_schema.orders", "egiz_schema.topics", "egiz_schema.limits")
-_CONFIG = ("egiz_edge.desired", "egiz_edge.resolve")
+_CONFIG = ("egiz_edge.desired_config", "egiz_edge.effective_settings")
 _COMMAND = ("egiz_edge.commands", "egiz_edge.actions")
 
 
@@ -66,7 +66,7 @@ class Downlink:
 
     def with_desired(self, do):
         """Have `do(desired)` done."""
-        from egiz_edge.desired import Desired  # noqa: PLC0415  # see the module
+        from egiz_edge.desired_config import Desired  # noqa: PLC0415  # see the module
 
         board = self._board
         desired = Desired(board.data_directory, board.store, self._settings, self._log)

@@ -10,7 +10,7 @@ import gc
 import json
 import sys
 
-from egiz_edge import ladder
+from egiz_edge import boot_loop
 
 _IS_VIRTUAL = sys.platform != "esp32"
 
@@ -18,17 +18,17 @@ _IS_VIRTUAL = sys.platform != "esp32"
 def main(directory):
     """Run the board whose flash is `directory`; it holds settings.json and `data`."""
     data = directory + "/data"
-    count, word = ladder.read(data)
-    if count >= ladder.SAFE:
+    count, word = boot_loop.read(data)
+    if count >= boot_loop.SAFE:
         _run_safe_mode(directory, data, count, word)
-    ladder.write(data, count + 1)
+    boot_loop.write(data, count + 1)
     try:
         app = load(directory, data, count, word)
         asyncio.run(_attend(app, app.device_id))
-        ladder.write(data, 0)
+        boot_loop.write(data, 0)
     except Exception as fault:
         sys.print_exception(fault)
-        ladder.leave(data, "crash: %r" % fault)
+        boot_loop.leave(data, "crash: %r" % fault)
         _reset(directory)
 
 
@@ -37,7 +37,7 @@ def _run_safe_mode(directory, data, count, word):
 
     is_asked = safe_mode.run(directory, word or "%d boots did not settle" % count)
     # Else the app has one try before we are here again.
-    ladder.write(data, 0 if is_asked else ladder.SAFE - 1, "reboot: safe_mode")
+    boot_loop.write(data, 0 if is_asked else boot_loop.SAFE - 1, "reboot: safe_mode")
     _reset(directory)
 
 
@@ -51,10 +51,10 @@ def load(directory, data, count, word):
     board = _board(directory)
     if board.reset_cause() == "power_on":
         count = 0
-        ladder.write(data, 1)
+        boot_loop.write(data, 1)
     with open(directory + "/settings.json") as file:
         settings = Settings(json.load(file))
-    return App(board, settings, print, word, count >= ladder.PLAIN)
+    return App(board, settings, print, word, count >= boot_loop.PLAIN)
 
 
 def _board(directory):

@@ -8,7 +8,7 @@ from egiz_edge.drivers.ds18b20 import CONVERSION_MS, Ds18b20, is_rom
 from egiz_edge.drivers.inputs import OperationalState
 from egiz_edge.drivers.modbus import Bus
 from egiz_edge.drivers.pzem import Pzem
-from egiz_edge.telemetry import PHASES
+from egiz_edge.payloads import PHASES
 
 STATES = (("fault", "fault"), ("running", "running"))
 

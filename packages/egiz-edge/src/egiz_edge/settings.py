@@ -14,7 +14,7 @@ class Settings:
     """
 
     def __init__(self, given):
-        from egiz_edge.resolve import resolve  # noqa: PLC0415  # not kept, see downlink
+        from egiz_edge.effective_settings import resolve  # noqa: PLC0415  # not kept, see downlink
 
         self.given = given
         self.facility = given["facility"]

@@ -8,7 +8,7 @@ resets the board. So does a call that blocks all tasks.
 import asyncio
 import time
 
-from egiz_edge import patience
+from egiz_edge import timeouts
 
 _ROUND_S = 1
 
@@ -82,7 +82,7 @@ class Supervisor:
                     return
             except Exception as fault:
                 self._log("%s failed, restarting: %r" % (name, fault))
-            await asyncio.sleep(patience.RESTART_MS / 1000)
+            await asyncio.sleep(timeouts.RESTART_MS / 1000)
 
 
 class _Watched:
@@ -99,5 +99,5 @@ class _Watched:
         if current != self._last:
             self._last, self._since = current, now
             return True
-        allowed_ms = self._period_ms() + patience.STALL_MS
+        allowed_ms = self._period_ms() + timeouts.STALL_MS
         return time.ticks_diff(now, self._since) <= allowed_ms

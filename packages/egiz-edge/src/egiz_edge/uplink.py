@@ -5,7 +5,7 @@ A broker that is gone is no reason to leave the Wi-Fi, and the other way round.
 
 import asyncio
 
-from egiz_edge import telemetry
+from egiz_edge import payloads
 from egiz_edge.backoff import Backoff
 from egiz_edge.mqtt import MQTTClient
 
@@ -166,7 +166,7 @@ class Uplink:
         position, payload = message
         payload = self._time.corrected(payload)
         if not is_live:  # it is not current state: nobody who comes later should get it
-            payload = telemetry.as_buffered(payload)
+            payload = payloads.as_buffered(payload)
         is_again, self._tried = position == self._tried, position
         topic = self._topic("telemetry")
         await self._client.publish(topic, payload, is_live, 1, is_again)

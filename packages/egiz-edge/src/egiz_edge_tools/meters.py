@@ -7,16 +7,13 @@ from typing import Any
 
 import serial
 from egiz_edge.drivers import SensorError, modbus
-from egiz_edge.drivers.pzem_address import read_address, set_address
 
 from egiz_edge_tools.errors import PortError
+from egiz_edge_tools.pzem_address import read_address, set_address
 from egiz_edge_tools.remote import BUSY, check_device
 
 _POLL_S = 0.002
-# Firmware has no types.
-_BUS: Any = modbus.Bus
-_READ: Any = read_address
-_SET: Any = set_address
+_BUS: Any = modbus.Bus  # firmware has no types
 
 # The driver's fault, the cause, the fix.
 _MEANINGS = {
@@ -59,19 +56,19 @@ class Meters:
 
     def address_of(self, address: int) -> int:
         """The address of the one that answers at `address`."""
-        return int(self._ask(_READ(self._bus, address)))
+        return int(self._ask(read_address(self._bus, address)))
 
     def is_taken(self, address: int) -> bool:
         """Whether a meter answers at this address; also a garbled answer is one."""
         try:
-            asyncio.run(_READ(self._bus, address))
+            asyncio.run(read_address(self._bus, address))
         except SensorError as fault:
             return bool(fault.args[0] != "no_reply")
         return True
 
     def give(self, new: int, current: int) -> None:
         """Have the meter at `current` answer at `new` from now on; it is read back."""
-        self._ask(_SET(self._bus, new, current))
+        self._ask(set_address(self._bus, new, current))
 
     def close(self) -> None:
         """Give the port back."""

@@ -3,9 +3,9 @@
 import asyncio
 
 from egiz_edge import sensors
-from egiz_edge.aggregate import Window
 from egiz_edge.drivers import pzem
 from egiz_edge.drivers.ds18b20 import crc8
+from egiz_edge.window import Window
 
 ROM = b"\x28\0\0\0\0\0\0\x1e"
 

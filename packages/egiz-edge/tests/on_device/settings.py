@@ -1,6 +1,6 @@
 """The settings: what was provisioned, and what a configuration makes of it."""
 
-from egiz_edge.resolve import ConfigError, resolve
+from egiz_edge.effective_settings import ConfigError, resolve
 from egiz_edge.settings import Settings
 
 GIVEN = {

@@ -3,8 +3,8 @@
 import asyncio
 
 from _board import Log
-from egiz_edge import patience
 from egiz_edge import supervisor as module
+from egiz_edge import timeouts
 from egiz_edge.supervisor import Supervisor
 
 
@@ -63,14 +63,14 @@ class Device:
 
 
 def _with(restart_ms, stall_ms, *tasks):
-    kept = patience.RESTART_MS, patience.STALL_MS, module.time
+    kept = timeouts.RESTART_MS, timeouts.STALL_MS, module.time
     module.time = Ticks()
-    patience.RESTART_MS, patience.STALL_MS = restart_ms, stall_ms
+    timeouts.RESTART_MS, timeouts.STALL_MS = restart_ms, stall_ms
     device = Device()
     try:
         device.supervisor = asyncio.run(device.run(*tasks))
     finally:
-        patience.RESTART_MS, patience.STALL_MS, module.time = kept
+        timeouts.RESTART_MS, timeouts.STALL_MS, module.time = kept
     return device
 
 

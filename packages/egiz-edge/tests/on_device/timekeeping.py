@@ -1,8 +1,8 @@
 """Time: estimated, set, and corrected afterwards."""
 
-from egiz_edge import telemetry
-from egiz_edge.aggregate import Window
+from egiz_edge import payloads
 from egiz_edge.timekeeping import Timekeeper
+from egiz_edge.window import Window
 
 BUILT_MS = 1767225600000
 YEAR_2000_MS = 946684800000
@@ -41,8 +41,8 @@ def _payload(keeper, boot=7):
     health = ['"uptime_seconds":5']
     if not keeper.is_synced():
         health.append('"time_synced":false')
-    named = telemetry.head("oven-001", keeper.now_ms(), 3, boot)
-    return telemetry.telemetry(named, Window(), None, health)
+    named = payloads.head("oven-001", keeper.now_ms(), 3, boot)
+    return payloads.telemetry(named, Window(), None, health)
 
 
 def test_an_unset_clock_goes_on_from_when_the_firmware_was_built():

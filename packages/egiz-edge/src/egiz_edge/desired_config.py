@@ -14,9 +14,9 @@ import json
 import os
 from binascii import crc32
 
-from egiz_edge import patience
-from egiz_edge.resolve import ConfigError, resolve
-from egiz_edge.telemetry import text
+from egiz_edge import timeouts
+from egiz_edge.effective_settings import ConfigError, resolve
+from egiz_edge.payloads import text
 
 _SEEN = "config"  # in the store: what became of the last message
 _NETWORK = ("wifi_ssid", "mqtt_broker")
@@ -99,7 +99,7 @@ class Desired:
         _remove(self._staged)
         self.is_on_trial = False
         self._adopt(self._load(self._in_force) or {})
-        seconds = patience.TRIAL_MS // 1000
+        seconds = timeouts.TRIAL_MS // 1000
         self._note(self.rev, self.crc, "no broker within %d s, reverted" % seconds)
 
     def erase(self):

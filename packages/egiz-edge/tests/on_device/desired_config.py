@@ -5,7 +5,7 @@ import os
 
 import _flash
 from _board import Log, Store
-from egiz_edge.desired import Desired
+from egiz_edge.desired_config import Desired
 from egiz_edge.settings import Settings
 
 GIVEN = {"facility": "factory", "device_id": "oven-001", "broker": "old"}

@@ -2,8 +2,8 @@
 
 import json
 
-from egiz_edge import telemetry
-from egiz_edge.aggregate import Window
+from egiz_edge import payloads
+from egiz_edge.window import Window
 
 
 def _window():
@@ -23,8 +23,8 @@ def _window():
 
 
 def _written(window, setpoint=None, health=()):
-    named = telemetry.head("oven-001", 1733299200123, 7, 3)
-    return json.loads(telemetry.telemetry(named, window, setpoint, list(health)))
+    named = payloads.head("oven-001", 1733299200123, 7, 3)
+    return json.loads(payloads.telemetry(named, window, setpoint, list(health)))
 
 
 def test_a_scaled_integer_keeps_every_digit():
@@ -37,7 +37,7 @@ def test_a_scaled_integer_keeps_every_digit():
         (4294967295, 3, "4294967.295"),
         (38, 0, "38"),
     ):
-        assert telemetry.decimal(value, digits) == written
+        assert payloads.decimal(value, digits) == written
 
 
 def test_what_was_read_is_there_and_what_was_not_is_absent():
@@ -66,17 +66,17 @@ def test_a_board_without_any_reading_still_says_how_it_is():
 
 
 def test_history_is_marked():
-    named = telemetry.head("oven-001", 1733299200123, 7, 3)
-    payload = telemetry.telemetry(named, _window(), None, [])
-    marked = json.loads(telemetry.as_buffered(payload))
+    named = payloads.head("oven-001", 1733299200123, 7, 3)
+    payload = payloads.telemetry(named, _window(), None, [])
+    marked = json.loads(payloads.as_buffered(payload))
     assert marked.pop("buffered") is True
     assert marked == json.loads(payload)
 
 
 def test_quotes_and_backslashes_survive():
-    assert json.loads(telemetry.text('a"b\\c')) == 'a"b\\c'
+    assert json.loads(payloads.text('a"b\\c')) == 'a"b\\c'
 
 
 def test_the_last_will_has_no_time():
-    will = json.loads(telemetry.status("oven-001", "offline", 3))
+    will = json.loads(payloads.status("oven-001", "offline", 3))
     assert will == {"device_id": "oven-001", "state": "offline", "boot": 3}

@@ -4,7 +4,7 @@ import asyncio
 
 from egiz_edge.drivers import SensorError
 from egiz_edge.drivers.modbus import framed
-from egiz_edge.drivers.pzem_address import read_address, set_address
+from egiz_edge_tools.pzem_address import read_address, set_address
 
 
 class _Meter:

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from egiz_edge import pace as module
-from egiz_edge.pace import Pace
+from egiz_edge import ticker as module
+from egiz_edge.ticker import Pace
 
 
 class Ticks:
