@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -13,9 +12,10 @@ from egiz_infra.probe import NOT_AUTHORISED, Probe
 from egiz_schema import topics
 from egiz_schema.delivery import DELIVERY
 from rig.secure import SecureMosquitto
+from rig.servers import REPOSITORY
 from rig.waiting import eventually
 
-SHIPPED = Path(__file__).parents[2] / "infra/mosquitto/acl"
+SHIPPED = REPOSITORY / "infra/mosquitto/acl"
 
 OVEN = "sensors/factory/oven-001"
 MIXER = "sensors/factory/mixer-002"
