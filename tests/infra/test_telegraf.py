@@ -1,4 +1,4 @@
-"""The configuration of Telegraf against the contract; `bench/compat` runs Telegraf."""
+"""The configuration of Telegraf against the contract; `tests/compat` runs Telegraf."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from egiz_bridge.batch import AHEAD_MAX_MS
-from egiz_bridge.settings import Mqtt
+from egiz_bridge.config.settings import Mqtt
 from egiz_schema import Topic, limits
 from egiz_schema.documents import dictionary
 from paho.mqtt.client import topic_matches_sub
@@ -101,7 +101,7 @@ def _stored(kind, **fields):
     """What the program makes of a message: (time in ms, fields), or None.
 
     Starlark is a subset of Python as far as this program goes, so Python runs it; in
-    Telegraf it is run by bench/compat.
+    Telegraf it is run by tests/compat.
     """
     program = {}
     exec(STARLARK["source"], program)
