@@ -11,7 +11,7 @@ export UV_SYSTEM_CERTS := true
 CA_BUNDLES := /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem
 export NODE_EXTRA_CA_CERTS ?= $(firstword $(wildcard $(CA_BUNDLES)))
 
-.PHONY: help demo test check fix bench build clean
+.PHONY: help demo test check fix bench picture build clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ fix: $(HATCH) ## let the linter mend and format what it can
 bench: $(HATCH) ## measure, and print ratios and medians
 	@sh .ci/servers
 	@$(HATCH) run bench $(ARGS)
+
+picture: $(HATCH) ## the README's picture of the demo, from the demo itself
+	@$(HATCH) run python .ci/demo_picture.py
 
 build: $(HATCH) ## wheels and sdists of every package, into dist/
 	@rm -rf dist

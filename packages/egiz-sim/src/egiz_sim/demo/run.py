@@ -41,13 +41,19 @@ _P = TypeVar("_P", bound=Part)
 Accounts = dict[tuple[str, str], int]
 
 
-def run_demo(broker_kind: str, seconds: float | None, console: Console) -> bool:
+def run_demo(
+    broker_kind: str,
+    seconds: float | None,
+    console: Console,
+    view: View | None = None,
+) -> bool:
     """Run until Ctrl-C or for `seconds`; gives whether the ledger balances.
 
     Args:
         broker_kind: "auto", "mosquitto" or "embedded".
         seconds: None to run until Ctrl-C.
         console: where to show it.
+        view: shows where things stand; a table on `console` if it is left out.
 
     Raises:
         PartError: if a part does not run.
@@ -63,7 +69,9 @@ def run_demo(broker_kind: str, seconds: float | None, console: Console) -> bool:
         firmware = parts.enter_context(_stopping(FirmwareDevice(broker, directory)))
         fleet = Fleet(BrokerAddress("127.0.0.1", broker.port), _plan(seconds))
         reader = ArchiveReader(bridge.archive)
-        asyncio.run(_watch(fleet, [broker, bridge], reader, console))
+        asyncio.run(
+            _watch(fleet, [broker, bridge], reader, console, view or View(console))
+        )
         acknowledged = _acknowledged(fleet, firmware, console)
         _settle(reader, acknowledged)
         bridge.stop()
@@ -77,7 +85,11 @@ def _plan(seconds: float | None) -> Plan:
 
 
 async def _watch(
-    fleet: Fleet, parts: list[Part], reader: ArchiveReader, console: Console
+    fleet: Fleet,
+    parts: list[Part],
+    reader: ArchiveReader,
+    console: Console,
+    view: View,
 ) -> None:
     """Run the fleet and show what is archived meanwhile."""
     stop = asyncio.Event()
@@ -85,7 +97,7 @@ async def _watch(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     running = asyncio.create_task(fleet.run(stop))
     console.print(f"Devices: {DEVICES} simulated, 1 with the real firmware", end="\n\n")
-    with View(console) as view:
+    with view:
         while not running.done():
             seen = fleet.acknowledged
             until = time.monotonic() + _SHOW_EVERY_S

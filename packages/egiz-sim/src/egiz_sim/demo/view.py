@@ -29,12 +29,13 @@ class View:
     def show(self, summary: str, devices: Mapping[str, Latest]) -> None:
         """Show where things stand."""
         if self._console.is_terminal:
-            self._live.update(_rendered(summary, devices))
+            self._live.update(rendered(summary, devices))
         else:
             self._console.print(summary, highlight=False, soft_wrap=True)
 
 
-def _rendered(summary: str, devices: Mapping[str, Latest]) -> RenderableType:
+def rendered(summary: str, devices: Mapping[str, Latest]) -> RenderableType:
+    """What the live view shows: a table of the devices, and the summary."""
     table = Table(title="Devices, as archived", title_justify="left")
     table.add_column("device")
     table.add_column("state")
