@@ -39,8 +39,8 @@ def test_an_address_that_was_not_taken_is_noticed():
     told = None
     try:
         asyncio.run(set_address(_Meter(1, is_deaf=True), 3))
-    except SensorError as fault:
-        told = fault.args[0]
+    except SensorError as error:
+        told = error.args[0]
     assert told == "not_set"
 
 

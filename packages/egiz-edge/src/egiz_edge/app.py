@@ -1,7 +1,7 @@
-"""The device: samples, makes messages of them, and does what it is told.
+"""The device: samples, publishes, and handles config and commands.
 
-The tasks here and in uplink.py are kept running by the supervisor; what the topics
-config and command say is for desired.py and commands.py.
+The tasks here and in uplink.py are kept running by the supervisor; config and commands
+are processed by desired_config.py and commands.py.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from egiz_edge.health import Boot, Health
 from egiz_edge.outbox import Outbox
 from egiz_edge.sensors import Sensors
 from egiz_edge.supervisor import Supervisor
-from egiz_edge.ticker import Pace
+from egiz_edge.ticker import Ticker
 from egiz_edge.timekeeping import Timekeeper
 from egiz_edge.uplink import Uplink
 from egiz_edge.window import Window
 
 FIRMWARE_VERSION = "0.1.0"
 
-_TEND_S = 0.5
-_REPORT_S = 5  # for a result to arrive before we reboot
+_MAINTAIN_S = 0.5
+_REPORT_S = 5  # for a result to arrive before a reboot
 
 
 class App:
@@ -34,40 +34,40 @@ class App:
         board: a port's `Board`.
         settings: `Settings`.
         log: called with each line that a person may want to read.
-        word: what the boot before has left on the ladder.
-        is_plain: whether what the config topic told is to be dropped, because the
+        reset_reason: what boot_loop.py has kept of the boot before.
+        is_plain: whether to drop the configuration of the config topic, because the
             device crashed with it.
     """
 
-    def __init__(self, board, settings, log, word="", is_plain=False):
+    def __init__(self, board, settings, log, reset_reason="", is_plain=False):
         self.device_id = settings.device_id
         self._board = board
         self._settings = settings
-        self._is_settled = False
-        self._boot = Boot(board, word)
+        self._is_confirmed = False
+        self._boot = Boot(board, reset_reason)
         self._downlink = Downlink(self, board, settings, log)
-        self._downlink.with_desired(lambda desired: desired.restore(is_plain))
+        self._downlink.with_config(lambda config: config.restore(is_plain))
         self._trial_ticks = time.ticks_ms()
         self._outbox = Outbox(board.data_directory + "/outbox", settings.buffer_size)
         self._health = Health(board, self._outbox)
         self._window = Window()
         self._zones = None  # those that `sensors` was made for
         self._sensors = None
-        self._bus = asyncio.Lock()  # one at a time talks to the sensors
+        self._bus = asyncio.Lock()  # one task at a time uses the sensors
         self._found = ()  # on the buses, at the start
-        self._samples = 0  # only ever grows, as `_seq`
+        self._samples = 0  # only grows, as `_seq` does
         self._seq = 0
         self._faults = []  # of the last message
-        self._sampling = Pace(lambda: settings.sampling_rate_ms)
-        self._publishing = Pace(lambda: settings.publish_rate_ms)
+        self._sampling = Ticker(lambda: settings.sampling_rate_ms)
+        self._publishing = Ticker(lambda: settings.publish_rate_ms)
         self._status_ticks = _now()
-        self._acked = 0  # statuses, before it did
-        self._supervisor = Supervisor(board.watchdog, log, self._stalled)
+        self._acked = 0  # statuses, before the network changed
+        self._supervisor = Supervisor(board.watchdog, log, self._note_stall)
         self._time = Timekeeper(board, settings.ntp, self._boot.number, log)
         self._uplink = Uplink(
             board.wifi, settings, self._outbox, self._time, self._status, log
         )
-        self._time.on_settled = self._uplink.report_soon
+        self._time.on_ready = self._uplink.report_soon
         will = payloads.status(settings.device_id, "offline", self._boot.number)
         self._uplink.set_last_will(will)
         self._uplink.set_callback("config", self._downlink.put_config)
@@ -86,7 +86,7 @@ class App:
         return len(self._outbox)
 
     async def run(self):
-        """Until `stop` is called."""
+        """Run all tasks until `stop` is called."""
         start, settings = self._supervisor.start, self._settings
         start(
             "sampling",
@@ -102,28 +102,28 @@ class App:
         )
         start("network", self._connect, lambda: self._uplink.turns, lambda: 0)
         start("time", self._time.run)
-        start("tending", self._tend)
+        start("maintenance", self._maintain)
         await self._supervisor.run()
 
     def stop(self):
-        """Publish what is due, say offline, disconnect."""
+        """Publish what waits and the status `offline`, then disconnect."""
         self._uplink.stop()
 
     def reset(self, cause):
-        """Reset the board; the next boot tells `cause`."""
+        """Reset the board; the next boot reports `cause`."""
         self._outbox.flush()
         boot_loop.write(self._board.data_directory, 0, cause)  # not a crash
         self._board.reboot()
 
-    def forget(self):
+    def factory_reset(self):
         """Reset to what was provisioned, without configuration and waiting messages."""
-        self._downlink.with_desired(lambda desired: desired.erase())
+        self._downlink.with_config(lambda config: config.erase())
         while (message := self._outbox.peek()) is not None:
             self._outbox.done(message[0])
         self.reset("reboot: factory_reset")
 
     async def reset_energy(self):
-        """Set all meters' counters to zero; gives a fault code for each failure."""
+        """Set all energy counters to zero; gives a fault code for each failure."""
         async with self._bus:
             return await self._current_sensors().reset_energy()
 
@@ -141,13 +141,13 @@ class App:
             await self._sampling.wait()
 
     async def sample_now(self):
-        """Take one more sample, and publish."""
+        """Sample once more, and publish immediately."""
         async with self._bus:
             await self._current_sensors().sample(self._window)
         self._publishing.now()
 
     def _current_sensors(self):
-        """Those of the zones that the configuration names now."""
+        """The `Sensors` for the zones that the configuration names now."""
         if self._zones is not self._settings.zones:
             self._zones = self._settings.zones
             settings = self._settings
@@ -173,32 +173,32 @@ class App:
             payload = payloads.telemetry(
                 named, window, settings.setpoint, self._health.members()
             )
-            is_news = set(window.faults) != set(self._faults)
+            has_changed = set(window.faults) != set(self._faults)
             self._faults = window.faults
             window.clear()
             self._seq += 1
             self._uplink.send(payload)
-            if is_news:
+            if has_changed:
                 self._uplink.report_soon()
             gc.collect()
 
-    async def _tend(self):
-        """Look after what takes no task of its own: trial, commands, status, boot."""
+    async def _maintain(self):
+        """All that has no task of its own: trial, messages, status, boot."""
         while True:
-            await asyncio.sleep(_TEND_S)
-            await self._tend_trial()
+            await asyncio.sleep(_MAINTAIN_S)
+            await self._check_trial()
             while self._downlink.is_waiting:
-                await self._take()
+                await self._handle_message()
             if time.ticks_diff(_now(), self._status_ticks) >= timeouts.STATUS_MS:
-                self._status_ticks = _now()  # offline, once is enough as well
+                self._status_ticks = _now()  # when offline, ask once only
                 self._uplink.report_soon()
-            self._settle()
+            self._confirm_boot()
 
-    async def _take(self):
-        """Do as one message says."""
+    async def _handle_message(self):
+        """Process one message, report its outcome, and apply the new settings."""
         settings = self._settings
         network = (settings.host, settings.port, settings.wifi_ssid)
-        after = await self._downlink.take()
+        after = await self._downlink.handle_next()
         if network != (settings.host, settings.port, settings.wifi_ssid):
             await self._move()
         else:
@@ -209,48 +209,51 @@ class App:
         if after:
             after()
 
-    async def _tend_trial(self):
-        """Keep a network that leads to the broker; leave one that does not."""
+    async def _check_trial(self):
+        """Confirm a network that leads to the broker; revert one that does not."""
         if not self._downlink.is_on_trial:
             return
         if self._uplink.acked["status"] > self._acked:
-            self._downlink.with_desired(lambda desired: desired.confirm())
+            self._downlink.with_config(lambda config: config.confirm())
             self._uplink.report_soon()
         elif time.ticks_diff(_now(), self._trial_ticks) > timeouts.TRIAL_MS:
-            self._downlink.with_desired(lambda desired: desired.revert())
+            self._downlink.with_config(lambda config: config.revert())
             await self._move()
 
     async def _move(self):
-        """To the network and broker that the settings name now."""
+        """Connect to the network and broker that the settings name now."""
         self._trial_ticks = _now()
         self._join()
         await self._uplink.reconnect()
-        self._acked = self._uplink.acked["status"]  # those to come are of the new one
+        self._acked = self._uplink.acked[
+            "status"
+        ]  # later ones came over the new network
 
     def _join(self):
-        """Have the Wi-Fi that the settings name; none is named where there is one."""
+        """Join the Wi-Fi of the settings, if they name one."""
         if self._settings.wifi_ssid is not None:
             self._board.wifi.configure(
                 self._settings.wifi_ssid, self._settings.wifi_password
             )
 
     async def _report_now(self):
-        """Publish the status, and wait until it has arrived, if that is possible."""
-        acked, tries = self._uplink.acked["status"], int(_REPORT_S / _TEND_S)
+        """Publish the status, and wait for its PUBACK, but not for long."""
+        acked, tries = self._uplink.acked["status"], int(_REPORT_S / _MAINTAIN_S)
         self._uplink.report_soon()
         while self._uplink.acked["status"] == acked and tries:
             tries -= 1
-            await asyncio.sleep(_TEND_S)
+            await asyncio.sleep(_MAINTAIN_S)
 
-    def _settle(self):
-        if self._is_settled or self._supervisor.stalled is not None:
+    def _confirm_boot(self):
+        """Count no unconfirmed boots once the device has run well for a minute."""
+        if self._is_confirmed or self._supervisor.stalled is not None:
             return
-        if self._health.uptime_ms() > timeouts.SETTLED_MS:
-            self._is_settled = True
+        if self._health.uptime_ms() > timeouts.CONFIRM_MS:
+            self._is_confirmed = True
             boot_loop.write(self._board.data_directory, 0)
 
-    def _stalled(self, name):
-        boot_loop.leave(self._board.data_directory, "watchdog: %s stalled" % name)
+    def _note_stall(self, name):
+        boot_loop.note_reset(self._board.data_directory, "watchdog: %s stalled" % name)
 
     def _status(self, state):
         self._status_ticks = _now()

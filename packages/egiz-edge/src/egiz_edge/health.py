@@ -1,11 +1,11 @@
-"""How the device is: the members that telemetry and status share, and why it booted."""
+"""Health of the device: the members that telemetry and status share, and its boot."""
 
 import gc
 import time
 
 
 class Health:
-    """What there is to know about a board.
+    """The health of a board.
 
     Args:
         board: a port's `Board`.
@@ -33,7 +33,7 @@ class Health:
         return members
 
     def uptime_ms(self):
-        """Since boot; to be asked more often than the ticks wrap (days)."""
+        """Since boot; must be called more often than the ticks wrap (days)."""
         now = time.ticks_ms()
         self._uptime_ms += time.ticks_diff(now, self._ticks)
         self._ticks = now
@@ -41,16 +41,16 @@ class Health:
 
 
 class Boot:
-    """This boot: its number, and why it came to be.
+    """This boot: its number and its cause.
 
     Args:
         board: a port's `Board`.
-        word: what the boot before has left on the ladder.
+        reset_reason: what boot_loop.py has kept of the boot before.
     """
 
-    def __init__(self, board, word):
+    def __init__(self, board, reset_reason):
         self.number = int(board.store.get("boot") or 0) + 1
         board.store.put("boot", str(self.number))
         self.cause = board.reset_cause()
-        if word and self.cause != "power_on":
-            self.cause = word
+        if reset_reason and self.cause != "power_on":
+            self.cause = reset_reason

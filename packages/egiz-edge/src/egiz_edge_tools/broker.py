@@ -69,8 +69,8 @@ class Broker:
         client.on_disconnect = lambda *_: is_over.set()
         try:
             client.connect(self.host, self.port)
-        except OSError as fault:
-            raise BrokerError(*self._unreachable(fault)) from None
+        except OSError as error:
+            raise BrokerError(*self._unreachable(error)) from None
         client.loop_start()
         is_over.wait(_ANSWER_S)
         client.disconnect()

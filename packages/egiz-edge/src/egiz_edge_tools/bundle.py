@@ -106,12 +106,12 @@ def load(directory: Path) -> Manifest:
     path = directory / MANIFEST
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except OSError as fault:
+    except OSError as error:
         raise BundleError(
-            f"{path}: {fault.strerror}; make a bundle with `egiz-edge build`"
+            f"{path}: {error.strerror}; make a bundle with `egiz-edge build`"
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-        raise BundleError(f"{path}: {fault}; build it again") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: {error}; build it again") from None
     for file in manifest.files:
         _check(directory, file)
     return manifest

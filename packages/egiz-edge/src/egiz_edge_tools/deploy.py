@@ -109,9 +109,9 @@ class _Copy:
         after = (("exec", "commit()"), ("reset",))
         try:
             self._remote.run(*before, *copies, *after, on_line=self._see)
-        except PortError as fault:
-            fix = f"{fault.fix}\n  {self._progress()}"
-            raise PortError(fault.port, fault.cause, fix) from None
+        except PortError as error:
+            fix = f"{error.fix}\n  {self._progress()}"
+            raise PortError(error.port, error.cause, fix) from None
 
     def _progress(self) -> str:
         total = len(self._absent)

@@ -80,8 +80,8 @@ def _mpy_cross() -> Finding:
 def _interpreter() -> Finding:
     try:
         find_interpreter()
-    except NoInterpreterError as fault:
-        return Finding("virtual board: not installed", None, f"{fault}")
+    except NoInterpreterError as error:
+        return Finding("virtual board: not installed", None, f"{error}")
     return Finding("virtual board: MicroPython for `egiz-edge run`")
 
 
@@ -108,8 +108,8 @@ def _board(port: str) -> Iterator[Finding]:
         yield _flash(port, state, manifest)
         yield _firmware(port, state, manifest)
         remote.restart()
-    except PortError as fault:
-        yield Finding(f"{port}: {fault.cause}", is_ok=False, fix=fault.fix)
+    except PortError as error:
+        yield Finding(f"{port}: {error.cause}", is_ok=False, fix=error.fix)
 
 
 def _micropython(state: BoardState, manifest: Manifest) -> Finding:
@@ -136,6 +136,6 @@ def _firmware(port: str, state: BoardState, manifest: Manifest) -> Finding:
 def _tried(broker: Broker) -> Finding:
     try:
         broker.probe()
-    except BrokerError as fault:
-        return Finding(f"broker: {fault.cause}", is_ok=False, fix=fault.fix)
+    except BrokerError as error:
+        return Finding(f"broker: {error.cause}", is_ok=False, fix=error.fix)
     return Finding(f"broker {broker.host}:{broker.port}: takes a device")

@@ -39,10 +39,10 @@ def files_of(path: Path) -> list[Path]:
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         told = json.loads(path.read_bytes())
-    except OSError as fault:
-        raise SettingsError(f"{path}: {fault.strerror}") from None
-    except ValueError as fault:
-        raise SettingsError(f"{path}: not JSON: {fault}") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingsError(f"{path}: not JSON: {error}") from None
     if not isinstance(told, dict):
         raise SettingsError(f"{path}: must be a JSON object")
     return told
@@ -54,8 +54,8 @@ def _der(path: Path, key: str, name: object) -> Path:
     file = path.with_name(name)
     try:
         is_der = file.read_bytes()[:1] == _DER
-    except OSError as fault:
-        raise SettingsError(f"{path}: tls.{key}: {file}: {fault.strerror}") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: tls.{key}: {file}: {error.strerror}") from None
     if not is_der:
         raise SettingsError(
             f"{path}: tls.{key}: {file} is not DER; `openssl x509 -outform der` makes"

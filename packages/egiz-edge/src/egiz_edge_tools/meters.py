@@ -46,9 +46,9 @@ class Meters:
         self._port = port
         try:
             self._serial = serial.Serial(port, 9600, timeout=0, exclusive=True)
-        except serial.SerialException as fault:
-            is_busy = "lock" in str(fault)
-            told = BUSY if is_busy else (str(fault), "Check the adapter.")
+        except serial.SerialException as error:
+            is_busy = "lock" in str(error)
+            told = BUSY if is_busy else (str(error), "Check the adapter.")
             raise PortError(port, *(part.format(port=port) for part in told)) from None
         line = _Line(self._serial)
         # Adapters hold bytes back, and no sample waits here.
@@ -62,8 +62,8 @@ class Meters:
         """Whether a meter answers at this address; also a garbled answer is one."""
         try:
             asyncio.run(read_address(self._bus, address))
-        except SensorError as fault:
-            return bool(fault.args[0] != "no_reply")
+        except SensorError as error:
+            return bool(error.args[0] != "no_reply")
         return True
 
     def give(self, new: int, current: int) -> None:
@@ -77,8 +77,8 @@ class Meters:
     def _ask(self, question: Coroutine[Any, Any, Any]) -> Any:
         try:
             return asyncio.run(question)
-        except SensorError as fault:
-            reason = fault.args[0]
+        except SensorError as error:
+            reason = error.args[0]
             refused = (f"the meter refuses: {reason}", "Is it a PZEM-004T v3?")
             told = _MEANINGS.get(reason, refused)
         except serial.SerialException:

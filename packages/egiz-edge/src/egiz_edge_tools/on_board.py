@@ -92,8 +92,8 @@ def make_directories(path):
     for depth in range(1, len(above) + 1):
         try:
             os.mkdir("/" + "/".join(above[:depth]))
-        except OSError as fault:
-            if fault.args[0] != errno.EEXIST:
+        except OSError as error:
+            if error.args[0] != errno.EEXIST:
                 raise
 
 
