@@ -5,7 +5,7 @@ import json
 
 import egiz_edge_tools.bundle as bundle_module
 import pytest
-from egiz_edge.app import FIRMWARE_VERSION
+from egiz_edge.report import FIRMWARE_VERSION
 from egiz_edge_tools.bundle import (
     ARCHITECTURES,
     MANIFEST,

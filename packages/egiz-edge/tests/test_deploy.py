@@ -43,7 +43,8 @@ START = """
 import os, sys
 os.chdir(sys.argv[1])
 import egiz_edge.main
-from egiz_edge.app import App, FIRMWARE_VERSION
+from egiz_edge.app import App
+from egiz_edge.report import FIRMWARE_VERSION
 def start(directory):
     print(FIRMWARE_VERSION, "starts in", repr(directory))
 egiz_edge.main.main = start

@@ -8,20 +8,16 @@ import asyncio
 import gc
 import time
 
-from egiz_schema.limits import WIRE_VERSION
-
 from egiz_edge import boot_loop, payloads, timeouts
 from egiz_edge.downlink import RULES, Downlink, unload
-from egiz_edge.health import Boot, Health
 from egiz_edge.outbox import Outbox
+from egiz_edge.report import Report
 from egiz_edge.sensors import Sensors
 from egiz_edge.supervisor import Supervisor
 from egiz_edge.ticker import Ticker
 from egiz_edge.timekeeping import Timekeeper
 from egiz_edge.uplink import Uplink
 from egiz_edge.window import Window
-
-FIRMWARE_VERSION = "0.1.0"
 
 _MAINTAIN_S = 0.5
 _REPORT_S = 5  # for a result to arrive before a reboot
@@ -44,32 +40,27 @@ class App:
         self._board = board
         self._settings = settings
         self._is_confirmed = False
-        self._boot = Boot(board, reset_reason)
+        # First, so that a boot counts even if what follows crashes.
+        self._report = Report(self.device_id, board, reset_reason)
         self._downlink = Downlink(self, board, settings, log)
         self._downlink.with_config(lambda config: config.restore(is_plain))
         self._trial_ticks = time.ticks_ms()
         self._outbox = Outbox(board.data_directory + "/outbox", settings.buffer_size)
-        self._health = Health(board, self._outbox)
+        self._report.outbox = self._outbox
         self._window = Window()
-        self._zones = None  # those that `sensors` was made for
-        self._sensors = None
+        self._sensors = self._zones = None  # `_zones`: those of `_sensors`
         self._bus = asyncio.Lock()  # one task at a time uses the sensors
-        self._found = ()  # on the buses, at the start
-        self._samples = 0  # only grows, as `_seq` does
-        self._seq = 0
-        self._faults = []  # of the last message
+        self._samples = self._seq = 0  # they only grow
         self._sampling = Ticker(lambda: settings.sampling_rate_ms)
         self._publishing = Ticker(lambda: settings.publish_rate_ms)
-        self._status_ticks = _now()
         self._acked = 0  # statuses, before the network changed
         self._supervisor = Supervisor(board.watchdog, log, self._note_stall)
-        self._time = Timekeeper(board, settings.ntp, self._boot.number, log)
+        self._time = Timekeeper(board, settings.ntp, self._report.boot, log)
         self._uplink = Uplink(
             board.wifi, settings, self._outbox, self._time, self._status, log
         )
         self._time.on_ready = self._uplink.report_soon
-        will = payloads.status(settings.device_id, "offline", self._boot.number)
-        self._uplink.set_last_will(will)
+        self._uplink.set_last_will(self._report.last_will())
         self._uplink.set_callback("config", self._downlink.put_config)
         self._uplink.set_callback("command", self._downlink.put_command)
         self._join()
@@ -133,7 +124,7 @@ class App:
 
     async def _sample(self):
         async with self._bus:
-            self._found = await self._current_sensors().found()
+            self._report.sensors = await self._current_sensors().found()
         while True:
             async with self._bus:
                 await self._current_sensors().sample(self._window)
@@ -168,13 +159,13 @@ class App:
                 settings.device_id,
                 self._time.now_ms(),
                 self._seq,
-                self._boot.number,
+                self._report.boot,
             )
             payload = payloads.telemetry(
-                named, window, settings.setpoint, self._health.members()
+                named, window, settings.setpoint, self._report.health()
             )
-            has_changed = set(window.faults) != set(self._faults)
-            self._faults = window.faults
+            has_changed = set(window.faults) != set(self._report.faults)
+            self._report.faults = window.faults
             window.clear()
             self._seq += 1
             self._uplink.send(payload)
@@ -189,8 +180,7 @@ class App:
             await self._check_trial()
             while self._downlink.is_waiting:
                 await self._handle_message()
-            if time.ticks_diff(_now(), self._status_ticks) >= timeouts.STATUS_MS:
-                self._status_ticks = _now()  # when offline, ask once only
+            if self._report.is_due():
                 self._uplink.report_soon()
             self._confirm_boot()
 
@@ -216,13 +206,13 @@ class App:
         if self._uplink.acked["status"] > self._acked:
             self._downlink.with_config(lambda config: config.confirm())
             self._uplink.report_soon()
-        elif time.ticks_diff(_now(), self._trial_ticks) > timeouts.TRIAL_MS:
+        elif time.ticks_diff(time.ticks_ms(), self._trial_ticks) > timeouts.TRIAL_MS:
             self._downlink.with_config(lambda config: config.revert())
             await self._move()
 
     async def _move(self):
         """Connect to the network and broker that the settings name now."""
-        self._trial_ticks = _now()
+        self._trial_ticks = time.ticks_ms()
         self._join()
         await self._uplink.reconnect()
         self._acked = self._uplink.acked[
@@ -248,7 +238,7 @@ class App:
         """Count no unconfirmed boots once the device has run well for a minute."""
         if self._is_confirmed or self._supervisor.stalled is not None:
             return
-        if self._health.uptime_ms() > timeouts.CONFIRM_MS:
+        if self._report.uptime_ms() > timeouts.CONFIRM_MS:
             self._is_confirmed = True
             boot_loop.write(self._board.data_directory, 0)
 
@@ -256,29 +246,4 @@ class App:
         boot_loop.note_reset(self._board.data_directory, "watchdog: %s stalled" % name)
 
     def _status(self, state):
-        self._status_ticks = _now()
-        health = self._health.members()
-        if self._faults:
-            health.append(payloads.names("fault_codes", self._faults))
-        members = [
-            '"schema":"%d"' % WIRE_VERSION,
-            '"firmware_version":' + payloads.text(FIRMWARE_VERSION),
-            '"health":{' + ",".join(health) + "}",
-        ]
-        if self._board.clock.is_synced():
-            instant = divmod(self._board.clock.now_ms(), 1000)
-            members.append('"timestamp":%d,"ms":%d' % instant)
-        members.append('"reset_cause":' + payloads.text(self._boot.cause))
-        ip = self._board.wifi.ip()
-        if ip is not None:
-            members.append('"ip":' + payloads.text(ip))
-        if self._found:
-            members.append(payloads.names("sensors", self._found))
-        members.extend(self._downlink.members())
-        return payloads.status(
-            self._settings.device_id, state, self._boot.number, members
-        )
-
-
-def _now():
-    return time.ticks_ms()
+        return self._report.status(state, self._downlink.members())
