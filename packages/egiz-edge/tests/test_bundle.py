@@ -43,7 +43,7 @@ def test_every_source_file_is_compiled_and_nothing_else_is_there(bundle):
     assert "lib/egiz_edge/drivers/pzem.mpy" in firmware
 
 
-def test_the_manifest_tells_size_and_hash_of_every_file(bundle):
+def test_the_manifest_has_size_and_hash_of_every_file(bundle):
     manifest = json.loads((bundle / MANIFEST).read_bytes())
     content = _content(bundle)
     del content[MANIFEST]
@@ -60,7 +60,7 @@ def test_the_manifest_tells_size_and_hash_of_every_file(bundle):
     assert manifest["mpy"] == [6, 0]  # no native code: runs on every architecture
 
 
-def test_it_takes_little_of_the_flash(bundle):
+def test_a_bundle_needs_less_than_80_kb_of_flash(bundle):
     assert 20_000 < load(bundle).size < 80_000  # bytes, of some 2,000,000
 
 
@@ -79,7 +79,7 @@ def test_it_can_be_built_for_each_architecture_over_an_older_one(tmp_path, arch)
     assert not (tmp_path / "lib" / "app.py").exists()
 
 
-def test_a_directory_with_something_else_is_left_alone(tmp_path):
+def test_a_directory_with_other_files_is_not_changed(tmp_path):
     (tmp_path / "thesis.txt").write_text("years")
     with pytest.raises(BundleError, match="not a bundle"):
         build(tmp_path)
@@ -118,7 +118,7 @@ def _lead_out(directory):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("damage", "reason"),
     [
         (_change, "app.mpy: not what manifest.json says"),
         (_remove, "app.mpy: not what manifest.json says"),
@@ -127,10 +127,10 @@ def _lead_out(directory):
         (_lead_out, "leads out of the bundle"),
     ],
 )
-def test_a_bundle_that_is_not_what_it_says_is_refused(tmp_path, spoil, told):
+def test_a_bundle_that_differs_from_its_manifest_is_refused(tmp_path, damage, reason):
     build(tmp_path)
-    spoil(tmp_path)
-    with pytest.raises(BundleError, match=told):
+    damage(tmp_path)
+    with pytest.raises(BundleError, match=reason):
         load(tmp_path)
 
 
@@ -143,6 +143,6 @@ def test_a_bundle_that_is_not_what_it_says_is_refused(tmp_path, spoil, told):
         ((6, 0x2B), 6 | 0x0B << 8, False),
     ],
 )
-def test_whether_an_interpreter_can_load_it_is_known(mpy, interpreter, runs):
+def test_runs_on_compares_bytecode_and_architecture(mpy, interpreter, runs):
     files = (BundledFile("a.mpy", 1, ""),)
     assert Manifest("0.1.0", "xtensawin", mpy, files).runs_on(interpreter) is runs

@@ -92,28 +92,30 @@ def test_a_device_publishes_over_mutual_tls_on_the_heap_of_the_board(device, bro
         timeout=30,
     )
     assert births
-    account = running.stop()
-    assert account["unacked"] == 0
+    totals = running.stop()
+    assert totals["unacked"] == 0
     sequences = {m.seq for m in live.messages(DEVICE, "telemetry")}
     assert sequences == set(range(max(sequences) + 1))
     live.close()
 
 
 @pytest.mark.parametrize(
-    ("ca", "issuer", "told"),
+    ("ca", "issuer", "reason"),
     [
         (
             ANOTHER,
             AUTHORITY,
             "not correctly signed by the trusted CA",
-        ),  # the broker is not who it says
-        (AUTHORITY, ANOTHER, "no broker"),  # and we are not who we say
+        ),  # the broker's certificate
+        (AUTHORITY, ANOTHER, "no broker"),  # the device's certificate
     ],
 )
-def test_neither_side_talks_to_a_stranger(device, broker, ca, issuer, told):
+def test_a_certificate_of_another_authority_is_refused_by_both_sides(
+    device, broker, ca, issuer, reason
+):
     live = LiveSubscriber(broker.host, broker.port)
     running = device(ca, issuer)
-    eventually(lambda: len([line for line in running.output if told in line]) >= 2)
+    eventually(lambda: len([line for line in running.output if reason in line]) >= 2)
     assert not any("task failed" in line for line in running.output), running.output
     assert live.messages(DEVICE, "status") == []
     live.close()

@@ -1,4 +1,4 @@
-"""The bundle: the firmware as a device gets it, and a manifest that vouches for it.
+"""The bundle: the firmware as a device gets it, and a manifest of its files.
 
     bundle/
     ├── main.py               starts the firmware, if there are settings
@@ -25,15 +25,14 @@ import msgspec
 from egiz_edge_tools.errors import BundleError
 
 MANIFEST = "manifest.json"
-# What mpy-cross calls them. It matters to native code only; bytecode runs everywhere.
+# Names of mpy-cross. It matters to native code only; bytecode runs everywhere.
 ARCHITECTURES = {
     "xtensawin": "ESP32, ESP32-S2, ESP32-S3",
     "rv32imc": "ESP32-C3, ESP32-C6",
     "host": "this machine: the virtual board",
 }
 
-# The same files on the device and on the server.
-# A board without settings stays at its prompt, where it can be given some.
+# A board without settings stays at its prompt, where they can be deployed.
 _MAIN = """\
 import os
 
@@ -44,6 +43,7 @@ if "settings.json" in os.listdir():
 else:
     print("no settings yet: egiz-edge deploy --settings FILE")
 """
+# The same files on the device and on the server.
 _CONTRACT = ("topics.py", "limits.py", "orders.py")
 
 
@@ -172,7 +172,7 @@ def _with_constants(code: str) -> str:
     try:
         statements = ast.parse(code).body
     except SyntaxError:
-        return code  # for the compiler to complain about
+        return code  # the compiler reports the error
     lines = code.encode().split(b"\n")
     for statement in reversed(statements):
         if not isinstance(statement, ast.Assign) or not _is_constant(statement):
