@@ -1,7 +1,9 @@
 """The bundle: what the device gets."""
 
+import ast
 import hashlib
 import json
+from importlib.resources import files
 
 import egiz_edge_tools.bundle as bundle_module
 import pytest
@@ -14,8 +16,11 @@ from egiz_edge_tools.bundle import (
     build,
     load,
     sources,
+    stage,
 )
 from egiz_edge_tools.errors import BundleError
+
+PACKAGES = {"egiz_edge", "egiz_schema"}
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +39,61 @@ def _content(directory):
 
 
 def test_every_source_file_is_compiled_and_nothing_else_is_there(bundle):
-    firmware = {f"lib/egiz_edge/{path[:-3]}.mpy" for path, _ in sources()}
+    firmware = {f"lib/egiz_edge/{path[:-3]}.mpy" for path, _ in sources("xtensawin")}
     contract = {
         f"lib/egiz_schema/{name}.mpy" for name in ("topics", "limits", "orders")
     }
     others = {"lib/egiz_schema/__init__.py", "main.py", MANIFEST}
     assert set(_content(bundle)) == firmware | contract | others
     assert "lib/egiz_edge/drivers/pzem.mpy" in firmware
+
+
+def _imported(code):
+    """Modules that a source file imports, each as `package/module`."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.replace(".", "/") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.replace(".", "/")
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}".replace(".", "/")
+
+
+def _source(name):
+    """The file of a module of ours, or None."""
+    package, _, path = name.partition("/")
+    if package not in PACKAGES or not path:
+        return None
+    own = files(package)
+    candidates = (own / f"{path}.py", own / path / "__init__.py")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _importable(start, other_port):
+    """The modules that `start` can import, directly or through others, and itself."""
+    found, new = set(), {start}
+    while new:
+        name = new.pop()
+        found.add(name)
+        imported = set(_imported(_source(name).read_text())) - {other_port}
+        new |= {other for other in imported if _source(other)} - found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arch", "other_port"),
+    [(arch, "egiz_edge/ports/virtual") for arch in ARCHITECTURES if arch != "host"]
+    + [("host", "egiz_edge/ports/esp32")],
+)
+def test_a_bundle_has_the_modules_that_main_can_import_and_no_others(
+    tmp_path, arch, other_port
+):
+    stage(tmp_path, arch)
+    staged = {
+        path.relative_to(tmp_path).with_suffix("").as_posix().removesuffix("/__init__")
+        for path in tmp_path.rglob("*.*py")
+    }
+    assert staged == _importable("egiz_edge/main", other_port) | PACKAGES
 
 
 def test_the_manifest_has_size_and_hash_of_every_file(bundle):

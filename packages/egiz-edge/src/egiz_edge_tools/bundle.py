@@ -32,6 +32,8 @@ ARCHITECTURES = {
     "host": "this machine: the virtual board",
 }
 
+# Each board has one port; the other one cannot be imported there.
+_BOARD_PORT, _HOST_PORT = "ports/esp32.py", "ports/virtual.py"
 # A board without settings stays at its prompt, where they can be deployed.
 _MAIN = """\
 import os
@@ -123,7 +125,7 @@ def stage(directory: Path, arch: str = "host") -> None:
     Raises:
         BundleError: if a file does not compile.
     """
-    for path, source in sources():
+    for path, source in sources(arch):
         _compile(source, directory / "egiz_edge" / path, arch)
     contract = directory / "egiz_schema"
     contract.mkdir()
@@ -132,9 +134,13 @@ def stage(directory: Path, arch: str = "host") -> None:
         _compile(files("egiz_schema") / name, contract / name, arch)
 
 
-def sources() -> list[tuple[str, Traversable]]:
+def sources(arch: str) -> list[tuple[str, Traversable]]:
     """Every source file of the firmware: (path within the package, file)."""
-    return sorted(_walk(files("egiz_edge"), ""), key=lambda found: found[0])
+    other_port = _BOARD_PORT if arch == "host" else _HOST_PORT
+    found = _walk(files("egiz_edge"), "")
+    return sorted(
+        (one for one in found if one[0] != other_port), key=lambda one: one[0]
+    )
 
 
 def _walk(directory: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
