@@ -63,7 +63,3 @@ def _hardware() -> Hardware:
     hardware = full_hardware()
     hardware.thermometers[rom(2)] = Thermometer(23.0)
     return hardware
-
-
-if __name__ == "__main__":
-    print(measure())
