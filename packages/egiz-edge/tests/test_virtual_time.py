@@ -45,13 +45,13 @@ def _check(figures, live):
     return last[1] - first[1]
 
 
-def test_ten_minutes(run, live):
+def test_the_heap_does_not_grow_in_ten_minutes(run, live):
     _check(run(10, 2), live)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_a_day(run, live):
+def test_the_heap_does_not_grow_in_a_day(run, live):
     figures = run(24 * 60, 60)
     growth = _check(figures, live)
     print(figures, growth)  # noqa: T201  # the figures are what it is for

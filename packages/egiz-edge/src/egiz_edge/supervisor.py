@@ -67,7 +67,10 @@ class Supervisor:
             return
         if self.stalled is None:
             self.stalled = watched.name
-            self._log("not feeding the watchdog: %s makes no progress" % watched.name)
+            self._log(
+                "not feeding the watchdog: %s makes no progress; it resets the board"
+                % watched.name
+            )
             self._on_stall(watched.name)
 
     def stop(self):

@@ -79,5 +79,5 @@ def test_without_progress_the_watchdog_is_not_fed_and_the_task_is_named_once():
     assert 0 < device.watchdog.fed < 50
     assert device.stalls == ["fail"]
     assert device.supervisor.stalled == "fail"
-    expected = "not feeding the watchdog: fail makes no progress"
+    expected = "not feeding the watchdog: fail makes no progress; it resets the board"
     assert [line for line in device.log.lines if "watchdog" in line] == [expected]
