@@ -41,7 +41,7 @@ class Uplink:
         self._is_stopping = False
         self._has_news = False
         self._live_from = 0  # messages from this position on were made in this session
-        self._tried = None  # position of a message that was sent without a PUBACK
+        self._tried = None  # (position, payload) of the message without PUBACK
         self._callbacks = {}
         self._wifi_backoff = Backoff()
         self._broker_backoff = Backoff()
@@ -157,23 +157,33 @@ class Uplink:
 
     async def _publish_next(self):
         """New messages go before buffered ones; acknowledged ones leave the outbox."""
-        message = self._outbox.newest()
-        is_live = message is not None and message[0] >= self._live_from
-        if not is_live:
-            message = self._outbox.peek()
+        message, is_live = self._next()
         if message is None:  # all that waited was damaged
             return
         position, payload = message
         payload = self._time.corrected(payload)
         if not is_live:  # not the current state, so not retained either
             payload = payloads.as_buffered(payload)
-        is_again, self._tried = position == self._tried, position
+        is_again, self._tried = message is self._tried, message
         topic = self._topic("telemetry")
         await self._client.publish(topic, payload, is_live, 1, is_again)
         self._tried = None
         self._outbox.done(position)
         self._live_from = min(self._live_from, self._outbox.end)
         self.acked["telemetry"] += 1
+
+    def _next(self):
+        """(message, whether it is live); a message is (position, payload), or None.
+
+        One that may have arrived goes first, also if it made room meanwhile: with its
+        PUBACK it no longer counts as dropped.
+        """
+        if self._tried is not None:
+            return self._tried, False
+        newest = self._outbox.newest()
+        if newest is not None and newest[0] >= self._live_from:
+            return newest, True
+        return self._outbox.peek(), False
 
     async def _publish_status(self, state):
         self._has_news = False
@@ -184,6 +194,7 @@ class Uplink:
         try:
             if self._client.is_connected:
                 while len(self._outbox):
+                    self.turns += 1
                     await self._publish_next()
                 await self._publish_status("offline")
                 await self._client.disconnect()
