@@ -103,6 +103,26 @@ def test_it_disconnects_and_counts_every_message(device, mosquitto, live):
     assert DEVICE not in live.wills
 
 
+def test_a_slow_network_does_not_keep_one_that_stops_and_nothing_stays_unsent(
+    device, mosquitto, live, proxy
+):
+    between = proxy(mosquitto.host, mosquitto.port)
+    running = device(between, publish_rate_ms=200)
+    _telemetry_with(live, lambda m: m.seq == 1)
+    between.replies = _delayed  # more comes than is acknowledged
+    _telemetry_with(live, lambda m: m.seq == 8)
+    totals = running.stop()
+    assert totals["unacked"] == 0
+    live.until_offline(DEVICE)
+    sequences = {m.seq for m in live.messages(DEVICE, "telemetry")}
+    assert sequences == set(range(max(sequences) + 1))
+
+
+def _delayed(data):
+    threading.Event().wait(0.4)
+    return data
+
+
 def test_boots_are_counted_over_restarts_and_sequences_begin_at_zero(
     device, mosquitto, live
 ):
@@ -129,12 +149,14 @@ def test_an_outage_of_the_broker_loses_nothing_and_marks_buffered_messages(
     between.refuse()
     eventually(lambda: DEVICE in live.wills)
     born = len(_births(live))
-    threading.Event().wait(3)  # of outage: ten messages
+    begun = running.newest_segment()
+    eventually(lambda: running.newest_segment() > begun + 1)  # ten messages
     between.accept()
     _telemetry_with(live, lambda m: m.seq > 20 and not m.buffered)
     assert len(_births(live)) > born
     assert len({m.boot for m in _births(live)}) == 1
     running.stop()
+    live.until_offline(DEVICE)
     sent = live.messages(DEVICE, "telemetry")
     # A PUBACK that was lost with the connection may repeat one message.
     assert {m.seq for m in sent} == set(range(max(m.seq for m in sent) + 1))
@@ -156,6 +178,7 @@ def test_a_network_that_hangs_is_noticed_and_the_connection_closed(
     _telemetry_with(live, lambda m: m.seq >= 8 and not m.buffered)
     totals = running.stop()
     assert totals["unacked"] == 0
+    live.until_offline(DEVICE)
     sequences = {m.seq for m in live.messages(DEVICE, "telemetry")}
     assert sequences == set(range(max(sequences) + 1))
 

@@ -39,6 +39,7 @@ class App:
         self.device_id = settings.device_id
         self._board = board
         self._settings = settings
+        self._is_stopping = False
         self._is_confirmed = False
         # First, so that a boot counts even if what follows crashes.
         self._report = Report(self.device_id, board, reset_reason)
@@ -97,7 +98,8 @@ class App:
         await self._supervisor.run()
 
     def stop(self):
-        """Publish what waits and the status `offline`, then disconnect."""
+        """Publish what waits and the status `offline`, nothing newer, then disconnect."""
+        self._is_stopping = True
         self._uplink.stop()
 
     def reset(self, cause):
@@ -151,6 +153,8 @@ class App:
     async def _publish(self):
         while True:
             await self._publishing.wait()
+            if self._is_stopping:  # there would be no end to what is due
+                return
             window, settings = self._window, self._settings
             if settings.alerts is not None:
                 for code in settings.alerts.evaluate(window):
