@@ -1,7 +1,6 @@
 """Several bridges that share the facilities of a factory."""
 
 import os
-import random
 import signal
 import urllib.request
 from pathlib import Path
@@ -11,14 +10,13 @@ from egiz_bridge.config.settings import load
 from egiz_bridge.errors import ConfigError
 from prometheus_client.parser import text_string_to_metric_families
 from rig import stored
-from rig.process import Process, own_program
+from rig.process import Process, free_port, own_program
 from rig.publisher import Publisher
 from rig.waiting import eventually
 
 BEGIN_S = 1706352600
 FACILITIES = ("north", "south", "east")
-# Below those that the kernel gives to whoever asks for any.
-PORT = random.randrange(20_000, 30_000)
+PORT = free_port(in_a_row=2)  # one for each worker
 
 
 def test_each_shard_has_its_part_and_files_of_its_own(tmp_path, monkeypatch):
