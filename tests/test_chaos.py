@@ -39,6 +39,7 @@ class Fleet(threading.Thread):
         self._ending = threading.Event()
         self._may_publish = threading.Event()
         self._may_publish.set()
+        self._publishing = threading.Lock()
         self._sequence = 0
         self.sent = self._taken = 0
         # Six seconds of a device's time pass in one: never ahead of the clock.
@@ -56,16 +57,21 @@ class Fleet(threading.Thread):
     def run(self):
         while not self._ending.is_set():
             self._may_publish.wait()
-            for _ in range(RATE // 20):
-                self._publish_one()
-            if self._rng.random() < 0.05:
-                self._flood()
+            with self._publishing:
+                if self._may_publish.is_set():  # not paused meanwhile
+                    self._publish_some()
             self._ending.wait(0.05)
+
+    def _publish_some(self):
+        for _ in range(RATE // 20):
+            self._publish_one()
+        if self._rng.random() < 0.05:
+            self._flood()
 
     def pause(self):
         """Publish nothing; returns when the broker has taken everything."""
-        self._may_publish.clear()
-        time.sleep(0.2)
+        with self._publishing:
+            self._may_publish.clear()
         eventually(self._all_taken, timeout=60)
 
     def resume(self):

@@ -155,13 +155,13 @@ def test_what_may_pass_is_held_told_and_written_at_last(
 
 @pytest.mark.parametrize("as_date", [False, True])
 def test_retry_after_is_heeded(running, scripted_http, publish, as_date):
-    later = datetime.now(UTC) + timedelta(seconds=4)
-    wanted = format_datetime(later, usegmt=True) if as_date else "3"
     asked = []
 
     def answer(_):
         asked.append(time.monotonic())
         if len(asked) == 1:
+            later = datetime.now(UTC) + timedelta(seconds=4)
+            wanted = format_datetime(later, usegmt=True) if as_date else "3"
             return Answer(503, "busy", (("Retry-After", wanted),))
         return Answer()
 

@@ -116,6 +116,7 @@ def test_another_broker_takes_over(mosquitto, bridge, tmp_path):
     try:
         with Publisher(mosquitto) as publisher:
             publisher.publish(TOPIC, PAYLOAD % 1706352600)
+        _received(running, 1)  # else it waits at the broker that is left
         text = running.config.read_text()
         _reload(running, text.replace(mosquitto.url, other.url))
         eventually(lambda: running.metrics()["mqtt_connections_total"] == 2)

@@ -18,8 +18,8 @@ STATUS_MS, TRIAL_MS, STALL_MS, CONFIRM_MS, RESTART_MS = 60000, 6000, 30000, 6000
 """
 
 
-@pytest.fixture(autouse=True)
-def _with_a_short_trial(monkeypatch):
+@pytest.fixture
+def short_trial(monkeypatch):
     def staged(directory, *_):
         stage(directory)
         (directory / "egiz_edge" / "timeouts.mpy").unlink()
@@ -86,6 +86,7 @@ def test_a_config_outlives_a_power_cut_and_a_stale_one_is_ignored(
     )
 
 
+@pytest.mark.usefixtures("short_trial")
 def test_a_broker_that_cannot_be_reached_is_reverted(device, mosquitto, live):
     running = device(mosquitto, publish_rate_ms=500)
     _send_config(live, rev=3, publish_rate_ms=400)

@@ -188,10 +188,14 @@ def test_a_conversion_is_waited_for(on_board):
     for thermometer in hardware.thermometers.values():
         thermometer.conversion_s = 0.7
     running = on_board(FOREVER, hardware)
-    eventually(lambda: len([line for line in running.printed if line[2]["t0"]]) >= 2)
+    eventually(
+        lambda: [one for one in running.printed if one[2]["t0"] and one[2]["t1"]][1:]
+    )
     for _, codes, seen in running.printed:
-        assert codes == []  # none of them power_on
-        assert (seen["t0"], seen["t1"]) in {(None, None), (18050, -1850)}
+        # On a loaded machine, a meter may miss its deadline, and a thermometer, too.
+        assert not [code for code in codes if code.endswith(":power_on")]
+        assert seen["t0"] in {None, 18050}
+        assert seen["t1"] in {None, -1850}
 
 
 def test_a_shorted_or_empty_onewire_bus_is_no_temperature(zones):

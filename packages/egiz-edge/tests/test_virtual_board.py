@@ -36,13 +36,13 @@ if board.reset_cause() == "power_on":
 
 def test_a_watchdog_that_is_fed_or_was_never_armed_does_nothing(run):
     code = """
-time.sleep(0.8)
-for _ in range(20):
+time.sleep(2.2)
+for _ in range(25):
     board.watchdog.feed()
     time.sleep(0.1)
 emit("alive")
 """
-    running = run(code, watchdog_s=0.7)
+    running = run(code, watchdog_s=2)
     assert running.ended() == [["alive"]]
     assert running.board.boots == ["power_on"]
 
