@@ -43,7 +43,7 @@ class LiveSubscriber:
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect(host, port)
         self._client.loop_start()
-        assert subscribed.wait(10)
+        assert subscribed.wait(60)
 
     def points(self) -> dict[tuple[str, str, int], Mapping[str, influx.Value]]:
         """Fields by (kind, device id, time in ms), so far."""
@@ -85,7 +85,9 @@ class LiveSubscriber:
 
     def publish(self, topic: Topic, payload: bytes, *, retain: bool = False) -> None:
         """Publish at QoS 1, as a service would; returns once it is acknowledged."""
-        self._client.publish(str(topic), payload, 1, retain).wait_for_publish(10)
+        sent = self._client.publish(str(topic), payload, 1, retain)
+        sent.wait_for_publish(60)
+        assert sent.is_published(), f"no PUBACK for {topic}"
 
     def close(self) -> None:
         """End."""
