@@ -66,8 +66,8 @@ class LiveSubscriber:
         """
 
         def is_offline() -> bool:
-            last = self.messages(device_id, "status")[-1]
-            return isinstance(last, Status) and last.state == "offline"
+            last = self.messages(device_id, "status")[-1:]
+            return any(isinstance(m, Status) and m.state == "offline" for m in last)
 
         eventually(is_offline)
 

@@ -137,9 +137,14 @@ def test_thresholds_raise_and_end_an_alert(device, mosquitto, live):
         )
     )
     meter.volts = 239.5  # within the band
-    before = len(live.messages(DEVICE, "telemetry"))
-    eventually(lambda: len(live.messages(DEVICE, "telemetry")) > before + 3)
-    assert code in live.messages(DEVICE, "telemetry")[-1].status.fault_codes
+    within = eventually(  # on a loaded machine, a meter may miss its deadline
+        lambda: [
+            m
+            for m in live.messages(DEVICE, "telemetry")
+            if m.electrical and m.electrical.voltage and m.electrical.voltage.a == 239.5
+        ][3:]
+    )
+    assert all(code in m.status.fault_codes for m in within)
     meter.volts = 238.0
     _status(
         live,
@@ -180,9 +185,12 @@ def test_a_reboot_is_reported_before_and_remembered_after(device, mosquitto, liv
     _send_command(live, "r1", "reboot")
     status = _status(live, lambda m: m.last_command and m.last_command.error)
     assert (status.boot, status.last_command.error) == (2, "repeated")
-    sent = live.messages(DEVICE, "telemetry")
-    last = max(m.seq for m in sent if m.boot == 1)
-    assert {m.seq for m in sent if m.boot == 1} == set(range(last + 1))
+
+    def is_complete():  # what waited comes in the second boot
+        sent = {m.seq for m in live.messages(DEVICE, "telemetry") if m.boot == 1}
+        return sent == set(range(max(sent) + 1))
+
+    eventually(is_complete)
 
 
 def test_a_command_that_must_not_be_executed_is_refused_with_a_reason(

@@ -24,7 +24,8 @@ def test_samples_from_before_the_time_was_known_get_their_true_time(
     hardware.is_clock_set = False
     chrony.stop()
     started_s = time.time()
-    running = device(mosquitto, publish_rate_ms=300, ntp=f"{chrony.host}:{chrony.port}")
+    ntp = f"{chrony.host}:{chrony.port}"
+    running = device(mosquitto, publish_rate_ms=1000, ntp=ntp)
     eventually(lambda: any("no time from" in line for line in running.output))
     chrony.start()
     messages = eventually(lambda: _complete(live.messages(DEVICE, "telemetry"), 5))
@@ -32,7 +33,7 @@ def test_samples_from_before_the_time_was_known_get_their_true_time(
     times_s = [m.timestamp + m.ms / 1000 for m in messages]
     assert all(started_s - 1 < told < time.time() + 1 for told in times_s)
     assert times_s == sorted(times_s)
-    assert times_s[3] - times_s[0] > 0.8  # apart as they were measured
+    assert times_s[3] - times_s[0] > 2.5  # apart as they were measured
     assert {m.status.time_synced for m in messages} == {None}
     report = eventually(lambda: live.messages(DEVICE, "status")[1:])[-1]
     assert report.health.time_synced is None

@@ -34,7 +34,8 @@ def test_the_ledger_is_what_an_independent_subscriber_saw(run, live):
     assert ledger["balanced"]
     for name, device in ledger["devices"].items():
         assert device["published"] == {"telemetry": 40, "status": 2}
-        eventually(lambda name=name: len(live.messages(name, "telemetry")) == 40)
+        live.until_offline(name)
+        assert len(live.messages(name, "telemetry")) == 40
         states = [m.state for m in live.messages(name, "status")]
         assert states == ["online", "offline"]
         sequences = [m.seq for m in live.messages(name, "telemetry")]
