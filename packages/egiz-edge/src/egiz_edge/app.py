@@ -98,7 +98,7 @@ class App:
         await self._supervisor.run()
 
     def stop(self):
-        """Publish what waits and the status `offline`, nothing newer, then disconnect."""
+        """Publish what waits and the status `offline`, then disconnect."""
         self._is_stopping = True
         self._uplink.stop()
 

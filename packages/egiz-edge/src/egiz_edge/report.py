@@ -29,7 +29,7 @@ class Report:
         self._device_id = device_id
         self._board = board
         self.outbox = None
-        self._uptime_ms = 0
+        self._uptime_ms = self._last_ms = 0
         self._ticks = self._status_ticks = time.ticks_ms()
         self.faults = self.sensors = ()
         self.boot = int(board.store.get("boot") or 0) + 1
@@ -84,8 +84,7 @@ class Report:
             '"health":{' + ",".join(health) + "}",
         ]
         if self._board.clock.is_synced():
-            instant = divmod(self._board.clock.now_ms(), 1000)
-            members.append('"timestamp":%d,"ms":%d' % instant)
+            members.append('"timestamp":%d,"ms":%d' % divmod(self._stamp_ms(), 1000))
         members.append('"reset_cause":' + payloads.text(self._cause))
         ip = self._board.wifi.ip()
         if ip is not None:
@@ -94,6 +93,14 @@ class Report:
             members.append(payloads.names("sensors", self.sensors))
         members.extend(outcomes)
         return payloads.status(self._device_id, state, self.boot, members)
+
+    def _stamp_ms(self):
+        """Now, or a little later: two of one instant are one point in a database."""
+        now_ms = self._board.clock.now_ms()
+        if 0 <= self._last_ms - now_ms < 1000:  # else the clock was set back
+            now_ms = self._last_ms + 1
+        self._last_ms = now_ms
+        return now_ms
 
     def last_will(self):
         """The status that the broker publishes if the connection breaks."""
