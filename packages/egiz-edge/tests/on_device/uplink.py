@@ -5,7 +5,7 @@ import os
 
 import _flash
 from _board import Log
-from _broker import Broker, dutiful, until
+from _broker import Broker, acknowledging, until
 from egiz_edge.outbox import Outbox
 from egiz_edge.uplink import Uplink
 
@@ -26,7 +26,7 @@ class Settings:
 class Timekeeper:
     """A clock that was set before the first message."""
 
-    def is_settled(self):
+    def is_ready(self):
         return True
 
     def corrected(self, payload):
@@ -43,11 +43,11 @@ class Flaky:
 
     def answer(self, packet):
         if packet[0] & 0xF0 != 0x30 or b"/telemetry" not in packet:
-            return dutiful(packet)
+            return acknowledging(packet)
         number = int(packet[packet.index(b'"seq":') + 6 :].split(b",")[0])
         self.arrived.append((bool(packet[0] & 8), number))
         if len(self.arrived) > 1:
-            return dutiful(packet)
+            return acknowledging(packet)
         for later in range(1, 1 + self._sent_meanwhile):
             self.uplink.send(_payload(later))
         return None
