@@ -165,7 +165,7 @@ def test_nothing_is_acknowledged_while_a_database_hangs(
     loop.holds_exactly_what_was_published(lambda: stored.in_influxdb(influxdb))
 
 
-def test_nothing_is_acknowledged_that_neither_archive_nor_spool_takes(
+def test_nothing_is_acknowledged_that_neither_archive_nor_spool_has_stored(
     loop, mosquitto, bridge
 ):
     running = bridge(mosquitto.url, archive={})
@@ -199,17 +199,17 @@ def test_a_clean_restart_replays_nothing(loop, mosquitto, bridge):
     loop.publish(seconds=4)
     eventually(lambda: running.metrics()["messages_received_total"] > 300)
     assert running.stop() == 0
-    told = dict(
+    totals = dict(
         pair.split("=", 1)
         for pair in running.log.splitlines()[-1].split()
         if pair.count("=") == 1
     )
-    assert told["received"] == told["acknowledged"] == told["archive_written"]
+    assert totals["received"] == totals["acknowledged"] == totals["archive_written"]
     running.start()
     loop.holds_exactly_what_was_published(lambda: stored.in_archive(running.archive))
     published = loop.finished()["totals"]["published"]
     again = running.metrics()["messages_received_total"]
-    assert int(told["received"]) + again == published
+    assert int(totals["received"]) + again == published
 
 
 def test_a_broker_restart_loses_nothing(loop, mosquitto, bridge):

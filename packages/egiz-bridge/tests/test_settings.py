@@ -80,8 +80,8 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
         table, name = key.split(".")
         (given,) = loaded.influxdb if table == "influxdb" else [getattr(loaded, table)]
         found = getattr(given, name)
-        told = json.dumps(found) if isinstance(found, tuple) else str(found)
-        assert told == value, key
+        text = json.dumps(found) if isinstance(found, tuple) else str(found)
+        assert text == value, key
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
     ],
 )
 def test_a_problem_starts_with_the_name_of_its_key(tmp_path, text, problem):
-    (told,) = _problems(_file(tmp_path, text))
-    assert told.startswith(problem)
-    assert "secret" not in told
+    (message,) = _problems(_file(tmp_path, text))
+    assert message.startswith(problem)
+    assert "secret" not in message
 
 
-def test_all_problems_are_told_at_once(tmp_path):
+def test_all_problems_are_reported_at_once(tmp_path):
     text = "[mqtt]\nurl = 'x://y'\n[http]\nlisten = 'z'\n"
     assert len(_problems(_file(tmp_path, text))) == 2
 

@@ -46,13 +46,13 @@ def test_each_sink_gets_what_is_meant_for_it(mosquitto, bridge, tmp_path):
     metrics = running.metrics()
     assert metrics["sink_written_total/archive"] == 10
     assert metrics["sink_written_total/lines"] == 40
-    # Telemetry of the south goes nowhere, and that is told.
+    # Telemetry of the south goes nowhere, and is counted.
     assert metrics["messages_skipped_total/facility_not_archived"] == 10
     assert metrics["messages_accepted_total"] == 50
     assert running.stop() == 0
 
 
-def test_one_sink_that_is_dead_does_not_stall_another(
+def test_an_outage_of_one_sink_does_not_delay_another(
     mosquitto, bridge, scripted_http, influxdb
 ):
     scripted_http.answer = lambda _: Answer(500)
@@ -89,7 +89,7 @@ def test_lines_are_whole_and_can_be_rotated(mosquitto, bridge, tmp_path):
     assert path.read_bytes().endswith(b"\n")
 
 
-def test_a_disk_that_is_full_takes_no_half_of_a_line(mosquitto, bridge):
+def test_a_full_disk_never_leaves_half_a_line(mosquitto, bridge):
     running = bridge(mosquitto.url, lines={"path": "/dev/full"})
     running.start()
     _publish(mosquitto, 1)
@@ -110,19 +110,19 @@ def test_lines_on_stdout_are_a_pipe_to_anything(mosquitto, launch):
 
 
 @pytest.fixture
-def elsewhere(monkeypatch):
-    """A server that is on another machine, as far as the sink can tell."""
+def remote_server(monkeypatch):
+    """A server that is on another machine, for the sink."""
     server = ScriptedHttp()
     monkeypatch.setattr("egiz_bridge.sinks.influxdb._is_loopback", lambda _: False)
     yield server
     server.close()
 
 
-def test_what_leaves_this_machine_is_compressed(elsewhere):
-    sink = InfluxDb(Influxdb(url=elsewhere.url, bucket="b"))
+def test_writes_to_another_machine_are_compressed(remote_server):
+    sink = InfluxDb(Influxdb(url=remote_server.url, bucket="b"))
     message = Message("sensors/north/oven-001/telemetry", TELEMETRY % 1706352600, 0)
     sink.write([to_row(message)] * 100)
-    (request,) = elsewhere.requests
+    (request,) = remote_server.requests
     assert request.headers["Content-Encoding"] == "gzip"
     assert int(request.headers["Content-Length"]) < 500
     assert request.lines == [to_row(message).line] * 100

@@ -79,10 +79,12 @@ def test_the_bound_holds_over_a_restart(tmp_path):
 def test_dead_letters_are_kept_with_reason_and_bounded(tmp_path):
     path = tmp_path / "spool.sqlite"
     spool = Spool(path, MIB)
-    spool.bury([DeadLetter(Message("t", b"x" * 10_000, 5), "too_large", "why")])
+    spool.add_dead_letters(
+        [DeadLetter(Message("t", b"x" * 10_000, 5), "too_large", "why")]
+    )
     letters = [DeadLetter(m, "not_json", "") for m in _messages(300, 4000)]
-    spool.bury(letters[:150], "influxdb")
-    spool.bury(letters[150:], "influxdb")
+    spool.add_dead_letters(letters[:150], "influxdb")
+    spool.add_dead_letters(letters[150:], "influxdb")
     spool.close()
     with sqlite3.connect(path) as db:
         kept, size = db.execute(
@@ -97,10 +99,12 @@ def test_dead_letters_are_kept_with_reason_and_bounded(tmp_path):
     assert kept + spool.dead_dropped == 301
 
 
-def test_a_long_payload_is_cut_but_its_size_is_told(tmp_path):
+def test_a_long_payload_is_cut_and_its_size_kept(tmp_path):
     path = tmp_path / "spool.sqlite"
     spool = Spool(path, MIB)
-    spool.bury([DeadLetter(Message("t", b"x" * 10_000, 5), "too_large", "why")])
+    spool.add_dead_letters(
+        [DeadLetter(Message("t", b"x" * 10_000, 5), "too_large", "why")]
+    )
     spool.close()
     with sqlite3.connect(path) as db:
         row = db.execute(
@@ -142,7 +146,7 @@ def test_a_file_that_is_damaged_while_it_is_used_is_set_aside(tmp_path):
     spool.close()
 
 
-def test_a_batch_that_cannot_be_read_is_kept_apart(tmp_path):
+def test_an_unreadable_batch_moves_to_the_table_damaged(tmp_path):
     path = tmp_path / "spool.sqlite"
     spool = Spool(path, MIB)
     spool.put("a", _messages(5))
@@ -184,7 +188,7 @@ def test_what_an_operator_purged_makes_room(tmp_path):
     spool = Spool(path, MIB)
     payload = random.Random(1).randbytes(3000)
     letters = [DeadLetter(Message("t", payload, 5), "charset", "why")] * 30
-    spool.bury(letters)
+    spool.add_dead_letters(letters)
     filler = [Message("t", random.Random(2).randbytes(940_000), 1)]
     with pytest.raises(SpoolFull):
         spool.put("a", [*filler, Message("t", random.Random(3).randbytes(50000), 1)])

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from egiz_bridge.batch import Batch  # noqa: TC001  # the type of a list
 from egiz_bridge.config.settings import Settings
-from egiz_bridge.ledger.counts import Accounts
+from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.mqtt.packets import MQTT_5, PacketReader, Publish
 from egiz_bridge.pipeline.intake import Intake
@@ -51,7 +51,7 @@ def _measured() -> dict[str, float]:
     ]
     read: list[list[Publish]] = []
     batches: list[Batch] = []
-    intake = Intake(Accounts(), Devices(), batches.append)
+    intake = Intake(Ledger(), Devices(), batches.append)
     intake.configure(Settings(influxdb=(), archive=None).sinks())
 
     def parse() -> None:
@@ -62,7 +62,7 @@ def _measured() -> dict[str, float]:
     def take() -> None:
         batches.clear()
         for packets in read:
-            intake.take(packets, 0)
+            intake.receive(packets, 0)
         intake.flush()
 
     def join() -> None:

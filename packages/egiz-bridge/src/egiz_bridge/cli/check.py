@@ -10,14 +10,14 @@ from egiz_bridge.config.settings import Settings
 from egiz_bridge.config.tables import Influxdb
 from egiz_bridge.errors import ConfigError, MqttError, Unavailable
 from egiz_bridge.mqtt.broker import broker_of
-from egiz_bridge.mqtt.connection import visit
+from egiz_bridge.mqtt.connection import try_login
 from egiz_bridge.sinks.influxdb import InfluxDb
 from egiz_bridge.sinks.lines import STDOUT
 
 
 def results(settings: Settings) -> Iterator[tuple[str, str | None]]:
     """Each thing that was tried: (key, what is wrong or None)."""
-    yield from _tried("mqtt.url", lambda: visit(broker_of(settings.mqtt)))
+    yield from _tried("mqtt.url", lambda: try_login(broker_of(settings.mqtt)))
     for table in settings.influxdb:
         key = f"{table.name}.url"
         yield from _tried(key, lambda table=table: _probe_influx(table))  # type: ignore[misc]  # bound now

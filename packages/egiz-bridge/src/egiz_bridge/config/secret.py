@@ -33,7 +33,7 @@ class Secret:
 
     def _stamp_of_now(self) -> tuple[int, ...]:
         try:
-            told = self._path.stat() if self._path else None
+            status = self._path.stat() if self._path else None
         except OSError:
-            return ()  # reading it tells what is wrong
-        return (told.st_mtime_ns, told.st_ino, told.st_size) if told else ()
+            return ()  # `read_secret` raises the reason
+        return (status.st_mtime_ns, status.st_ino, status.st_size) if status else ()

@@ -40,7 +40,7 @@ from egiz_bridge.errors import ConfigError
 ENV_PREFIX = "EGIZ_BRIDGE_"
 
 
-def _as_several(tables: Any) -> Any:
+def _as_list(tables: Any) -> Any:
     return [tables] if isinstance(tables, dict | Influxdb) else tables
 
 
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         "client id, files and port get the number I",
     )
     mqtt: Mqtt = Mqtt()
-    influxdb: Annotated[tuple[Influxdb, ...], BeforeValidator(_as_several)] = ()
+    influxdb: Annotated[tuple[Influxdb, ...], BeforeValidator(_as_list)] = ()
     lines: Lines | None = None
     archive: Archive | None = None
     spool: Spool = Spool()
@@ -100,8 +100,8 @@ class Settings(BaseSettings):
         tables = (*self.influxdb, self.archive_or_default(), self.lines)
         return [table for table in tables if table is not None]
 
-    def dealt_out(self) -> Self:
-        """What the bridge of this `shard` does; the same settings without one.
+    def for_shard(self) -> Self:
+        """The settings of this `shard`; unchanged without one.
 
         Raises:
             ConfigError: there are fewer facilities than shards.
@@ -111,10 +111,10 @@ class Settings(BaseSettings):
         index, count = map(int, self.shard.split("/"))
         if count > len(self.mqtt.facilities):
             found = len(self.mqtt.facilities)
-            told = f"{count} bridges need as many to share, here are {found}"
-            raise ConfigError([f"mqtt.facilities: {told}"])
+            reason = f"{count} bridges need as many to share, here are {found}"
+            raise ConfigError([f"mqtt.facilities: {reason}"])
         tables: dict[str, Table | None] = {
-            "mqtt": self.mqtt.dealt_out(index, count),
+            "mqtt": self.mqtt.for_shard(index, count),
             "lines": self.lines and self.lines.numbered(index),
             "spool": self.spool.numbered(index),
             "http": self.http.numbered(index),
@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         names = [table.name for table in self.influxdb] + ["archive", "lines"]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(
-                f"influxdb.name: {', '.join(twice)} is taken; give another"
+                f"influxdb.name: {', '.join(twice)} is used twice; give another"
             )
         return self
 
@@ -141,9 +141,9 @@ def load(path: Path | None) -> Settings:
     """
     data = _read_toml(path) if path else {}
     try:
-        return Settings(**data).dealt_out()
-    except ValidationError as fault:
-        raise ConfigError([_sentence(error) for error in fault.errors()]) from None
+        return Settings(**data).for_shard()
+    except ValidationError as error:
+        raise ConfigError([_sentence(one) for one in error.errors()]) from None
 
 
 def read_secret(key: str, path: Path | None) -> str | None:
@@ -156,8 +156,8 @@ def read_secret(key: str, path: Path | None) -> str | None:
         return None
     try:
         secret = path.read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError([f"{key}: cannot read {path}: {_why(fault)}"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{key}: cannot read {path}: {_why(error)}"]) from None
     if not secret:
         raise ConfigError([f"{key}: {path} is empty"])
     return secret
@@ -172,11 +172,11 @@ def described() -> Iterator[tuple[str, str, str]]:
 
 
 def _row(key: str, field: FieldInfo) -> tuple[str, str, str]:
-    default = "" if field.is_required() else _told(field.default)
+    default = "" if field.is_required() else _default_text(field.default)
     return key, default, field.description or ""
 
 
-def _told(default: Any) -> str:
+def _default_text(default: Any) -> str:
     return ", ".join(default) if isinstance(default, tuple) else str(default or "")
 
 
@@ -188,10 +188,10 @@ def env_name(key: str) -> str:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError([f"--config: cannot read {path}: {_why(fault)}"]) from None
-    except tomllib.TOMLDecodeError as fault:
-        raise ConfigError([f"{path}: not TOML: {fault}"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"--config: cannot read {path}: {_why(error)}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: not TOML: {error}"]) from None
 
 
 _TABLES: dict[str, type[Table]] = {
@@ -207,12 +207,12 @@ _TABLES: dict[str, type[Table]] = {
 def _sentence(error: ErrorDetails) -> str:
     # [[influxdb]] is counted: influxdb.0.url is influxdb.url to a reader.
     key = ".".join(part for part in error["loc"] if isinstance(part, str))
-    told = error["msg"].removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return f"{key}: no such key{_guess(key)}"
     if key in _TABLES or not key:
-        return told  # of a table as a whole; it names the key
-    return f"{key} ({env_name(key)}): {told}"
+        return message  # of a table as a whole; it names the key
+    return f"{key} ({env_name(key)}): {message}"
 
 
 def _guess(key: str) -> str:
@@ -221,5 +221,5 @@ def _guess(key: str) -> str:
     return f"; is {close[0]} meant?" if close else ""
 
 
-def _why(fault: Exception) -> str:
-    return getattr(fault, "strerror", None) or "not UTF-8 text"
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "not UTF-8 text"

@@ -16,7 +16,7 @@ from pydantic.networks import AnyUrl
 
 _PORT_MAX = 65535
 
-# What is archived unless somebody asks for more.
+# What is archived by default.
 ALL_READINGS: tuple[Kind, ...] = ("telemetry", "status")
 
 
@@ -26,7 +26,7 @@ def _facility(name: str) -> str:
     return name
 
 
-def _some(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+def _at_least_one(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
     if not kinds:
         raise ValueError("at least one is needed")
     return kinds
@@ -77,10 +77,10 @@ class Mqtt(Table):
     )
     facilities: tuple[FacilityName, ...] = Field(
         default=(),
-        description="subscribe to these only, which --workers and shard deal out; "
+        description="subscribe to these only, which --workers and shard divide; "
         "none given means all",
     )
-    username: str | None = Field(default=None, description="who to log in as")
+    username: str | None = Field(default=None, description="the account to log in with")
     password_file: Path | None = Field(
         default=None, description="file that holds the password of username"
     )
@@ -97,7 +97,7 @@ class Mqtt(Table):
         description="PEM file of its private key, if that is not in certificate_file",
     )
 
-    def dealt_out(self, index: int, count: int) -> Self:
+    def for_shard(self, index: int, count: int) -> Self:
         """The `index`-th of `count` parts."""
         part = {
             "client_id": f"{self.client_id}-{index}",
@@ -131,7 +131,7 @@ class _WithFile(Table):
 class SinkTable(Table):
     """What every sink has: which messages go to it."""
 
-    kinds: Annotated[tuple[Kind, ...], AfterValidator(_some)] = Field(
+    kinds: Annotated[tuple[Kind, ...], AfterValidator(_at_least_one)] = Field(
         default=ALL_READINGS,
         description="which messages it gets: telemetry, status, config, command",
     )
@@ -219,7 +219,7 @@ class Http(Table):
     listen: Annotated[str, AfterValidator(lambda text: _address(text) and text)] = (
         Field(
             default="127.0.0.1:9471",
-            description="address:port; port 0 takes any free one",
+            description="address:port; port 0 selects any free one",
         )
     )
 

@@ -124,7 +124,7 @@ def connect(
 ) -> bytes:
     """CONNECT (3.1) that resumes the session of `client_id`, or starts it.
 
-    A session that expires at once is begun anew, and ends with the connection.
+    With a session expiry of 0, a new session begins, and ends with the connection.
     """
     user, password = credentials or (None, None)
     flags = (user is not None) << 7 | (password is not None) << 6
@@ -173,7 +173,7 @@ class PacketReader:
         self._rest = b""
 
     def feed(self, data: bytes) -> tuple[list[Publish], list[Control]]:
-        """Take the bytes of one read; give the packets that are whole.
+        """Add the bytes of one read; return the packets that are complete.
 
         Raises:
             MqttError: if they are not MQTT.

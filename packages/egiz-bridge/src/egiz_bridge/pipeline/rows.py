@@ -1,4 +1,4 @@
-"""From a message to its row; what a topic tells is worked out once."""
+"""From a message to its row; what a topic determines is computed once."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class Source(NamedTuple):
     Attributes:
         text: the topic as it is in a message.
         not_wanted: why no sink wants it; nothing if one does.
-        device: the books of the device.
+        device: the counts of the device.
     """
 
     text: str
@@ -32,7 +32,7 @@ class Source(NamedTuple):
 
 
 class Sources:
-    """The sources that were heard, by the bytes of their topic."""
+    """The sources so far, by the bytes of their topic."""
 
     def __init__(self, devices: Devices) -> None:
         self._devices = devices
@@ -40,7 +40,7 @@ class Sources:
         self._known: dict[bytes, Source] = {}
 
     def configure(self, tables: Sequence[AnySink]) -> None:
-        """Judge by what these sinks want."""
+        """Use the routes of these sinks."""
         self._routes = [route_of(table) for table in tables]
         self._known.clear()
 

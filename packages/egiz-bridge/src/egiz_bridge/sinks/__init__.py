@@ -12,7 +12,7 @@ class Sink(Protocol):
     name: str
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Store rows for good; writing them twice stores them once.
+        """Store rows durably; writing them twice stores them once.
 
         Raises:
             Rejected: some of them can never be stored; others may have been.
@@ -20,11 +20,11 @@ class Sink(Protocol):
         """
 
     def probe(self) -> None:
-        """Ask whether it would take writes, without writing anything.
+        """Ask whether it would accept writes, without writing anything.
 
         Raises:
             Unavailable: it would not.
         """
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Close connections and files."""

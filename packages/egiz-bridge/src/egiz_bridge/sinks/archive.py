@@ -45,16 +45,16 @@ class Archive:
                     self._add_columns(db, kind, fields)
                     db.executemany(_upsert(kind, fields), values)
             self._keep_retention(db)
-        except sqlite3.Error as fault:
+        except sqlite3.Error as error:
             self._columns.clear()  # a column just added may have been rolled back
-            raise Unavailable(f"{self._path}: {fault}") from fault
+            raise Unavailable(f"{self._path}: {error}") from error
 
     def probe(self) -> None:
         """Open the file."""
         try:
             self._opened()
-        except sqlite3.Error as fault:
-            raise Unavailable(f"{self._path}: {fault}") from fault
+        except sqlite3.Error as error:
+            raise Unavailable(f"{self._path}: {error}") from error
 
     def close(self) -> None:
         """Close the file."""

@@ -34,7 +34,7 @@ _HINTS = {
     404: " (does the bucket or database exist?)",
 }
 
-# Level 1 makes a sixth of the bytes; level 9 a seventh, and takes twenty times longer.
+# Level 1 makes a sixth of the bytes; level 9 a seventh, and needs twenty times longer.
 _GZIP_LEVEL, _GZIP_FORMAT = 1, 31
 
 
@@ -54,23 +54,25 @@ class InfluxDb:
         body = b"\n".join([row.line for row in rows])
         headers = self._headers()
         if self._is_remote and body:
-            squeezer = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_FORMAT)
-            body = squeezer.compress(body) + squeezer.flush()
+            compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_FORMAT)
+            body = compressor.compress(body) + compressor.flush()
             headers["Content-Encoding"] = "gzip"
         try:
             answer = self._pool.request(
                 "POST", self._url, body=body, headers=headers, redirect=False
             )
-        except (HTTPError, OSError) as fault:
-            raise Unavailable(str(fault)) from fault
+        except (HTTPError, OSError) as error:
+            raise Unavailable(str(error)) from error
         # A proxy or a portal that answers 200 has stored nothing.
         if answer.status != HTTPStatus.NO_CONTENT:
-            told = answer.data.decode(errors="replace")
-            raise _failure(answer.status, told, answer.headers.get("Retry-After"))
+            text = answer.data.decode(errors="replace")
+            raise _failure(answer.status, text, answer.headers.get("Retry-After"))
 
     def probe(self) -> None:
-        """Write nothing: the answer tells whether something could be written."""
-        with suppress(Rejected):  # an empty body is no good, but the rest was
+        """Write nothing: the answer says whether something could be written."""
+        with suppress(
+            Rejected
+        ):  # an empty body is refused; server and rights were accepted
             self.write(())
 
     def close(self) -> None:
@@ -80,8 +82,8 @@ class InfluxDb:
     def _headers(self) -> dict[str, str]:
         try:
             secret = self._secret.read()
-        except ConfigError as fault:
-            raise Unavailable(str(fault)) from fault
+        except ConfigError as error:
+            raise Unavailable(str(error)) from error
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         if secret and self._table.api == "v1":
             headers |= urllib3.make_headers(basic_auth=secret)
@@ -107,10 +109,10 @@ def _is_loopback(host: str) -> bool:
 
 def _failure(status: int, answer: str, retry_after: str | None) -> BridgeError:
     """What an answer other than 204 means for the rows that were sent."""
-    told = f"HTTP {status}{_HINTS.get(status, '')}: {answer.strip()[:_DETAIL_MAX]}"
+    message = f"HTTP {status}{_HINTS.get(status, '')}: {answer.strip()[:_DETAIL_MAX]}"
     if status in _REJECTIONS:
-        return Rejected(told)
-    return Unavailable(told, _seconds(retry_after))
+        return Rejected(message)
+    return Unavailable(message, _seconds(retry_after))
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -29,8 +29,8 @@ class Lines:
                 sys.stdout.buffer.flush()
             else:
                 self._append(body)
-        except OSError as fault:
-            raise Unavailable(f"{self._path}: {fault.strerror}") from fault
+        except OSError as error:
+            raise Unavailable(f"{self._path}: {error.strerror}") from error
 
     def probe(self) -> None:
         """Append nothing."""

@@ -1,9 +1,9 @@
 """What is kept on this disk: batches that wait for a sink, and dead letters.
 
-What `put` and `bury` return from is fsynced, and may be acknowledged. Batches and dead
-letters share `spool.max_bytes`.
+What `put` and `add_dead_letters` return from is fsynced, and may be acknowledged.
+Batches and dead letters share `spool.max_bytes`.
 
-Stated policy when it is full: `put` refuses, the bridge holds what it has and stops
+Stated policy when it is full: `put` refuses, the bridge keeps what it has and stops
 acknowledging, and the broker queues. Batches older than `spool.max_age_days` are
 dropped and counted: a database that forgets as soon would not keep them. Dead letters
 may take a tenth; beyond, the oldest of them are dropped and counted.
@@ -73,11 +73,11 @@ class Spool:
         return self._batch_bytes + self._dead_bytes
 
     def put(self, sink: str, messages: Sequence[Message]) -> None:
-        """Keep messages that `sink` did not take.
+        """Keep messages that `sink` did not accept.
 
         Raises:
             SpoolFull: at max_bytes.
-            Unavailable: the disk does not take it.
+            Unavailable: the disk does not accept it.
         """
         body = zlib.compress(msgspec.msgpack.encode(messages), 1)
         with self._transaction() as db:
@@ -102,8 +102,8 @@ class Spool:
             batch_id, body = row
             try:
                 messages = _BODY.decode(zlib.decompress(body))
-            except (zlib.error, msgspec.DecodeError) as fault:
-                self._keep_apart(batch_id, fault)
+            except (zlib.error, msgspec.DecodeError) as error:
+                self._set_batch_aside(batch_id, error)
             else:
                 return Spooled(batch_id, len(body), messages)
         return None
@@ -112,7 +112,7 @@ class Spool:
         """Drop what has waited for too long; gives how many messages.
 
         Raises:
-            Unavailable: the disk does not take it.
+            Unavailable: the disk does not accept it.
         """
         if not self._max_age_ms:
             return 0
@@ -130,14 +130,14 @@ class Spool:
         """Forget a batch that is written.
 
         Raises:
-            Unavailable: the disk does not take it.
+            Unavailable: the disk does not accept it.
         """
         with self._transaction() as db:
             db.execute("DELETE FROM batches WHERE id = ?", (spooled.id,))
             self._batch_bytes -= spooled.bytes
 
-    def adopt(self, sink: str) -> int:
-        """Take over what an operator wants written once more; gives how many messages.
+    def requeue(self, sink: str) -> int:
+        """Move replays to the batches; returns how many messages.
 
         Raises:
             Unavailable: the disk does not give it.
@@ -164,7 +164,7 @@ class Spool:
             rows = db.execute("SELECT sink, sum(messages) FROM batches GROUP BY sink")
             return dict(rows.fetchall())
 
-    def bury(self, letters: Sequence[DeadLetter], sink: str = "") -> None:
+    def add_dead_letters(self, letters: Sequence[DeadLetter], sink: str = "") -> None:
         """Keep messages that will never be written.
 
         Args:
@@ -172,9 +172,9 @@ class Spool:
             sink: which database rejected them; empty if none saw them.
 
         Raises:
-            Unavailable: the disk does not take them.
+            Unavailable: the disk does not accept them.
         """
-        rows = [_dead_row(sink, letter) for letter in letters]
+        rows = [_dead_letter_row(sink, letter) for letter in letters]
         with self._transaction() as db:
             db.executemany(
                 "INSERT INTO dead_letters"
@@ -202,7 +202,7 @@ class Spool:
         """Note something for later runs.
 
         Raises:
-            Unavailable: the disk does not take it.
+            Unavailable: the disk does not accept it.
         """
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, text))
@@ -220,12 +220,12 @@ class Spool:
             ).fetchone()
         return row
 
-    def _keep_apart(self, batch_id: int, fault: Exception) -> None:
+    def _set_batch_aside(self, batch_id: int, error: Exception) -> None:
         _log.error(
             "a batch in the spool cannot be read: kept apart, in its table `damaged`",
             path=str(self._path),
             batch=batch_id,
-            why=str(fault),
+            why=str(error),
         )
         with self._transaction() as db:
             db.execute(
@@ -277,7 +277,7 @@ def _size(letter: DeadLetter) -> int:
     return len(letter.message.topic) + min(len(letter.message.payload), _PAYLOAD_KEPT)
 
 
-def _dead_row(sink: str, letter: DeadLetter) -> tuple[object, ...]:
+def _dead_letter_row(sink: str, letter: DeadLetter) -> tuple[object, ...]:
     (topic, payload, received_ms), reason, detail = letter
     kept = payload[:_PAYLOAD_KEPT]
     return (sink, reason, detail, topic, kept, len(payload), received_ms)

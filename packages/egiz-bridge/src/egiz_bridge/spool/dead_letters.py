@@ -1,6 +1,6 @@
-"""Dead letters and spool, for whoever operates the bridge: while it runs, or not.
+"""Dead letters and spool, for the commands of operators: while the bridge runs, or not.
 
-Replaying puts letters into an inbox from which the bridge takes them; nothing else is
+Replaying puts letters into a table that the bridge reads; nothing else is
 shared with it but the file.
 """
 
@@ -147,5 +147,5 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(path, timeout=10)) as db:
             yield db
-    except sqlite3.Error as fault:
-        raise Unavailable(f"{path}: {fault}") from fault
+    except sqlite3.Error as error:
+        raise Unavailable(f"{path}: {error}") from error

@@ -62,10 +62,10 @@ class SpoolFile:
 
         Raises:
             SpoolDamaged: the file was set aside; the next transaction has a new one.
-            Unavailable: the disk does not take it.
+            Unavailable: the disk does not accept it.
         """
         try:
-            with self._told():
+            with self._translate_errors():
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._db
@@ -79,7 +79,7 @@ class SpoolFile:
             raise
 
     def version(self) -> tuple[int, int]:
-        """Another one whenever somebody else has changed the file, or it is new."""
+        """Differs after another process has changed the file, and for a new file."""
         (version,) = self._db.execute("PRAGMA data_version").fetchone()
         return self.set_aside, version
 
@@ -88,7 +88,7 @@ class SpoolFile:
         self._db.close()
 
     def _opened(self) -> sqlite3.Connection:
-        with self._told():
+        with self._translate_errors():
             self._db = sqlite3.connect(
                 self._path, timeout=5, check_same_thread=False, isolation_level=None
             )
@@ -98,17 +98,17 @@ class SpoolFile:
         return self._db
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as fault:
-            code = getattr(fault, "sqlite_errorcode", 0) & _PRIMARY_CODE
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
             if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise Unavailable(f"{self._path}: {fault}") from fault
-            self._put_aside(fault)
-            raise SpoolDamaged(f"{self._path}: {fault}; it is set aside") from fault
+                raise Unavailable(f"{self._path}: {error}") from error
+            self._set_aside(error)
+            raise SpoolDamaged(f"{self._path}: {error}; it is set aside") from error
 
-    def _put_aside(self, fault: sqlite3.Error) -> None:
+    def _set_aside(self, error: sqlite3.Error) -> None:
         self._db.close()
         stem = f"{self._path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
         aside = self._path.with_name(f"{stem}-{self.set_aside}")
@@ -118,8 +118,8 @@ class SpoolFile:
                 part.rename(aside.with_name(aside.name + ending))
         self.set_aside += 1
         _log.error(
-            "the spool is damaged: it is set aside and a new one begun; what waited in"
+            "spool damaged: the file is renamed and a new one begun; what waited in"
             " it is not written (sqlite3's .recover may read it)",
             path=str(aside),
-            why=str(fault),
+            why=str(error),
         )
