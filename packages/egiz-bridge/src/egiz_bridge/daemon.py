@@ -20,11 +20,12 @@ from egiz_bridge.observe.systemd import Notifier, supervised
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.pipeline.intake import Intake
 from egiz_bridge.session import Session, Waker
+from egiz_bridge.session_record import SessionRecord
 from egiz_bridge.sinks import Sink
 from egiz_bridge.sinks.archive import Archive as ArchiveSink
 from egiz_bridge.sinks.influxdb import InfluxDb
 from egiz_bridge.sinks.lines import Lines as LinesSink
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.spool import Spool
 
 _log = structlog.get_logger()
 
@@ -44,7 +45,8 @@ def run(config: Path | None) -> None:
     ledger, devices, waker = Ledger(), Devices(), Waker()
     dispatcher = Dispatcher(open_sink, spool, ledger, waker)
     intake = Intake(ledger, devices, dispatcher.offer)
-    session = Session(settings, intake, dispatcher, ledger, waker, spool)
+    record = SessionRecord(spool.notes, ledger)
+    session = Session(settings, intake, dispatcher, ledger, waker, record)
     names = [table.name for table in settings.sinks()]
     _log_leftover_spool(spool, names)
     _log.info("starting", broker=str(settings.mqtt.url), sinks=",".join(names))
@@ -107,7 +109,7 @@ def _open_spool(settings: Settings) -> Spool:
 
 
 def _log_leftover_spool(spool: Spool, sinks: list[str]) -> None:
-    for sink, messages in spool.counts().items():
+    for sink, messages in spool.batches.counts().items():
         if sink in sinks:
             _log.info(
                 "spool not empty: replaying messages of an earlier run",

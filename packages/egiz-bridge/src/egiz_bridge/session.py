@@ -16,7 +16,7 @@ from dataclasses import replace
 import structlog
 
 from egiz_bridge.config.settings import Settings
-from egiz_bridge.errors import ConfigError, MqttError, Unavailable
+from egiz_bridge.errors import ConfigError, MqttError
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.broker import Broker, broker_of
@@ -24,7 +24,7 @@ from egiz_bridge.mqtt.certificates import expiries
 from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM, Connection, open_connection
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.pipeline.intake import Intake
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.session_record import SessionRecord
 
 # Longer than a write can last, so that a stop leaves nothing to be sent again.
 STOP_DEADLINE_S = 25.0
@@ -82,11 +82,11 @@ class Session:
         dispatcher: Dispatcher,
         ledger: Ledger,
         waker: Waker,
-        spool: Spool,
+        record: SessionRecord,
     ) -> None:
         self._settings = settings
         self._wanted = settings
-        self._spool = spool
+        self._record = record
         self._dispatcher = dispatcher
         self._ledger = ledger
         self._waker = waker
@@ -163,16 +163,10 @@ class Session:
 
     def _broker(self) -> Broker:
         """Where to connect, and which filters to remove from the session."""
-        broker = broker_of(self._settings.mqtt)
-        with suppress(Unavailable):
-            known = (self._spool.note(self._session_note()) or "").split()
-            obsolete = tuple(one for one in known if one not in broker.filters)
-            return replace(broker, obsolete_filters=obsolete)
-        return broker
-
-    def _session_note(self) -> str:
-        mqtt_ = self._settings.mqtt
-        return f"filters of the session of {mqtt_.client_id} at {mqtt_.url}"
+        mqtt = self._settings.mqtt
+        broker = broker_of(mqtt)
+        obsolete = self._record.obsolete_filters(mqtt, broker.filters)
+        return replace(broker, obsolete_filters=obsolete)
 
     def _subscribed(self, connection: Connection, broker: Broker) -> None:
         self._connections += 1
@@ -190,21 +184,11 @@ class Session:
                 " bounds the rate",
                 broker=url,
             )
-        self._check_session_lost(connection.session_present, broker.filters)
-
-    def _check_session_lost(self, is_there: bool, filters: Sequence[str]) -> None:
-        """A session that the broker lost is a queue that is lost."""
-        with suppress(Unavailable):  # an unreadable spool is logged elsewhere
-            known = self._spool.note(self._session_note())
-            if known is not None and not is_there:
-                self._ledger.session_is_lost()
-                _log.warning(
-                    "session lost at the broker: what it queued for the bridge"
-                    " is lost (does the broker persist sessions?)",
-                    broker=str(self._settings.mqtt.url),
-                )
-            if known != (wanted := " ".join(filters)):
-                self._spool.set_note(self._session_note(), wanted)
+        self._record.subscribed(
+            self._settings.mqtt,
+            broker.filters,
+            session_present=connection.session_present,
+        )
 
     def _serve(self, connection: Connection, early: Sequence[packets.Publish]) -> None:
         self._intake.receive(early, self._dispatcher.waiting)

@@ -14,7 +14,7 @@ from egiz_bridge.ledger.devices import Devices, as_json
 from egiz_bridge.observe.http import App, HttpServer
 from egiz_bridge.observe.metrics import CountsCollector
 from egiz_bridge.session import Session
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.spool import Spool
 
 # The main loop turns every second, but for a connection attempt or a name that does not
 # resolve; a writer waits ten seconds for an answer.

@@ -15,7 +15,7 @@ from egiz_bridge.ledger.counts import Counts, Ledger
 from egiz_bridge.ledger.devices import DRIFTING_MS, Devices, KnownDevice
 from egiz_bridge.ledger.latency import Latencies
 from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.spool import Spool
 
 _P = "egiz_bridge_"
 _WORST = 100  # devices with a metric of their own; `egiz-bridge devices` knows all
@@ -161,17 +161,19 @@ def _of_troubles(devices: Devices) -> Iterator[Metric]:
 
 def _of_spool(spool: Spool) -> Iterator[Metric]:
     yield GaugeMetricFamily(
-        _P + "spool_bytes", "Batches and dead letters on this disk", spool.bytes_used
+        _P + "spool_bytes",
+        "Batches and dead letters on this disk",
+        spool.quota.bytes_used,
     )
     yield GaugeMetricFamily(
         _P + "spool_max_bytes",
         "spool.max_bytes: the limit of spool_bytes",
-        spool.max_bytes,
+        spool.quota.max_bytes,
     )
     yield CounterMetricFamily(
         _P + "dead_letters_dropped",
         "Oldest dead letters, deleted to make room for newer ones",
-        value=spool.dead_dropped,
+        value=spool.dead_letters.dropped,
     )
     yield CounterMetricFamily(
         _P + "spool_files_set_aside",

@@ -16,7 +16,7 @@ from egiz_bridge.pipeline.acks import AckOrder
 from egiz_bridge.pipeline.route import Route, route_of
 from egiz_bridge.pipeline.writer import Writer
 from egiz_bridge.sinks import Sink
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.spool import Spool
 
 _SAVE_AGAIN_S = 1.0
 
@@ -66,7 +66,7 @@ class Dispatcher:
         self._routes = routes if len(set(routes.values())) > 1 else {}
 
     def _started(self, table: AnySink) -> Writer:
-        self._ledger.open(table.name, self._spool.counts().get(table.name, 0))
+        self._ledger.open(table.name, self._spool.batches.counts().get(table.name, 0))
         before = [one for one in self._retired if one.sink_name == table.name]
         writer = Writer(
             partial(self._open_sink, table),
@@ -145,7 +145,7 @@ class Dispatcher:
     def _add_dead_letters(self) -> None:
         try:
             while self._unsaved_rejects:
-                self._spool.add_dead_letters(self._unsaved_rejects[0].rejects)
+                self._spool.dead_letters.add(self._unsaved_rejects[0].rejects)
                 self._unsaved_rejects.pop(0).rejects = []
             self._limited_log.over("dead letters")
         except Unavailable as error:

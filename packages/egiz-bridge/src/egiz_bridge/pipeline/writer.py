@@ -22,7 +22,7 @@ from egiz_bridge.pipeline.isolation import Isolation
 from egiz_bridge.pipeline.recovery import RecoveryProbe
 from egiz_bridge.pipeline.rows import to_row
 from egiz_bridge.sinks import Sink
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.spool import Spool
 
 _MAINTAIN_EVERY_S = 2.0
 _LOOK_AGAIN_S = 0.25
@@ -163,7 +163,7 @@ class Writer(threading.Thread):
     def _was_spooled(self, rows: Sequence[Row]) -> bool:
         try:
             with self._busy():
-                self._spool.put(self._sink.name, [row.message for row in rows])
+                self._spool.batches.put(self._sink.name, [row.message for row in rows])
         except Unavailable as error:
             if times := self._limited_log.due("backpressure"):
                 _log.error(
@@ -196,14 +196,14 @@ class Writer(threading.Thread):
             self._limited_log.over("spool")
 
     def _requeue_replays(self) -> None:
-        if requeued := self._spool.requeue(self._sink.name):
+        if requeued := self._spool.replays.requeue(self._sink.name):
             _log.info("replaying dead letters", sink=self._sink.name, messages=requeued)
             self._isolation.forget()
             self._ledger.restore(self._sink.name, requeued)
             self._has_backlog = True
 
     def _expire(self) -> None:
-        if expired := self._spool.expire(self._sink.name):
+        if expired := self._spool.batches.expire(self._sink.name):
             _log.error(
                 "dropped: waited for more than spool.max_age_days",
                 sink=self._sink.name,
@@ -216,7 +216,7 @@ class Writer(threading.Thread):
         if not self._has_backlog or self._is_paused():
             return
         try:
-            spooled = self._spool.oldest(self._sink.name)
+            spooled = self._spool.batches.oldest(self._sink.name)
             if spooled is None:
                 self._has_backlog = False
                 self._ledger.spool_is_empty(self._sink.name)
@@ -226,7 +226,7 @@ class Writer(threading.Thread):
             if dead is None:
                 return
             self._add_dead_letters(undecodable)
-            self._spool.drop(spooled)
+            self._spool.batches.drop(spooled)
         except SpoolDamaged:
             return  # there is a new one
         except Unavailable as error:
@@ -263,7 +263,7 @@ class Writer(threading.Thread):
 
     def _add_dead_letters(self, letters: list[DeadLetter]) -> None:
         if letters:
-            self._spool.add_dead_letters(letters, self._sink.name)
+            self._spool.dead_letters.add(letters, self._sink.name)
             if times := self._limited_log.due(letters[0].reason):
                 _log.warning(
                     "rejected by the sink: dead letters, see `egiz-bridge dlq`",

@@ -5,6 +5,7 @@ that cannot start because of yesterday's backlog would lose today's messages, to
 """
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,14 +43,17 @@ _log = structlog.get_logger()
 
 
 class SpoolFile:
-    """The file; one thread at a time.
+    """The file; safe to use from several threads.
 
     Attributes:
+        path: where it is.
+        lock: held by each transaction; its thread may enter it again.
         set_aside: how many damaged files were set aside.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
+        self.lock = threading.RLock()
         self.set_aside = 0
         try:
             self._db = self._opened()
@@ -64,18 +68,24 @@ class SpoolFile:
             SpoolDamaged: the file was set aside; the next transaction has a new one.
             Unavailable: the disk does not accept it.
         """
+        with self.lock:
+            try:
+                with self._translate_errors():
+                    self._db.execute("BEGIN IMMEDIATE")
+                    with self._rollback_on_error():
+                        yield self._db
+                    self._db.execute("COMMIT")
+            except SpoolDamaged:
+                self._db = self._opened()
+                raise
+
+    @contextmanager
+    def _rollback_on_error(self) -> Iterator[None]:
         try:
-            with self._translate_errors():
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                except BaseException:
-                    if self._db.in_transaction:  # a full disk has ended it already
-                        self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
-        except SpoolDamaged:
-            self._db = self._opened()
+            yield
+        except BaseException:
+            if self._db.in_transaction:  # a full disk has ended it already
+                self._db.execute("ROLLBACK")
             raise
 
     def version(self) -> tuple[int, int]:
@@ -85,12 +95,13 @@ class SpoolFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        with self.lock:
+            self._db.close()
 
     def _opened(self) -> sqlite3.Connection:
         with self._translate_errors():
             self._db = sqlite3.connect(
-                self._path, timeout=5, check_same_thread=False, isolation_level=None
+                self.path, timeout=5, check_same_thread=False, isolation_level=None
             )
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
@@ -104,16 +115,16 @@ class SpoolFile:
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
             if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise Unavailable(f"{self._path}: {error}") from error
+                raise Unavailable(f"{self.path}: {error}") from error
             self._set_aside(error)
-            raise SpoolDamaged(f"{self._path}: {error}; it is set aside") from error
+            raise SpoolDamaged(f"{self.path}: {error}; it is set aside") from error
 
     def _set_aside(self, error: sqlite3.Error) -> None:
         self._db.close()
-        stem = f"{self._path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
-        aside = self._path.with_name(f"{stem}-{self.set_aside}")
+        stem = f"{self.path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+        aside = self.path.with_name(f"{stem}-{self.set_aside}")
         for ending in ("", "-wal", "-shm"):
-            part = self._path.with_name(self._path.name + ending)
+            part = self.path.with_name(self.path.name + ending)
             if part.exists():
                 part.rename(aside.with_name(aside.name + ending))
         self.set_aside += 1
