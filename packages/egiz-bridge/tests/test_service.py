@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from egiz_bridge.backoff import FLOOR_S
 from rig import stored
 from rig.process import free_port
 from rig.publisher import Publisher
@@ -313,8 +314,8 @@ def test_a_hostile_broker_is_tried_again_with_backoff(bridge, hostile, message):
                 client.sendall(SUBACK_5 + hostile)
                 with contextlib.suppress(ConnectionError):
                     assert client.recv(4096) == b""  # it breaks off
-        # At least half of 0.25, 0.5, 1 and 2 s.
-        assert time.monotonic() - begun > 1.8
+        # Full jitter promises the floor only; test_backoff.py has what it draws from.
+        assert time.monotonic() - begun > 4 * FLOOR_S
     assert message in running.log
     assert "Traceback" not in running.log
     assert running.get("/healthz")[0] == 200

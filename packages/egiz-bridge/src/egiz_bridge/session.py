@@ -5,7 +5,6 @@ broker gets its pings. Pressure shows as a window (Receive Maximum) that fills, 
 nothing is acknowledged before it is stored.
 """
 
-import random
 import selectors
 import socket
 import time
@@ -15,6 +14,7 @@ from dataclasses import replace
 
 import structlog
 
+from egiz_bridge.backoff import Backoff
 from egiz_bridge.config.settings import Settings
 from egiz_bridge.errors import ConfigError, MqttError
 from egiz_bridge.ledger.counts import Ledger
@@ -40,8 +40,7 @@ _QUIET_S = 0.005
 _HELD_MAX = 2 * RECEIVE_MAXIMUM
 
 _TICK_S = 1.0
-_BACKOFF_FIRST_S = 0.25
-_BACKOFF_DOUBLINGS = 6  # to 16 s
+_BACKOFF = Backoff(first_s=0.25, doublings=6)  # up to 16 s
 # A connection that breaks sooner counts as one more failure: two bridges that use one
 # client id must not reconnect at full speed.
 _STABLE_S = 10.0
@@ -265,7 +264,7 @@ class Session:
         return any(key.fileobj is connection for key, _ in selector.select(_QUIET_S))
 
     def _wait_to_retry(self, error: Exception) -> None:
-        """Exponential backoff with full jitter; failures 0, 1, 2, 4 ... are logged."""
+        """Wait as `_BACKOFF` says; failures 0, 1, 2, 4 ... are logged."""
         if self._is_stopping:
             return
         if self._failures & (self._failures - 1) == 0:  # 0, 1, 2, 4, 8, ...
@@ -275,9 +274,8 @@ class Session:
                 why=str(error),
                 failures=self._failures,
             )
-        ceiling = _BACKOFF_FIRST_S * 2 ** min(self._failures, _BACKOFF_DOUBLINGS)
         self._failures += 1
-        until = time.monotonic() + random.uniform(ceiling / 2, ceiling)
+        until = time.monotonic() + _BACKOFF.pause_s(self._failures)
         while (left := until - time.monotonic()) > 0 and not self._is_stopping:
             self._wait(left)
             self._dispatcher.collect()

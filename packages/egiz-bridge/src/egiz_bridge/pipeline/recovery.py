@@ -4,19 +4,18 @@ It is tried by a thread of its own, with a sink object of its own: a try may han
 long as a write, and meanwhile batches must go to the spool.
 """
 
-import random
 import threading
 from collections.abc import Callable
 
+from egiz_bridge.backoff import Backoff
 from egiz_bridge.errors import ConfigError, Unavailable
 from egiz_bridge.sinks import Sink
 
-_BACKOFF_FIRST_S = 0.5
-_BACKOFF_DOUBLINGS = 6  # to 32 s
+_BACKOFF = Backoff(first_s=0.5, doublings=6)  # up to 32 s
 
 
 class RecoveryProbe(threading.Thread):
-    """Tries a sink with exponential backoff and full jitter.
+    """Probes a sink until it answers, as often as `_BACKOFF` and Retry-After allow.
 
     Args:
         open_sink: gives a sink to try.
@@ -58,9 +57,7 @@ class RecoveryProbe(threading.Thread):
         self._ended.set()
 
     def _pause_s(self) -> float:
-        doublings = min(self._failures - 1, _BACKOFF_DOUBLINGS)
-        jittered = random.uniform(0.1, _BACKOFF_FIRST_S * 2**doublings)
-        return max(self._error.retry_after_s, jittered)
+        return max(self._error.retry_after_s, _BACKOFF.pause_s(self._failures))
 
     def _try(self) -> None:
         try:
