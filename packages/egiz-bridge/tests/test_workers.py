@@ -23,14 +23,18 @@ def test_each_shard_has_its_part_and_files_of_its_own(tmp_path, monkeypatch):
     file = tmp_path / "bridge.toml"
     file.write_text(
         '[mqtt]\nfacilities = ["north", "south", "east"]\n'
-        '[archive]\npath = "a.sqlite"\n[lines]\npath = "-"\n'
+        '[archive]\npath = "a.sqlite"\n[line_protocol]\npath = "-"\n'
         '[spool]\npath = "/var/s.sqlite"\n[http]\nlisten = "[::1]:9471"\n'
     )
     found = []
     for shard in ("1/2", "2/2"):
         monkeypatch.setenv("EGIZ_BRIDGE_SHARD", shard)
         one = load(file)
-        paths = (str(one.archive.path), str(one.spool.path), str(one.lines.path))
+        paths = (
+            str(one.archive.path),
+            str(one.spool.path),
+            str(one.line_protocol.path),
+        )
         found.append((one.mqtt.client_id, one.mqtt.facilities, *paths, one.http.listen))
     assert found == [
         (

@@ -10,7 +10,6 @@ from pathlib import Path
 import structlog
 
 from egiz_bridge.config.settings import Settings, load
-from egiz_bridge.config.tables import AnySink, Archive, Influxdb, Lines
 from egiz_bridge.errors import ConfigError, Unavailable
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
@@ -21,10 +20,6 @@ from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.pipeline.intake import Intake
 from egiz_bridge.session import Session, Waker
 from egiz_bridge.session_record import SessionRecord
-from egiz_bridge.sinks import Sink
-from egiz_bridge.sinks.archive import Archive as ArchiveSink
-from egiz_bridge.sinks.influxdb import InfluxDb
-from egiz_bridge.sinks.lines import Lines as LinesSink
 from egiz_bridge.spool import Spool
 
 _log = structlog.get_logger()
@@ -43,11 +38,11 @@ def run(config: Path | None) -> None:
     _check_files(settings)
     spool = _open_spool(settings)
     ledger, devices, waker = Ledger(), Devices(), Waker()
-    dispatcher = Dispatcher(open_sink, spool, ledger, waker)
+    dispatcher = Dispatcher(spool, ledger, waker)
     intake = Intake(ledger, devices, dispatcher.offer)
     record = SessionRecord(spool.notes, ledger)
     session = Session(settings, intake, dispatcher, ledger, waker, record)
-    names = [table.name for table in settings.sinks()]
+    names = [table.sink_name for table in settings.sinks()]
     _log_leftover_spool(spool, names)
     _log.info("starting", broker=str(settings.mqtt.url), sinks=",".join(names))
     _tune_gc()
@@ -67,26 +62,11 @@ def run(config: Path | None) -> None:
     _log_totals(ledger)
 
 
-def open_sink(table: AnySink) -> Sink:
-    """The sink of a table; it is not connected yet.
-
-    Raises:
-        ConfigError: a file that the table names cannot be read.
-    """
-    match table:
-        case Influxdb():
-            return InfluxDb(table)
-        case Archive():
-            return ArchiveSink(table.path, table.retention_days)
-        case Lines():
-            return LinesSink(table.path)
-
-
 def _check_files(settings: Settings) -> None:
     """Raise now for a file that cannot be read, and not when it is needed."""
     broker_of(settings.mqtt)
     for table in settings.sinks():
-        open_sink(table).close()
+        table.open().close()
 
 
 def _tune_gc() -> None:
@@ -162,7 +142,7 @@ def _reload(session: Session, started_with: Settings, config: Path | None) -> No
         if getattr(wanted, table) != getattr(started_with, table):
             _log.warning("reload incomplete: this table needs a restart", table=table)
     session.configure(wanted)
-    _log.info("reloaded", sinks=",".join(table.name for table in wanted.sinks()))
+    _log.info("reloaded", sinks=",".join(table.sink_name for table in wanted.sinks()))
 
 
 def _log_totals(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from egiz_schema import topics
 
-from egiz_bridge.config.settings import read_secret
+from egiz_bridge.config.secret import read_secret
 from egiz_bridge.config.tables import Mqtt
 from egiz_bridge.errors import ConfigError
 

@@ -3,19 +3,17 @@
 import queue
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import structlog
 
 from egiz_bridge.batch import Batch
-from egiz_bridge.config.tables import AnySink
 from egiz_bridge.errors import BridgeError, Unavailable
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.log import RateLimitedLog
 from egiz_bridge.pipeline.acks import AckOrder
 from egiz_bridge.pipeline.route import Route, route_of
 from egiz_bridge.pipeline.writer import Writer
-from egiz_bridge.sinks import Sink
+from egiz_bridge.sinks.sink import SinkTable
 from egiz_bridge.spool import Spool
 
 _SAVE_AGAIN_S = 1.0
@@ -28,7 +26,6 @@ class Dispatcher:
 
     def __init__(
         self,
-        open_sink: Callable[[AnySink], Sink],
         spool: Spool,
         ledger: Ledger,
         wake: Callable[[], None],
@@ -37,8 +34,7 @@ class Dispatcher:
         self._ledger = ledger
         self._wake = wake
         self._stored: queue.SimpleQueue[Batch] = queue.SimpleQueue()
-        self._open_sink = open_sink
-        self._tables: dict[str, AnySink] = {}
+        self._tables: dict[str, SinkTable] = {}
         self._writers: dict[str, Writer] = {}
         self._retired: list[Writer] = []
         self._routes: dict[str, Route] = {}
@@ -48,12 +44,12 @@ class Dispatcher:
         self._limited_log = RateLimitedLog()
         self.waiting = 0  # messages that the writers have not stored yet
 
-    def configure(self, tables: Sequence[AnySink]) -> None:
+    def configure(self, tables: Sequence[SinkTable]) -> None:
         """Write to these sinks from now on; those that stay as they are go on.
 
         A sink that goes, or changes, first stores what it was given.
         """
-        wanted = {table.name: table for table in tables}
+        wanted = {table.sink_name: table for table in tables}
         for name, writer in list(self._writers.items()):
             if wanted.get(name) != self._tables[name]:
                 writer.stop()
@@ -65,11 +61,12 @@ class Dispatcher:
         # Nearly always all sinks want the same, and nothing has to be sorted.
         self._routes = routes if len(set(routes.values())) > 1 else {}
 
-    def _started(self, table: AnySink) -> Writer:
-        self._ledger.open(table.name, self._spool.batches.counts().get(table.name, 0))
-        before = [one for one in self._retired if one.sink_name == table.name]
+    def _started(self, table: SinkTable) -> Writer:
+        name = table.sink_name
+        self._ledger.open(name, self._spool.batches.counts().get(name, 0))
+        before = [one for one in self._retired if one.sink_name == name]
         writer = Writer(
-            partial(self._open_sink, table),
+            table.open,
             self._spool,
             self._ledger,
             self._is_stored,

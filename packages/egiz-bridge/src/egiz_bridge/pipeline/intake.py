@@ -8,11 +8,11 @@ from egiz_schema import EgizError, decode, parse_topic
 from egiz_schema.lines import decode_line
 
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
-from egiz_bridge.config.tables import AnySink
 from egiz_bridge.ledger.counts import Ledger, Verdicts
 from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.mqtt.packets import DUP, RETAIN, Publish
 from egiz_bridge.pipeline.rows import Sources, timed
+from egiz_bridge.sinks.sink import SinkTable
 
 BATCH_MESSAGES = 1000
 LINGER_S = 0.25
@@ -44,7 +44,7 @@ class Intake:
         self._logged: set[tuple[str, str]] = set()
         self._begin(0)
 
-    def configure(self, tables: Sequence[AnySink]) -> None:
+    def configure(self, tables: Sequence[SinkTable]) -> None:
         """Accept what these sinks want."""
         self.flush()
         self._sources.configure(tables)

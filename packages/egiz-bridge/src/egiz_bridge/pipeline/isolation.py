@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from egiz_bridge.batch import DeadLetter, Row
 from egiz_bridge.errors import Rejected
-from egiz_bridge.sinks import Sink
+from egiz_bridge.sinks.sink import Sink
 
 REJECTED = "rejected"
 FIELD_TYPE_CONFLICT = "field_type_conflict"

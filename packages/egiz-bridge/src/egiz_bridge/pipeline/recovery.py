@@ -6,10 +6,11 @@ long as a write, and meanwhile batches must go to the spool.
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 
 from egiz_bridge.backoff import Backoff
 from egiz_bridge.errors import ConfigError, Unavailable
-from egiz_bridge.sinks import Sink
+from egiz_bridge.sinks.sink import Sink
 
 _BACKOFF = Backoff(first_s=0.5, doublings=6)  # up to 32 s
 
@@ -62,9 +63,7 @@ class RecoveryProbe(threading.Thread):
     def _try(self) -> None:
         try:
             sink = self._open_sink()
+            with closing(sink):
+                sink.probe()
         except ConfigError as error:  # a file of its table cannot be read
             raise Unavailable(str(error)) from error
-        try:
-            sink.probe()
-        finally:
-            sink.close()

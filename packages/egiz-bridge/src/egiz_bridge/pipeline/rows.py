@@ -8,9 +8,9 @@ from egiz_schema import Topic, influx, parse_topic
 from egiz_schema.lines import decode_line
 
 from egiz_bridge.batch import AHEAD_MAX_MS, Message, Row
-from egiz_bridge.config.tables import AnySink
 from egiz_bridge.ledger.devices import Device, Devices
 from egiz_bridge.pipeline.route import Route, reason_to_skip, route_of
+from egiz_bridge.sinks.sink import SinkTable
 
 # A factory has few topics and many messages; a flood of invented ones is forgotten.
 _SOURCES_MAX = 65536
@@ -39,7 +39,7 @@ class Sources:
         self._routes: list[Route] = []
         self._known: dict[bytes, Source] = {}
 
-    def configure(self, tables: Sequence[AnySink]) -> None:
+    def configure(self, tables: Sequence[SinkTable]) -> None:
         """Use the routes of these sinks."""
         self._routes = [route_of(table) for table in tables]
         self._known.clear()

@@ -15,13 +15,13 @@ import structlog
 from egiz_schema import EgizError
 
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
-from egiz_bridge.errors import SpoolDamaged, Unavailable
+from egiz_bridge.errors import ConfigError, SpoolDamaged, Unavailable
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.log import RateLimitedLog
 from egiz_bridge.pipeline.isolation import Isolation
 from egiz_bridge.pipeline.recovery import RecoveryProbe
 from egiz_bridge.pipeline.rows import to_row
-from egiz_bridge.sinks import Sink
+from egiz_bridge.sinks.sink import Sink
 from egiz_bridge.spool import Spool
 
 _MAINTAIN_EVERY_S = 2.0
@@ -100,6 +100,8 @@ class Writer(threading.Thread):
         try:
             with self._busy():
                 self._sink.probe()
+        except ConfigError as error:
+            self._pause_sink(Unavailable(str(error)))
         except Unavailable as error:
             self._pause_sink(error)
         else:

@@ -10,15 +10,19 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from pathlib import Path
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlencode
 
 import urllib3
+from pydantic import Field, model_validator
 from urllib3.exceptions import HTTPError
 
 from egiz_bridge.batch import Row
 from egiz_bridge.config.secret import Secret
-from egiz_bridge.config.tables import Influxdb
+from egiz_bridge.config.tables import HttpUrl
 from egiz_bridge.errors import BridgeError, ConfigError, Rejected, Unavailable
+from egiz_bridge.sinks.sink import SinkTable
 
 TIMEOUT_S = 10.0
 _RETRY_AFTER_MAX_S = 600.0
@@ -38,10 +42,59 @@ _HINTS = {
 _GZIP_LEVEL, _GZIP_FORMAT = 1, 31
 
 
-class InfluxDb:
+class InfluxdbTable(SinkTable):
+    """InfluxDB, or VictoriaMetrics. Give the table and it is written to.
+
+    Several, each with a name of its own, are [[influxdb]] tables.
+    """
+
+    key: ClassVar[str] = "influxdb"
+    where: ClassVar[str] = "url"
+    is_repeatable: ClassVar[bool] = True
+
+    name: str = Field(
+        default="influxdb",
+        pattern=r"\A[a-z0-9_-]{1,32}\z",
+        description="in metrics, logs and the spool; needed if there are several",
+    )
+    url: HttpUrl = Field(description="the server, as http://host:8086")
+    api: Literal["v2", "v1"] = Field(
+        default="v2",
+        description="v2 (InfluxDB 2 and 3, VictoriaMetrics) or v1 (InfluxDB 1)",
+    )
+    org: str = Field(default="", description="organisation (v2)")
+    bucket: str = Field(default="", description="bucket (v2, required)")
+    database: str = Field(default="", description="database (v1, required)")
+    token_file: Path | None = Field(
+        default=None,
+        description="file that holds the token (v2), or user:password (v1)",
+    )
+
+    @model_validator(mode="after")
+    def _names_where_to_write(self) -> Self:
+        needed = "bucket" if self.api == "v2" else "database"
+        if not getattr(self, needed):
+            raise ValueError(f"influxdb.{needed}: needed with api = {self.api!r}")
+        return self
+
+    @property
+    def sink_name(self) -> str:
+        """Its `name`."""
+        return self.name
+
+    def open(self) -> "InfluxdbSink":
+        """The sink; it connects with the first write.
+
+        Raises:
+            ConfigError: the token's file cannot be read.
+        """
+        return InfluxdbSink(self)
+
+
+class InfluxdbSink:
     """Writes to one bucket or database."""
 
-    def __init__(self, table: Influxdb) -> None:
+    def __init__(self, table: InfluxdbTable) -> None:
         self.name = table.name
         self._table = table
         self._secret = Secret("influxdb.token_file", table.token_file)
@@ -92,7 +145,7 @@ class InfluxDb:
         return headers
 
 
-def _url_of(table: Influxdb) -> str:
+def _url_of(table: InfluxdbTable) -> str:
     base = str(table.url).rstrip("/")
     if table.api == "v1":
         return f"{base}/write?" + urlencode({"db": table.database, "precision": "ms"})
