@@ -3,6 +3,7 @@ import random
 import pytest
 from egiz_bridge.errors import MqttError
 from egiz_bridge.mqtt import packets
+from egiz_bridge.mqtt.reader import PacketReader
 
 TERMS = packets.Terms(
     keepalive_s=30,
@@ -21,8 +22,8 @@ def _publish(topic: bytes, payload: bytes, packet_id: int = 0, version: int = 5)
     return bytes([flags]) + _length(len(body)) + body
 
 
-def _reader(version: int = packets.MQTT_5) -> packets.PacketReader:
-    return packets.PacketReader(version, maximum_packet_bytes=100_000)
+def _reader(version: int = packets.MQTT_5) -> PacketReader:
+    return PacketReader(version, maximum_packet_bytes=100_000)
 
 
 def _length(number: int) -> bytes:

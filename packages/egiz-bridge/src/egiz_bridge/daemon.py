@@ -36,30 +36,34 @@ def run(config: Path | None) -> None:
     """
     settings = load(config)
     _check_files(settings)
+    parts = _parts(settings)
+    names = [table.sink_name for table in settings.sinks()]
+    _log_leftover_spool(parts.spool, names)
+    _log.info("starting", broker=str(settings.mqtt.url), sinks=",".join(names))
+    _tune_gc()
+    notifier = Notifier()
+    with (
+        # First: a signal may come soon.
+        _signal_handlers(parts.session, settings, config, notifier),
+        serving(settings.http, parts),
+        supervised(
+            notifier, parts.liveness_problems, parts.not_started, parts.not_ready
+        ),
+    ):
+        parts.session.run()
+    parts.spool.close()
+    _log_totals(parts.ledger)
+
+
+def _parts(settings: Settings) -> Parts:
+    """The parts of the bridge, connected to each other."""
     spool = _open_spool(settings)
     ledger, devices, waker = Ledger(), Devices(), Waker()
     dispatcher = Dispatcher(spool, ledger, waker)
     intake = Intake(ledger, devices, dispatcher.offer)
     record = SessionRecord(spool.notes, ledger)
     session = Session(settings, intake, dispatcher, ledger, waker, record)
-    names = [table.sink_name for table in settings.sinks()]
-    _log_leftover_spool(spool, names)
-    _log.info("starting", broker=str(settings.mqtt.url), sinks=",".join(names))
-    _tune_gc()
-    parts = Parts(ledger, devices, spool, session)
-    notifier = Notifier()
-    with (
-        _signal_handlers(
-            session, settings, config, notifier
-        ),  # first: a signal may come soon
-        serving(settings.http, parts),
-        supervised(
-            notifier, parts.liveness_problems, parts.not_started, parts.not_ready
-        ),
-    ):
-        session.run()
-    spool.close()
-    _log_totals(ledger)
+    return Parts(ledger, devices, spool, session)
 
 
 def _check_files(settings: Settings) -> None:

@@ -12,7 +12,8 @@ from rich.table import Table
 from egiz_bridge.batch import Batch  # noqa: TC001  # the type of a list
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
-from egiz_bridge.mqtt.packets import MQTT_5, PacketReader, Publish
+from egiz_bridge.mqtt.packets import MQTT_5, Publish
+from egiz_bridge.mqtt.reader import PacketReader
 from egiz_bridge.pipeline.intake import Intake
 from egiz_bridge.sinks.archive import ArchiveTable
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from egiz_bridge.errors import MqttError
 from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.broker import Broker
+from egiz_bridge.mqtt.reader import PacketReader
 
 CONNECT_TIMEOUT_S = 5.0
 # A full window of PUBACKs is 40 KB: a broker that does not read it in time is dead.
@@ -57,7 +58,7 @@ class Connection:
         self.is_held = False
         self._sock = sock
         self._subscriptions = 0
-        self._reader = packets.PacketReader(version, MAXIMUM_PACKET_BYTES)
+        self._reader = PacketReader(version, MAXIMUM_PACKET_BYTES)
         self._early: list[packets.Publish] = []
         self._keepalive_s = float(KEEPALIVE_S)
         self._ping_due = 0.0

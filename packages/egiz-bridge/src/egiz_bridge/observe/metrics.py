@@ -40,8 +40,11 @@ class CountsCollector(Collector):
         """All metrics of the bridge."""
         counts = self._ledger.snapshot()
         yield from _of_mqtt(counts)
+        yield from _of_messages(counts)
+        yield from _of_loop(counts)
         yield from _of_sinks(counts)
         yield from _of_devices(self._devices)
+        yield _of_losing_devices(self._devices)
         yield from _of_troubles(self._devices)
         yield from _of_spool(self._spool)
         yield _of_certificates(self._certificate_expiries())
@@ -52,37 +55,37 @@ def _counters(*described: tuple[str, str, float]) -> Iterator[Metric]:
         yield CounterMetricFamily(_P + name, text, value=value)
 
 
+def _gauges(*described: tuple[str, str, float]) -> Iterator[Metric]:
+    for name, text, value in described:
+        yield GaugeMetricFamily(_P + name, text, value=value)
+
+
 def _of_mqtt(counts: Counts) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
-        _P + "mqtt_connected", "1 while subscribed", value=counts.is_connected
-    )
-    yield GaugeMetricFamily(
-        _P + "mqtt_receive_maximum_messages",
-        "Messages that the broker may have unacknowledged",
-        value=RECEIVE_MAXIMUM,
-    )
-    yield GaugeMetricFamily(
-        _P + "mqtt_unacknowledged_messages",
-        "Messages received at QoS 1 and not acknowledged yet",
-        value=counts.unacknowledged,
+    yield from _gauges(
+        ("mqtt_connected", "1 while subscribed", counts.is_connected),
+        (
+            "mqtt_receive_maximum_messages",
+            "Messages that the broker may have unacknowledged",
+            RECEIVE_MAXIMUM,
+        ),
+        (
+            "mqtt_unacknowledged_messages",
+            "Messages received at QoS 1 and not acknowledged yet",
+            counts.unacknowledged,
+        ),
     )
     yield from _counters(
         ("mqtt_sessions_lost", "Sessions that the broker lost", counts.sessions_lost),
-        ("messages_redelivered", "Sent again by the broker (DUP)", counts.redelivered),
         ("mqtt_connections", "Times the bridge subscribed", counts.connections),
+    )
+
+
+def _of_messages(counts: Counts) -> Iterator[Metric]:
+    yield from _counters(
+        ("messages_redelivered", "Sent again by the broker (DUP)", counts.redelivered),
         ("messages_received", "PUBLISH packets, repeats included", counts.received),
         ("messages_accepted", "Offered to every sink", counts.accepted),
         ("messages_acknowledged", "PUBACKs sent", counts.acknowledged),
-    )
-    yield _histogram(
-        "receipt_to_acknowledged_seconds",
-        "From the receipt of a batch's first message to its PUBACK",
-        {(): counts.receipt_to_ack},
-    )
-    yield _histogram(
-        "main_loop_turn_seconds",
-        "For how long the socket was not read, turn by turn",
-        {(): counts.loop_turns},
     )
     for name, text, by_reason in (
         ("messages_rejected", "Not of the contract: dead letters", counts.rejected),
@@ -94,48 +97,57 @@ def _of_mqtt(counts: Counts) -> Iterator[Metric]:
         yield family
 
 
-def _of_devices(devices: Devices) -> Iterator[Metric]:
-    total, seen = devices.totals(), devices.seen()
-    yield GaugeMetricFamily(
-        _P + "devices", "Devices that sent a message since the start", value=len(seen)
+def _of_loop(counts: Counts) -> Iterator[Metric]:
+    yield _histogram(
+        "receipt_to_acknowledged_seconds",
+        "From the receipt of a batch's first message to its PUBACK",
+        {(): counts.receipt_to_ack},
     )
-    yield GaugeMetricFamily(
-        _P + "devices_missing_messages",
-        "Messages that devices counted and that did not arrive",
-        value=total.missing,
+    yield _histogram(
+        "main_loop_turn_seconds",
+        "For how long the socket was not read, turn by turn",
+        {(): counts.loop_turns},
+    )
+
+
+def _of_devices(devices: Devices) -> Iterator[Metric]:
+    total = devices.totals()
+    yield from _gauges(
+        ("devices", "Devices that sent a message since the start", len(devices.seen())),
+        (
+            "devices_missing_messages",
+            "Messages that devices counted and that did not arrive",
+            total.missing,
+        ),
     )
     yield from _counters(
         ("devices_duplicate_messages", "Sent twice by a device", total.duplicates),
-        (
-            "devices_late_messages",
-            "Arrived after later ones: were counted as missing",
-            total.late,
-        ),
+        ("devices_late_messages", "Counted as missing, and arrived later", total.late),
         (
             "devices_buffered_messages",
             "Kept by a device in an outage, sent later",
             total.buffered,
         ),
-        (
-            "devices_reboots",
-            "Boots of devices that sent messages before",
-            total.reboots,
-        ),
+        ("devices_reboots", "Boots of devices that sent before", total.reboots),
     )
-    worst = GaugeMetricFamily(
-        _P + "device_missing_messages",
-        f"Missing messages of the {_WORST} devices with most",
-        labels=["facility", "device_id"],
-    )
-    losing = sorted((s for s in seen if s.device.missing), key=_missing, reverse=True)
-    for facility, device_id, device in losing[:_WORST]:
-        worst.add_metric([facility, device_id], device.missing)
-    yield worst
     yield _histogram(
         "event_to_receipt_seconds",
         "From a device's time to its receipt, live telemetry",
         {(): devices.event_to_receipt},
     )
+
+
+def _of_losing_devices(devices: Devices) -> Metric:
+    worst = GaugeMetricFamily(
+        _P + "device_missing_messages",
+        f"Missing messages of the {_WORST} devices with most",
+        labels=["facility", "device_id"],
+    )
+    losing = [known for known in devices.seen() if known.device.missing]
+    losing.sort(key=_missing, reverse=True)
+    for facility, device_id, device in losing[:_WORST]:
+        worst.add_metric([facility, device_id], device.missing)
+    return worst
 
 
 def _of_troubles(devices: Devices) -> Iterator[Metric]:
@@ -209,33 +221,33 @@ def _histogram(
     return family
 
 
+_SINK_GAUGES = (
+    ("sink_up", "1 while the sink accepts writes", "is_up"),
+    ("sink_in_flight", "Messages on their way to the sink", "in_flight"),
+    ("sink_spooled", "Messages that wait on this disk", "spooled"),
+    ("sink_unaccounted", "Messages that are in no count: must be 0", "unaccounted"),
+)
+_SINK_COUNTERS = (
+    ("sink_written", "Messages stored in the sink", "written"),
+    ("sink_dead", "Messages that the sink rejected: dead letters", "dead"),
+    ("sink_expired", "Messages dropped after spool.max_age_days", "expired"),
+    ("sink_set_aside", "Messages of a damaged spool file", "set_aside"),
+)
+
+
 def _of_sinks(counts: Counts) -> Iterator[Metric]:
-    for name, text, attribute in (
-        ("sink_up", "1 while the sink accepts writes", "is_up"),
-        ("sink_in_flight", "Messages on their way to the sink", "in_flight"),
-        ("sink_spooled", "Messages that wait on this disk", "spooled"),
-        ("sink_unaccounted", "Messages that are in no count: must be 0", "unaccounted"),
+    for kind, described in (
+        (GaugeMetricFamily, _SINK_GAUGES),
+        (CounterMetricFamily, _SINK_COUNTERS),
     ):
-        gauge = GaugeMetricFamily(_P + name, text, labels=["sink"])
-        for sink, sink_counts in counts.sinks.items():
-            gauge.add_metric([sink], getattr(sink_counts, attribute))
-        yield gauge
-    for name, text, attribute in (
-        ("sink_written", "Messages stored in the sink", "written"),
-        ("sink_dead", "Messages that the sink rejected: dead letters", "dead"),
-        ("sink_expired", "Messages dropped after spool.max_age_days", "expired"),
-        ("sink_set_aside", "Messages of a damaged spool file", "set_aside"),
-    ):
-        counter = CounterMetricFamily(_P + name, text, labels=["sink"])
-        for sink, sink_counts in counts.sinks.items():
-            counter.add_metric([sink], getattr(sink_counts, attribute))
-        yield counter
+        for name, text, attribute in described:
+            family = kind(_P + name, text, labels=["sink"])
+            for sink, sink_counts in counts.sinks.items():
+                family.add_metric([sink], getattr(sink_counts, attribute))
+            yield family
     yield _histogram(
         "receipt_to_written_seconds",
         "From the receipt of a batch's first message until it was in the sink",
-        {
-            (name,): sink_counts.receipt_to_written
-            for name, sink_counts in counts.sinks.items()
-        },
+        {(name,): one.receipt_to_written for name, one in counts.sinks.items()},
         labels=["sink"],
     )

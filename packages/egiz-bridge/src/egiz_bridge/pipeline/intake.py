@@ -104,17 +104,23 @@ class Intake:
             except EgizError as error:
                 verdicts.rejected[error.reason] += 1
                 text = topic.decode(errors="replace")
-                message = Message(text, payload, received_ms)
-                batch.rejects.append(DeadLetter(message, error.reason, str(error)))
-                self._log_once(text, error)
+                self._reject(Message(text, payload, received_ms), error)
             else:
                 batch.rows.append(row)
-        verdicts.accepted = len(packets) - verdicts.others()
-        self._ledger.receive(len(packets), verdicts)
+        self._count(len(packets), verdicts)
+
+    def _count(self, packets: int, verdicts: Verdicts) -> None:
+        verdicts.accepted = packets - verdicts.others()
+        self._ledger.receive(packets, verdicts)
         if not self._size:
-            batch.begun_s = time.monotonic()
-            self._due = batch.begun_s + LINGER_S
-        self._size += len(packets)
+            self._batch.begun_s = time.monotonic()
+            self._due = self._batch.begun_s + LINGER_S
+        self._size += packets
+
+    def _reject(self, message: Message, error: EgizError) -> None:
+        letter = DeadLetter(message, error.reason, str(error))
+        self._batch.rejects.append(letter)
+        self._log_once(message.topic, error)
 
     def _row(self, raw: bytes, payload: bytes, received_ms: int, flags: int) -> Row:
         source = self._sources.of(raw)

@@ -19,12 +19,13 @@ from egiz_bridge.errors import ConfigError, SpoolDamaged, Unavailable
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.log import RateLimitedLog
 from egiz_bridge.pipeline.isolation import Isolation
+from egiz_bridge.pipeline.maintenance import Maintenance
 from egiz_bridge.pipeline.recovery import RecoveryProbe
 from egiz_bridge.pipeline.rows import to_row
 from egiz_bridge.sinks.sink import Sink
 from egiz_bridge.spool import Spool
+from egiz_bridge.spool.batches import Spooled
 
-_MAINTAIN_EVERY_S = 2.0
 _LOOK_AGAIN_S = 0.25
 
 _log = structlog.get_logger()
@@ -62,7 +63,7 @@ class Writer(threading.Thread):
         self._limited_log = RateLimitedLog()
         self._recovery: RecoveryProbe | None = None
         self.busy_since_s = float("inf")
-        self._maintain_at = 0.0
+        self._maintenance = Maintenance(sink.name, spool, ledger)
 
     def offer(self, batch: Batch) -> None:
         """Queue a batch; never blocks."""
@@ -131,7 +132,7 @@ class Writer(threading.Thread):
             return _LOOK_AGAIN_S
         if self._recovery or self._has_backlog:
             return 0.0
-        return max(0.0, self._maintain_at - time.monotonic())
+        return self._maintenance.due_in_s()
 
     def _is_paused(self) -> bool:
         return self._recovery is not None and not self._recovery.is_over
@@ -179,42 +180,10 @@ class Writer(threading.Thread):
         self._ledger.complete(self._sink.name, spooled=len(rows))
         return True
 
-    def _maintain_spool(self) -> None:
-        """Every few seconds: requeue what an operator replays, drop what is too old."""
-        if time.monotonic() < self._maintain_at:
-            return
-        self._maintain_at = time.monotonic() + _MAINTAIN_EVERY_S
-        try:
-            self._requeue_replays()
-            self._expire()
-        except Unavailable as error:
-            if times := self._limited_log.due("spool"):
-                _log.warning(
-                    "cannot maintain the spool; replays and expiry wait",
-                    why=str(error),
-                    times=times,
-                )
-        else:
-            self._limited_log.over("spool")
-
-    def _requeue_replays(self) -> None:
-        if requeued := self._spool.replays.requeue(self._sink.name):
-            _log.info("replaying dead letters", sink=self._sink.name, messages=requeued)
-            self._isolation.forget()
-            self._ledger.restore(self._sink.name, requeued)
-            self._has_backlog = True
-
-    def _expire(self) -> None:
-        if expired := self._spool.batches.expire(self._sink.name):
-            _log.error(
-                "dropped: waited for more than spool.max_age_days",
-                sink=self._sink.name,
-                messages=expired,
-            )
-            self._ledger.expire(self._sink.name, expired)
-
     def _replay_oldest(self) -> None:
-        self._maintain_spool()
+        if self._maintenance.run():
+            self._isolation.forget()
+            self._has_backlog = True
         if not self._has_backlog or self._is_paused():
             return
         try:
@@ -222,18 +191,20 @@ class Writer(threading.Thread):
             if spooled is None:
                 self._has_backlog = False
                 self._ledger.spool_is_empty(self._sink.name)
-                return
-            rows, undecodable = _decoded(spooled.messages)
-            dead = self._write(rows)
-            if dead is None:
-                return
-            self._add_dead_letters(undecodable)
-            self._spool.batches.drop(spooled)
+            else:
+                self._replay(spooled)
         except SpoolDamaged:
             return  # there is a new one
         except Unavailable as error:
             self._pause_sink(error)
+
+    def _replay(self, spooled: Spooled) -> None:
+        rows, undecodable = _decoded(spooled.messages)
+        dead = self._write(rows)
+        if dead is None:
             return
+        self._add_dead_letters(undecodable)
+        self._spool.batches.drop(spooled)
         gone = len(dead) + len(undecodable)
         self._ledger.replay(
             self._sink.name, written=len(spooled.messages) - gone, dead=gone
