@@ -309,7 +309,7 @@ def _prefixed(data: bytes) -> bytes:
 
 
 def _body(data: bytes, position: int) -> tuple[int, int] | None:
-    """Start and end of the body of the packet at `position`; None if not all is here."""
+    """Start and end of the body of the packet at `position`; None if incomplete."""
     length = 0
     for index, digit in enumerate(data[position + 1 : position + 1 + _LENGTH_DIGITS]):
         length |= (digit & 0x7F) << 7 * index
