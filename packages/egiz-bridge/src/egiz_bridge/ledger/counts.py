@@ -150,7 +150,7 @@ class Ledger:
             counts.dead += dead
 
     def observe_write(self, sink: str, seconds: float, count: int) -> None:
-        """Count how long messages needed from their receipt to the sink."""
+        """Record how long messages needed from their receipt to the sink."""
         with self._lock:
             self._counts.sinks[sink].receipt_to_written.observe(seconds, count)
 
@@ -170,7 +170,7 @@ class Ledger:
             counts.expired += messages
 
     def spool_is_empty(self, sink: str) -> None:
-        """Count that nothing waits any more: what should was in a damaged spool."""
+        """Count as set aside what the spool should have and has not."""
         with self._lock:
             counts = self._counts.sinks[sink]
             counts.set_aside += counts.spooled
@@ -194,22 +194,22 @@ class Ledger:
                 self._counts.receipt_to_ack.observe(now_s - batch.begun_s, count)
 
     def observe_loop(self, seconds: float) -> None:
-        """Count how long the main loop did not read the socket."""
+        """Record how long the main loop did not read the socket."""
         with self._lock:
             self._counts.loop_turns.observe(seconds)
 
     def sink_is_up(self, sink: str) -> None:
-        """Count that the sink accepts writes."""
+        """Record that the sink accepts writes."""
         with self._lock:
             self._counts.sinks[sink].trouble = ""
 
     def sink_is_down(self, sink: str, why: str) -> None:
-        """Count that the sink accepts no writes, and what it says."""
+        """Record that the sink accepts no writes, and what it says."""
         with self._lock:
             self._counts.sinks[sink].trouble = why
 
     def connection_is(self, *, up: bool) -> None:
-        """Count whether the bridge is subscribed."""
+        """Record whether the bridge is subscribed; count connections."""
         with self._lock:
             self._counts.connections += up
             self._counts.is_connected = up
@@ -217,6 +217,6 @@ class Ledger:
             self._counts.unacknowledged = 0
 
     def session_is_lost(self) -> None:
-        """Count that the broker has forgotten the session."""
+        """Count a session that the broker has lost."""
         with self._lock:
             self._counts.sessions_lost += 1
