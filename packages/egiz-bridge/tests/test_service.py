@@ -84,11 +84,10 @@ def test_without_any_configuration_it_archives_here(tmp_path, launch, mosquitto)
 
 
 def test_a_port_in_use_is_an_error_that_names_its_key(mosquitto, bridge):
-    running = bridge(mosquitto.url, archive={}, http={"listen": "127.0.0.1:1"})
     with socket.create_server(("127.0.0.1", 0)) as in_use:
         port = in_use.getsockname()[1]
-        text = running.config.read_text().replace("127.0.0.1:1", f"127.0.0.1:{port}")
-        running.config.write_text(text)
+        http = {"listen": f"127.0.0.1:{port}"}
+        running = bridge(mosquitto.url, archive={}, http=http)
         running.start(wait=False)
         assert running.process.wait() == 2
     assert f"http.listen: 127.0.0.1:{port}" in running.log
