@@ -14,7 +14,7 @@ def board() -> Dashboard:
     made = panels.new(
         "ingestion",
         "ingestion health",
-        "The way of the messages. docs/metrics.md explains each number.",
+        "The way of the messages. docs/reference/metrics.md explains each number.",
         PROMETHEUS,
     )
     alerts = PromQl('ALERTS{alertstate="firing"}', is_table=True)
