@@ -19,7 +19,7 @@ def board() -> Dashboard:
     )
     alerts = PromQl('ALERTS{alertstate="firing"}', is_table=True)
     made.with_row(Row("Alerts")).with_panel(
-        panels.listing("Firing", "docs/operations.md says what to do.", alerts)
+        panels.listing("Firing", "docs/runbook.md says what to do.", alerts)
     )
     for row in (_flow, _delay, _waiting, _trouble, _broker):
         row(made)

@@ -57,7 +57,7 @@ def test_the_document_has_a_row_for_each_metric(mosquitto, bridge):
     told = dict(ROW.findall(DOCUMENT.read_text()))
     missing = {f"| `{name}` | {kind} | … |" for name, kind in served.items()}
     missing -= {f"| `{name}` | {kind} | … |" for name, kind in told.items()}
-    assert not missing, f"add to docs/reference/metrics.md, with what to do: {sorted(missing)}"
+    assert not missing, f"add to {DOCUMENT}, with what to do: {sorted(missing)}"
     assert told.keys() - served.keys() == set(), "told of, and not served"
 
 
