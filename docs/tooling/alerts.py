@@ -21,7 +21,7 @@ def with_facts(markdown: str, repository: Path) -> str:
 
 def _facts(rule: dict[str, dict[str, str]]) -> str:
     severity = rule["labels"]["severity"]
-    after = rule.get("for", "0s")
+    after = f"after {rule['for']}" if "for" in rule else "immediately"
     # {{ $labels.x }} and the like are filled in by Prometheus.
     summary = re.sub(r"\{\{[^}]*\}\}", "…", rule["annotations"]["summary"])
-    return f"*{severity.capitalize()}, after {after}:* {summary}\n{{ .alert-facts }}"
+    return f"*{severity.capitalize()}, {after}:* {summary}\n{{ .alert-facts }}"
