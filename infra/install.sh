@@ -144,8 +144,8 @@ python_packages() {
   if [ -n "$wheels" ]; then
     set -- --find-links "$wheels" egiz-bridge egiz-infra
   else
-    set -- "$here/../packages/egiz-schema" "$here/../packages/egiz-bridge" \
-      "$here/../packages/egiz-infra"
+    set -- "$here/../packages/egiz-schema" "$here/../packages/egiz-cli" \
+      "$here/../packages/egiz-bridge" "$here/../packages/egiz-infra"
   fi
   "$opt/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$@"
   mkdir -p "$opt/lib"

@@ -27,8 +27,8 @@ def _load(broker, rate, seconds):
 
 
 def _sent(load):
-    told, _ = load.communicate(timeout=60)
-    return int(told)
+    output, _ = load.communicate(timeout=60)
+    return int(output)
 
 
 def _resident_mib(running):
@@ -46,9 +46,9 @@ def _is_alive(running, seconds):
 
 def _share_of_quick_turns(running):
     """Of the turns of the main loop, those that left the socket for 0.1 s at most."""
-    told = running.metrics()
+    metrics = running.metrics()
     name = "main_loop_turn_seconds"
-    return told[f"{name}_bucket/0.1"] / told[f"{name}_count"]
+    return metrics[f"{name}_bucket/0.1"] / metrics[f"{name}_count"]
 
 
 def _count(database):
@@ -59,15 +59,15 @@ def _count(database):
 
 def _everything_is_stored(running, database, sent):
     def settled():
-        told = running.metrics()
-        return told["sink_written_total/influxdb"] == sent
+        metrics = running.metrics()
+        return metrics["sink_written_total/influxdb"] == sent
 
     eventually(settled, timeout=600)
     eventually(lambda: _count(database) == sent, timeout=30)
-    told = running.metrics()
-    assert told["sink_spooled/influxdb"] == 0
-    assert told["sink_unaccounted/influxdb"] == 0
-    assert told["mqtt_connections_total"] == 1
+    metrics = running.metrics()
+    assert metrics["sink_spooled/influxdb"] == 0
+    assert metrics["sink_unaccounted/influxdb"] == 0
+    assert metrics["mqtt_connections_total"] == 1
 
 
 @pytest.mark.soak

@@ -10,9 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("egiz-schema", "egiz-edge", "egiz-bridge", "egiz-sim", "egiz-infra")
+PACKAGES = (
+    "egiz-schema",
+    "egiz-cli",
+    "egiz-edge",
+    "egiz-bridge",
+    "egiz-sim",
+    "egiz-infra",
+)
+WITHOUT_SIBLINGS = {"egiz-schema", "egiz-cli"}
 MODULES = {
     "egiz-schema": ("egiz_schema",),
+    "egiz-cli": ("egiz_cli",),
     "egiz-edge": ("egiz_edge", "egiz_edge_tools"),
     "egiz-bridge": ("egiz_bridge",),
     "egiz-sim": ("egiz_sim",),
@@ -74,7 +83,7 @@ def test_siblings_are_ordinary_dependencies(wheels, name):
     assert not [line for line in required if "@" in line or "file:" in line]
     siblings = [line for line in required if line.startswith("egiz-")]
     assert all(">=" in line and "<" in line for line in siblings)
-    assert bool(siblings) == (name != "egiz-schema")
+    assert bool(siblings) == (name not in WITHOUT_SIBLINGS)
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
     assert len(metadata.get_payload()) > 500  # the README
@@ -105,12 +114,12 @@ def test_every_package_imports_from_its_wheel(installed):
             assert str(installed) in _run(python, "-I", "-c", code), name
 
 
-@pytest.mark.parametrize("program", ["egiz-bridge", "egiz-sim", "egiz-edge"])
+@pytest.mark.parametrize("program", ["egiz-bridge", "egiz-sim", "egiz-edge", "egiz-infra"])
 def test_every_program_explains_itself(installed, program):
     path = str(installed / "bin" / program)
     assert "Commands:" in _run(path, "--help")
     assert "0.1.0" in _run(path, "--version")
-    assert "Exit codes:" in _run(path, "run", "--help")
+    assert "Exit codes:" in _run(path, "completion", "--help")
 
 
 def test_the_contract_works_without_its_extras(wheels, tmp_path):

@@ -40,5 +40,9 @@ def test_every_make_target_that_is_told_of_exists():
     assert {"demo", "test"} <= told
 
 
-def test_contributing_is_short():
-    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 40
+def test_contributing_is_short_and_its_glossary_complete():
+    rules, _, glossary = (ROOT / "CONTRIBUTING.md").read_text().partition("## Glossary")
+    assert len(rules.splitlines()) < 45
+    words = re.findall(r"^\| ([a-z][a-z -]+) \| (.+) \|$", glossary, re.MULTILINE)[1:]
+    assert len(words) >= 30
+    assert [word for word, _ in words] == sorted({word for word, _ in words})

@@ -36,6 +36,7 @@ def test_a_paused_proxy_hangs_and_a_refusing_one_refuses(proxy, mosquitto):
         client.sendall(connect)
         with pytest.raises(TimeoutError):
             client.recv(4)
+        client.settimeout(30)
         between.resume()
         assert client.recv(4) == b"\x20\x02\x00\x00"
         between.cut()

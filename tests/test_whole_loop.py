@@ -128,7 +128,12 @@ def test_a_bridge_killed_in_mid_stream_loses_and_repeats_nothing(
     for _ in range(3):
         received = running.metrics()["messages_received_total"]
         at = received + random.randrange(50, 400)  # a random instant within a batch
-        eventually(lambda at=at: running.metrics()["messages_received_total"] >= at)
+        eventually(  # if the bridge starts slowly, no more may come than have come
+            lambda at=at: (
+                running.metrics()["messages_received_total"] >= at
+                or not loop.sim.is_running()
+            )
+        )
         running.kill()
         running.start()
 
@@ -160,7 +165,7 @@ def test_nothing_is_acknowledged_while_a_database_hangs(
     loop.holds_exactly_what_was_published(lambda: stored.in_influxdb(influxdb))
 
 
-def test_nothing_is_acknowledged_that_neither_archive_nor_spool_takes(
+def test_nothing_is_acknowledged_that_neither_archive_nor_spool_has_stored(
     loop, mosquitto, bridge
 ):
     running = bridge(mosquitto.url, archive={})
@@ -194,17 +199,17 @@ def test_a_clean_restart_replays_nothing(loop, mosquitto, bridge):
     loop.publish(seconds=4)
     eventually(lambda: running.metrics()["messages_received_total"] > 300)
     assert running.stop() == 0
-    told = dict(
+    totals = dict(
         pair.split("=", 1)
         for pair in running.log.splitlines()[-1].split()
         if pair.count("=") == 1
     )
-    assert told["received"] == told["acknowledged"] == told["archive_written"]
+    assert totals["received"] == totals["acknowledged"] == totals["archive_written"]
     running.start()
     loop.holds_exactly_what_was_published(lambda: stored.in_archive(running.archive))
     published = loop.finished()["totals"]["published"]
     again = running.metrics()["messages_received_total"]
-    assert int(told["received"]) + again == published
+    assert int(totals["received"]) + again == published
 
 
 def test_a_broker_restart_loses_nothing(loop, mosquitto, bridge):
@@ -235,8 +240,8 @@ def test_a_database_that_is_away_for_ten_seconds_costs_disk_and_nothing_else(
         metrics = running.metrics()
         assert metrics["sink_unaccounted/influxdb"] == 0
         time.sleep(0.5)
-    acknowledged = running.metrics()["messages_acknowledged_total"]
-    assert acknowledged > 2000  # what is spooled is acknowledged
+    # What is spooled is acknowledged.
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] > 2000)
     influxdb.start()
     loop.holds_exactly_what_was_published(lambda: stored.in_influxdb(influxdb))
     loop.holds_exactly_what_was_published(lambda: stored.in_archive(running.archive))

@@ -28,8 +28,8 @@ def main() -> None:
     for peer in chosen:
         if peer.stores:
             _tell(f"latency at {options.rate} messages/s: {peer.name}")
-            took = latency.measure(peer, options.rate, options.seconds)
-            found[peer.name] |= took._asdict()
+            measured = latency.measure(peer, options.rate, options.seconds)
+            found[peer.name] |= measured._asdict()
             _tell(f"SIGKILLs: {peer.name}")
             toll = kills.measure(peer)
             found[peer.name] |= {"lost": toll.lost, "duplicated": toll.duplicated}
@@ -57,8 +57,8 @@ def _drains(
         for peer in chosen:
             _tell(f"drain {number + 1} of {rounds}: {peer.name}")
             costs[peer.name].append(drain.measure(peer, messages))
-    for name, told in costs.items():
-        wall, cpu, peak = (statistics.median(c[i] for c in told) for i in range(3))
+    for name, figures in costs.items():
+        wall, cpu, peak = (statistics.median(c[i] for c in figures) for i in range(3))
         found[name] = {
             "messages_per_s": messages / wall,
             "cpu_us": cpu * 1e6 / messages,
@@ -80,20 +80,20 @@ def _show(found: dict[str, dict[str, float]], options: argparse.Namespace) -> No
         table.add_column(column, justify="right")
     ceiling = next(iter(found.values()))["messages_per_s"]
     ours = found.get(OURS, {"cpu_us": float("nan")})["cpu_us"]
-    for name, told in found.items():
+    for name, figures in found.items():
         table.add_row(
             name,
-            f"{told['messages_per_s']:,.0f}",
-            f"{told['messages_per_s'] / ceiling:.0%}",
-            f"{told['cpu_us']:.1f}",
-            f"{told['cpu_us'] / ours:.1f} x",
-            f"{told['peak_mib']:.0f}",
+            f"{figures['messages_per_s']:,.0f}",
+            f"{figures['messages_per_s'] / ceiling:.0%}",
+            f"{figures['cpu_us']:.1f}",
+            f"{figures['cpu_us'] / ours:.1f} x",
+            f"{figures['peak_mib']:.0f}",
             *(
-                f"{told[key] * 1000:,.0f}" if key in told else ""
+                f"{figures[key] * 1000:,.0f}" if key in figures else ""
                 for key in ("p50_s", "p99_s")
             ),
             *(
-                f"{told[key]:,}" if key in told else ""
+                f"{figures[key]:,}" if key in figures else ""
                 for key in ("lost", "duplicated")
             ),
         )

@@ -1,6 +1,6 @@
 """How fast: a session full of messages is drained; rate, CPU a message, memory.
 
-What starting costs is measured without messages, and taken off.
+What starting costs is measured without messages, and subtracted.
 """
 
 import contextlib

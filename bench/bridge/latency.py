@@ -1,4 +1,4 @@
-"""How soon: from publishing until the database has taken it, under a steady load.
+"""How soon: from publishing until the database has stored it, under a steady load.
 
 A probe among the devices sends 20 times a second, with the time of sending. What stands
 between peer and database hands writes on, and looks for the probe in those that the

@@ -20,7 +20,7 @@ _numbers = itertools.count()
 
 
 class Running(NamedTuple):
-    """A peer at work; one that does not end by itself tells when it is done."""
+    """A peer at work; one that does not end by itself reports when it is done."""
 
     process: subprocess.Popen[bytes]
     is_done: Callable[[], bool] | None = None
@@ -73,9 +73,9 @@ def _bridge(rig: Rig, messages: int) -> Running:
 
     def is_done() -> bool:
         with contextlib.suppress(OSError):
-            told = bridge.metrics()
-            acknowledged = told["messages_acknowledged_total"]
-            return bool(told["mqtt_connected"] and acknowledged >= messages)
+            metrics = bridge.metrics()
+            acknowledged = metrics["messages_acknowledged_total"]
+            return bool(metrics["mqtt_connected"] and acknowledged >= messages)
         return False
 
     command = [own_program("egiz-bridge"), "run", "--config", str(bridge.config)]

@@ -48,10 +48,10 @@ def build() -> Path | None:
 
 def version(program: Path) -> str:
     """Name and version of the module that it was built from."""
-    told = subprocess.run(
+    printed = subprocess.run(
         ["go", "version", "-m", program], capture_output=True, text=True, check=True
     )
-    for line in told.stdout.splitlines():
+    for line in printed.stdout.splitlines():
         if line.split()[:1] == ["mod"]:
             return f"Telegraf {line.split()[2]}"
     return "Telegraf"

@@ -3,37 +3,47 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from edge import latency, publishes, reconnects, wear
+from edge import heap, latency, publishes, reconnects, wear
+
+_NAMES = ("heap", "wear", "latency", "reconnects", "egiz_edge.mqtt", "umqtt.simple")
 
 
 def main() -> None:
     """Measure and print."""
     options = _options()
-    found: dict[str, dict[str, object]] = {}
-    _tell("wear of the flash")
-    found["wear"] = wear.measure()._asdict()
-    _tell(f"latency, {options.seconds:.0f} s")
-    found["latency"] = latency.measure(options.seconds)._asdict()
-    _tell(f"{options.reconnects} reconnections")
-    found["reconnects"] = reconnects.measure(options.reconnects)._asdict()
-    for name, of in (
-        ("egiz_edge.mqtt", publishes.ours),
-        ("umqtt.simple", publishes.stock),
-    ):
-        _tell(f"{options.publishes:,} publishes of {name}")
-        found[name] = of(options.publishes)._asdict()
+    measurements = _measurements(options)
+    found = {}
+    for name in options.only or measurements:
+        _show_progress(name)
+        found[name] = measurements[name]()._asdict()
     _show(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
+def _measurements(options: argparse.Namespace) -> dict[str, Callable[[], Any]]:
+    return {
+        "heap": heap.measure,
+        "wear": wear.measure,
+        "latency": lambda: latency.measure(options.seconds),
+        "reconnects": lambda: reconnects.measure(options.reconnects),
+        "egiz_edge.mqtt": lambda: publishes.ours(options.publishes),
+        "umqtt.simple": lambda: publishes.stock(options.publishes),
+    }
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m edge", description=__doc__)
+    parser.add_argument(
+        "--only", action="append", choices=_NAMES, help="may be given several times"
+    )
     parser.add_argument("--publishes", type=int, default=200_000)
     parser.add_argument("--reconnects", type=int, default=40, help="rounds")
     parser.add_argument("--seconds", type=float, default=60.0, help="for the latency")
@@ -41,8 +51,8 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tell(what: str) -> None:
-    print(what, file=sys.stderr)
+def _show_progress(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _show(found: dict[str, dict[str, object]]) -> None:
@@ -51,11 +61,11 @@ def _show(found: dict[str, dict[str, object]]) -> None:
     table.add_column("", justify="right")
     for part, figures in found.items():
         for name, value in figures.items():
-            table.add_row(f"{part}: {name}", _told(value))
+            table.add_row(f"{part}: {name}", _format(value))
     Console(width=100).print(table)
 
 
-def _told(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -30,8 +30,8 @@ def measure(seconds: float) -> Latency:
         def receive(_: object, __: object, packet: paho.MQTTMessage) -> None:
             now_ms = time.time_ns() / 1e6
             head = packet.payload.split(b'"timestamp":', 1)[1]
-            told_s, rest = head.split(b',"ms":', 1)
-            ages.append(now_ms - int(told_s) * 1000 - int(rest.split(b",", 1)[0]))
+            seconds, rest = head.split(b',"ms":', 1)
+            ages.append(now_ms - int(seconds) * 1000 - int(rest.split(b",", 1)[0]))
 
         client = paho.Client(CallbackAPIVersion.VERSION2)
         client.on_message = receive

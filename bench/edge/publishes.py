@@ -1,7 +1,7 @@
 """QoS 1 publishes in a row, of our client and of stock umqtt.simple 1.3.4.
 
 Both run in the same interpreter, on the heap of the device, with the same broker; a
-subscriber counts what arrives. One that does not come on for STALL_S has stalled.
+subscriber counts what arrives. One without progress for STALL_S has stalled.
 
 umqtt.simple writes a packet in four pieces, which Nagle's algorithm draws out to 44
 ms; for it, that is turned off here: its end would take 50 minutes to come. Its packet
@@ -78,7 +78,7 @@ class Outcome(NamedTuple):
     arrived: int
     seconds: float
     grown: int  # bytes of heap, from the first step to the last
-    end: str  # "" if all is well
+    end: str  # "" if it ended normally
 
 
 def ours(count: int) -> Outcome:
@@ -98,33 +98,33 @@ def _measure(code: str, path: Path, port: int, count: int) -> Outcome:
     arguments = map(str, (port, count, _STEP, _TOPIC))
     started = time.monotonic()
     process = interpret(code, *arguments, path=[path], heap="96k")
-    told, end = _watched(process)
+    printed, end = _watched(process)
     seconds = time.monotonic() - started
-    numbers = [int(line.split()[0]) for line in told]
-    heaps = [int(line.split()[1]) for line in told]
+    numbers = [int(line.split()[0]) for line in printed]
+    heaps = [int(line.split()[1]) for line in printed]
     acknowledged = numbers[-1] if numbers else 0
-    arrived = counter.settled(acknowledged)
+    arrived = counter.received(acknowledged)
     grown = heaps[-1] - heaps[0] if heaps else 0
     return Outcome(acknowledged, arrived, seconds, grown, end)
 
 
 def _watched(process: subprocess.Popen[str]) -> tuple[list[str], str]:
-    """What it told, and how it ended if not well."""
+    """What it printed, and how it ended if it failed."""
     lines: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_read, args=(process, lines), daemon=True).start()
-    told: list[str] = []
+    printed: list[str] = []
     while True:
         try:
             line = lines.get(timeout=STALL_S)
         except queue.Empty:
             process.kill()
             process.wait()
-            return told, f"hangs: nothing for {STALL_S:.0f} s"
+            return printed, f"hangs: nothing for {STALL_S:.0f} s"
         if line is None:
             code = process.wait()
-            return told, "" if not code else f"exit code {code}"
+            return printed, "" if not code else f"exit code {code}"
         if line[:1].isdigit():
-            told.append(line)
+            printed.append(line)
         else:
             print(line, file=sys.stderr)
 
@@ -153,7 +153,7 @@ class _Counter:
     def _add(self, *_: object) -> None:
         self._count += 1
 
-    def settled(self, expected: int) -> int:
+    def received(self, expected: int) -> int:
         """How many came, once it is as many as expected or no more come."""
         until = time.monotonic() + 10
         while self._count < expected and time.monotonic() < until:

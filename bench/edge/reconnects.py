@@ -25,8 +25,8 @@ class Reconnects(NamedTuple):
 
 def measure(rounds: int) -> Reconnects:
     """Outages of 1 to 6 s: connections are reset, and new ones refused."""
-    luck = random.Random(_SEED)
-    took: list[float] = []
+    generator = random.Random(_SEED)
+    durations: list[float] = []
     with fresh_broker() as (broker, directory):
         live = LiveSubscriber(broker.host, broker.port)
         between = Proxy(broker.host, broker.port)
@@ -42,14 +42,16 @@ def measure(rounds: int) -> Reconnects:
         eventually(births)
         for _ in range(rounds):
             between.refuse()
-            time.sleep(luck.uniform(1, 6))
+            time.sleep(generator.uniform(1, 6))
             before = births()
             between.accept()
             started = time.monotonic()
             eventually(lambda before=before: births() > before)  # type: ignore[misc]  # mypy does not see the default
-            took.append(time.monotonic() - started)
+            durations.append(time.monotonic() - started)
             time.sleep(0.5)
         device.stop()
         between.close()
         live.close()
-    return Reconnects(rounds, share(took, 50), share(took, 95), max(took))
+    return Reconnects(
+        rounds, share(durations, 50), share(durations, 95), max(durations)
+    )

@@ -44,7 +44,7 @@ def measure() -> Wear:
         path = [firmware(directory), _MODEL]
         arguments = (str(MESSAGES), str(_BLOCKS))
         process = interpret(_CODE, *arguments, path=path, heap="4M")
-        told = json.loads(process.communicate()[0].splitlines()[-1])
-    erases = told["erases"] / MESSAGES
+        counts = json.loads(process.communicate()[0].splitlines()[-1])
+    erases = counts["erases"] / MESSAGES
     seconds = _BLOCKS * _CYCLES / erases * _PERIOD_S
-    return Wear(erases, told["programmed"] / MESSAGES / 415, seconds / 31_557_600)
+    return Wear(erases, counts["programmed"] / MESSAGES / 415, seconds / 31_557_600)

@@ -4,7 +4,7 @@ import posixpath
 import re
 from pathlib import Path
 
-_PACKAGES = ("schema", "edge", "bridge", "sim", "infra")
+_PACKAGES = ("schema", "edge", "bridge", "sim", "infra", "cli")
 _DOCUMENTS = "packages/egiz-schema/src/egiz_schema/documents/v1"
 # Pages that are kept beside the code, and where the site has them.
 COPIED = {

@@ -51,7 +51,7 @@ def test_everything_of_others_is_installed_as_a_wheel():
     assert "--only-binary :all:" in installs
 
 
-def test_what_runs_is_nobody():
+def test_services_run_as_an_unprivileged_user():
     users = {stage: _all(stage, "USER")[-1].split(":")[0] for stage in FINAL}
     # setup gives files to the others; compose takes all its rights but that.
     assert users.pop("infra") == "0"

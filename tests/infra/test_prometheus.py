@@ -137,7 +137,9 @@ def test_rules_speak_of_metrics_that_exist(stack):
 def test_the_exporter_has_every_metric_of_its_configuration(stack):
     wanted = yaml.safe_load((SHIPPED / "mqtt-exporter.yml").read_text())["metrics"]
     for metric in wanted:
-        (series,) = stack.prometheus.query(metric["prom_name"])
+        # It may have been scraped in the middle of a round of $SYS.
+        ask = partial(stack.prometheus.query, metric["prom_name"])
+        (series,) = eventually(ask)
         # Which topic it was is told by the name.
         assert series["metric"].keys() == {"__name__", "instance", "job"}
     assert stack.prometheus.query("received_messages") == []

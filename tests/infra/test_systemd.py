@@ -46,14 +46,14 @@ def _analyze(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_systemd_understands_it(unit):
+def test_systemd_verifies_the_unit_without_a_message(unit):
     verified = _analyze("verify", "--man=no", unit)
     # It reads the units of the machine, too, and complains of some.
-    told = [line for line in verified.stderr.splitlines() if unit.name in line]
-    assert told == []
+    messages = [line for line in verified.stderr.splitlines() if unit.name in line]
+    assert messages == []
 
 
-def test_it_is_closed(unit):
+def test_the_exposure_of_a_service_is_rated_ok(unit):
     rated = _analyze(
         "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", str(unit)
     )

@@ -14,32 +14,32 @@ _PREAMBLE = """
 import asyncio, json, sys, time
 from egiz_edge.ports.virtual import Board
 board = Board(sys.argv[1])
-def tell(*values):
+def emit(*values):
     print(json.dumps(values))
 """
 
 
 class CodeOnBoard:
-    """Runs `code`, which has a `board`, and a `tell` that fills `told`."""
+    """Runs `code`, which has a `board`, and `emit(…)`, which adds to `printed`."""
 
     def __init__(self, directory: Path, hardware: Hardware, code: str) -> None:
         directory.mkdir(exist_ok=True)
         self.board = VirtualBoard(
             _IDENTITY, hardware, directory, program=_PREAMBLE + code
         )
-        self.told: list[Any] = []
+        self.printed: list[Any] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self) -> None:
         for line in self.board.lines():
-            self.told.append(json.loads(line) if line.startswith("[") else line)
+            self.printed.append(json.loads(line) if line.startswith("[") else line)
 
     def ended(self) -> list[Any]:
-        """What it told until it ended by itself."""
+        """What it emitted until it ended by itself."""
         self._reader.join(30)
-        assert not self._reader.is_alive(), self.told
-        return self.told
+        assert not self._reader.is_alive(), self.printed
+        return self.printed
 
     def close(self) -> None:
         """Cut its power."""

@@ -1,7 +1,7 @@
 """Runs in MicroPython: littlefs in a file of the host, which is a board's flash.
 
-As a program it puts files there, whose paths and contents in hex come on stdin, and
-tells the same way what is there. Arguments: the file, its number of blocks.
+As a program it writes files there, with paths and contents in hex from stdin, and
+prints all files in the same form. Arguments: the file, its number of blocks.
 """
 
 import os
@@ -57,12 +57,12 @@ def put(path: str, content: str) -> None:
         file.write(bytes.fromhex(content.strip()))
 
 
-def tell(directory: str) -> None:
+def show(directory: str) -> None:
     """Print path and content, in hex, of each file."""
     for entry in os.ilistdir(directory):  # type: ignore[attr-defined]  # MicroPython's
         path = directory + entry[0]
         if entry[1] == _DIRECTORY:
-            tell(path + "/")
+            show(path + "/")
             continue
         with open(path, "rb") as file:  # noqa: PTH123  # as above
             print(path[1:], file.read().hex())  # noqa: T201  # what it is for
@@ -72,4 +72,4 @@ if __name__ == "__main__":
     mount(sys.argv[1], int(sys.argv[2]))
     for line in sys.stdin:
         put(*line.split(" "))
-    tell("/")
+    show("/")

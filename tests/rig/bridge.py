@@ -62,9 +62,9 @@ class Bridge:
         try:
             with urllib.request.urlopen(f"http://{self.http}{path}", timeout=5) as got:
                 return got.status, got.read().decode()
-        except urllib.error.HTTPError as fault:
-            with fault:
-                return fault.code, fault.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
 
     def metrics(self) -> dict[str, float]:
         """Its metrics: name without prefix, and label values, as `sink_up/archive`."""

@@ -33,6 +33,7 @@ class Device:
         **identity: Any,
     ) -> None:
         self.hardware = hardware
+        self._outbox = directory / "data" / "outbox"
         told = {"sampling_rate_ms": 200, "publish_rate_ms": 1000, **identity}
         self._board = VirtualBoard(
             Identity("factory", device_id, *address, **told), hardware, directory
@@ -55,6 +56,10 @@ class Device:
         assert code == 0, self.output
         account: dict[str, Any] = json.loads(self.output[-1])
         return account
+
+    def newest_segment(self) -> int:
+        """Number of its outbox's newest file, which holds up to ten messages; or 0."""
+        return max((int(path.stem) for path in self._outbox.glob("*.seg")), default=0)
 
     def is_running(self) -> bool:
         """Whether its output has not ended."""

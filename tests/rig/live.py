@@ -4,8 +4,20 @@ import threading
 from collections.abc import Mapping
 
 import paho.mqtt.client as paho
-from egiz_schema import EgizError, Kind, Message, Topic, decode, influx, parse_topic
+from egiz_schema import (
+    EgizError,
+    Kind,
+    Message,
+    Status,
+    Telemetry,
+    Topic,
+    decode,
+    influx,
+    parse_topic,
+)
 from paho.mqtt.enums import CallbackAPIVersion
+
+from rig.waiting import eventually
 
 
 class LiveSubscriber:
@@ -31,7 +43,7 @@ class LiveSubscriber:
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect(host, port)
         self._client.loop_start()
-        assert subscribed.wait(10)
+        assert subscribed.wait(60)
 
     def points(self) -> dict[tuple[str, str, int], Mapping[str, influx.Value]]:
         """Fields by (kind, device id, time in ms), so far."""
@@ -47,9 +59,35 @@ class LiveSubscriber:
                 if topic.device_id == device_id and topic.kind == kind
             ]
 
+    def until_offline(self, device_id: str) -> None:
+        """Wait for the last status of a device that was stopped.
+
+        What the broker has acknowledged may still be on its way to us; it comes before.
+        """
+
+        def is_offline() -> bool:
+            last = self.messages(device_id, "status")[-1:]
+            return any(isinstance(m, Status) and m.state == "offline" for m in last)
+
+        eventually(is_offline)
+
+    def is_fresh(self, device_id: str, since_s: float) -> bool:
+        """Whether telemetry of after `since_s` has come, and not as history.
+
+        So the device is connected again. A count of births does not say so: one may
+        have been on its way when the connection broke, and a new fault makes one, too.
+        """
+        return any(
+            not m.buffered and m.timestamp + m.ms / 1000 > since_s
+            for m in self.messages(device_id, "telemetry")
+            if isinstance(m, Telemetry)
+        )
+
     def publish(self, topic: Topic, payload: bytes, *, retain: bool = False) -> None:
         """Publish at QoS 1, as a service would; returns once it is acknowledged."""
-        self._client.publish(str(topic), payload, 1, retain).wait_for_publish(10)
+        sent = self._client.publish(str(topic), payload, 1, retain)
+        sent.wait_for_publish(60)
+        assert sent.is_published(), f"no PUBACK for {topic}"
 
     def close(self) -> None:
         """End."""

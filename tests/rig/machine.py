@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import socket
 import ssl
 import subprocess
 import urllib.error
@@ -12,6 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from rig.process import free_port
 from rig.servers import REPOSITORY
 from rig.units import Unit
 
@@ -36,18 +36,13 @@ ADDRESSES = (
 )
 
 
-_HOST = "127.0.0.1"
-
-
 class Machine:
     """One tree, on ports of its own."""
 
     def __init__(self, root: Path, wheels: Path) -> None:
         self.root = root
         self.etc = root / "etc/egiz"
-        # Nobody else may get them while packages are installed.
-        self._kept = {name: socket.create_server((_HOST, 0)) for name in ADDRESSES}
-        self.ports = {n: kept.getsockname()[1] for n, kept in self._kept.items()}
+        self.ports = {name: free_port() for name in ADDRESSES}
         self.units: dict[str, Unit] = {}
         self._wheels = wheels
 
@@ -62,8 +57,6 @@ class Machine:
 
     def start(self) -> None:
         """Start the services, until a message would be stored."""
-        for kept in self._kept.values():
-            kept.close()
         for name in SERVICES:
             self.units[name] = Unit(self.root, name)
             self.units[name].start()

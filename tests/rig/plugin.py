@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from egiz_edge_tools.hardware import Hardware
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from rig.board import CodeOnBoard
 from rig.bridge import Bridge
@@ -34,7 +34,9 @@ from rig.umqtt import fetch
 Launch = Callable[..., Process]
 
 # On a loaded machine, how long an example takes says nothing of the code.
-settings.register_profile("loaded", settings(), deadline=None)
+settings.register_profile(
+    "loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("loaded")
 
 

@@ -1,13 +1,17 @@
 """Processes of a test: started, waited for, and gone when it ends."""
 
 import ctypes
+import fcntl
+import functools
+import itertools
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,13 +21,48 @@ from rig.waiting import eventually
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 # Debian keeps servers where a user's PATH does not look.
 _ALSO_ON_PATH = "/usr/sbin:/usr/local/sbin"
+# Below those that a kernel gives to whoever asks for any: while a server is stopped, no
+# client gets its port, and nobody who looks for a server connects to himself.
+_FIRST_PORT, _PORTS_OF_A_RUN, _RUNS = 10_000, 250, 40
 
 
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+def free_port(in_a_row: int = 1) -> int:
+    """A TCP port of the loopback interface that nobody listens on or will be given.
+
+    Args:
+        in_a_row: how many are wanted; the first of them is returned.
+    """
+    ports = _own_ports()
+    while True:
+        found = list(itertools.islice(ports, in_a_row))
+        if found[-1] - found[0] == in_a_row - 1 and all(map(_is_free, found)):
+            return found[0]
+
+
+@functools.cache
+def _own_ports() -> Iterator[int]:
+    """The ports of this process, in turn: other runs of the tests have others."""
+    locks = Path(tempfile.gettempdir()) / f"egiz-test-ports-{os.getuid()}"
+    locks.mkdir(exist_ok=True)
+    for run in range(_RUNS):
+        lock = os.open(locks / str(run), os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        # The lock ends with this process.
+        first = _FIRST_PORT + run * _PORTS_OF_A_RUN
+        return itertools.cycle(range(first, first + _PORTS_OF_A_RUN))
+    raise AssertionError(f"{_RUNS} runs of the tests at once, and no ports left")
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def require(program: str, install: str) -> str:

@@ -18,7 +18,7 @@ class Publisher:
         self._client.on_connect = lambda *_: connected.set()
         self._client.connect(broker.host, broker.port)
         self._client.loop_start()
-        assert connected.wait(10)
+        assert connected.wait(60)
 
     def __enter__(self) -> Self:
         return self
@@ -29,4 +29,6 @@ class Publisher:
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish; returns at the PUBACK."""
-        self._client.publish(topic, payload, 1, retain).wait_for_publish(20)
+        sent = self._client.publish(topic, payload, 1, retain)
+        sent.wait_for_publish(60)
+        assert sent.is_published(), f"no PUBACK for {topic}"

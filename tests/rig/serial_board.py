@@ -64,7 +64,7 @@ class SerialBoard:
         self._lock = threading.Lock()
         self.plug_in()
         self._threads = [
-            threading.Thread(target=run, daemon=True) for run in (self._pump, self._be)
+            threading.Thread(target=run, daemon=True) for run in (self._pump, self._run)
         ]
         for thread in self._threads:
             thread.start()
@@ -76,7 +76,7 @@ class SerialBoard:
         return self._console.decode(errors="replace")
 
     def files(self) -> dict[str, bytes]:
-        """What is on its flash: path -> content. Not to be asked while it writes."""
+        """What is on its flash: path -> content. Not while it writes."""
         lines = (line.partition(" ") for line in self._access("").splitlines())
         return {path: bytes.fromhex(content) for path, _, content in lines}
 
@@ -104,7 +104,7 @@ class SerialBoard:
         return self._outer is not None
 
     def switch_off(self) -> None:
-        """For good; its files can still be seen."""
+        """For ever; its files can still be read."""
         if self._is_off:
             return
         with self._lock:
@@ -128,7 +128,7 @@ class SerialBoard:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def _be(self) -> None:
+    def _run(self) -> None:
         """Run MicroPython, and again after each reset."""
         code = _RESET
         while True:
@@ -165,7 +165,7 @@ class SerialBoard:
     def _to_host(self, data: bytes) -> None:
         self._console += data
         if self._outer is not None:
-            with contextlib.suppress(BlockingIOError):  # nobody listens
+            with contextlib.suppress(BlockingIOError):  # no program reads
                 os.write(self._outer, data)
 
     def _to_board(self) -> None:

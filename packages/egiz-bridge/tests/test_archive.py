@@ -5,7 +5,7 @@ import pytest
 from egiz_bridge.batch import Message, Row
 from egiz_bridge.errors import Unavailable
 from egiz_bridge.pipeline.rows import to_row
-from egiz_bridge.sinks.archive import Archive
+from egiz_bridge.sinks.archive import ArchiveSink
 
 NOW_S = int(time.time())
 
@@ -33,7 +33,7 @@ def _select(path, query: str):
 
 def test_a_message_is_a_row_with_its_fields_as_columns(tmp_path):
     path = tmp_path / "a.sqlite"
-    archive = Archive(path, 30)
+    archive = ArchiveSink(path, 30)
     archive.write(
         [_row(1, NOW_S), _row(2, NOW_S, '"electrical":{"voltage":{"a":220.5}}')]
     )
@@ -50,7 +50,7 @@ def test_a_message_is_a_row_with_its_fields_as_columns(tmp_path):
 
 def test_a_message_written_twice_is_one_row_and_fields_merge(tmp_path):
     path = tmp_path / "a.sqlite"
-    archive = Archive(path, 30)
+    archive = ArchiveSink(path, 30)
     archive.write([_row(1, NOW_S)])
     archive.write([_row(1, NOW_S), _row(1, NOW_S, '"electrical":{"power_factor":0.9}')])
     query = "SELECT thermal_setpoint, electrical_power_factor FROM telemetry"
@@ -61,7 +61,7 @@ def test_a_message_written_twice_is_one_row_and_fields_merge(tmp_path):
 def test_columns_of_an_earlier_run_are_known(tmp_path):
     path = tmp_path / "a.sqlite"
     for timestamp in (NOW_S, NOW_S + 1):
-        archive = Archive(path, 30)
+        archive = ArchiveSink(path, 30)
         archive.write([_row(1, timestamp)])
         archive.close()
     assert _select(path, "SELECT count(*) FROM telemetry") == [(2,)]
@@ -70,8 +70,8 @@ def test_columns_of_an_earlier_run_are_known(tmp_path):
 def test_retention_deletes_what_is_older_and_nothing_else(tmp_path):
     path = tmp_path / "a.sqlite"
     day = 24 * 3600
-    Archive(path, 0).write([_row(1, NOW_S - 31 * day), _row(1, NOW_S - 29 * day)])
-    archive = Archive(path, 30)
+    ArchiveSink(path, 0).write([_row(1, NOW_S - 31 * day), _row(1, NOW_S - 29 * day)])
+    archive = ArchiveSink(path, 30)
     archive.write([_row(1, NOW_S)])
     kept = _select(path, "SELECT time_ms FROM telemetry ORDER BY time_ms")
     assert kept == [((NOW_S - 29 * day) * 1000,), (NOW_S * 1000,)]
@@ -80,7 +80,7 @@ def test_retention_deletes_what_is_older_and_nothing_else(tmp_path):
 
 def test_a_reading_of_long_ago_is_kept_as_long_as_any_other(tmp_path):
     path = tmp_path / "a.sqlite"
-    archive = Archive(path, 30)
+    archive = ArchiveSink(path, 30)
     archive.write([_row(1, 1_577_836_800, received_s=NOW_S)])
     archive.close()
     assert _select(path, "SELECT time_ms FROM telemetry") == [(1_577_836_800_000,)]
@@ -88,7 +88,7 @@ def test_a_reading_of_long_ago_is_kept_as_long_as_any_other(tmp_path):
 
 def test_a_locked_archive_is_unavailable_and_takes_the_rows_later(tmp_path):
     path = tmp_path / "a.sqlite"
-    archive = Archive(path, 30)
+    archive = ArchiveSink(path, 30)
     archive.write([_row(1, NOW_S)])
     other = sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")

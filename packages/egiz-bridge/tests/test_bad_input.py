@@ -1,4 +1,4 @@
-"""Bad input: counted by reason, told once, acknowledged, and never in the way."""
+"""Bad input: counted by reason, logged once, acknowledged, and never in the way."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def _rejected(metrics):
     }
 
 
-def test_every_kind_is_counted_by_reason_told_once_and_acknowledged(
+def test_every_kind_is_counted_by_reason_logged_once_and_acknowledged(
     broker, publish, bridge
 ):
     running = bridge(broker.url, archive={})
@@ -78,12 +78,12 @@ def test_every_kind_is_counted_by_reason_told_once_and_acknowledged(
     assert _rejected(running.metrics()) == expected
     assert len(stored.in_archive(running.archive)) == REPEATS
 
-    told = re.findall(r"message rejected.*? reason=(\w+)", running.log)
-    assert sorted(told) == sorted(expected)  # once each: it is one device
+    reasons = re.findall(r"message rejected.*? reason=(\w+)", running.log)
+    assert sorted(reasons) == sorted(expected)  # once each: it is one device
     assert running.stop() == 0
 
 
-def test_each_device_is_told_of_once_for_each_reason(broker, publish, bridge):
+def test_a_rejection_is_logged_once_for_each_device_and_reason(broker, publish, bridge):
     running = bridge(broker.url, archive={})
     running.start()
     for device in ("oven-001", "oven-002", "oven-001", "oven-002"):
@@ -121,7 +121,7 @@ def test_config_and_commands_are_not_archived_and_not_rejected(broker, publish, 
     assert _rejected(metrics) == {}
 
 
-def test_a_retained_last_will_is_not_taken_for_news(broker, publish, bridge):
+def test_a_retained_last_will_is_not_stored_again(broker, publish, bridge):
     publish(
         "sensors/factory/oven-001/status",
         b'{"device_id":"oven-001","state":"offline","boot":1}',
@@ -133,7 +133,7 @@ def test_a_retained_last_will_is_not_taken_for_news(broker, publish, bridge):
     assert running.metrics()["messages_skipped_total/retained_untimed"] == 1
 
 
-def test_a_database_that_refuses_one_row_gets_all_the_others(
+def test_a_database_that_rejects_one_row_gets_all_the_others(
     broker, publish, bridge, influxdb
 ):
     """InfluxDB keeps the type of a field: a text field refuses a number."""
@@ -152,7 +152,7 @@ def test_a_database_that_refuses_one_row_gets_all_the_others(
     assert metrics["sink_dead_total/influxdb"] == 1
     assert metrics["sink_written_total/influxdb"] == 50
     assert metrics["sink_unaccounted/influxdb"] == 0
-    assert "are dead letters now" in running.log
+    assert "rejected by the sink: dead letters" in running.log
     assert (
         len(influxdb.query("SELECT thermal_temperature_zones_0 FROM telemetry")) == 50
     )

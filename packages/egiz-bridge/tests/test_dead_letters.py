@@ -50,25 +50,25 @@ def refused(mosquitto, influxdb, bridge):
 
 
 def test_letters_are_counted_by_reason_and_shown(refused, operate):
-    code, told = operate(refused, "dlq", "list")
+    code, output = operate(refused, "dlq", "list")
     assert code == 0
-    lines = told.splitlines()
+    lines = output.splitlines()
     assert lines[0].split() == ["3", "field_type_conflict", "influxdb"]
     assert lines[1].split() == ["1", "not_json", "not", "of", "the", "contract"]
     assert len(lines) == 2 + 4
     newest = lines[2].split()
     assert operate(refused, "dlq", "list", "--reason", "not_json")[1].count(TOPIC) == 1
-    code, told = operate(refused, "dlq", "show", newest[0])
+    code, output = operate(refused, "dlq", "show", newest[0])
     assert code == 0
-    assert TOPIC in told
+    assert TOPIC in output
 
 
-def test_replayed_letters_are_written_once_the_cause_is_mended(
+def test_replayed_letters_are_written_once_the_cause_is_repaired(
     refused, operate, influxdb
 ):
     influxdb.query("DROP MEASUREMENT telemetry")  # which forgets the field's type
-    code, told = operate(refused, "dlq", "replay", "--reason", "field_type_conflict")
-    assert (code, told) == (0, "3 handed to the bridge\n")
+    code, output = operate(refused, "dlq", "replay", "--reason", "field_type_conflict")
+    assert (code, output) == (0, "3 handed to the bridge\n")
     eventually(lambda: refused.metrics()["sink_written_total/influxdb"] == 6)
     metrics = refused.metrics()
     assert metrics["sink_spooled/influxdb"] == 0
@@ -105,7 +105,9 @@ def test_purged_letters_are_gone(refused, operate):
     assert "no dead letters" in operate(refused, "dlq", "list")[1]
 
 
-def test_the_spool_tells_what_waits(mosquitto, influxdb, bridge, operate):
+def test_spool_status_shows_what_waits_for_each_sink(
+    mosquitto, influxdb, bridge, operate
+):
     influxdb.stop()
     table = {"url": influxdb.url, "api": "v1", "database": influxdb.database}
     running = bridge(mosquitto.url, influxdb=table)
@@ -114,20 +116,20 @@ def test_the_spool_tells_what_waits(mosquitto, influxdb, bridge, operate):
         for number in range(5):
             publisher.publish(TOPIC, _telemetry(number))
     eventually(lambda: running.metrics()["sink_spooled/influxdb"] == 5)
-    code, told = operate(running, "spool", "status")
+    code, output = operate(running, "spool", "status")
     assert code == 0
-    assert told.splitlines()[0].split()[:3] == ["influxdb", "5", "messages,"]
-    assert "0 dead letters" in told
+    assert output.splitlines()[0].split()[:3] == ["influxdb", "5", "messages,"]
+    assert "0 dead letters" in output
 
 
 @pytest.mark.parametrize("command", ["replay", "purge"])
-def test_nothing_is_done_to_letters_that_were_not_named(refused, operate, command):
-    code, told = operate(refused, "dlq", command)
+def test_replay_and_purge_need_a_selection_of_letters(refused, operate, command):
+    code, output = operate(refused, "dlq", command)
     assert code == 2
-    assert "say which: IDS, --reason or --all" in told
+    assert "say which: IDS, --reason or --all" in output
 
 
 def test_a_bridge_that_never_ran_has_no_spool(mosquitto, bridge, operate):
-    code, told = operate(bridge(mosquitto.url, archive={}), "dlq", "list")
+    code, output = operate(bridge(mosquitto.url, archive={}), "dlq", "list")
     assert code == 1
-    assert "there is no spool at" in told
+    assert "there is no spool at" in output

@@ -49,19 +49,19 @@ def _counts(device):
         ([(1, 0), (2, 0), (3, 0), (1, 2)], {"reboots": 2, "late": 1}),
     ],
 )
-def test_what_the_numbers_tell(identities, expected):
+def test_missing_late_and_repeated_are_counted_by_boot_and_seq(identities, expected):
     assert _counts(_device(*identities)) == expected
 
 
 @given(st.data())
-def test_any_order_any_loss_any_repeat_is_accounted_for(data):
+def test_any_order_any_loss_any_repeat_adds_up(data):
     """Against a model that remembers everything."""
     sent = data.draw(st.lists(st.integers(0, 40), min_size=1, max_size=60))
     device = _device(*((7, seq) for seq in sent))
     first, seen = sent[0], set(sent)
     above = {seq for seq in seen if seq >= first}
     assert device.missing == max(above) - first + 1 - len(above)
-    # What is from before the bridge came in cannot be told from a repeat.
+    # What is from before the bridge's start looks like a repeat.
     fresh = sum(seq not in sent[:at] and seq > first for at, seq in enumerate(sent))
     in_turn = sum(seq > max(sent[:at], default=-1) for at, seq in enumerate(sent) if at)
     assert device.late == fresh - in_turn
@@ -71,7 +71,7 @@ def test_any_order_any_loss_any_repeat_is_accounted_for(data):
 def test_a_long_absence_costs_no_memory():
     device = _device((1, 0), (1, 4_000_000_000), (1, 4_000_000_002), (1, 5))
     assert device.missing == 4_000_000_000 - 1 + 1
-    assert device.duplicates == 1  # too long ago to tell
+    assert device.duplicates == 1  # too long ago to know
 
 
 def _telemetry(**members):
@@ -133,11 +133,11 @@ def test_devices_in_trouble_are_shown(mosquitto, bridge, launch):
         assert process.wait() == 0
         return process.output()
 
-    told = {one["device_id"]: one for one in json.loads(ask("--json"))}
-    assert told["oven-001"]["states"] == ["ok"]
-    assert told["oven-002"]["states"] == ["losing"]
-    assert (told["oven-002"]["missing"], told["oven-002"]["duplicates"]) == (3, 1)
-    assert told["oven-003"]["states"] == ["drifting"]
+    found = {one["device_id"]: one for one in json.loads(ask("--json"))}
+    assert found["oven-001"]["states"] == ["ok"]
+    assert found["oven-002"]["states"] == ["losing"]
+    assert (found["oven-002"]["missing"], found["oven-002"]["duplicates"]) == (3, 1)
+    assert found["oven-003"]["states"] == ["drifting"]
     shown = ask("--trouble")
     assert "oven-002" in shown
     assert "oven-001" not in shown
@@ -155,7 +155,7 @@ def test_devices_in_trouble_are_shown(mosquitto, bridge, launch):
     assert "Traceback" not in process.output()
 
 
-def test_a_time_far_ahead_is_replaced_and_told(mosquitto, bridge):
+def test_a_time_far_ahead_is_replaced_and_marked(mosquitto, bridge):
     running = bridge(mosquitto.url, archive={})
     running.start()
     _publish(mosquitto, "oven-001", [(1, 1)], ahead_s=100)
@@ -171,7 +171,7 @@ def test_a_time_far_ahead_is_replaced_and_told(mosquitto, bridge):
     assert fields["oven-002"]["time_corrected"]
 
 
-def test_a_thousand_devices_with_losses_are_all_told_exactly():
+def test_a_thousand_devices_with_losses_are_counted_exactly():
     rng = random.Random(4)
     all_devices = ledger.Devices()
     lost = dict.fromkeys(range(1000), 0)
@@ -196,22 +196,22 @@ def _heard(devices, device_id, received_ms, time_ms):
     devices.observe(devices.of(topic), message, received_ms)
 
 
-def test_stale_is_silence_of_more_than_a_minute_and_the_longest_comes_first():
+def test_stale_means_silent_for_more_than_a_minute_and_the_longest_comes_first():
     devices, now_ms = ledger.Devices(), NOW_S * 1000
     for device_id, silent_ms in (("a-1", 60_000), ("b-1", 60_001), ("c-1", 90_500)):
         _heard(devices, device_id, now_ms - silent_ms, now_ms - silent_ms)
-    told = [(seconds, seen.device_id) for seconds, seen in devices.stale(now_ms)]
-    assert told == [(90.5, "c-1"), (60.001, "b-1")]
+    found = [(seconds, seen.device_id) for seconds, seen in devices.stale(now_ms)]
+    assert found == [(90.5, "c-1"), (60.001, "b-1")]
 
 
-def test_metrics_name_who_is_stale_and_count_who_drifts():
+def test_metrics_name_stale_devices_and_count_drifting_ones():
     devices, now_ms = ledger.Devices(), time.time_ns() // 1_000_000
     _heard(devices, "good-1", now_ms, now_ms)
     _heard(devices, "fast-1", now_ms, now_ms + 60_001)
     _heard(devices, "slow-1", now_ms - 100_000, now_ms - 200_000)
-    told = {family.name: family.samples for family in _of_troubles(devices)}
-    assert told["egiz_bridge_devices_stale"][0].value == 1
-    assert told["egiz_bridge_devices_drifting"][0].value == 2
-    (stale,) = told["egiz_bridge_device_stale_seconds"]
+    found = {family.name: family.samples for family in _of_troubles(devices)}
+    assert found["egiz_bridge_devices_stale"][0].value == 1
+    assert found["egiz_bridge_devices_drifting"][0].value == 2
+    (stale,) = found["egiz_bridge_device_stale_seconds"]
     assert stale.labels == {"facility": "factory", "device_id": "slow-1"}
     assert 100 <= stale.value < 160

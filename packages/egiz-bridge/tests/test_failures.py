@@ -56,19 +56,19 @@ def _balance(running, **expected):
 
 
 def _acknowledged(running, count):
-    def told():
+    def has_arrived():
         return running.metrics()["messages_acknowledged_total"] == count
 
-    eventually(told, timeout=30)
+    eventually(has_arrived, timeout=30)
 
 
 def _all_settled(running, count):
     def settled():
-        told = running.metrics()
+        metrics = running.metrics()
         return (
-            told["messages_acknowledged_total"] == count
-            and told["sink_spooled/influxdb"] == 0
-            and told["sink_in_flight/influxdb"] == 0
+            metrics["messages_acknowledged_total"] == count
+            and metrics["sink_spooled/influxdb"] == 0
+            and metrics["sink_in_flight/influxdb"] == 0
         )
 
     eventually(settled, timeout=40)
@@ -100,7 +100,7 @@ def test_bad_lines_are_found_and_the_others_written(
     _all_settled(running, 40)
     assert _units(scripted_http.lines) == [n for n in range(40) if n not in (7, 31)]
     _balance(running, written_total=38, dead_total=2)
-    assert "are dead letters now" in running.log
+    assert "rejected by the sink: dead letters" in running.log
 
 
 def test_a_body_that_is_too_large_is_split(running, scripted_http, publish):
@@ -136,7 +136,7 @@ def test_a_single_line_that_is_too_large_is_a_dead_letter(
         (301, "HTTP 301"),
     ],
 )
-def test_what_may_pass_is_held_told_and_written_at_last(
+def test_a_temporary_error_is_logged_spooled_and_written_at_last(
     running, scripted_http, publish, status, hint
 ):
     scripted_http.answer = lambda _: Answer(status, "sorry")
@@ -150,18 +150,18 @@ def test_what_may_pass_is_held_told_and_written_at_last(
     _all_settled(running, 5)
     assert _units(scripted_http.lines) == list(range(5))
     _balance(running, written_total=5, dead_total=0, up=1)
-    assert running.log.count("sink does not take writes") == 1
+    assert running.log.count("sink outage: writes fail") == 1
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-def test_retry_after_is_heeded(running, scripted_http, publish, as_date):
-    later = datetime.now(UTC) + timedelta(seconds=4)
-    wanted = format_datetime(later, usegmt=True) if as_date else "3"
+def test_retry_after_is_respected(running, scripted_http, publish, as_date):
     asked = []
 
     def answer(_):
         asked.append(time.monotonic())
         if len(asked) == 1:
+            later = datetime.now(UTC) + timedelta(seconds=4)
+            wanted = format_datetime(later, usegmt=True) if as_date else "3"
             return Answer(503, "busy", (("Retry-After", wanted),))
         return Answer()
 
@@ -188,7 +188,7 @@ def test_a_token_that_is_replaced_is_used_at_once(
     assert _units(scripted_http.lines) == [0, 1, 2]
 
 
-def test_an_answer_that_never_comes_holds_up_nothing(running, scripted_http, publish):
+def test_an_answer_that_never_comes_delays_nothing(running, scripted_http, publish):
     scripted_http.answer = lambda _: Answer(hangs=True)
     publish(range(3))
     eventually(lambda: len(scripted_http.requests) == 1)
@@ -206,14 +206,14 @@ def test_a_conflict_that_is_known_does_not_slow_down_every_batch(
     running, scripted_http, publish
 ):
     """Half of the fleet has a field that the database keeps under another type."""
-    told = (
+    conflict = (
         'partial write: field type conflict: input field "thermal_setpoint" on'
         ' measurement "telemetry" is type float, already exists as type string'
     )
 
     def answer(request):
         conflicts = [line for line in request.lines if b"thermal_setpoint" in line]
-        return Answer(400, told) if conflicts else Answer()
+        return Answer(400, conflict) if conflicts else Answer()
 
     scripted_http.answer = answer
     publish(range(30))
@@ -222,11 +222,11 @@ def test_a_conflict_that_is_known_does_not_slow_down_every_batch(
     assert first < 30  # not one write for each row
     publish(range(30, 60))
     _all_settled(running, 60)
-    assert len(scripted_http.requests) == first  # told apart before anything is sent
+    assert len(scripted_http.requests) == first  # separated before anything is sent
     _balance(running, written_total=0, dead_total=60)
 
 
-def test_version_1_is_asked_with_a_user_and_a_password(
+def test_version_1_gets_user_and_password(
     mosquitto, bridge, scripted_http, publish, tmp_path
 ):
     (tmp_path / "user").write_text("bridge:secret")

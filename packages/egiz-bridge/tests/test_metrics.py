@@ -30,7 +30,7 @@ def _scrape(mosquitto, bridge):
     return running.get("/metrics")[1]
 
 
-def test_the_bytes_of_the_spool_are_told(mosquitto, bridge):
+def test_the_bytes_of_the_spool_are_exported(mosquitto, bridge):
     away = {"url": "http://127.0.0.1:9", "bucket": "factory"}
     running = bridge(mosquitto.url, influxdb=away)
     running.start()
@@ -42,9 +42,9 @@ def test_the_bytes_of_the_spool_are_told(mosquitto, bridge):
             b'{"device_id":"oven-001","timestamp":1706352600,"thermal":{"setpoint":1}}',
         )
     eventually(lambda: running.metrics()["sink_spooled/influxdb"] == 1)
-    told = running.metrics()
-    assert 100 < told["spool_bytes"] < 1000
-    assert told["spool_max_bytes"] == 1024**3
+    metrics = running.metrics()
+    assert 100 < metrics["spool_bytes"] < 1000
+    assert metrics["spool_max_bytes"] == 1024**3
 
 
 def test_the_document_has_a_row_for_each_metric(mosquitto, bridge):
@@ -54,14 +54,14 @@ def test_the_document_has_a_row_for_each_metric(mosquitto, bridge):
         for family in families
         if family.name.startswith("egiz_bridge_")
     }
-    told = dict(ROW.findall(DOCUMENT.read_text()))
+    documented = dict(ROW.findall(DOCUMENT.read_text()))
     missing = {f"| `{name}` | {kind} | … |" for name, kind in served.items()}
-    missing -= {f"| `{name}` | {kind} | … |" for name, kind in told.items()}
+    missing -= {f"| `{name}` | {kind} | … |" for name, kind in documented.items()}
     assert not missing, f"add to {DOCUMENT}, with what to do: {sorted(missing)}"
-    assert told.keys() - served.keys() == set(), "told of, and not served"
+    assert documented.keys() - served.keys() == set(), "documented, and not served"
 
 
-def test_prometheus_has_nothing_to_say_against_the_names(mosquitto, bridge):
+def test_promtool_accepts_the_names(mosquitto, bridge):
     from rig.process import require  # noqa: PLC0415  # of this test alone
 
     promtool = require("promtool", "apt install prometheus")

@@ -14,6 +14,7 @@ from amqtt.mqtt.subscribe import SubscribePacket
 from amqtt.mqtt.unsubscribe import UnsubscribePacket
 from egiz_bridge.errors import MqttError
 from egiz_bridge.mqtt import packets
+from egiz_bridge.mqtt.reader import PacketReader
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
@@ -106,7 +107,7 @@ def _expected(message):
 
 
 def _fed(version, *chunks):
-    reader = packets.PacketReader(version, BYTES_MAX)
+    reader = PacketReader(version, BYTES_MAX)
     fed = [reader.feed(chunk) for chunk in chunks]
     return (
         list(itertools.chain.from_iterable(found for found, _ in fed)),

@@ -3,6 +3,7 @@ import random
 import pytest
 from egiz_bridge.errors import MqttError
 from egiz_bridge.mqtt import packets
+from egiz_bridge.mqtt.reader import PacketReader
 
 TERMS = packets.Terms(
     keepalive_s=30,
@@ -21,8 +22,8 @@ def _publish(topic: bytes, payload: bytes, packet_id: int = 0, version: int = 5)
     return bytes([flags]) + _length(len(body)) + body
 
 
-def _reader(version: int = packets.MQTT_5) -> packets.PacketReader:
-    return packets.PacketReader(version, maximum_packet_bytes=100_000)
+def _reader(version: int = packets.MQTT_5) -> PacketReader:
+    return PacketReader(version, maximum_packet_bytes=100_000)
 
 
 def _length(number: int) -> bytes:
@@ -120,7 +121,7 @@ def test_properties_of_a_publish_are_skipped():
 
 @pytest.mark.parametrize("body", [b"", b"\x00", b"\x00\x02t", b"\x00\x01t\x00"])
 def test_a_publish_that_is_shorter_than_its_parts_is_an_error(body):
-    # What follows in the stream must not be taken for its parts.
+    # What follows in the stream must not be read as its parts.
     packet = bytes([0x32, len(body)]) + body + packets.PINGREQ_PACKET * 3
     with pytest.raises(MqttError, match="without all its parts"):
         _reader().feed(packet)
@@ -146,7 +147,7 @@ def test_connack_gives_the_keepalive_of_the_broker():
 
 
 @pytest.mark.parametrize(
-    ("version", "code", "told", "older"),
+    ("version", "code", "message", "older"),
     [
         (packets.MQTT_5, 0x84, "unsupported protocol", True),
         (packets.MQTT_5, 0x01, "unsupported protocol", True),
@@ -156,17 +157,17 @@ def test_connack_gives_the_keepalive_of_the_broker():
         (packets.MQTT_5, 0xEE, "0xee", False),
     ],
 )
-def test_a_refusal_tells_the_broker_s_reason(version, code, told, older):
-    with pytest.raises(MqttError, match=told) as caught:
+def test_a_refusal_names_the_broker_s_reason(version, code, message, older):
+    with pytest.raises(MqttError, match=message) as caught:
         packets.parse_connack(version, bytes([0, code]))
     assert caught.value.wants_older_protocol is older
 
 
 @pytest.mark.parametrize(
-    ("code", "told"), [(0x87, "not authorised"), (0x80, "unspecified"), (0, "QoS 0")]
+    ("code", "message"), [(0x87, "not authorised"), (0x80, "unspecified"), (0, "QoS 0")]
 )
-def test_a_subscription_that_promises_nothing_is_an_error(code, told):
-    with pytest.raises(MqttError, match=told):
+def test_a_subscription_without_qos_1_is_an_error(code, message):
+    with pytest.raises(MqttError, match=message):
         packets.parse_suback(b"\x00\x01\x00\x01" + bytes([code]), 2)
 
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 from egiz_bridge.config import settings
+from egiz_bridge.config.secret import read_secret
 from egiz_bridge.errors import ConfigError
 
 
@@ -27,17 +28,18 @@ def _file(tmp_path, text: str):
 def test_nothing_configured_is_localhost_and_an_archive_here():
     loaded = settings.load(None)
     assert str(loaded.mqtt.url) == "mqtt://localhost:1883"
-    archive = loaded.archive_or_default()
-    assert archive is not None
+    (archive,) = loaded.sinks()
+    assert archive.key == "archive"
     assert str(archive.path) == "egiz-archive.sqlite"
     assert loaded.influxdb == ()
 
 
 def test_with_a_database_there_is_an_archive_only_if_asked_for(tmp_path):
     influxdb = '[influxdb]\nurl = "http://h:8086"\nbucket = "b"\n'
-    assert settings.load(_file(tmp_path, influxdb)).archive_or_default() is None
-    both = settings.load(_file(tmp_path, influxdb + "[archive]\n"))
-    assert both.archive_or_default() is not None
+    alone = settings.load(_file(tmp_path, influxdb)).sinks()
+    assert [table.key for table in alone] == ["influxdb"]
+    both = settings.load(_file(tmp_path, influxdb + "[archive]\n")).sinks()
+    assert [table.key for table in both] == ["influxdb", "archive"]
 
 
 def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatch):
@@ -59,9 +61,9 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
         "influxdb.bucket": "b",
         "influxdb.database": "d",
         "influxdb.token_file": "/t",
-        "lines.kinds": '["status"]',
-        "lines.facilities": '["south"]',
-        "lines.path": "-",
+        "line_protocol.kinds": '["status"]',
+        "line_protocol.facilities": '["south"]',
+        "line_protocol.path": "-",
         "archive.kinds": '["status"]',
         "archive.facilities": '["south"]',
         "archive.path": "/a",
@@ -80,8 +82,8 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
         table, name = key.split(".")
         (given,) = loaded.influxdb if table == "influxdb" else [getattr(loaded, table)]
         found = getattr(given, name)
-        told = json.dumps(found) if isinstance(found, tuple) else str(found)
-        assert told == value, key
+        text = json.dumps(found) if isinstance(found, tuple) else str(found)
+        assert text == value, key
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,10 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
             "[archive]\nfacilities = ['North']",
             "archive.facilities (EGIZ_BRIDGE_ARCHIVE_FACILITIES): 'North' is no",
         ),
-        ("[lines]\npath='-'\nkinds = ['all']", "lines.kinds (EGIZ_BRIDGE_LINES_KINDS)"),
+        (
+            "[line_protocol]\npath='-'\nkinds = ['all']",
+            "line_protocol.kinds (EGIZ_BRIDGE_LINE_PROTOCOL_KINDS)",
+        ),
         (
             2 * "[[influxdb]]\nurl='http://x'\nbucket='b'\n",
             "influxdb.name: influxdb is",
@@ -118,12 +123,12 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
     ],
 )
 def test_a_problem_starts_with_the_name_of_its_key(tmp_path, text, problem):
-    (told,) = _problems(_file(tmp_path, text))
-    assert told.startswith(problem)
-    assert "secret" not in told
+    (message,) = _problems(_file(tmp_path, text))
+    assert message.startswith(problem)
+    assert "secret" not in message
 
 
-def test_all_problems_are_told_at_once(tmp_path):
+def test_all_problems_are_reported_at_once(tmp_path):
     text = "[mqtt]\nurl = 'x://y'\n[http]\nlisten = 'z'\n"
     assert len(_problems(_file(tmp_path, text))) == 2
 
@@ -136,7 +141,7 @@ def test_a_missing_file_and_bad_toml_name_the_file(tmp_path):
 def test_a_secret_is_read_without_its_newline(tmp_path):
     path = tmp_path / "token"
     path.write_text("s3cret\n")
-    assert settings.read_secret("influxdb.token_file", path) == "s3cret"
+    assert read_secret("influxdb.token_file", path) == "s3cret"
     path.write_text("\n")
     with pytest.raises(ConfigError, match=r"influxdb\.token_file: .* is empty"):
-        settings.read_secret("influxdb.token_file", path)
+        read_secret("influxdb.token_file", path)

@@ -2,9 +2,8 @@
 
 import pytest
 from egiz_bridge.batch import Message
-from egiz_bridge.config.tables import Influxdb
 from egiz_bridge.pipeline.rows import to_row
-from egiz_bridge.sinks.influxdb import InfluxDb
+from egiz_bridge.sinks.influxdb import InfluxdbTable
 from rig import stored
 from rig.publisher import Publisher
 from rig.scripted_http import Answer, ScriptedHttp
@@ -31,7 +30,7 @@ def test_each_sink_gets_what_is_meant_for_it(mosquitto, bridge, tmp_path):
     running = bridge(
         mosquitto.url,
         archive={"kinds": ["telemetry"], "facilities": ["north"]},
-        lines={"path": str(lines), "kinds": ["status", "command"]},
+        line_protocol={"path": str(lines), "kinds": ["status", "command"]},
     )
     running.start()
     _publish(mosquitto)
@@ -45,14 +44,14 @@ def test_each_sink_gets_what_is_meant_for_it(mosquitto, bridge, tmp_path):
     assert len(written) == 40
     metrics = running.metrics()
     assert metrics["sink_written_total/archive"] == 10
-    assert metrics["sink_written_total/lines"] == 40
-    # Telemetry of the south goes nowhere, and that is told.
+    assert metrics["sink_written_total/line_protocol"] == 40
+    # Telemetry of the south goes nowhere, and is counted.
     assert metrics["messages_skipped_total/facility_not_archived"] == 10
     assert metrics["messages_accepted_total"] == 50
     assert running.stop() == 0
 
 
-def test_one_sink_that_is_dead_does_not_stall_another(
+def test_an_outage_of_one_sink_does_not_delay_another(
     mosquitto, bridge, scripted_http, influxdb
 ):
     scripted_http.answer = lambda _: Answer(500)
@@ -77,30 +76,30 @@ def test_one_sink_that_is_dead_does_not_stall_another(
 
 def test_lines_are_whole_and_can_be_rotated(mosquitto, bridge, tmp_path):
     path = tmp_path / "lines"
-    running = bridge(mosquitto.url, lines={"path": str(path)})
+    running = bridge(mosquitto.url, line_protocol={"path": str(path)})
     running.start()
     _publish(mosquitto, 1)
-    eventually(lambda: running.metrics()["sink_written_total/lines"] == 4)
+    eventually(lambda: running.metrics()["sink_written_total/line_protocol"] == 4)
     path.rename(tmp_path / "lines.1")
     _publish(mosquitto, 2)
-    eventually(lambda: running.metrics()["sink_written_total/lines"] == 12)
+    eventually(lambda: running.metrics()["sink_written_total/line_protocol"] == 12)
     assert len((tmp_path / "lines.1").read_bytes().splitlines()) == 4
     assert len(path.read_bytes().splitlines()) == 8
     assert path.read_bytes().endswith(b"\n")
 
 
-def test_a_disk_that_is_full_takes_no_half_of_a_line(mosquitto, bridge):
-    running = bridge(mosquitto.url, lines={"path": "/dev/full"})
+def test_a_full_disk_never_leaves_half_a_line(mosquitto, bridge):
+    running = bridge(mosquitto.url, line_protocol={"path": "/dev/full"})
     running.start()
     _publish(mosquitto, 1)
-    eventually(lambda: running.metrics()["sink_spooled/lines"] == 4)
+    eventually(lambda: running.metrics()["sink_spooled/line_protocol"] == 4)
     assert "No space left on device" in running.log
 
 
 def test_lines_on_stdout_are_a_pipe_to_anything(mosquitto, launch):
     env = {
         "EGIZ_BRIDGE_MQTT_URL": mosquitto.url,
-        "EGIZ_BRIDGE_LINES_PATH": "-",
+        "EGIZ_BRIDGE_LINE_PROTOCOL_PATH": "-",
         "EGIZ_BRIDGE_HTTP_LISTEN": "127.0.0.1:0",
     }
     running = launch("egiz-bridge", "run", env=env)
@@ -110,19 +109,19 @@ def test_lines_on_stdout_are_a_pipe_to_anything(mosquitto, launch):
 
 
 @pytest.fixture
-def elsewhere(monkeypatch):
-    """A server that is on another machine, as far as the sink can tell."""
+def remote_server(monkeypatch):
+    """A server that is on another machine, for the sink."""
     server = ScriptedHttp()
     monkeypatch.setattr("egiz_bridge.sinks.influxdb._is_loopback", lambda _: False)
     yield server
     server.close()
 
 
-def test_what_leaves_this_machine_is_compressed(elsewhere):
-    sink = InfluxDb(Influxdb(url=elsewhere.url, bucket="b"))
+def test_writes_to_another_machine_are_compressed(remote_server):
+    sink = InfluxdbTable(url=remote_server.url, bucket="b").open()
     message = Message("sensors/north/oven-001/telemetry", TELEMETRY % 1706352600, 0)
     sink.write([to_row(message)] * 100)
-    (request,) = elsewhere.requests
+    (request,) = remote_server.requests
     assert request.headers["Content-Encoding"] == "gzip"
     assert int(request.headers["Content-Length"]) < 500
     assert request.lines == [to_row(message).line] * 100

@@ -5,7 +5,7 @@ import time
 import pytest
 from egiz_bridge.batch import DeadLetter, Message
 from egiz_bridge.errors import SpoolDamaged, SpoolFull
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.spool import Spool
 from egiz_bridge.spool.dead_letters import Selection, purge
 
 MIB = 1024**2
@@ -18,28 +18,28 @@ def _messages(count: int, size: int = 40) -> list[Message]:
 def test_batches_come_back_oldest_first_for_each_sink(tmp_path):
     spool = Spool(tmp_path / "spool.sqlite", MIB)
     first, second, other = _messages(3), _messages(2), _messages(1)
-    spool.put("a", first)
-    spool.put("b", other)
-    spool.put("a", second)
-    assert spool.counts() == {"a": 5, "b": 1}
-    oldest = spool.oldest("a")
+    spool.batches.put("a", first)
+    spool.batches.put("b", other)
+    spool.batches.put("a", second)
+    assert spool.batches.counts() == {"a": 5, "b": 1}
+    oldest = spool.batches.oldest("a")
     assert oldest is not None
     assert oldest.messages == first
-    spool.drop(oldest)
-    following = spool.oldest("a")
+    spool.batches.drop(oldest)
+    following = spool.batches.oldest("a")
     assert following is not None
     assert following.messages == second
-    spool.drop(following)
-    assert spool.oldest("a") is None
-    assert spool.counts() == {"b": 1}
+    spool.batches.drop(following)
+    assert spool.batches.oldest("a") is None
+    assert spool.batches.counts() == {"b": 1}
     spool.close()
 
 
 def test_what_was_put_is_there_after_the_process_died(tmp_path):
     path = tmp_path / "spool.sqlite"
-    Spool(path, MIB).put("a", _messages(3))  # never closed
+    Spool(path, MIB).batches.put("a", _messages(3))  # never closed
     again = Spool(path, MIB)
-    oldest = again.oldest("a")
+    oldest = again.batches.oldest("a")
     assert oldest is not None
     assert oldest.messages == _messages(3)
     again.close()
@@ -50,16 +50,16 @@ def test_a_full_spool_refuses_and_has_room_again(tmp_path):
 
     rng = random.Random(1)
     incompressible = [Message("t", rng.randbytes(400_000), 1)]
-    spool.put("a", incompressible)
-    spool.put("a", incompressible)
+    spool.batches.put("a", incompressible)
+    spool.batches.put("a", incompressible)
     with pytest.raises(SpoolFull, match="max_bytes"):
-        spool.put("a", incompressible)
-    assert spool.counts() == {"a": 2}
-    oldest = spool.oldest("a")
+        spool.batches.put("a", incompressible)
+    assert spool.batches.counts() == {"a": 2}
+    oldest = spool.batches.oldest("a")
     assert oldest is not None
-    spool.drop(oldest)
-    spool.put("a", incompressible)
-    assert spool.counts() == {"a": 2}
+    spool.batches.drop(oldest)
+    spool.batches.put("a", incompressible)
+    assert spool.batches.counts() == {"a": 2}
     spool.close()
 
 
@@ -68,21 +68,23 @@ def test_the_bound_holds_over_a_restart(tmp_path):
     spool = Spool(path, MIB)
 
     big = [Message("t", random.Random(2).randbytes(600_000), 1)]
-    spool.put("a", big)
+    spool.batches.put("a", big)
     spool.close()
     again = Spool(path, MIB)
     with pytest.raises(SpoolFull):
-        again.put("a", big)
+        again.batches.put("a", big)
     again.close()
 
 
 def test_dead_letters_are_kept_with_reason_and_bounded(tmp_path):
     path = tmp_path / "spool.sqlite"
     spool = Spool(path, MIB)
-    spool.bury([DeadLetter(Message("t", b"x" * 10_000, 5), "too_large", "why")])
+    spool.dead_letters.add(
+        [DeadLetter(Message("t", b"x" * 10_000, 5), "too_large", "why")]
+    )
     letters = [DeadLetter(m, "not_json", "") for m in _messages(300, 4000)]
-    spool.bury(letters[:150], "influxdb")
-    spool.bury(letters[150:], "influxdb")
+    spool.dead_letters.add(letters[:150], "influxdb")
+    spool.dead_letters.add(letters[150:], "influxdb")
     spool.close()
     with sqlite3.connect(path) as db:
         kept, size = db.execute(
@@ -94,13 +96,15 @@ def test_dead_letters_are_kept_with_reason_and_bounded(tmp_path):
     db.close()
     assert newest == ("t/299", "not_json", "influxdb")
     assert size <= MIB // 10
-    assert kept + spool.dead_dropped == 301
+    assert kept + spool.dead_letters.dropped == 301
 
 
-def test_a_long_payload_is_cut_but_its_size_is_told(tmp_path):
+def test_a_long_payload_is_cut_and_its_size_kept(tmp_path):
     path = tmp_path / "spool.sqlite"
     spool = Spool(path, MIB)
-    spool.bury([DeadLetter(Message("t", b"x" * 10_000, 5), "too_large", "why")])
+    spool.dead_letters.add(
+        [DeadLetter(Message("t", b"x" * 10_000, 5), "too_large", "why")]
+    )
     spool.close()
     with sqlite3.connect(path) as db:
         row = db.execute(
@@ -115,8 +119,8 @@ def test_a_file_that_is_no_database_is_set_aside_and_a_new_one_begun(tmp_path):
     path.write_bytes(b"precious" * 1000)
     spool = Spool(path, MIB)
     assert spool.set_aside == 1
-    spool.put("a", _messages(3))
-    assert spool.counts() == {"a": 3}
+    spool.batches.put("a", _messages(3))
+    assert spool.batches.counts() == {"a": 3}
     (aside,) = tmp_path.glob("spool.sqlite.damaged-*")
     assert aside.read_bytes() == b"precious" * 1000
     spool.close()
@@ -126,7 +130,7 @@ def test_a_file_that_is_damaged_while_it_is_used_is_set_aside(tmp_path):
     path = tmp_path / "spool.sqlite"
     spool = Spool(path, MIB)
     for _ in range(50):
-        spool.put("a", [Message("t", random.randbytes(2000), 1)])
+        spool.batches.put("a", [Message("t", random.randbytes(2000), 1)])
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
@@ -134,23 +138,23 @@ def test_a_file_that_is_damaged_while_it_is_used_is_set_aside(tmp_path):
         file.seek(4096)
         file.write(b"\xff" * (path.stat().st_size - 4096))
     with pytest.raises(SpoolDamaged, match="set aside"):
-        spool.oldest("a")
-    assert spool.oldest("a") is None
-    spool.put("a", _messages(3))
-    assert spool.counts() == {"a": 3}
+        spool.batches.oldest("a")
+    assert spool.batches.oldest("a") is None
+    spool.batches.put("a", _messages(3))
+    assert spool.batches.counts() == {"a": 3}
     assert spool.set_aside == 1
     spool.close()
 
 
-def test_a_batch_that_cannot_be_read_is_kept_apart(tmp_path):
+def test_an_unreadable_batch_moves_to_the_table_damaged(tmp_path):
     path = tmp_path / "spool.sqlite"
     spool = Spool(path, MIB)
-    spool.put("a", _messages(5))
-    spool.put("a", _messages(2))
+    spool.batches.put("a", _messages(5))
+    spool.batches.put("a", _messages(2))
     with sqlite3.connect(path) as db:
         db.execute("UPDATE batches SET body = zeroblob(bytes) WHERE id = 1")
     db.close()
-    oldest = spool.oldest("a")
+    oldest = spool.batches.oldest("a")
     assert oldest is not None
     assert oldest.messages == _messages(2)
     with sqlite3.connect(path) as db:
@@ -163,19 +167,19 @@ def test_what_has_waited_for_too_long_is_dropped_and_counted(tmp_path):
     now_ms = time.time_ns() // 1_000_000
     old = [Message("t", b"x", now_ms - 2 * 86_400_000 - 1)] * 3
     spool = Spool(tmp_path / "spool.sqlite", MIB, max_age_days=2)
-    spool.put("a", old)
-    spool.put("b", old)
-    spool.put("a", [Message("t", b"x", now_ms)])
-    assert spool.expire("a") == 3
-    assert spool.expire("a") == 0
-    assert spool.counts() == {"a": 1, "b": 3}
+    spool.batches.put("a", old)
+    spool.batches.put("b", old)
+    spool.batches.put("a", [Message("t", b"x", now_ms)])
+    assert spool.batches.expire("a") == 3
+    assert spool.batches.expire("a") == 0
+    assert spool.batches.counts() == {"a": 1, "b": 3}
     spool.close()
 
 
 def test_without_a_limit_nothing_is_too_old(tmp_path):
     spool = Spool(tmp_path / "spool.sqlite", MIB)
-    spool.put("a", [Message("t", b"x", 1)])
-    assert spool.expire("a") == 0
+    spool.batches.put("a", [Message("t", b"x", 1)])
+    assert spool.batches.expire("a") == 0
     spool.close()
 
 
@@ -184,10 +188,12 @@ def test_what_an_operator_purged_makes_room(tmp_path):
     spool = Spool(path, MIB)
     payload = random.Random(1).randbytes(3000)
     letters = [DeadLetter(Message("t", payload, 5), "charset", "why")] * 30
-    spool.bury(letters)
+    spool.dead_letters.add(letters)
     filler = [Message("t", random.Random(2).randbytes(940_000), 1)]
     with pytest.raises(SpoolFull):
-        spool.put("a", [*filler, Message("t", random.Random(3).randbytes(50000), 1)])
+        spool.batches.put(
+            "a", [*filler, Message("t", random.Random(3).randbytes(50000), 1)]
+        )
     assert purge(path, Selection(is_all=True)) == 30
-    spool.put("a", filler)
+    spool.batches.put("a", filler)
     spool.close()

@@ -6,7 +6,7 @@ import socket
 import time
 
 import pytest
-from egiz_bridge.ledger.counts import Accounts
+from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.observe.health import Parts
 from rig.scripted_http import Answer
@@ -17,16 +17,16 @@ class Manager:
     """The other end of NOTIFY_SOCKET."""
 
     def __init__(self, address):
-        self.told = []
+        self.messages = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address)
         self._socket.setblocking(False)
 
-    def heard(self):
+    def received(self):
         with contextlib.suppress(BlockingIOError):
             while True:
-                self.told += self._socket.recv(4096).decode().split("\n")
-        return self.told
+                self.messages += self._socket.recv(4096).decode().split("\n")
+        return self.messages
 
     def close(self):
         self._socket.close()
@@ -34,7 +34,9 @@ class Manager:
 
 @pytest.fixture(params=["path", "abstract"])
 def manager(request, tmp_path, monkeypatch, mosquitto):
-    del mosquitto  # started before: it would tell the manager that it is ready, too
+    del (
+        mosquitto
+    )  # started before: it would report to the manager that it is ready, too
     path = str(tmp_path / "notify")
     address, name = (
         (path, path) if request.param == "path" else ("\0" + path, "@" + path)
@@ -47,52 +49,54 @@ def manager(request, tmp_path, monkeypatch, mosquitto):
     made.close()
 
 
-def test_ready_is_told_when_it_is_subscribed_and_a_sink_has_answered(
+def test_ready_is_sent_when_it_is_subscribed_and_a_sink_has_answered(
     manager, mosquitto, bridge, scripted_http
 ):
     scripted_http.answer = lambda _: Answer(503)
     table = {"url": scripted_http.url, "bucket": "b"}
     running = bridge(mosquitto.url, influxdb=table)
     running.start(wait=False)
-    eventually(lambda: any("influxdb: HTTP 503" in told for told in manager.heard()))
-    assert "READY=1" not in manager.heard()
+    eventually(
+        lambda: any("influxdb: HTTP 503" in message for message in manager.received())
+    )
+    assert "READY=1" not in manager.received()
     # It is alive all the same: it tries again and again.
-    alive = manager.heard().count("WATCHDOG=1")
-    eventually(lambda: manager.heard().count("WATCHDOG=1") > alive + 2)
+    alive = manager.received().count("WATCHDOG=1")
+    eventually(lambda: manager.received().count("WATCHDOG=1") > alive + 2)
     scripted_http.answer = lambda _: Answer()
-    eventually(lambda: "READY=1" in manager.heard(), timeout=40)
-    eventually(lambda: "STATUS=all is well" in manager.heard())
+    eventually(lambda: "READY=1" in manager.received(), timeout=40)
+    eventually(lambda: "STATUS=all is well" in manager.received())
     running.process.signal(signal.SIGHUP)
-    eventually(lambda: "RELOADING=1" in manager.heard())
-    eventually(lambda: manager.heard().count("READY=1") == 2)
+    eventually(lambda: "RELOADING=1" in manager.received())
+    eventually(lambda: manager.received().count("READY=1") == 2)
     assert running.stop() == 0
-    assert "STOPPING=1" in manager.heard()
+    assert "STOPPING=1" in manager.received()
 
 
-def test_no_sign_of_life_while_a_part_is_stuck(manager, mosquitto, bridge):
+def test_the_watchdog_is_not_fed_while_a_part_is_stuck(manager, mosquitto, bridge):
     """A process that is stopped is the worst of stuck parts."""
     running = bridge(mosquitto.url, archive={})
     running.start()
-    eventually(lambda: "WATCHDOG=1" in manager.heard())
+    eventually(lambda: "WATCHDOG=1" in manager.received())
     running.process.signal(signal.SIGSTOP)
     time.sleep(0.5)
-    alive = manager.heard().count("WATCHDOG=1")
+    alive = manager.received().count("WATCHDOG=1")
     time.sleep(1)
-    assert manager.heard().count("WATCHDOG=1") == alive
+    assert manager.received().count("WATCHDOG=1") == alive
     running.process.signal(signal.SIGCONT)
-    eventually(lambda: manager.heard().count("WATCHDOG=1") > alive)
+    eventually(lambda: manager.received().count("WATCHDOG=1") > alive)
 
 
 class _Session:
-    def __init__(self, **stuck_for_s):
-        self._stuck_for_s = stuck_for_s
+    def __init__(self, **busy_seconds):
+        self._busy_seconds = busy_seconds
 
-    def stuck_for_s(self):
-        return self._stuck_for_s
+    def busy_seconds(self):
+        return self._busy_seconds
 
 
 @pytest.mark.parametrize(
-    ("stuck_for_s", "told"),
+    ("busy_seconds", "problems"),
     [
         ({"main loop": 1.0, "writer-influxdb": 12.0}, []),
         (
@@ -102,6 +106,6 @@ class _Session:
         ({"main loop": 45.0}, ["main loop: stuck for 45 s"]),
     ],
 )
-def test_whichever_part_is_stuck_is_named(stuck_for_s, told):
-    parts = Parts(Accounts(), Devices(), None, _Session(**stuck_for_s))
-    assert parts.ill() == told
+def test_whichever_part_is_stuck_is_named(busy_seconds, problems):
+    parts = Parts(Ledger(), Devices(), None, _Session(**busy_seconds))
+    assert parts.liveness_problems() == problems

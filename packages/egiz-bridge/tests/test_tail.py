@@ -49,7 +49,7 @@ def tail(launch, mosquitto, stream):
     return start
 
 
-def test_messages_are_shown_decoded_and_nonsense_with_its_reason(tail):
+def test_messages_are_shown_decoded_and_rejects_with_the_reason(tail):
     process = tail("--count", "9")
     assert process.wait() == 0
     lines = process.output().splitlines()
@@ -66,14 +66,14 @@ def test_scripts_get_json_and_filters_filter(tail):
     process = tail("--json", "--device", "mixer-*", "--count", "3")
     assert process.wait() == 0
     for line in process.output().splitlines():
-        told = json.loads(line)
-        assert told["topic"] == OTHER[0]
-        assert told["time_ms"] == 1706352600000
-        assert told["fields"] == {"state": "[red]online[/]"}
+        shown = json.loads(line)
+        assert shown["topic"] == OTHER[0]
+        assert shown["time_ms"] == 1706352600000
+        assert shown["fields"] == {"state": "[red]online[/]"}
     process = tail("--json", "--kind", "telemetry", "--count", "4")
     assert process.wait() == 0
-    told = [json.loads(line) for line in process.output().splitlines()]
-    assert {one.get("reason", "good") for one in told} == {"good", "not_json"}
+    shown = [json.loads(line) for line in process.output().splitlines()]
+    assert {one.get("reason", "good") for one in shown} == {"good", "not_json"}
 
 
 def test_rates_are_counted_by_facility(tail):
@@ -93,7 +93,7 @@ def test_it_ends_by_itself_or_with_ctrl_c_and_without_a_traceback(tail):
     assert "Traceback" not in process.output()
 
 
-def test_a_broker_that_is_not_there_is_told_with_its_key(launch):
+def test_a_broker_that_is_not_there_is_an_error_that_names_its_key(launch):
     env = {"EGIZ_BRIDGE_MQTT_URL": "mqtt://127.0.0.1:1"}
     process = launch("egiz-bridge", "tail", env=env)
     assert process.wait() == 1
@@ -130,9 +130,9 @@ def test_a_filter_judges_by_the_topic(wanted, topic, verdict):
     assert wanted.wants(topic) is verdict
 
 
-def test_bench_tells_what_a_message_costs(launch):
+def test_bench_shows_what_a_message_costs(launch):
     process = launch("egiz-bridge", "bench", "--json")
     assert process.wait(60) == 0
-    told = json.loads(process.output())
-    assert list(told) == ["MQTT packets", "decode and line", "body"]
-    assert all(cost > 0 for cost in told.values())
+    shown = json.loads(process.output())
+    assert list(shown) == ["MQTT packets", "decode and line", "body"]
+    assert all(cost > 0 for cost in shown.values())

@@ -115,37 +115,43 @@ def _yesterday():
 
 
 @pytest.mark.parametrize(
-    ("names", "until", "told"),
+    ("names", "until", "message"),
     [
         (("broker.factory",), None, "IP address mismatch"),
         (("127.0.0.1",), _yesterday(), "certificate has expired"),
     ],
 )
-def test_a_certificate_of_the_broker_that_is_no_good(
-    factory, bridge, launch, names, until, told
+def test_a_certificate_of_the_broker_that_is_invalid(
+    factory, bridge, launch, names, until, message
 ):
     factory.sign_broker(*names, until=until)
     factory.start()
     output = _told_by_check(launch, bridge, factory.table())
     assert "mqtt.url: TLS: the broker's certificate: " in output
-    assert told in output
+    assert message in output
 
 
 @pytest.mark.parametrize("version", ["tlsv1.2", "tlsv1.3"])
-def test_a_broker_that_wants_a_certificate_is_told(factory, bridge, launch, version):
+def test_a_broker_that_wants_a_certificate_names_the_setting(
+    factory, bridge, launch, version
+):
     factory.start(version=version)
     output = _told_by_check(launch, bridge, factory.table(certificate_file=None))
     assert "mqtt.certificate_file" in output
 
 
-def test_a_certificate_of_an_unknown_authority_is_told(factory, bridge, launch):
+def test_a_certificate_of_an_unknown_authority_names_the_setting(
+    factory, bridge, launch
+):
     factory.sign_bridge(trustme.CA())
     factory.start()
     # The broker says so, and breaks off; what it says is sometimes lost.
     assert "mqtt.certificate_file" in _told_by_check(launch, bridge, factory.table())
 
 
-def test_a_broker_of_an_unknown_authority_is_told(factory, bridge, launch, tmp_path):
+def test_a_broker_of_an_unknown_authority_names_the_setting(
+    factory, bridge, launch, tmp_path
+):
     factory.start()
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
     table = factory.table(ca_file=str(tmp_path / "other.pem"))
@@ -193,7 +199,7 @@ def test_a_new_authority_and_certificate_need_no_restart(factory, bridge):
     assert running.stop() == 0
 
 
-def test_a_file_that_vanishes_while_it_runs_is_told_and_waited_for(factory, bridge):
+def test_a_file_that_vanishes_while_it_runs_is_logged_and_read_again(factory, bridge):
     factory.start()
     running = bridge("", mqtt=factory.table(), archive={})
     running.start()
@@ -207,7 +213,7 @@ def test_a_file_that_vanishes_while_it_runs_is_told_and_waited_for(factory, brid
     assert running.stop() == 0
 
 
-def test_metrics_tell_when_each_certificate_expires(factory, bridge):
+def test_metrics_export_when_each_certificate_expires(factory, bridge):
     soon, later = _in_days(10), _in_days(20)
     factory.sign_broker("127.0.0.1", until=soon)
     factory.start()

@@ -1,7 +1,6 @@
 """Several bridges that share the facilities of a factory."""
 
 import os
-import random
 import signal
 import urllib.request
 from pathlib import Path
@@ -11,28 +10,31 @@ from egiz_bridge.config.settings import load
 from egiz_bridge.errors import ConfigError
 from prometheus_client.parser import text_string_to_metric_families
 from rig import stored
-from rig.process import Process, own_program
+from rig.process import Process, free_port, own_program
 from rig.publisher import Publisher
 from rig.waiting import eventually
 
 BEGIN_S = 1706352600
 FACILITIES = ("north", "south", "east")
-# Below those that the kernel gives to whoever asks for any.
-PORT = random.randrange(20_000, 30_000)
+PORT = free_port(in_a_row=2)  # one for each worker
 
 
 def test_each_shard_has_its_part_and_files_of_its_own(tmp_path, monkeypatch):
     file = tmp_path / "bridge.toml"
     file.write_text(
         '[mqtt]\nfacilities = ["north", "south", "east"]\n'
-        '[archive]\npath = "a.sqlite"\n[lines]\npath = "-"\n'
+        '[archive]\npath = "a.sqlite"\n[line_protocol]\npath = "-"\n'
         '[spool]\npath = "/var/s.sqlite"\n[http]\nlisten = "[::1]:9471"\n'
     )
     found = []
     for shard in ("1/2", "2/2"):
         monkeypatch.setenv("EGIZ_BRIDGE_SHARD", shard)
         one = load(file)
-        paths = (str(one.archive.path), str(one.spool.path), str(one.lines.path))
+        paths = (
+            str(one.archive.path),
+            str(one.spool.path),
+            str(one.line_protocol.path),
+        )
         found.append((one.mqtt.client_id, one.mqtt.facilities, *paths, one.http.listen))
     assert found == [
         (
@@ -47,18 +49,18 @@ def test_each_shard_has_its_part_and_files_of_its_own(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("shard", "told"),
+    ("shard", "problem"),
     [
         ("1/2", "mqtt.facilities: 2 bridges need as many to share, here are 0"),
         ("3/2", "shard (EGIZ_BRIDGE_SHARD): I must be from 1 to N"),
         ("half", "shard (EGIZ_BRIDGE_SHARD): must be I/N, as 1/2"),
     ],
 )
-def test_a_shard_that_cannot_be_is_told(monkeypatch, shard, told):
+def test_a_shard_that_cannot_be_is_an_error(monkeypatch, shard, problem):
     monkeypatch.setenv("EGIZ_BRIDGE_SHARD", shard)
     with pytest.raises(ConfigError) as caught:
         load(None)
-    assert caught.value.problems == [told]
+    assert caught.value.problems == [problem]
 
 
 @pytest.fixture
@@ -87,14 +89,14 @@ def _received(worker):
     url = f"http://127.0.0.1:{PORT + worker - 1}/metrics"
     with urllib.request.urlopen(url, timeout=5) as got:
         families = text_string_to_metric_families(got.read().decode())
-        told = {one.name: one.value for family in families for one in family.samples}
-    return told["egiz_bridge_messages_received_total"]
+        values = {one.name: one.value for family in families for one in family.samples}
+    return values["egiz_bridge_messages_received_total"]
 
 
 def _children(running):
     pid = running.process.pid
-    told = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in told.split()]
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in children.split()]
 
 
 def _runs(pid):
@@ -111,14 +113,14 @@ def _publish(mosquitto, first, count):
             )
 
 
-def test_what_two_take_is_everything_once(team, mosquitto, influxdb):
+def test_two_workers_store_everything_once(team, mosquitto, influxdb):
     running = team(2)
     _publish(mosquitto, 0, 300)
     eventually(lambda: len(stored.in_influxdb(influxdb)) == 300, timeout=30)
     assert [_received(1), _received(2)] == [200, 100]
     assert running.stop() == 0
     assert running.log.count("event=stopped") == 2
-    # A part that nobody takes any more is left to those who do.
+    # A part that nobody subscribes to is left to the others.
     text = running.config.read_text().replace("'east'", "'west'")
     running.config.write_text(text)
     running = team(2)
@@ -128,7 +130,7 @@ def test_what_two_take_is_everything_once(team, mosquitto, influxdb):
     assert running.stop() == 0
 
 
-def test_one_that_dies_ends_all_and_nothing_is_lost(team, mosquitto, influxdb):
+def test_a_worker_that_dies_ends_all_and_nothing_is_lost(team, mosquitto, influxdb):
     running = team(2)
     first, second = _children(running)
     os.kill(second, signal.SIGKILL)
@@ -141,7 +143,7 @@ def test_one_that_dies_ends_all_and_nothing_is_lost(team, mosquitto, influxdb):
     assert running.stop() == 0
 
 
-def test_no_orphan_goes_on(team):
+def test_no_worker_survives_a_killed_parent(team):
     running = team(2)
     children = _children(running)
     running.kill()
@@ -149,7 +151,7 @@ def test_no_orphan_goes_on(team):
     assert running.log.count("event=stopped") == 2
 
 
-def test_too_few_facilities_are_told_before_anything_starts(mosquitto, bridge, launch):
+def test_too_few_facilities_are_an_error_before_the_start(mosquitto, bridge, launch):
     made = bridge(mosquitto.url, archive={})
     ended = launch("egiz-bridge", "run", "--config", str(made.config), "--workers", "2")
     assert ended.wait(20) == 2

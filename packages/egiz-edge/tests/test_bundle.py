@@ -1,11 +1,13 @@
 """The bundle: what the device gets."""
 
+import ast
 import hashlib
 import json
+from importlib.resources import files
 
 import egiz_edge_tools.bundle as bundle_module
 import pytest
-from egiz_edge.app import FIRMWARE_VERSION
+from egiz_edge.report import FIRMWARE_VERSION
 from egiz_edge_tools.bundle import (
     ARCHITECTURES,
     MANIFEST,
@@ -14,8 +16,11 @@ from egiz_edge_tools.bundle import (
     build,
     load,
     sources,
+    stage,
 )
 from egiz_edge_tools.errors import BundleError
+
+PACKAGES = {"egiz_edge", "egiz_schema"}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,7 @@ def _content(directory):
 
 
 def test_every_source_file_is_compiled_and_nothing_else_is_there(bundle):
-    firmware = {f"lib/egiz_edge/{path[:-3]}.mpy" for path, _ in sources()}
+    firmware = {f"lib/egiz_edge/{path[:-3]}.mpy" for path, _ in sources("xtensawin")}
     contract = {
         f"lib/egiz_schema/{name}.mpy" for name in ("topics", "limits", "orders")
     }
@@ -43,7 +48,55 @@ def test_every_source_file_is_compiled_and_nothing_else_is_there(bundle):
     assert "lib/egiz_edge/drivers/pzem.mpy" in firmware
 
 
-def test_the_manifest_tells_size_and_hash_of_every_file(bundle):
+def _imported(code):
+    """Modules that a source file imports, each as `package/module`."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.replace(".", "/") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.replace(".", "/")
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}".replace(".", "/")
+
+
+def _source(name):
+    """The file of a module of ours, or None."""
+    package, _, path = name.partition("/")
+    if package not in PACKAGES or not path:
+        return None
+    own = files(package)
+    candidates = (own / f"{path}.py", own / path / "__init__.py")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _importable(start, other_port):
+    """The modules that `start` can import, directly or through others, and itself."""
+    found, new = set(), {start}
+    while new:
+        name = new.pop()
+        found.add(name)
+        imported = set(_imported(_source(name).read_text())) - {other_port}
+        new |= {other for other in imported if _source(other)} - found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arch", "other_port"),
+    [(arch, "egiz_edge/ports/virtual") for arch in ARCHITECTURES if arch != "host"]
+    + [("host", "egiz_edge/ports/esp32")],
+)
+def test_a_bundle_has_the_modules_that_main_can_import_and_no_others(
+    tmp_path, arch, other_port
+):
+    stage(tmp_path, arch)
+    staged = {
+        path.relative_to(tmp_path).with_suffix("").as_posix().removesuffix("/__init__")
+        for path in tmp_path.rglob("*.*py")
+    }
+    assert staged == _importable("egiz_edge/main", other_port) | PACKAGES
+
+
+def test_the_manifest_has_size_and_hash_of_every_file(bundle):
     manifest = json.loads((bundle / MANIFEST).read_bytes())
     content = _content(bundle)
     del content[MANIFEST]
@@ -60,7 +113,7 @@ def test_the_manifest_tells_size_and_hash_of_every_file(bundle):
     assert manifest["mpy"] == [6, 0]  # no native code: runs on every architecture
 
 
-def test_it_takes_little_of_the_flash(bundle):
+def test_a_bundle_needs_less_than_80_kb_of_flash(bundle):
     assert 20_000 < load(bundle).size < 80_000  # bytes, of some 2,000,000
 
 
@@ -79,7 +132,7 @@ def test_it_can_be_built_for_each_architecture_over_an_older_one(tmp_path, arch)
     assert not (tmp_path / "lib" / "app.py").exists()
 
 
-def test_a_directory_with_something_else_is_left_alone(tmp_path):
+def test_a_directory_with_other_files_is_not_changed(tmp_path):
     (tmp_path / "thesis.txt").write_text("years")
     with pytest.raises(BundleError, match="not a bundle"):
         build(tmp_path)
@@ -118,7 +171,7 @@ def _lead_out(directory):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("damage", "reason"),
     [
         (_change, "app.mpy: not what manifest.json says"),
         (_remove, "app.mpy: not what manifest.json says"),
@@ -127,10 +180,10 @@ def _lead_out(directory):
         (_lead_out, "leads out of the bundle"),
     ],
 )
-def test_a_bundle_that_is_not_what_it_says_is_refused(tmp_path, spoil, told):
+def test_a_bundle_that_differs_from_its_manifest_is_refused(tmp_path, damage, reason):
     build(tmp_path)
-    spoil(tmp_path)
-    with pytest.raises(BundleError, match=told):
+    damage(tmp_path)
+    with pytest.raises(BundleError, match=reason):
         load(tmp_path)
 
 
@@ -143,6 +196,6 @@ def test_a_bundle_that_is_not_what_it_says_is_refused(tmp_path, spoil, told):
         ((6, 0x2B), 6 | 0x0B << 8, False),
     ],
 )
-def test_whether_an_interpreter_can_load_it_is_known(mpy, interpreter, runs):
+def test_runs_on_compares_bytecode_and_architecture(mpy, interpreter, runs):
     files = (BundledFile("a.mpy", 1, ""),)
     assert Manifest("0.1.0", "xtensawin", mpy, files).runs_on(interpreter) is runs

@@ -43,7 +43,8 @@ START = """
 import os, sys
 os.chdir(sys.argv[1])
 import egiz_edge.main
-from egiz_edge.app import App, FIRMWARE_VERSION
+from egiz_edge.app import App
+from egiz_edge.report import FIRMWARE_VERSION
 def start(directory):
     print(FIRMWARE_VERSION, "starts in", repr(directory))
 egiz_edge.main.main = start
@@ -72,7 +73,7 @@ def bundle(tmp_path):
 
 
 def deploy(board, directory, *options):
-    """(exit code, what is said)"""
+    """(exit code, output)"""
     command = ["deploy", "--port", board.port, "--bundle", str(directory), *options]
     done = CliRunner().invoke(main, command)
     return done.exit_code, done.output
@@ -124,17 +125,17 @@ SETTINGS = {
 }
 
 
-def test_settings_come_with_the_firmware_and_stay_when_they_are_not_given(
+def test_settings_are_deployed_and_kept_when_none_are_given(
     serial_board, bundle, tmp_path
 ):
     board = serial_board(files=OLD)
     path = tmp_path / "oven-001.json"
     path.write_text(json.dumps(SETTINGS | {"tls": {"ca": "ca.der"}}))
     (tmp_path / "ca.der").write_bytes(b"0of DER")
-    for told in ("its settings are new", "its settings are these already"):
+    for line in ("its settings are new", "its settings are these already"):
         code, output = deploy(board, bundle(NEW), "--settings", str(path))
         assert code == 0, output
-        assert told in output
+        assert line in output
         assert "Secret" not in output
     code, output = deploy(board, bundle(NEW))
     assert (code, "settings" in output) == (0, False)
@@ -142,7 +143,7 @@ def test_settings_come_with_the_firmware_and_stay_when_they_are_not_given(
     assert board.files() == content_of(bundle(NEW)) | given
 
 
-def test_a_certificate_in_pem_is_told_how_to_become_der(bundle, tmp_path):
+def test_for_a_certificate_in_pem_the_conversion_to_der_is_shown(bundle, tmp_path):
     path = tmp_path / "settings.json"
     path.write_text(json.dumps(SETTINGS | {"tls": {"ca": "ca.pem"}}))
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
@@ -154,7 +155,7 @@ def test_a_certificate_in_pem_is_told_how_to_become_der(bundle, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "told"),
+    ("change", "reason"),
     [
         ({"facility": "a/b"}, "facility: words as in bakery-2"),
         ({"device_id": "Oven"}, "device_id: type-unit as in oven-001"),
@@ -170,24 +171,24 @@ def test_a_certificate_in_pem_is_told_how_to_become_der(bundle, tmp_path):
     ],
 )
 def test_settings_with_which_a_device_cannot_start_are_refused(
-    bundle, tmp_path, spoilt, told
+    bundle, tmp_path, change, reason
 ):
     path = tmp_path / "settings.json"
-    if isinstance(spoilt, str):
-        path.write_text(spoilt)
-    elif spoilt != b"":
-        path.write_text(json.dumps(spoilt and SETTINGS | spoilt))
+    if isinstance(change, str):
+        path.write_text(change)
+    elif change != b"":
+        path.write_text(json.dumps(change and SETTINGS | change))
     command = ["deploy", "--port", "/dev/ttyEGIZ9", "--bundle", str(bundle(NEW))]
     done = CliRunner().invoke(main, [*command, "--settings", str(path)])
     assert done.exit_code == 1
-    assert f"egiz-edge: {path}: {told}" in done.output
+    assert f"egiz-edge: {path}: {reason}" in done.output
     assert "12345678" not in done.output
 
 
-def test_only_what_differs_is_copied_and_what_is_of_no_use_is_removed(
+def test_only_what_differs_is_copied_and_leftover_files_are_removed(
     serial_board, bundle
 ):
-    others = {"lib/egiz_edge/app.py": b"taken before an .mpy", "store_boot": b"7"}
+    others = {"lib/egiz_edge/app.py": b"imported before an .mpy", "store_boot": b"7"}
     board = serial_board(files=OLD | others)
     code, output = deploy(board, bundle(NEW))
     assert code == 0, output
@@ -201,11 +202,11 @@ def test_only_what_differs_is_copied_and_what_is_of_no_use_is_removed(
 
 
 def test_a_file_that_was_damaged_on_the_board_is_copied_again(serial_board, bundle):
-    sound = content_of(bundle(NEW))
-    board = serial_board(files=sound | {"lib/egiz_edge/app.mpy": b"new app"})
+    valid = content_of(bundle(NEW))
+    board = serial_board(files=valid | {"lib/egiz_edge/app.mpy": b"new app"})
     code, output = deploy(board, bundle(NEW))
     assert (code, copied(output)) == (0, ["lib/egiz_edge/app.mpy"])
-    assert board.files() == sound
+    assert board.files() == valid
 
 
 @pytest.mark.parametrize("cut_at", [2500, 12_000])
@@ -221,8 +222,8 @@ def test_a_cut_cable_leaves_the_old_firmware_whole_and_the_next_goes_on(
     assert "Check the cable and give the same command again" in output
     assert "Traceback" not in output
     assert {path: board.files()[path] for path in OLD} == OLD
-    told = re.search(r"(\d) of 3 files had arrived", output)
-    arrived = int(told[1]) if told else 0  # cut while it looked
+    progress = re.search(r"(\d) of 3 files had arrived", output)
+    arrived = int(progress[1]) if progress else 0  # cut before the first copy
     board.plug_in()
     code, output = deploy(board, bundle(NEW))
     assert code == 0, output
@@ -240,14 +241,14 @@ def test_a_board_that_lost_power_between_two_renames_is_completed(serial_board, 
     assert board.files() == content_of(bundle(NEW))
 
 
-def test_what_arrives_damaged_is_not_put_in_place(serial_board, bundle):
+def test_a_file_that_was_damaged_in_transfer_is_not_put_in_place(serial_board, bundle):
     staged = {".deploy/manifest.json": content_of(bundle(NEW))[MANIFEST]} | {
         ".deploy/" + path.replace("/", "~"): data[:-1] for path, data in NEW.items()
     }
     board = serial_board(files=OLD | staged)
     with pytest.raises(subprocess.CalledProcessError) as failed:
         mpremote(board, "run", str(remote_module.ON_BOARD), "+", "exec", "commit()")
-    assert b"damaged on its way: /lib/egiz_" in failed.value.stdout
+    assert b"damaged in transfer: /lib/egiz_" in failed.value.stdout
     assert board.files() == OLD | staged
 
 
@@ -261,7 +262,7 @@ def test_running_firmware_is_stopped_and_started_again(serial_board, bundle):
     eventually(lambda: board.console.count("n 3\n") == 2)
 
 
-def test_a_flash_that_is_too_small_is_told_before_anything_is_copied(
+def test_a_flash_that_is_too_small_is_reported_before_anything_is_copied(
     serial_board, bundle
 ):
     board = serial_board(blocks=13)
@@ -272,7 +273,7 @@ def test_a_flash_that_is_too_small_is_told_before_anything_is_copied(
     assert board.files() == {}
 
 
-def test_a_flash_that_fills_up_meanwhile_is_told_and_resumed(
+def test_a_flash_that_fills_up_is_reported_and_the_deploy_resumed(
     serial_board, bundle, monkeypatch
 ):
     board = serial_board(blocks=24, files={"big": b"x" * 77_000})
@@ -298,7 +299,7 @@ def test_a_bundle_for_another_interpreter_is_refused(serial_board, bundle):
     assert board.files() == {}
 
 
-def _nobody(monkeypatch):
+def _silent(monkeypatch):
     """A port at which nothing answers."""
     monkeypatch.setattr(remote_module, "ANSWER_S", 1.0)
     return os.ttyname(os.openpty()[1])
@@ -313,9 +314,9 @@ def _forbidden(monkeypatch):
     return os.ttyname(os.openpty()[1])
 
 
-def _taken(_monkeypatch):
+def _in_use(_monkeypatch):
     port = os.ttyname(os.openpty()[1])
-    _taken.holder = serial.Serial(port, exclusive=True)
+    _in_use.holder = serial.Serial(port, exclusive=True)
     return port
 
 
@@ -325,7 +326,7 @@ def _taken(_monkeypatch):
     [
         (_absent, "there is no such port", "No board is connected"),
         (_forbidden, "you may not use it", "usermod -aG dialout"),
-        (_taken, "another program has it open", "fuser"),
+        (_in_use, "another program has it open", "fuser"),
     ],
 )
 def test_a_port_that_cannot_be_used_is_explained(
@@ -348,8 +349,8 @@ def test_ports_that_are_there_are_listed_for_one_that_is_not(monkeypatch):
     assert "There are: /dev/ttyUSB0 (CP2102N)" in done.output
 
 
-def test_a_port_without_a_board_is_told_in_time(monkeypatch, bundle):
-    port = _nobody(monkeypatch)
+def test_a_port_without_a_board_is_reported_in_time(monkeypatch, bundle):
+    port = _silent(monkeypatch)
     done = CliRunner().invoke(
         main, ["deploy", "--port", port, "--bundle", str(bundle(NEW))]
     )
@@ -358,7 +359,7 @@ def test_a_port_without_a_board_is_told_in_time(monkeypatch, bundle):
     assert "press the board's EN button" in done.output
 
 
-def test_an_interrupted_deploy_ends_at_once_and_tells_how_things_are(
+def test_an_interrupted_deploy_ends_immediately_and_says_what_is_installed(
     serial_board, launch
 ):
     board = serial_board()
@@ -370,7 +371,7 @@ def test_an_interrupted_deploy_ends_at_once_and_tells_how_things_are(
     assert all(path.startswith(".deploy/") for path in board.files())
 
 
-def test_the_monitor_shows_what_the_board_prints_and_disturbs_nothing(
+def test_the_monitor_shows_what_the_board_prints_and_does_not_stop_it(
     serial_board, launch
 ):
     board = serial_board(files={"main.py": COUNTING})
@@ -381,12 +382,12 @@ def test_the_monitor_shows_what_the_board_prints_and_disturbs_nothing(
     numbers = [int(line.split()[-1]) for line in lines if " n " in line]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert re.fullmatch(r"\d\d:\d\d:\d\d  n \d+", lines[-1])
-    seen = board.console.count("n ")
-    eventually(lambda: board.console.count("n ") > seen + 3)  # it goes on
+    before = board.console.count("n ")
+    eventually(lambda: board.console.count("n ") > before + 3)  # it goes on
     assert "KeyboardInterrupt" not in board.console
 
 
-def test_the_monitor_tells_when_the_board_goes_away(serial_board, launch):
+def test_the_monitor_reports_a_lost_connection(serial_board, launch):
     board = serial_board()
     running = launch("egiz-edge", "monitor", "--port", board.port)
     eventually(lambda: _is_open(board.port))

@@ -16,7 +16,7 @@ from rig.waiting import eventually
 
 
 def doctor(*arguments, env=None):
-    """(exit code, what is said)"""
+    """(exit code, output)"""
     done = CliRunner().invoke(main, ["doctor", *arguments], env=env)
     assert "Traceback" not in done.output
     return done.exit_code, done.output
@@ -37,11 +37,11 @@ def firmware(tmp_path_factory):
     return {path: (directory / path).read_bytes() for path in [*paths, MANIFEST]}
 
 
-def test_a_sound_machine_board_and_broker(serial_board, mosquitto, firmware):
+def test_a_working_machine_board_and_broker_pass(serial_board, mosquitto, firmware):
     board = serial_board(files=firmware, runs_main=False)
     code, output = doctor("--port", board.port, "--broker", mosquitto.url)
     assert code == 0, output
-    for told in (
+    for line in (
         "ok    Python 3.",
         "ok    mpremote 1.",
         "ok    mpy-cross 1.",
@@ -50,22 +50,22 @@ def test_a_sound_machine_board_and_broker(serial_board, mosquitto, firmware):
         "ok    linux [GCC 14.2.1] version: MicroPython 1.29.0",
         "ok    flash: ",
         "ok    firmware 0.1.0: all of it is there",
-        f"ok    broker {mosquitto.host}:{mosquitto.port}: takes a device",
+        f"ok    broker {mosquitto.host}:{mosquitto.port}: accepts a device",
     ):
-        assert told in output
+        assert line in output
     assert "FAIL" not in output
-    eventually(lambda: board.boots == 2)  # it is at work again
+    eventually(lambda: board.boots == 2)  # its firmware runs again
 
 
-def test_what_is_not_asked_for_does_not_fail(monkeypatch):
+def test_what_is_not_checked_does_not_fail(monkeypatch):
     monkeypatch.setattr(doctor_module, "serial_ports", lambda: ["/dev/ttyUSB0 (CP)"])
     code, output = doctor()
     assert code == 0, output
     assert "-     serial port /dev/ttyUSB0 (CP)\n      --port checks it." in output
-    assert "-     broker: not asked for\n      --broker mqtt://host checks" in output
+    assert "-     broker: not checked\n      --broker mqtt://host checks" in output
 
 
-def test_a_machine_without_ports_or_interpreter_is_told_what_to_get(monkeypatch):
+def test_without_ports_or_interpreter_the_output_says_what_is_needed(monkeypatch):
     def find():
         raise NoInterpreterError("pip install 'egiz-edge[virtual]'")
 
@@ -84,7 +84,9 @@ def test_an_mpy_cross_that_does_not_run_fails(monkeypatch):
     assert "1 of the checks failed" in output
 
 
-def test_a_board_that_lags_behind_is_told_how_to_catch_up(serial_board, firmware):
+def test_for_a_board_with_older_files_the_deploy_command_is_shown(
+    serial_board, firmware
+):
     old = {path: data + b"?" for path, data in firmware.items()}
     board = serial_board(files=old, runs_main=False)
     code, output = doctor("--port", board.port)
@@ -105,7 +107,7 @@ def test_a_board_that_is_too_old_or_too_full_fails(serial_board, monkeypatch):
     assert "2 of the checks failed" in output
 
 
-def test_a_port_with_nobody_fails(monkeypatch):
+def test_a_port_without_an_answer_fails(monkeypatch):
     monkeypatch.setattr(remote_module, "ANSWER_S", 1.0)
     port = os.ttyname(os.openpty()[1])
     code, output = doctor("--port", port)
@@ -123,13 +125,16 @@ def test_a_broker_that_is_not_there_fails():
     port = free_port()
     code, output = doctor("--broker", f"mqtt://127.0.0.1:{port}")
     assert code == 1
-    assert f"FAIL  broker: nobody listens at 127.0.0.1:{port}\n      Does the" in output
+    assert (
+        f"FAIL  broker: no program listens at 127.0.0.1:{port}\n      Does the"
+        in output
+    )
 
 
-def test_a_broker_with_a_name_that_nobody_knows_fails():
+def test_a_broker_with_a_name_that_cannot_be_resolved_fails():
     code, output = doctor("--broker", "mqtt://no-such-host.invalid")
     assert code == 1
-    assert "FAIL  broker: nobody knows the name no-such-host.invalid" in output
+    assert "FAIL  broker: the name no-such-host.invalid cannot be resolved" in output
 
 
 def test_a_port_that_does_not_speak_mqtt_fails(monkeypatch):

@@ -1,4 +1,4 @@
-"""What the device is told over the broker: configuration and commands."""
+"""Configuration and commands over the broker."""
 
 import egiz_edge_tools.virtual_board as board_module
 import pytest
@@ -12,27 +12,27 @@ CONFIG = Topic("factory", DEVICE, "config")
 COMMAND = Topic("factory", DEVICE, "command")
 PAST, FUTURE = 1_600_000_000, 4_000_000_000
 
-# As the firmware has it, but for a trial of six seconds instead of two minutes.
-_PATIENCE = """
-STATUS_MS, TRIAL_MS, STALL_MS, SETTLED_MS, RESTART_MS = 60000, 6000, 30000, 60000, 1000
+# Those of the firmware, but a trial of six seconds and not of two minutes.
+_TIMEOUTS = """
+STATUS_MS, TRIAL_MS, STALL_MS, CONFIRM_MS, RESTART_MS = 60000, 6000, 30000, 60000, 1000
 """
 
 
-@pytest.fixture(autouse=True)
-def _is_impatient(monkeypatch):
+@pytest.fixture
+def short_trial(monkeypatch):
     def staged(directory, *_):
         stage(directory)
         (directory / "egiz_edge" / "timeouts.mpy").unlink()
-        (directory / "egiz_edge" / "timeouts.py").write_text(_PATIENCE)
+        (directory / "egiz_edge" / "timeouts.py").write_text(_TIMEOUTS)
 
     monkeypatch.setattr(board_module, "stage", staged)
 
 
-def _wants(live, **config):
+def _send_config(live, **config):
     live.publish(CONFIG, encode(Config(device_id=DEVICE, **config)), retain=True)
 
 
-def _orders(live, command_id, action, *, retain=False, **more):
+def _send_command(live, command_id, action, *, retain=False, **more):
     command = Command(device_id=DEVICE, id=command_id, action=action, **more)
     live.publish(COMMAND, encode(command), retain=retain)
 
@@ -58,7 +58,7 @@ def _config(live, rev, *, applied):
     ).config
 
 
-def test_a_status_tells_how_the_device_is(device, mosquitto, live):
+def test_a_status_reports_boot_cause_address_and_health(device, mosquitto, live):
     device(mosquitto)
     born = _status(live, lambda m: m.state == "online")
     assert (born.boot, born.reset_cause, born.ip) == (1, "power_on", "127.0.0.1")
@@ -72,10 +72,10 @@ def test_a_config_outlives_a_power_cut_and_a_stale_one_is_ignored(
     device, mosquitto, live
 ):
     first = device(mosquitto, publish_rate_ms=30_000)
-    _wants(live, rev=7, publish_rate_ms=300)
+    _send_config(live, rev=7, publish_rate_ms=300)
     _config(live, 7, applied=True)
     eventually(lambda: len(live.messages(DEVICE, "telemetry")) > 3)
-    _wants(live, rev=6, publish_rate_ms=20_000)
+    _send_config(live, rev=6, publish_rate_ms=20_000)
     eventually(lambda: any("stale" in line for line in first.output))
     first.kill()
     device(mosquitto, publish_rate_ms=30_000)
@@ -86,42 +86,43 @@ def test_a_config_outlives_a_power_cut_and_a_stale_one_is_ignored(
     )
 
 
-def test_a_broker_that_is_not_there_is_taken_back(device, mosquitto, live):
+@pytest.mark.usefixtures("short_trial")
+def test_a_broker_that_cannot_be_reached_is_reverted(device, mosquitto, live):
     running = device(mosquitto, publish_rate_ms=500)
-    _wants(live, rev=3, publish_rate_ms=400)
+    _send_config(live, rev=3, publish_rate_ms=400)
     _config(live, 3, applied=True)
-    _wants(live, rev=4, mqtt_broker=f"127.0.0.1:{free_port()}")
-    told = _status(
+    _send_config(live, rev=4, mqtt_broker=f"127.0.0.1:{free_port()}")
+    status = _status(
         live,
         lambda m: m.config and m.config.error and "reverted" in m.config.error,
         60,
     )
-    assert (told.config.rev, told.config.applied) == (4, False)
-    assert told.boot == 1
+    assert (status.config.rev, status.config.applied) == (4, False)
+    assert status.boot == 1
     # The message is still retained; it is not tried again.
     assert sum("config 4: on trial" in line for line in running.output) == 1
     sequences = {m.seq for m in live.messages(DEVICE, "telemetry")}
     assert sequences == set(range(max(sequences) + 1))  # nothing was lost meanwhile
 
 
-def test_a_broker_that_is_there_is_kept(device, mosquitto, live, proxy):
+def test_a_broker_that_is_reached_is_confirmed(device, mosquitto, live, proxy):
     between = proxy(mosquitto.host, mosquitto.port)
     running = device(mosquitto, publish_rate_ms=500)
     _status(live, lambda m: m.state == "online")
-    _wants(live, rev=4, mqtt_broker=f"{between.host}:{between.port}")
+    _send_config(live, rev=4, mqtt_broker=f"{between.host}:{between.port}")
     _config(live, 4, applied=True)
     running.kill()
     between.refuse()
     second = device(mosquitto, publish_rate_ms=500)
     eventually(lambda: any("no broker" in line for line in second.output))
-    between.accept()  # it was over this one that it looked
+    between.accept()  # the device tried this one
     _status(live, lambda m: m.boot == 2)
 
 
 def test_thresholds_raise_and_end_an_alert(device, mosquitto, live):
     running = device(mosquitto, publish_rate_ms=400)
     alerts = {"electrical_voltage_a": Alert(max=240), "electrical_current_b": Alert()}
-    _wants(live, rev=1, alerts=alerts)
+    _send_config(live, rev=1, alerts=alerts)
     _config(live, 1, applied=True)
     meter = running.hardware.meters[1]
     code = "electrical_voltage_a:high"
@@ -136,9 +137,14 @@ def test_thresholds_raise_and_end_an_alert(device, mosquitto, live):
         )
     )
     meter.volts = 239.5  # within the band
-    seen = len(live.messages(DEVICE, "telemetry"))
-    eventually(lambda: len(live.messages(DEVICE, "telemetry")) > seen + 3)
-    assert code in live.messages(DEVICE, "telemetry")[-1].status.fault_codes
+    within = eventually(  # on a loaded machine, a meter may miss its deadline
+        lambda: [
+            m
+            for m in live.messages(DEVICE, "telemetry")
+            if m.electrical and m.electrical.voltage and m.electrical.voltage.a == 239.5
+        ][3:]
+    )
+    assert all(code in m.status.fault_codes for m in within)
     meter.volts = 238.0
     _status(
         live,
@@ -151,62 +157,67 @@ def test_thresholds_raise_and_end_an_alert(device, mosquitto, live):
     )
 
 
-def test_commands_are_obeyed_and_their_results_told(device, mosquitto, live):
+def test_commands_are_executed_and_their_results_reported(device, mosquitto, live):
     running = device(mosquitto, publish_rate_ms=60_000)
     _status(live, lambda m: m.state == "online")
-    _orders(live, "s1", "sample_now", expires_at=FUTURE)
+    _send_command(live, "s1", "sample_now", expires_at=FUTURE)
     assert _result(live, "s1") == ("done", None)
-    (asked,) = eventually(lambda: live.messages(DEVICE, "telemetry"))
-    assert asked.electrical.voltage.a == 225.7
-    _orders(live, "e1", "reset_energy")
+    (sample,) = eventually(lambda: live.messages(DEVICE, "telemetry"))
+    assert sample.electrical.voltage.a == 225.7
+    _send_command(live, "e1", "reset_energy")
     assert _result(live, "e1") == ("done", None)
     assert [meter.watt_hours for meter in running.hardware.meters.values()] == [0, 0, 0]
-    _orders(live, "i1", "identify", args={"seconds": 1})
+    _send_command(live, "i1", "identify", args={"seconds": 1})
     assert _result(live, "i1") == ("done", None)
-    _orders(live, "i2", "identify", args={"seconds": 0})
+    _send_command(live, "i2", "identify", args={"seconds": 0})
     assert _result(live, "i2") == ("refused", "args.seconds: not 1..600")
 
 
 def test_a_reboot_is_reported_before_and_remembered_after(device, mosquitto, live):
     device(mosquitto, publish_rate_ms=400)
     _status(live, lambda m: m.state == "online")
-    _orders(live, "r1", "reboot")
+    _send_command(live, "r1", "reboot")
     done = _status(live, lambda m: m.last_command)
     assert (done.boot, done.last_command.result) == (1, "done")
     born = _status(live, lambda m: m.boot == 2)
     assert born.reset_cause == "reboot: command"
     assert (born.last_command.id, born.last_command.result) == ("r1", "done")
-    _orders(live, "r1", "reboot")
-    told = _status(live, lambda m: m.last_command and m.last_command.error)
-    assert (told.boot, told.last_command.error) == (2, "repeated")
-    sent = live.messages(DEVICE, "telemetry")
-    last = max(m.seq for m in sent if m.boot == 1)
-    assert {m.seq for m in sent if m.boot == 1} == set(range(last + 1))
+    _send_command(live, "r1", "reboot")
+    status = _status(live, lambda m: m.last_command and m.last_command.error)
+    assert (status.boot, status.last_command.error) == (2, "repeated")
+
+    def is_complete():  # what waited comes in the second boot
+        sent = {m.seq for m in live.messages(DEVICE, "telemetry") if m.boot == 1}
+        return sent == set(range(max(sent) + 1))
+
+    eventually(is_complete)
 
 
-def test_what_must_not_be_obeyed_is_refused_and_why(device, mosquitto, live):
-    _orders(live, "kept", "reboot", retain=True)
+def test_a_command_that_must_not_be_executed_is_refused_with_a_reason(
+    device, mosquitto, live
+):
+    _send_command(live, "kept", "reboot", retain=True)
     device(mosquitto, publish_rate_ms=400)
     assert _result(live, "kept") == ("refused", "retained")
-    _orders(live, "old", "reboot", expires_at=PAST)
+    _send_command(live, "old", "reboot", expires_at=PAST)
     assert _result(live, "old") == ("refused", "expired")
-    _orders(live, "odd", "self_destruct")
+    _send_command(live, "odd", "self_destruct")
     assert _result(live, "odd") == ("refused", "unknown action")
-    _orders(live, "wipe", "factory_reset", args={"confirm": "oven-002"})
+    _send_command(live, "wipe", "factory_reset", args={"confirm": "oven-002"})
     assert _result(live, "wipe") == ("refused", "args.confirm: not the device id")
     live.publish(COMMAND, b'{"device_id":"oven-001","id":"x","action":7}')
     assert _result(live, "x") == ("refused", "action: not a text")
     assert {m.boot for m in live.messages(DEVICE, "status")} == {1}
 
 
-def test_a_factory_reset_forgets_the_configuration_and_stays_who_it_is(
+def test_a_factory_reset_deletes_the_configuration_and_keeps_the_identity(
     device, mosquitto, live
 ):
     device(mosquitto, publish_rate_ms=400)
     _status(live, lambda m: m.state == "online")
     live.publish(CONFIG, encode(Config(device_id=DEVICE, rev=9, publish_rate_ms=300)))
     _config(live, 9, applied=True)
-    _orders(live, "wipe", "factory_reset", args={"confirm": DEVICE})
+    _send_command(live, "wipe", "factory_reset", args={"confirm": DEVICE})
     born = _status(live, lambda m: m.boot == 2)
     assert (born.config, born.reset_cause) == (None, "reboot: factory_reset")
     assert (born.last_command.id, born.last_command.result) == ("wipe", "done")

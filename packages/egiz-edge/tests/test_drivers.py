@@ -1,7 +1,7 @@
 """What holds for all drivers.
 
-No float touches a reading: those of the ESP32 have 24 bits. Each fault code is told to
-the people who read it.
+No float touches a reading: those of the ESP32 have 24 bits. Each fault code is
+listed in the README.
 """
 
 import ast
@@ -23,7 +23,7 @@ _WAITS = {"sleep", "wait_for"}  # seconds
 
 
 def _floats(tree):
-    """Where a float comes into being, but for the seconds of a wait."""
+    """Where a float is made, except for the seconds of a wait."""
     waits = {
         id(within)
         for node in ast.walk(tree)
@@ -54,16 +54,16 @@ def test_no_float_touches_a_reading(name):
 
 
 def test_each_fault_code_is_in_the_readme():
-    told = set()
+    codes = set()
     for one in (FIRMWARE / "drivers").iterdir():
         if one.name.endswith(".py"):
-            told |= set(re.findall(r'SensorError\(\s*"(\w+)', one.read_text()))
-    told |= {fault for _, fault in thermocouple._FAULTS}  # noqa: SLF001  # as it has them
-    told -= {"exception_", "not_reset", "not_set"}  # a stem, and those of commands
-    assert {"crc", "power_on", "open", "bouncing"} <= told
+            codes |= set(re.findall(r'SensorError\(\s*"(\w+)', one.read_text()))
+    codes |= {fault for _, fault in thermocouple._FAULTS}  # noqa: SLF001  # as it has them
+    codes -= {"exception_", "not_reset", "not_set"}  # a stem, and those of commands
+    assert {"crc", "power_on", "open", "bouncing"} <= codes
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     listed = set(re.findall(r"`(?:inputs:)?(\w+)`", readme))
-    assert told - listed == set()
+    assert codes - listed == set()
 
 
 def test_the_check_sees_a_float():

@@ -64,7 +64,7 @@ print(gc.mem_alloc() - before)
 """
 
 
-def test_the_code_that_stays_loaded_takes_72_kb_of_the_heap_at_most(
+def test_the_code_that_stays_loaded_needs_72_kb_of_the_heap_at_most(
     micropython, firmware
 ):
     # With 64-bit words; an ESP32 has 32-bit ones, and a heap of 110 KB.

@@ -1,4 +1,4 @@
-"""The ports: one interface; and the ESP32's own ways, with its modules played."""
+"""The ports: one interface; and the ESP32 port, with its modules simulated."""
 
 import ast
 import asyncio
@@ -121,9 +121,9 @@ def machine():
         return memory[0]
 
     def reset():
-        played.resets += 1
+        simulated.resets += 1
 
-    played = SimpleNamespace(
+    simulated = SimpleNamespace(
         resets=0,
         reset=reset,
         PWRON_RESET=1,
@@ -133,7 +133,7 @@ def machine():
         SOFT_RESET=5,
         RTC=lambda: SimpleNamespace(memory=remember, datetime=None),
     )
-    return played
+    return simulated
 
 
 @pytest.fixture
@@ -148,13 +148,13 @@ def esp32(monkeypatch, machine):
         STAT_WRONG_PASSWORD=202,
         STAT_HANDSHAKE_TIMEOUT=204,
     )
-    played = {
+    simulated = {
         "machine": machine,
         "network": network,
         "esp32": SimpleNamespace(NVS=Nvs),
         "onewire": ModuleType("onewire"),
     }
-    for name, module in played.items():
+    for name, module in simulated.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "egiz_edge.ports.esp32", raising=False)
     port = importlib.import_module("egiz_edge.ports.esp32")
@@ -179,11 +179,11 @@ def test_it_joins_without_the_drivers_reconnection_or_power_saving(esp32):
     assert wifi.is_up()
     asyncio.run(wifi.connect())
     assert len(calls) == 3  # joined already
-    assert wifi.rssi() is None  # gone between the question and the answer
+    assert wifi.rssi() is None  # lost between the two calls
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "reason"),
     [
         (201, "no network"),
         (202, "wrong password"),
@@ -191,10 +191,12 @@ def test_it_joins_without_the_drivers_reconnection_or_power_saving(esp32):
         (203, "status 203"),
     ],
 )
-def test_it_says_why_it_did_not_join_and_leaves_the_driver_idle(esp32, status, told):
+def test_a_failure_to_join_has_a_reason_and_leaves_the_driver_idle(
+    esp32, status, reason
+):
     wifi = esp32.Wifi()
     wifi.configure("Factory", "key")
-    with pytest.raises(OSError, match=told):
+    with pytest.raises(OSError, match=reason):
         _join(wifi, [1001, 1001, status])
     assert Wlan.latest.calls[-1] == "disconnect"
 
@@ -227,11 +229,11 @@ def test_a_text_that_is_there_already_is_not_written_to_flash(esp32):
         store.put("sixteen_letters_", "")
 
 
-def test_a_reset_without_being_asked_for_is_a_crash(esp32, machine):
+def test_a_reset_that_was_not_ordered_is_a_crash(esp32, machine):
     causes = []
-    for code, is_asked_for in ((1, 0), (2, 0), (2, 1), (2, 0), (3, 0), (4, 0)):
+    for code, is_ordered in ((1, 0), (2, 0), (2, 1), (2, 0), (3, 0), (4, 0)):
         machine.reset_cause = lambda code=code: code
-        if is_asked_for:
+        if is_ordered:
             esp32.Board.reboot(None)
         causes.append(esp32.reset_cause())
     assert machine.resets == 1
@@ -250,11 +252,11 @@ def test_the_epoch_of_2000_stays_within_the_clock(esp32, machine, monkeypatch):
     seconds_of_2000 = ms // 1000 - 946684800
     fields = (2024, 11, 25, 0, 0, 0, 0, 330)
     asked, set_to = [], []
-    played = SimpleNamespace(
+    simulated = SimpleNamespace(
         gmtime=lambda seconds: asked.append(seconds) or fields,
         time_ns=lambda: seconds_of_2000 * 10**9 + 123_999_999,
     )
-    monkeypatch.setattr(esp32, "time", played)
+    monkeypatch.setattr(esp32, "time", simulated)
     monkeypatch.setattr(esp32, "_EPOCH_MS", 946684800000)
     machine.RTC = lambda: SimpleNamespace(datetime=set_to.append)
     clock = esp32.Clock()
@@ -262,5 +264,5 @@ def test_the_epoch_of_2000_stays_within_the_clock(esp32, machine, monkeypatch):
     assert asked == [seconds_of_2000]
     assert set_to == [(2024, 11, 25, 0, 0, 0, 0, 123_000)]
     assert (clock.now_ms(), clock.is_synced()) == (ms, True)
-    played.time_ns = lambda: 86400 * 10**9
+    simulated.time_ns = lambda: 86400 * 10**9
     assert not clock.is_synced()

@@ -21,7 +21,7 @@ def port(hardware, tmp_path):
 
 
 def address(port, *arguments, answer=None):
-    """(exit code, what is said)"""
+    """(exit code, output)"""
     done = CliRunner().invoke(
         main, ["pzem-address", "--port", port, *arguments], input=answer
     )
@@ -55,12 +55,12 @@ def test_a_dry_run_writes_nothing(port, hardware):
     assert set(hardware.meters) == {1}
 
 
-def test_a_script_says_yes_beforehand(port, hardware):
+def test_with_yes_there_is_no_question(port, hardware):
     assert address(port, "2", "--yes")[0] == 0
     assert set(hardware.meters) == {2}
 
 
-def test_a_meter_that_has_the_address_is_left_alone(port, hardware):
+def test_a_meter_that_has_the_address_already_is_not_written(port, hardware):
     hardware.meters[1].is_write_protected = True
     code, output = address(port, "1")
     assert code == 0
@@ -75,7 +75,7 @@ def test_two_meters_on_the_bus_are_noticed(port, hardware):
     assert set(hardware.meters) == {1, 2}
 
 
-def test_one_of_several_is_meant_by_its_current_address(port, hardware):
+def test_one_of_several_meters_is_selected_by_its_current_address(port, hardware):
     hardware.meters[2] = Meter()
     assert address(port, "3", "--current", "2", "--yes")[0] == 0
     assert set(hardware.meters) == {1, 3}
@@ -90,20 +90,20 @@ def test_an_address_that_another_meter_has_is_refused(port, hardware):
 
 
 @pytest.mark.parametrize(
-    ("trouble", "told"),
+    ("trouble", "reason"),
     [
         (Trouble.SILENT, "no meter answers\n  It needs mains at L and N"),
         (Trouble.GARBLED, "what answers is not one meter"),
     ],
 )
-def test_a_meter_that_does_not_answer_well_is_explained(port, hardware, trouble, told):
+def test_a_silent_or_damaged_answer_is_explained(port, hardware, trouble, reason):
     hardware.meters[1].trouble = trouble
     code, output = address(port, "2", "--yes")
     assert code == 1
-    assert f"egiz-edge: PORT: {told}" in output
+    assert f"egiz-edge: PORT: {reason}" in output
 
 
-def test_a_meter_that_keeps_its_address_is_not_believed(port, hardware):
+def test_a_meter_that_keeps_its_old_address_is_an_error(port, hardware):
     hardware.meters[1].is_write_protected = True
     code, output = address(port, "2", "--yes")
     assert code == 1
@@ -111,7 +111,7 @@ def test_a_meter_that_keeps_its_address_is_not_believed(port, hardware):
     assert set(hardware.meters) == {1}
 
 
-def test_a_port_that_is_taken_or_not_there_is_explained(port):
+def test_a_port_that_is_in_use_or_missing_is_explained(port):
     code, output = address("/dev/ttyEGIZ9", "2")
     assert (code, "there is no such port" in output) == (1, True)
     with serial.Serial(port, exclusive=True):

@@ -8,11 +8,11 @@ from egiz_edge_tools.pzem_address import read_address, set_address
 
 
 class _Meter:
-    """A bus with one meter, which can be deaf to writes."""
+    """A bus with one meter, which may ignore writes."""
 
-    def __init__(self, address, is_deaf=False):
+    def __init__(self, address, is_read_only=False):
         self.address = address
-        self._is_deaf = is_deaf
+        self._is_read_only = is_read_only
         self.written = []
 
     async def ask(self, body, _header, _length):
@@ -20,7 +20,7 @@ class _Meter:
             raise SensorError("no_reply")
         if body[1] == 6:
             self.written.append(body)
-            if not self._is_deaf:
+            if not self._is_read_only:
                 self.address = body[5]
             return framed(body)
         return framed(bytes([body[0], 3, 2, 0, self.address]))
@@ -35,16 +35,16 @@ def test_an_address_is_set_and_read_back():
     assert meter.written[1] == bytes.fromhex("030600020002")
 
 
-def test_an_address_that_was_not_taken_is_noticed():
-    told = None
+def test_an_address_that_the_meter_ignores_is_noticed():
+    fault = None
     try:
-        asyncio.run(set_address(_Meter(1, is_deaf=True), 3))
-    except SensorError as fault:
-        told = fault.args[0]
-    assert told == "not_set"
+        asyncio.run(set_address(_Meter(1, is_read_only=True), 3))
+    except SensorError as error:
+        fault = error.args[0]
+    assert fault == "not_set"
 
 
-def test_an_address_that_a_meter_cannot_have_is_not_asked_for():
+def test_an_address_that_a_meter_cannot_have_is_not_sent():
     for address in (0, 0xF8, 256, -1):
         meter = _Meter(1)
         try:

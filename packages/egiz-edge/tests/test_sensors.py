@@ -1,4 +1,4 @@
-"""Sensors at the wire: the real interpreter, and hardware that misbehaves."""
+"""Sensors at the wire: the real interpreter, and simulated hardware that fails."""
 
 import pytest
 from egiz_edge_tools.hardware import (
@@ -33,10 +33,10 @@ states = (("fault", "fault"), ("cleaning", "input_3"), ("running", "running"))
 sensors = Sensors(board, roms, chips, states)
 """
 
-# The hardware here converts at once; so that all zones are in every sample.
-AT_ONCE = """
+# The hardware here converts immediately, so that all zones are in every sample.
+WITHOUT_CONVERSION = """
 import egiz_edge.sensors
-egiz_edge.sensors.CONVERSION_MS = egiz_edge.sensors._SETTLED_MS = 0
+egiz_edge.sensors.CONVERSION_MS = egiz_edge.sensors._TC_CONVERSION_MS = 0
 """
 
 FOREVER = (
@@ -53,7 +53,7 @@ async def main():
                 seen[name] = (window.last if quantity == "e" else window.mean)(name)
         for zone in range(window.zones):
             seen["t%d" % zone] = window.mean("t%d" % zone)
-        tell(window.state, window.faults, seen)
+        emit(window.state, window.faults, seen)
         window.clear()
         await asyncio.sleep(0.1)
 asyncio.run(main())
@@ -78,7 +78,7 @@ def _hardware():
 
 
 class Sampled:
-    """A board that samples for ever; every value that it ever told is checked.
+    """A board that samples for ever; every value that it ever printed is checked.
 
     Args:
         on_board: the fixture.
@@ -89,7 +89,7 @@ class Sampled:
         self.hardware = _hardware()
         self._zones = zones
         none = FOREVER.replace("board, roms, chips", "board, (), ()")
-        code = AT_ONCE + FOREVER if zones else none
+        code = WITHOUT_CONVERSION + FOREVER if zones else none
         self._running = on_board(code, self.hardware)
         self._checked = 0
 
@@ -98,22 +98,22 @@ class Sampled:
 
     def sees(self, faults, absent=(), state="running"):
         """Wait for a sample with just these faults, and without just these values."""
-        begun = len(self._running.told) + 1  # the next may have begun before
+        begun = len(self._running.printed) + 1  # the next may have begun before
         wanted = (ELECTRICAL | self._zones) - set(absent)
 
         def is_seen():
-            for now, codes, seen in self._running.told[begun:]:
+            for now, codes, seen in self._running.printed[begun:]:
                 there = {name for name, value in seen.items() if value is not None}
                 if there == wanted and set(codes) == faults and now == state:
                     return True
             return False
 
         eventually(is_seen, 30)
-        self._has_told_the_truth()
+        self._check_values()
 
-    def _has_told_the_truth(self):
-        """No value was ever another than what is measured."""
-        for line in self._running.told[self._checked :]:
+    def _check_values(self):
+        """Every value is the one that is measured."""
+        for line in self._running.printed[self._checked :]:
             assert isinstance(line, list), line
             for name, value in line[2].items():
                 assert value in {None, TRUTH[name]}, (name, value)
@@ -134,7 +134,7 @@ def _of(phase):
     return [what + phase for what in PHASES[phase]]
 
 
-def test_a_meter_in_trouble_is_absent_and_named_and_the_others_are_not(meters):
+def test_a_failing_meter_is_absent_and_named_and_the_others_are_not(meters):
     meter = meters.hardware.meters[2]
     for trouble, code in (
         (Trouble.SILENT, "pzem_b:no_reply"),
@@ -148,7 +148,7 @@ def test_a_meter_in_trouble_is_absent_and_named_and_the_others_are_not(meters):
     meter.trouble = Trouble.NOISY  # the frame is found behind it
     meters.sees(set())
     meter.trouble = Trouble.NONE
-    meter.volts = 900.0  # with a good CRC
+    meter.volts = 900.0  # with a right CRC
     meters.sees({"pzem_b:range"}, absent=_of("b"))
 
 
@@ -159,7 +159,7 @@ def test_a_line_that_echoes_is_read_and_an_echo_is_no_reply(meters):
     meters.sees({"pzem_c:no_reply"}, absent=_of("c"))
 
 
-def test_three_silent_meters_are_named_and_come_back(meters):
+def test_three_silent_meters_are_named_and_read_again_when_they_answer(meters):
     codes = {f"pzem_{phase}:no_reply" for phase in "abc"}
     parts, meters.hardware.meters = meters.hardware.meters, {}
     meters.sees(codes, absent=_of("a") + _of("b") + _of("c"))
@@ -167,7 +167,7 @@ def test_three_silent_meters_are_named_and_come_back(meters):
     meters.sees(set())
 
 
-def test_a_thermometer_in_trouble_is_absent_and_named(zones):
+def test_a_failing_thermometer_is_absent_and_named(zones):
     part = zones.hardware.thermometers[ROMS[1]]
     for trouble, code in (
         (Trouble.SILENT, "zone_1:no_reply"),
@@ -188,10 +188,14 @@ def test_a_conversion_is_waited_for(on_board):
     for thermometer in hardware.thermometers.values():
         thermometer.conversion_s = 0.7
     running = on_board(FOREVER, hardware)
-    eventually(lambda: len([told for told in running.told if told[2]["t0"]]) >= 2)
-    for _, codes, seen in running.told:
-        assert codes == []  # none of them power_on
-        assert (seen["t0"], seen["t1"]) in {(None, None), (18050, -1850)}
+    eventually(
+        lambda: [one for one in running.printed if one[2]["t0"] and one[2]["t1"]][1:]
+    )
+    for _, codes, seen in running.printed:
+        # On a loaded machine, a meter may miss its deadline, and a thermometer, too.
+        assert not [code for code in codes if code.endswith(":power_on")]
+        assert seen["t0"] in {None, 18050}
+        assert seen["t1"] in {None, -1850}
 
 
 def test_a_shorted_or_empty_onewire_bus_is_no_temperature(zones):
@@ -202,7 +206,7 @@ def test_a_shorted_or_empty_onewire_bus_is_no_temperature(zones):
     zones.sees({"zone_0:no_reply", "zone_1:no_reply"}, absent=["t0", "t1"])
 
 
-def test_a_thermocouple_in_trouble_is_absent_and_named(zones):
+def test_a_failing_thermocouple_is_absent_and_named(zones):
     chips = zones.hardware.thermocouples
     for fault in ("open", "shorted_to_ground", "shorted_to_supply"):
         chips["tc_0"].fault = fault
@@ -214,7 +218,7 @@ def test_a_thermocouple_in_trouble_is_absent_and_named(zones):
     zones.sees({"zone_2:no_reply", "zone_3:range"}, absent=["t2", "t3"])
 
 
-def test_contacts_name_the_state_and_the_first_wins(meters):
+def test_contacts_give_the_state_and_the_first_closed_one_decides(meters):
     for name, level, state in (
         ("input_3", 1, "cleaning"),
         ("fault", 1, "fault"),
@@ -227,33 +231,33 @@ def test_contacts_name_the_state_and_the_first_wins(meters):
         meters.sees(set(), state=state)
 
 
-def _told_forever(work):
-    return SAMPLE + f"while True:\n    tell(asyncio.run({work}))\n"
+def _printed_forever(work):
+    return SAMPLE + f"while True:\n    emit(asyncio.run({work}))\n"
 
 
-def test_energy_is_reset_and_what_was_not_is_named(on_board):
+def test_energy_is_reset_and_a_failure_is_named(on_board):
     hardware = _hardware()
     hardware.meters[2].is_write_protected = True
-    running = on_board(_told_forever("sensors.reset_energy()"), hardware)
-    eventually(lambda: [["pzem_b:not_reset"]] in running.told)
+    running = on_board(_printed_forever("sensors.reset_energy()"), hardware)
+    eventually(lambda: [["pzem_b:not_reset"]] in running.printed)
     assert [meter.watt_hours for meter in hardware.meters.values()] == [0, 1_000_000, 0]
     hardware.is_echoing = True
     hardware.meters[2].is_write_protected = False
     del hardware.meters[3]
-    eventually(lambda: [["pzem_c:no_reply"]] in running.told)
+    eventually(lambda: [["pzem_c:no_reply"]] in running.printed)
     assert hardware.meters[2].watt_hours == 0
 
 
-def test_what_is_there_is_found_and_so_is_a_stranger(on_board):
+def test_all_parts_on_the_buses_are_found_also_those_without_a_zone(on_board):
     hardware = _hardware()
     hardware.meters[1].trouble = Trouble.SILENT
     hardware.thermometers[rom(7)] = Thermometer()
-    running = on_board(_told_forever("sensors.found()"), hardware)
+    running = on_board(_printed_forever("sensors.found()"), hardware)
     thermometers = [f"ds18b20:{one.hex()}" for one in (*ROMS, rom(7))]
-    eventually(lambda: [["pzem_b", "pzem_c", *thermometers]] in running.told)
+    eventually(lambda: [["pzem_b", "pzem_c", *thermometers]] in running.printed)
 
 
-def test_sampling_leaves_nothing_behind(on_board):
+def test_sampling_does_not_grow_the_heap(on_board):
     code = """
 import gc
 async def main():
@@ -263,12 +267,15 @@ async def main():
         window.clear()
         if cycle % 10 == 0:
             gc.collect()
-            tell(gc.mem_alloc())
+            emit(gc.mem_alloc())
 asyncio.run(main())
 """
     hardware = _hardware()
     hardware.meters[2].trouble = Trouble.GARBLED
     hardware.thermometers[ROMS[1]].trouble = Trouble.GARBLED
-    used = [told for (told,) in on_board(AT_ONCE + SAMPLE + code, hardware).ended()]
+    used = [
+        count
+        for (count,) in on_board(WITHOUT_CONVERSION + SAMPLE + code, hardware).ended()
+    ]
     assert len(used) == 5
     assert max(used[1:]) - min(used[1:]) < 500  # bytes; 30 cycles are between

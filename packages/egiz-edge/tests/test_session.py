@@ -24,7 +24,8 @@ def test_samples_from_before_the_time_was_known_get_their_true_time(
     hardware.is_clock_set = False
     chrony.stop()
     started_s = time.time()
-    running = device(mosquitto, publish_rate_ms=300, ntp=f"{chrony.host}:{chrony.port}")
+    ntp = f"{chrony.host}:{chrony.port}"
+    running = device(mosquitto, publish_rate_ms=1000, ntp=ntp)
     eventually(lambda: any("no time from" in line for line in running.output))
     chrony.start()
     messages = eventually(lambda: _complete(live.messages(DEVICE, "telemetry"), 5))
@@ -32,7 +33,7 @@ def test_samples_from_before_the_time_was_known_get_their_true_time(
     times_s = [m.timestamp + m.ms / 1000 for m in messages]
     assert all(started_s - 1 < told < time.time() + 1 for told in times_s)
     assert times_s == sorted(times_s)
-    assert times_s[3] - times_s[0] > 0.8  # apart as they were measured
+    assert times_s[3] - times_s[0] > 2.5  # apart as they were measured
     assert {m.status.time_synced for m in messages} == {None}
     report = eventually(lambda: live.messages(DEVICE, "status")[1:])[-1]
     assert report.health.time_synced is None
@@ -99,21 +100,23 @@ def test_whatever_becomes_of_the_connection_the_device_recovers_and_loses_nothin
     }
     for name in TROUBLES:
         eventually(lambda n=name: live.messages(f"oven-{n}", "telemetry"), timeout=30)
+    said = {name: len(_online(live, f"oven-{name}")) for name in TROUBLES}
     for name, (make_trouble, _) in TROUBLES.items():
         make_trouble(betweens[name])
     for name, (_, told) in TROUBLES.items():
         lines = running[name].output
         eventually(lambda o=lines, t=told: any(t in line for line in o), timeout=40)
     for name, between in betweens.items():
-        known = len(_online(live, f"oven-{name}"))
         if name not in {"fin", "rst"}:  # those connect again by themselves
             _heal(between)
-            eventually(
-                lambda n=name, k=known: len(_online(live, f"oven-{n}")) > k, timeout=40
-            )
+    healed_s = time.time()
+    for name in TROUBLES:
+        eventually(lambda n=name: live.is_fresh(f"oven-{n}", healed_s), timeout=40)
+        assert len(_online(live, f"oven-{name}")) > said[name]
     for name, one in running.items():
         account = one.stop()
         assert account["unacked"] == 0, name
+        live.until_offline(f"oven-{name}")
         messages = live.messages(f"oven-{name}", "telemetry")
         sequences = [m.seq for m in messages]
         assert set(sequences) == set(range(max(sequences) + 1)), name
@@ -132,6 +135,7 @@ def test_a_flood_and_a_retained_message_beyond_all_measure_are_survived(
         live.publish(config, b"%d" % number + b"y" * 4000)
     eventually(lambda: live.messages(DEVICE, "telemetry")[-1].seq > seen + 5)
     assert running.stop()["unacked"] == 0
+    live.until_offline(DEVICE)
     assert len(_online(live, DEVICE)) >= 1
     assert not any("lost" in line for line in running.output), running.output
     sequences = [m.seq for m in live.messages(DEVICE, "telemetry")]
@@ -154,28 +158,36 @@ def test_after_an_outage_the_last_hundred_messages_arrive_once_in_order_and_mark
     eventually(lambda: live.messages(DEVICE, "telemetry")[1:], timeout=30)
     between.refuse()
     eventually(lambda: DEVICE in live.wills)
-    before = len(live.messages(DEVICE, "telemetry"))
-    threading.Event().wait(outage * period_s)
+    known = [m.seq for m in live.messages(DEVICE, "telemetry")]
+    begun = running.newest_segment()
+    eventually(  # an outage of so many messages, however slow the machine is
+        lambda: running.newest_segment() > begun + outage // 10,
+        timeout=60 + 2 * outage * period_s,
+    )
     between.accept()
     eventually(
         lambda: (
             not live.messages(DEVICE, "telemetry")[-1].buffered
-            and len(live.messages(DEVICE, "telemetry")) > before + min(outage, 100)
+            and len(live.messages(DEVICE, "telemetry")) > len(known) + min(outage, 100)
         ),
         timeout=30 + 2 * period_s,
     )
     assert running.stop()["unacked"] == 0
+    live.until_offline(DEVICE)
     messages = live.messages(DEVICE, "telemetry")
-    history = [m.seq for m in messages[before:] if m.buffered]
+    history = [m.seq for m in messages[len(known) :] if m.buffered]
     assert history == sorted(set(history))  # in order, each once
-    kept = min(outage, 100) - 5  # some are sent while the next ones come
-    first = history[0]
-    assert history[:kept] == list(range(first, first + kept))
     arrived = {m.seq for m in messages}
-    missing = set(range(max(arrived) + 1)) - arrived
-    assert missing == set(range(min(missing, default=first), first))  # the oldest
+    missing = sorted(set(range(max(arrived) + 1)) - arrived)
+    first = max([*known, *missing]) + 1
+    waited = [seq for seq in history if seq >= first]
+    kept = min(outage, 100) - 5  # some are sent while the next ones come
+    assert waited[:kept] == list(range(first, first + kept))
     assert live.messages(DEVICE, "status")[-1].health.dropped == len(missing)
     if outage > 100:
+        # The oldest, but for one that was on its way: that goes first, once it can.
+        not_known = sorted(set(range(max(arrived) + 1)) - set(known))
         assert missing
+        assert set(missing) <= set(not_known[: len(missing) + 1])
     else:
         assert not missing

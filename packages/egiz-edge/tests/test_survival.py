@@ -1,4 +1,4 @@
-"""What hangs, crashes or loops: the device gets up again, and says why it fell."""
+"""After a hang, a crash or a boot loop the device runs again, and reports the cause."""
 
 import json
 import shutil
@@ -41,14 +41,14 @@ def _status_with(live, is_so, timeout=60):
 
 
 _BRIEF = """
-STATUS_MS, TRIAL_MS, STALL_MS, SETTLED_MS, RESTART_MS = 60000, 120000, 1500, 600000, 100
+STATUS_MS, TRIAL_MS, STALL_MS, CONFIRM_MS, RESTART_MS = 60000, 120000, 1500, 600000, 100
 """
 
 
 def test_a_blocking_call_is_ended_by_the_watchdog_and_the_cause_reported(
     sabotaged, mosquitto, live
 ):
-    # Once: the second boot measures again.
+    # It hangs once: the second boot measures again.
     hangs = """
 import os
 STATES = ()
@@ -77,7 +77,7 @@ class Sensors:
     )
 
 
-def test_a_task_that_waits_for_ever_starves_the_watchdog_and_is_named(
+def test_a_task_that_waits_for_ever_is_reset_by_the_watchdog_and_named(
     sabotaged, mosquitto, live
 ):
     waits = """
@@ -91,7 +91,7 @@ class Sensors:
     async def sample(self, window):
         await asyncio.Event().wait()
 """
-    sabotaged(mosquitto, watchdog_s=5, sensors=waits, patience=_BRIEF)
+    sabotaged(mosquitto, watchdog_s=5, sensors=waits, timeouts=_BRIEF)
     born = _status_with(live, lambda m: m.boot == 2)
     assert born.reset_cause == "watchdog: sampling stalled"
 
@@ -110,7 +110,7 @@ class Sensors:
             raise ValueError("boom")
         window.state = "running"
 """
-    running = sabotaged(mosquitto, sensors=fails, patience=_BRIEF)
+    running = sabotaged(mosquitto, sensors=fails, timeouts=_BRIEF)
     eventually(lambda: len(live.messages(DEVICE, "telemetry")) >= 4)
     assert any("sampling failed, restarting" in line for line in running.output)
     assert {m.boot for m in live.messages(DEVICE, "telemetry")} == {1}
@@ -122,21 +122,21 @@ def test_a_crash_loop_ends_in_safe_mode_and_a_command_leads_out_of_it(
 ):
     broken = 'raise ValueError("the app is broken")\n'
     running = sabotaged(mosquitto, also=umqtt, uplink=broken)
-    told = _status_with(live, lambda m: m.state == "safe_mode")
-    assert told.reset_cause == "crash: ValueError('the app is broken',)"
+    status = _status_with(live, lambda m: m.state == "safe_mode")
+    assert status.reset_cause == "crash: ValueError('the app is broken',)"
     assert sum("uplink.py" in line for line in running.output) == 5  # five boots
-    _orders(live, "c1", "sample_now")
-    told = _status_with(live, lambda m: m.last_command is not None)
-    assert (told.last_command.id, told.last_command.result) == ("c1", "refused")
-    seen = len(live.messages(DEVICE, "status"))
-    _orders(live, "c2", "reboot")
+    _send_command(live, "c1", "sample_now")
+    status = _status_with(live, lambda m: m.last_command is not None)
+    assert (status.last_command.id, status.last_command.result) == ("c1", "refused")
+    before = len(live.messages(DEVICE, "status"))
+    _send_command(live, "c2", "reboot")
     done = _status_with(live, lambda m: m.last_command and m.last_command.id == "c2")
     assert done.last_command.result == "done"
-    # The app is tried again, five times, before it says so once more.
+    # The app is tried again, five times, before safe mode runs again.
     eventually(
         lambda: any(
             m.state == "safe_mode" and m.last_command is None
-            for m in live.messages(DEVICE, "status")[seen + 1 :]
+            for m in live.messages(DEVICE, "status")[before + 1 :]
         ),
         60,
     )
@@ -153,7 +153,7 @@ def test_safe_mode_keeps_identity_and_credentials(
     assert after == before
 
 
-def _orders(live, command_id, action):
+def _send_command(live, command_id, action):
     live.publish(
         COMMAND, encode(Command(device_id=DEVICE, id=command_id, action=action))
     )

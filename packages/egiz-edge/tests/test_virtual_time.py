@@ -1,4 +1,4 @@
-"""The firmware for as long as it takes, in virtual time: its heap does not grow."""
+"""The firmware for a day of virtual time: its heap does not grow."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from egiz_edge_tools.virtual_board import Identity, VirtualBoard
 from rig.device import DEVICE
 
 PROGRAM = (Path(__file__).parent / "virtual_time" / "run.py").read_text()
-SPREAD = 2048  # bytes: what happens to be under way when the heap is looked at
+SPREAD = 2048  # bytes that tasks use when the heap is measured
 
 
 @pytest.fixture
 def run(micropython, mosquitto, hardware, tmp_path):
-    """Runs the firmware; gives (minute, live heap, telemetry acked) as it was told."""
+    """Runs the firmware; gives what it prints: (minute, heap, telemetry acked)."""
     del micropython  # whether there is an interpreter
 
     def start(minutes, every):
@@ -24,34 +24,34 @@ def run(micropython, mosquitto, hardware, tmp_path):
         board = VirtualBoard(identity, hardware, flash, program=program)
         lines = list(board.lines())
         assert board.close() == 0, lines
-        assert lines[-1] in {"ended 0", "ended 1"}, lines
+        assert lines[-1] == "ended 0", lines
         assert "connected" in lines
-        assert not [line for line in lines if "failed" in line or "starves" in line]
-        told = [line.split() for line in lines if line.startswith("heap ")]
-        return [tuple(map(int, words[1:4])) for words in told]
+        assert not [line for line in lines if "failed" in line or "not feeding" in line]
+        figures = [line.split() for line in lines if line.startswith("heap ")]
+        return [tuple(map(int, words[1:4])) for words in figures]
 
     return start
 
 
-def _check(told, live):
+def _check(figures, live):
     """Sampling at 1 s, publishing at 5 s, as the requirements have it."""
-    first, last = told[0], told[-1]
+    first, last = figures[0], figures[-1]
     assert last[2] >= 12 * last[0] - 2  # every message is acknowledged
     sent = live.messages(DEVICE, "telemetry")
     assert [m.seq for m in sent] == list(range(len(sent)))
     faulty = [m for m in sent if m.status.fault_codes]
     assert len(faulty) <= 1, faulty[:3]  # a zone that has not converted yet
-    assert abs(last[1] - first[1]) <= SPREAD, told
+    assert abs(last[1] - first[1]) <= SPREAD, figures
     return last[1] - first[1]
 
 
-def test_ten_minutes(run, live):
+def test_the_heap_does_not_grow_in_ten_minutes(run, live):
     _check(run(10, 2), live)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_a_day(run, live):
-    told = run(24 * 60, 60)
-    growth = _check(told, live)
-    print(told, growth)  # noqa: T201  # the figures are what it is for
+def test_the_heap_does_not_grow_in_a_day(run, live):
+    figures = run(24 * 60, 60)
+    growth = _check(figures, live)
+    print(figures, growth)  # noqa: T201  # the figures are what it is for

@@ -1,4 +1,4 @@
-"""The wiring that people follow is the wiring that the firmware uses."""
+"""The documented wiring is the wiring that the firmware uses."""
 
 import ast
 import re
@@ -42,8 +42,8 @@ def _pins_of_a_bus(call):
 
 
 def _pins_of_the_table():
-    told = (DOCS / "wiring.md").read_text()
-    rows = re.findall(r"^\| (\d+) \| ([\w ]+) \|", told, re.MULTILINE)
+    text = (DOCS / "wiring.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([\w ]+) \|", text, re.MULTILINE)
     return {name: int(number) for number, name in rows}
 
 

@@ -6,6 +6,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -151,7 +152,7 @@ def test_on_a_terminal_it_draws(demo, tmp_path):
     ("missing", "told"),
     [
         ("own_program", "egiz-bridge is missing: pip install 'egiz-sim[demo]'"),
-        ("amqtt", "neither Mosquitto nor amqtt: pip install 'egiz-sim[demo]'"),
+        ("nats", "nats-server is missing: pip install 'egiz-sim[demo]'"),
         ("mosquitto", "Mosquitto is not installed: apt install mosquitto"),
     ],
 )
@@ -161,8 +162,7 @@ def test_what_is_missing_is_told_in_a_line(monkeypatch, tmp_path, missing, told)
         monkeypatch.setattr(parts.sys, "executable", str(tmp_path / "python"))
     else:
         monkeypatch.setattr(parts.shutil, "which", lambda *_, **__: None)
-    monkeypatch.setattr(parts.importlib.util, "find_spec", lambda _: None)
-    broker = "auto" if missing == "amqtt" else "mosquitto"
+    broker = "auto" if missing == "nats" else "mosquitto"
     done = CliRunner().invoke(main, ["demo", "--seconds", "1", "--broker", broker])
     assert done.exit_code == 1
     assert done.output.splitlines()[-1].endswith(told)
@@ -175,9 +175,15 @@ def test_a_time_that_is_too_short_is_wrong_usage(launch):
     assert "--seconds" in running.output()
 
 
-def test_ctrl_c_while_it_starts_is_no_traceback(demo):
-    running = demo("--broker", "embedded")  # which takes seconds
+@pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
+@pytest.mark.parametrize("delay_s", [0.0, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0])
+def test_ctrl_c_at_any_moment_of_the_start_ends_it(demo, broker, delay_s):
+    running = demo("--broker", broker)
     running.wait_for("Broker:")
+    time.sleep(delay_s)  # a moment of the start, whichever it is on this machine
     os.kill(running.pid, signal.SIGINT)
-    running.wait(60)
-    assert "Traceback" not in running.output()
+    code = running.wait(60)
+    output = running.output()
+    assert "Traceback" not in output
+    assert "NOT BALANCED" not in output
+    assert code == (0 if "archived: balanced" in output else 1), output

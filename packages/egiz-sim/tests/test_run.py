@@ -6,10 +6,14 @@ import signal
 import socket
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from egiz_schema import encode
 from egiz_sim.mqtt import Broker
+from rig.live import LiveSubscriber
+from rig.process import Process, free_port, own_program
+from rig.publisher import Publisher
 from rig.waiting import eventually
 
 
@@ -34,7 +38,8 @@ def test_the_ledger_is_what_an_independent_subscriber_saw(run, live):
     assert ledger["balanced"]
     for name, device in ledger["devices"].items():
         assert device["published"] == {"telemetry": 40, "status": 2}
-        eventually(lambda name=name: len(live.messages(name, "telemetry")) == 40)
+        live.until_offline(name)
+        assert len(live.messages(name, "telemetry")) == 40
         states = [m.state for m in live.messages(name, "status")]
         assert states == ["online", "offline"]
         sequences = [m.seq for m in live.messages(name, "telemetry")]
@@ -170,3 +175,31 @@ def test_a_refused_login_is_told_with_the_brokers_reason(launch):
     server.shutdown(socket.SHUT_RDWR)
     server.close()
     thread.join()
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    """The broker that the demo brings, with a subscriber on it."""
+    address = SimpleNamespace(host="127.0.0.1", port=free_port())
+    module = ("-m", "egiz_sim.demo.embedded_broker", str(address.port))
+    broker = Process([own_program("python"), *module], tmp_path / "broker.log")
+    where = (address.host, address.port)
+    broker.wait_until(lambda: socket.create_connection(where).close() or True)
+    address.live = LiveSubscriber(*where)
+    yield address
+    address.live.close()
+    broker.kill()
+
+
+# amqtt sends each new client what is retained for the subscriptions of others.
+@pytest.mark.parametrize("size", [1, 127, 128, 300, 20_000])
+def test_a_message_that_nobody_subscribed_to_hides_no_puback(launch, embedded, size):
+    with Publisher(embedded) as publisher:
+        publisher.publish("sensors/factory/oven-009/note", b"x" * size, retain=True)
+    plan = ("run", "--devices", "4", "--rate", "5", "--seconds", "1")
+    broker = f"mqtt://{embedded.host}:{embedded.port}"
+    running = launch("egiz-sim", *plan, "--broker", broker)
+    assert running.wait(60) == 0, running.output()
+    for name in ("oven-001", "mixer-001", "conveyor-001", "freezer-001"):
+        messages = partial(embedded.live.messages, name, "telemetry")
+        eventually(lambda m=messages: len(m()) == 5)

@@ -7,7 +7,7 @@ from egiz_schema import decode, influx, parse_topic
 
 # How far ahead of ours the clock of a device may be.
 AHEAD_MAX_MS = 300_000
-# The field that tells of a time that was not the device's.
+# The field that marks a time that is not the device's.
 TIME_CORRECTED = "time_corrected"
 
 

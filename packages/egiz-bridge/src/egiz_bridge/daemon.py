@@ -1,4 +1,4 @@
-"""The bridge as a process: put together from its settings, run, steered by signals."""
+"""The bridge as a process: built from its settings, run, controlled by signals."""
 
 import gc
 import signal
@@ -10,9 +10,8 @@ from pathlib import Path
 import structlog
 
 from egiz_bridge.config.settings import Settings, load
-from egiz_bridge.config.tables import AnySink, Archive, Influxdb, Lines
 from egiz_bridge.errors import ConfigError, Unavailable
-from egiz_bridge.ledger.counts import Accounts
+from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.mqtt.broker import broker_of
 from egiz_bridge.observe.health import Parts, serving
@@ -20,11 +19,8 @@ from egiz_bridge.observe.systemd import Notifier, supervised
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.pipeline.intake import Intake
 from egiz_bridge.session import Session, Waker
-from egiz_bridge.sinks import Sink
-from egiz_bridge.sinks.archive import Archive as ArchiveSink
-from egiz_bridge.sinks.influxdb import InfluxDb
-from egiz_bridge.sinks.lines import Lines as LinesSink
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.session_record import SessionRecord
+from egiz_bridge.spool import Spool
 
 _log = structlog.get_logger()
 
@@ -32,61 +28,55 @@ _log = structlog.get_logger()
 def run(config: Path | None) -> None:
     """Run until SIGTERM or SIGINT, then store, acknowledge and disconnect.
 
-    SIGHUP reads the configuration anew.
+    SIGHUP reads the configuration again.
 
     Raises:
         ConfigError: the configuration cannot be used.
         BridgeError: a part of the bridge has died.
     """
     settings = load(config)
-    _try_files(settings)
-    spool = _open_spool(settings)
-    accounts, devices, waker = Accounts(), Devices(), Waker()
-    dispatcher = Dispatcher(open_sink, spool, accounts, waker)
-    intake = Intake(accounts, devices, dispatcher.offer)
-    session = Session(settings, intake, dispatcher, accounts, waker, spool)
-    names = [table.name for table in settings.sinks()]
-    _tell_of_orphans(spool, names)
+    _check_files(settings)
+    parts = _parts(settings)
+    names = [table.sink_name for table in settings.sinks()]
+    _log_leftover_spool(parts.spool, names)
     _log.info("starting", broker=str(settings.mqtt.url), sinks=",".join(names))
-    _calm_the_garbage_collector()
-    parts = Parts(accounts, devices, spool, session)
+    _tune_gc()
     notifier = Notifier()
     with (
-        _steered(session, settings, config, notifier),  # first: a signal may come soon
+        # First: a signal may come soon.
+        _signal_handlers(parts.session, settings, config, notifier),
         serving(settings.http, parts),
-        supervised(notifier, parts.ill, parts.not_started, parts.not_ready),
+        supervised(
+            notifier, parts.liveness_problems, parts.not_started, parts.not_ready
+        ),
     ):
-        session.run()
-    spool.close()
-    _tell_end(accounts)
+        parts.session.run()
+    parts.spool.close()
+    _log_totals(parts.ledger)
 
 
-def open_sink(table: AnySink) -> Sink:
-    """The sink of a table; it is not connected yet.
-
-    Raises:
-        ConfigError: a file that the table names cannot be read.
-    """
-    match table:
-        case Influxdb():
-            return InfluxDb(table)
-        case Archive():
-            return ArchiveSink(table.path, table.retention_days)
-        case Lines():
-            return LinesSink(table.path)
+def _parts(settings: Settings) -> Parts:
+    """The parts of the bridge, connected to each other."""
+    spool = _open_spool(settings)
+    ledger, devices, waker = Ledger(), Devices(), Waker()
+    dispatcher = Dispatcher(spool, ledger, waker)
+    intake = Intake(ledger, devices, dispatcher.offer)
+    record = SessionRecord(spool.notes, ledger)
+    session = Session(settings, intake, dispatcher, ledger, waker, record)
+    return Parts(ledger, devices, spool, session)
 
 
-def _try_files(settings: Settings) -> None:
-    """Tell now what cannot be read, and not when it is needed."""
+def _check_files(settings: Settings) -> None:
+    """Raise now for a file that cannot be read, and not when it is needed."""
     broker_of(settings.mqtt)
     for table in settings.sinks():
-        open_sink(table).close()
+        table.open().close()
 
 
-def _calm_the_garbage_collector() -> None:
+def _tune_gc() -> None:
     """Messages make no cycles: looking for some costs a fifth of the CPU.
 
-    What there is by now stays for good, and need not be looked at again.
+    Objects of the start live until the end, and need not be looked at again.
     """
     gc.collect()
     gc.freeze()
@@ -94,36 +84,39 @@ def _calm_the_garbage_collector() -> None:
 
 
 def _open_spool(settings: Settings) -> Spool:
-    """The spool, without which nothing could be promised."""
+    """The spool, without which no message could be acknowledged in an outage."""
     try:
         table = settings.spool
         return Spool(table.path, table.max_bytes, table.max_age_days)
-    except Unavailable as fault:
-        raise ConfigError([f"spool.path: {fault}"]) from fault
+    except Unavailable as error:
+        raise ConfigError([f"spool.path: {error}"]) from error
 
 
-def _tell_of_orphans(spool: Spool, sinks: list[str]) -> None:
-    for sink, messages in spool.counts().items():
+def _log_leftover_spool(spool: Spool, sinks: list[str]) -> None:
+    for sink, messages in spool.batches.counts().items():
         if sink in sinks:
-            _log.info("the spool holds messages of an earlier run", messages=messages)
+            _log.info(
+                "spool not empty: replaying messages of an earlier run",
+                messages=messages,
+            )
         else:
             _log.warning(
-                "the spool holds messages for a sink that is not configured any more",
+                "spool not empty: messages of a sink without a table stay there",
                 sink=sink,
                 messages=messages,
             )
 
 
 @contextmanager
-def _steered(
+def _signal_handlers(
     session: Session, settings: Settings, config: Path | None, notifier: Notifier
 ) -> Iterator[None]:
 
     def reload() -> None:
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        notifier.tell("RELOADING=1", f"MONOTONIC_USEC={now_us}")
+        notifier.send("RELOADING=1", f"MONOTONIC_USEC={now_us}")
         _reload(session, settings, config)
-        notifier.tell("READY=1")
+        notifier.send("READY=1")
 
     handlers: dict[int, Callable[..., None]] = {
         signal.SIGTERM: lambda *_: session.stop(),
@@ -139,28 +132,31 @@ def _steered(
 
 
 def _reload(session: Session, started_with: Settings, config: Path | None) -> None:
-    """Go on with the configuration of now; with a wrong one, as before."""
+    """Use the configuration as it is now; with a wrong one, go on as before."""
     try:
         wanted = load(config)
-        _try_files(wanted)
-    except ConfigError as fault:
-        _log.error("not reloaded: the configuration is wrong", why=str(fault))
+        _check_files(wanted)
+    except ConfigError as error:
+        _log.error(
+            "reload refused: configuration error; running with the previous one",
+            why=str(error),
+        )
         return
     for table in ("spool", "http"):
         if getattr(wanted, table) != getattr(started_with, table):
-            _log.warning("needs a restart, and stays as it was", table=table)
+            _log.warning("reload incomplete: this table needs a restart", table=table)
     session.configure(wanted)
-    _log.info("reloaded", sinks=",".join(table.name for table in wanted.sinks()))
+    _log.info("reloaded", sinks=",".join(table.sink_name for table in wanted.sinks()))
 
 
-def _tell_end(accounts: Accounts) -> None:
-    books = accounts.snapshot()
+def _log_totals(ledger: Ledger) -> None:
+    counts = ledger.snapshot()
     _log.info(
         "stopped",
-        received=books.received,
-        acknowledged=books.acknowledged,
-        rejected=books.rejected.total(),
-        skipped=books.skipped.total(),
-        **{f"{name}_written": sink.written for name, sink in books.sinks.items()},
-        **{f"{name}_spooled": sink.spooled for name, sink in books.sinks.items()},
+        received=counts.received,
+        acknowledged=counts.acknowledged,
+        rejected=counts.rejected.total(),
+        skipped=counts.skipped.total(),
+        **{f"{name}_written": sink.written for name, sink in counts.sinks.items()},
+        **{f"{name}_spooled": sink.spooled for name, sink in counts.sinks.items()},
     )

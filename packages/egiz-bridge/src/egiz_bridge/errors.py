@@ -1,10 +1,10 @@
 """The errors of the bridge.
 
 BridgeError
-├── ConfigError     the configuration cannot be used; told key by key
+├── ConfigError     the configuration cannot be used; one problem a key
 ├── MqttError       the broker refused, broke off or broke the protocol
-├── Rejected        the database will never take these rows
-└── Unavailable     the database, or the disk, may take them later
+├── Rejected        the database will never accept these rows
+└── Unavailable     the database, or the disk, may accept them later
     ├── SpoolFull       the spool is at `spool.max_bytes`
     └── SpoolDamaged    the spool's file was set aside, and a new one begun
 """
@@ -39,14 +39,14 @@ class MqttError(BridgeError):
 
 
 class Rejected(BridgeError):
-    """The database will never take these rows: some of them are bad."""
+    """The database will never accept these rows: some of them are bad."""
 
 
 class Unavailable(BridgeError):
-    """The database, or the disk, may take these rows later.
+    """The database, or the disk, may accept these rows later.
 
     Attributes:
-        retry_after_s: seconds it asked to be left alone, 0 if it did not say.
+        retry_after_s: seconds to wait, from Retry-After; 0 without one.
     """
 
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
@@ -55,7 +55,7 @@ class Unavailable(BridgeError):
 
 
 class SpoolFull(Unavailable):
-    """The spool is at `spool.max_bytes`: hold, and leave the rest to the broker."""
+    """The spool is at `spool.max_bytes`: the rest waits at the broker."""
 
 
 class SpoolDamaged(Unavailable):

@@ -28,18 +28,18 @@ def configure() -> None:
     )
 
 
-class Sparingly:
-    """Tells a cause at its first, second, fourth, ... time, until it is over."""
+class RateLimitedLog:
+    """A cause is logged at its 1st, 2nd, 4th, 8th ... time, until it is over."""
 
     def __init__(self) -> None:
         self._times: Counter[str] = Counter()
 
     def due(self, cause: str) -> int:
-        """The how-manieth time it is, if that is worth a line; else 0."""
+        """How many times it has happened, if it is to be logged now; else 0."""
         self._times[cause] += 1
         times = self._times[cause]
         return 0 if times & (times - 1) else times
 
     def over(self, cause: str) -> None:
-        """Begin anew with the next time."""
+        """Begin to count again with the next time."""
         self._times.pop(cause, None)

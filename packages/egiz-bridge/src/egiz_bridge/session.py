@@ -5,7 +5,6 @@ broker gets its pings. Pressure shows as a window (Receive Maximum) that fills, 
 nothing is acknowledged before it is stored.
 """
 
-import random
 import selectors
 import socket
 import time
@@ -15,18 +14,19 @@ from dataclasses import replace
 
 import structlog
 
+from egiz_bridge.backoff import Backoff
 from egiz_bridge.config.settings import Settings
-from egiz_bridge.errors import ConfigError, MqttError, Unavailable
-from egiz_bridge.ledger.counts import Accounts
+from egiz_bridge.errors import ConfigError, MqttError
+from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.broker import Broker, broker_of
 from egiz_bridge.mqtt.certificates import expiries
 from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM, Connection, open_connection
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.pipeline.intake import Intake
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.session_record import SessionRecord
 
-# Longer than a write may take, so that a stop leaves nothing to be sent again.
+# Longer than a write can last, so that a stop leaves nothing to be sent again.
 STOP_DEADLINE_S = 25.0
 
 # How long a stop goes on reading, in search of a quiet moment.
@@ -40,10 +40,9 @@ _QUIET_S = 0.005
 _HELD_MAX = 2 * RECEIVE_MAXIMUM
 
 _TICK_S = 1.0
-_BACKOFF_FIRST_S = 0.25
-_BACKOFF_DOUBLINGS = 6  # to 16 s
-# A connection that breaks sooner counts as one more failure: two bridges that take over
-# each other's client id must not do so at full speed.
+_BACKOFF = Backoff(first_s=0.25, doublings=6)  # up to 16 s
+# A connection that breaks sooner counts as one more failure: two bridges that use one
+# client id must not reconnect at full speed.
 _STABLE_S = 10.0
 
 _log = structlog.get_logger()
@@ -80,15 +79,15 @@ class Session:
         settings: Settings,
         intake: Intake,
         dispatcher: Dispatcher,
-        accounts: Accounts,
+        ledger: Ledger,
         waker: Waker,
-        spool: Spool,
+        record: SessionRecord,
     ) -> None:
         self._settings = settings
         self._wanted = settings
-        self._spool = spool
+        self._record = record
         self._dispatcher = dispatcher
-        self._accounts = accounts
+        self._ledger = ledger
         self._waker = waker
         self._intake = intake
         self._connections = 0
@@ -105,10 +104,10 @@ class Session:
         """
         return expiries(self._settings.mqtt) | self._broker_expiry
 
-    def stuck_for_s(self) -> dict[str, float]:
+    def busy_seconds(self) -> dict[str, float]:
         """How long each part has been at what it does; any thread may ask."""
         loop = {"main loop": time.monotonic() - self.last_turn}
-        return loop | self._dispatcher.stuck_for_s()
+        return loop | self._dispatcher.busy_seconds()
 
     def stop(self) -> None:
         """End `run`: store and acknowledge what was received, then disconnect."""
@@ -146,33 +145,27 @@ class Session:
         try:
             broker = self._broker()
             connection, early = open_connection(broker)
-        except (ConfigError, MqttError, OSError) as fault:
-            self._wait_to_retry(fault)
+        except (ConfigError, MqttError, OSError) as error:
+            self._wait_to_retry(error)
             return
         try:
             self._subscribed(connection, broker)
             self._serve(connection, early)
             self._finish(connection)
-        except (MqttError, OSError) as fault:
+        except (MqttError, OSError) as error:
             if time.monotonic() - self._subscribed_at > _STABLE_S:
                 self._failures = 0
-            self._wait_to_retry(fault)
+            self._wait_to_retry(error)
         finally:
-            self._accounts.connection_is(up=False)
+            self._ledger.connection_is(up=False)
             connection.close()
 
     def _broker(self) -> Broker:
-        """Where to connect, and from which topics the session must be relieved."""
-        broker = broker_of(self._settings.mqtt)
-        with suppress(Unavailable):
-            known = (self._spool.note(self._session_note()) or "").split()
-            obsolete = tuple(one for one in known if one not in broker.filters)
-            return replace(broker, obsolete_filters=obsolete)
-        return broker
-
-    def _session_note(self) -> str:
-        mqtt_ = self._settings.mqtt
-        return f"filters of the session of {mqtt_.client_id} at {mqtt_.url}"
+        """Where to connect, and which filters to remove from the session."""
+        mqtt = self._settings.mqtt
+        broker = broker_of(mqtt)
+        obsolete = self._record.obsolete_filters(mqtt, broker.filters)
+        return replace(broker, obsolete_filters=obsolete)
 
     def _subscribed(self, connection: Connection, broker: Broker) -> None:
         self._connections += 1
@@ -181,7 +174,7 @@ class Session:
         self._broker_expiry = {} if expiry_s is None else {"broker": expiry_s}
         self._intake.reconnected(self._connections)
         self._dispatcher.reconnected(self._connections)
-        self._accounts.connection_is(up=True)
+        self._ledger.connection_is(up=True)
         url = str(self._settings.mqtt.url)
         _log.info("subscribed", broker=url, mqtt=connection.version)
         if connection.version == packets.MQTT_311:
@@ -190,38 +183,28 @@ class Session:
                 " bounds the rate",
                 broker=url,
             )
-        self._look_for_the_session(connection.session_present, broker.filters)
-
-    def _look_for_the_session(self, is_there: bool, filters: Sequence[str]) -> None:
-        """A session that was, and is no more, took its queue with it."""
-        with suppress(Unavailable):  # a spool that cannot be read is told elsewhere
-            known = self._spool.note(self._session_note())
-            if known is not None and not is_there:
-                self._accounts.session_is_lost()
-                _log.warning(
-                    "the broker has lost this bridge's session, and with it what it"
-                    " queued while the bridge was away (does it persist sessions?)",
-                    broker=str(self._settings.mqtt.url),
-                )
-            if known != (wanted := " ".join(filters)):
-                self._spool.set_note(self._session_note(), wanted)
+        self._record.subscribed(
+            self._settings.mqtt,
+            broker.filters,
+            session_present=connection.session_present,
+        )
 
     def _serve(self, connection: Connection, early: Sequence[packets.Publish]) -> None:
-        self._intake.take(early, self._dispatcher.waiting)
+        self._intake.receive(early, self._dispatcher.waiting)
         with selectors.DefaultSelector() as selector:
             selector.register(connection, selectors.EVENT_READ)
             selector.register(self._waker, selectors.EVENT_READ)
-            while not (self._is_stopping or self._moves_to_another_broker()):
-                self._hold_or_read(selector, connection)
+            while not (self._is_stopping or self._broker_changed()):
+                self._apply_backpressure(selector, connection)
                 ready = selector.select(min(_TICK_S, self._intake.due_in_s()))
                 begun = time.monotonic()
                 if any(key.fileobj is connection for key, _ in ready):
                     packets = connection.read()
-                    self._intake.take(packets, self._dispatcher.waiting)
+                    self._intake.receive(packets, self._dispatcher.waiting)
                 self._turn(connection)
-                self._accounts.turned(time.monotonic() - begun)
+                self._ledger.observe_loop(time.monotonic() - begun)
 
-    def _hold_or_read(
+    def _apply_backpressure(
         self, selector: selectors.BaseSelector, connection: Connection
     ) -> None:
         """All pressure ends here: what is not read waits at the broker."""
@@ -234,19 +217,19 @@ class Session:
         else:
             selector.register(connection, selectors.EVENT_READ)
 
-    def _moves_to_another_broker(self) -> bool:
+    def _broker_changed(self) -> bool:
         return self._wanted.mqtt != self._settings.mqtt
 
     def _turn(self, connection: Connection) -> None:
         self.last_turn = time.monotonic()
         self._waker.clear()
-        if self._wanted is not self._settings and not self._moves_to_another_broker():
+        if self._wanted is not self._settings and not self._broker_changed():
             self._apply(self._wanted)
         if self._intake.due_in_s() <= 0:
             self._intake.flush()
         if batches := self._dispatcher.collect():
             connection.acknowledge([i for batch in batches for i in batch.packet_ids])
-            self._accounts.acknowledge(batches)
+            self._ledger.acknowledge(batches)
         connection.keep_alive()
 
     def _finish(self, connection: Connection) -> None:
@@ -255,7 +238,7 @@ class Session:
         What the broker has sent and not seen acknowledged when it reads the DISCONNECT
         it will send again. So the moment for it is when everything is acknowledged and
         nothing is there to be read. Under a load that leaves no such moment, reading
-        ends: what comes after that is left to the next run, and nothing is taken twice.
+        ends: what comes after that is left to the next run; nothing is stored twice.
         """
         begun = time.monotonic()
         with selectors.DefaultSelector() as selector:
@@ -265,35 +248,34 @@ class Session:
                 reads_on = elapsed < _READ_ON_S
                 ready = [key.fileobj for key, _ in selector.select(0)]
                 if reads_on and connection in ready:
-                    self._intake.take(connection.read(), self._dispatcher.waiting)
+                    self._intake.receive(connection.read(), self._dispatcher.waiting)
                 self._intake.flush()
                 self._turn(connection)
                 if self._dispatcher.is_idle() and not (
-                    reads_on and self._has_something(selector, connection)
+                    reads_on and self._is_readable(selector, connection)
                 ):
                     break
                 selector.select(_FINISH_TICK_S)
-        _log.info("disconnected", left_to_be_sent_again=connection.disconnect())
+        _log.info("disconnected", redelivery_expected=connection.disconnect())
 
-    def _has_something(
+    def _is_readable(
         self, selector: selectors.BaseSelector, connection: Connection
     ) -> bool:
         return any(key.fileobj is connection for key, _ in selector.select(_QUIET_S))
 
-    def _wait_to_retry(self, fault: Exception) -> None:
-        """Exponential backoff with full jitter; the first failure is told, and some."""
+    def _wait_to_retry(self, error: Exception) -> None:
+        """Wait as `_BACKOFF` says; failures 0, 1, 2, 4 ... are logged."""
         if self._is_stopping:
             return
         if self._failures & (self._failures - 1) == 0:  # 0, 1, 2, 4, 8, ...
             _log.warning(
                 "no connection to the broker; retrying",
                 broker=str(self._settings.mqtt.url),
-                why=str(fault),
+                why=str(error),
                 failures=self._failures,
             )
-        ceiling = _BACKOFF_FIRST_S * 2 ** min(self._failures, _BACKOFF_DOUBLINGS)
         self._failures += 1
-        until = time.monotonic() + random.uniform(ceiling / 2, ceiling)
+        until = time.monotonic() + _BACKOFF.pause_s(self._failures)
         while (left := until - time.monotonic()) > 0 and not self._is_stopping:
             self._wait(left)
             self._dispatcher.collect()

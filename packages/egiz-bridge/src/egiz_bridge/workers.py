@@ -25,7 +25,7 @@ from egiz_bridge.errors import BridgeError, ConfigError
 from egiz_bridge.observe.systemd import Notifier
 
 _TICK_S = 0.2
-_LAST_DEADLINE_S = 40.0  # more than a bridge takes to store what it was given
+_LAST_DEADLINE_S = 40.0  # more than a bridge needs to store what it received
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 _log = structlog.get_logger()
@@ -34,14 +34,14 @@ _log = structlog.get_logger()
 def run(config: Path | None, count: int) -> None:
     """Run `count` bridges until SIGTERM or SIGINT. SIGHUP is handed on.
 
-    If one of them ends by itself the others are stopped: a factory whose parts are
-    archived in part is harder to notice than one that is restarted.
+    If one of them ends by itself the others are stopped: a factory that is
+    archived in part is harder to notice than a restart.
 
     Raises:
         ConfigError: they cannot share what is configured.
         BridgeError: one of them has ended by itself.
     """
-    _can_be_shared(config, count)
+    _check_divisible(config, count)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         signals = stack.enter_context(_signals())
@@ -53,7 +53,7 @@ def run(config: Path | None, count: int) -> None:
 
 
 class Worker:
-    """One bridge, and what it has told."""
+    """One bridge, and what it has reported."""
 
     def __init__(
         self, config: Path | None, index: int, count: int, directory: Path
@@ -63,9 +63,9 @@ class Worker:
         self.is_alive = False
         self.status = "starting"
         address = str(directory / str(index))
-        self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._ear.bind(address)
-        self._ear.setblocking(False)
+        self._notify_socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify_socket.bind(address)
+        self._notify_socket.setblocking(False)
         environment = {**os.environ, f"{ENV_PREFIX}SHARD": self.name}
         environment |= {"NOTIFY_SOCKET": address}
         environment.pop("WATCHDOG_PID", None)
@@ -77,14 +77,14 @@ class Worker:
         )
 
     def listen(self) -> None:
-        """Take in what it has told since."""
+        """Read what it has reported since."""
         with suppress(BlockingIOError):
             while True:
-                for told in self._ear.recv(4096).decode().splitlines():
-                    self._heed(told)
+                for message in self._notify_socket.recv(4096).decode().splitlines():
+                    self._handle_message(message)
 
-    def _heed(self, told: str) -> None:
-        match told.partition("="):
+    def _handle_message(self, message: str) -> None:
+        match message.partition("="):
             case "READY", _, _:
                 self.is_ready = True
             case "RELOADING", _, _:
@@ -110,7 +110,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._ear.close()
+        self._notify_socket.close()
 
 
 class _Team:
@@ -129,46 +129,46 @@ class _Team:
                     return
             for worker in self._workers:
                 worker.listen()
-            self._tell()
-            self._look_for_the_dead()
+            self._report()
+            self._check_workers()
             time.sleep(_TICK_S)
 
     def _hand_on(self, number: int) -> None:
         if number != signal.SIGHUP:
-            self._notifier.tell("STOPPING=1")
+            self._notifier.send("STOPPING=1")
             number = signal.SIGTERM
         for worker in self._workers:
             worker.signal(number)
 
-    def _look_for_the_dead(self) -> None:
+    def _check_workers(self) -> None:
         for worker in self._workers:
             if (code := worker.exit_code()) is not None:
                 self._hand_on(signal.SIGTERM)
                 raise BridgeError(f"worker {worker.name} has ended with code {code}")
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         is_ready = all(worker.is_ready for worker in self._workers)
         if is_ready != self._is_ready:
             self._is_ready = is_ready
             now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
             reloading = ("RELOADING=1", f"MONOTONIC_USEC={now_us}")
-            self._notifier.tell(*(("READY=1",) if is_ready else reloading))
+            self._notifier.send(*(("READY=1",) if is_ready else reloading))
         status = "; ".join(f"{one.name}: {one.status}" for one in self._workers)
         if status != self._status:
             self._status = status
-            self._notifier.tell(f"STATUS={status}")
+            self._notifier.send(f"STATUS={status}")
         if all(worker.is_alive for worker in self._workers):
-            self._notifier.tell("WATCHDOG=1")
+            self._notifier.send("WATCHDOG=1")
             for worker in self._workers:
                 worker.is_alive = False
 
 
-def _can_be_shared(config: Path | None, count: int) -> None:
+def _check_divisible(config: Path | None, count: int) -> None:
     settings = load(config)
     if settings.shard:
-        raise ConfigError(["shard: is for one bridge; --workers deals out all parts"])
+        raise ConfigError(["shard: is for one bridge; --workers starts all shards"])
     for index in range(1, count + 1):
-        settings.model_copy(update={"shard": f"{index}/{count}"}).dealt_out()
+        settings.model_copy(update={"shard": f"{index}/{count}"}).for_shard()
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _end_with_parent() -> None:
-    """In the worker: no orphan goes on if this process is killed (Linux)."""
+    """In the worker: no worker goes on if this process is killed (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     # Ctrl-C reaches all processes of a terminal; it is for the one that hands it on.

@@ -14,7 +14,7 @@ class Actions:
     Args:
         app: the `App`.
         board: a port's `Board`.
-        device_id: ours, which confirms what cannot be undone.
+        device_id: of this device; an action that cannot be undone needs it.
     """
 
     def __init__(self, app, board, device_id):
@@ -41,8 +41,7 @@ class Actions:
         seconds = args.get("seconds", _IDENTIFY_DEFAULT_S)
         low, high = _IDENTIFY_S
         if type(seconds) is not int or not low <= seconds <= high:
-            told = "args.seconds: not %d..%d" % _IDENTIFY_S
-            raise CommandError(told, "refused")
+            raise CommandError("args.seconds: not %d..%d" % _IDENTIFY_S, "refused")
         if self._light is not None:
             self._light.cancel()
         self._board.identify(True)
@@ -62,7 +61,7 @@ class Actions:
             raise CommandError(" ".join(codes))
 
     async def _factory_reset(self, args):
-        """Forget what was told since provisioning; identity and credentials stay."""
+        """Delete all later configuration; what was provisioned stays."""
         if args.get("confirm") != self._device_id:
             raise CommandError("args.confirm: not the device id", "refused")
-        return self._app.forget
+        return self._app.factory_reset

@@ -2,8 +2,8 @@
 
 An alert is a fault code: the field as InfluxDB has it, and `high` or `low`, such as
 `thermal_temperature_zones_0:high`. It ends when the value is back by the band of its
-quantity, so that a value at its threshold does not flicker. Without a value nobody
-knows, and nothing is told; the fault code of the sensor is.
+quantity, so that a value at its threshold does not flicker. Without a value no
+alert is reported; the fault code of the sensor is.
 """
 
 # Quantity in the window -> (field, decimal digits of the scaled integer, band in it).
@@ -42,7 +42,7 @@ class Alerts:
         for rule in self._rules:
             value = window.mean(rule[1])
             if value is None:
-                continue  # what was raised stays so, and is not told
+                continue  # what was raised stays raised, and is not reported
             code = self._code(rule, value)
             self._raised[rule[0]] = code
             if code is not None:
@@ -50,7 +50,7 @@ class Alerts:
         return codes
 
     def _code(self, rule, value):
-        """What a value raises, or goes on with until it is back by the band."""
+        """The code that a value raises, or keeps until it is back by the band."""
         field, _, band, low, high = rule
         raised = self._raised.get(field)
         for code, threshold, sign in (

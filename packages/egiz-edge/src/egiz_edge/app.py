@@ -1,30 +1,26 @@
-"""The device: samples, makes messages of them, and does what it is told.
+"""The device: samples, publishes, and handles config and commands.
 
-The tasks here and in uplink.py are kept running by the supervisor; what the topics
-config and command say is for desired.py and commands.py.
+The tasks here and in uplink.py are kept running by the supervisor; config and commands
+are processed by desired_config.py and commands.py.
 """
 
 import asyncio
 import gc
 import time
 
-from egiz_schema.limits import WIRE_VERSION
-
 from egiz_edge import boot_loop, payloads, timeouts
 from egiz_edge.downlink import RULES, Downlink, unload
-from egiz_edge.health import Boot, Health
 from egiz_edge.outbox import Outbox
+from egiz_edge.report import Report
 from egiz_edge.sensors import Sensors
 from egiz_edge.supervisor import Supervisor
-from egiz_edge.ticker import Pace
+from egiz_edge.ticker import Ticker
 from egiz_edge.timekeeping import Timekeeper
 from egiz_edge.uplink import Uplink
 from egiz_edge.window import Window
 
-FIRMWARE_VERSION = "0.1.0"
-
-_TEND_S = 0.5
-_REPORT_S = 5  # for a result to arrive before we reboot
+_MAINTAIN_S = 0.5
+_REPORT_S = 5  # for a result to arrive before a reboot
 
 
 class App:
@@ -34,42 +30,38 @@ class App:
         board: a port's `Board`.
         settings: `Settings`.
         log: called with each line that a person may want to read.
-        word: what the boot before has left on the ladder.
-        is_plain: whether what the config topic told is to be dropped, because the
+        reset_reason: what boot_loop.py has kept of the boot before.
+        is_plain: whether to drop the configuration of the config topic, because the
             device crashed with it.
     """
 
-    def __init__(self, board, settings, log, word="", is_plain=False):
+    def __init__(self, board, settings, log, reset_reason="", is_plain=False):
         self.device_id = settings.device_id
         self._board = board
         self._settings = settings
-        self._is_settled = False
-        self._boot = Boot(board, word)
+        self._is_stopping = False
+        self._is_confirmed = False
+        # First, so that a boot counts even if what follows crashes.
+        self._report = Report(self.device_id, board, reset_reason)
         self._downlink = Downlink(self, board, settings, log)
-        self._downlink.with_desired(lambda desired: desired.restore(is_plain))
+        self._downlink.with_config(lambda config: config.restore(is_plain))
         self._trial_ticks = time.ticks_ms()
         self._outbox = Outbox(board.data_directory + "/outbox", settings.buffer_size)
-        self._health = Health(board, self._outbox)
+        self._report.outbox = self._outbox
         self._window = Window()
-        self._zones = None  # those that `sensors` was made for
-        self._sensors = None
-        self._bus = asyncio.Lock()  # one at a time talks to the sensors
-        self._found = ()  # on the buses, at the start
-        self._samples = 0  # only ever grows, as `_seq`
-        self._seq = 0
-        self._faults = []  # of the last message
-        self._sampling = Pace(lambda: settings.sampling_rate_ms)
-        self._publishing = Pace(lambda: settings.publish_rate_ms)
-        self._status_ticks = _now()
-        self._acked = 0  # statuses, before it did
-        self._supervisor = Supervisor(board.watchdog, log, self._stalled)
-        self._time = Timekeeper(board, settings.ntp, self._boot.number, log)
+        self._sensors = self._zones = None  # `_zones`: those of `_sensors`
+        self._bus = asyncio.Lock()  # one task at a time uses the sensors
+        self._samples = self._seq = 0  # they only grow
+        self._sampling = Ticker(lambda: settings.sampling_rate_ms)
+        self._publishing = Ticker(lambda: settings.publish_rate_ms)
+        self._acked = 0  # statuses, before the network changed
+        self._supervisor = Supervisor(board.watchdog, log, self._note_stall)
+        self._time = Timekeeper(board, settings.ntp, self._report.boot, log)
         self._uplink = Uplink(
             board.wifi, settings, self._outbox, self._time, self._status, log
         )
-        self._time.on_settled = self._uplink.report_soon
-        will = payloads.status(settings.device_id, "offline", self._boot.number)
-        self._uplink.set_last_will(will)
+        self._time.on_ready = self._uplink.report_soon
+        self._uplink.set_last_will(self._report.last_will())
         self._uplink.set_callback("config", self._downlink.put_config)
         self._uplink.set_callback("command", self._downlink.put_command)
         self._join()
@@ -86,7 +78,7 @@ class App:
         return len(self._outbox)
 
     async def run(self):
-        """Until `stop` is called."""
+        """Run all tasks until `stop` is called."""
         start, settings = self._supervisor.start, self._settings
         start(
             "sampling",
@@ -102,28 +94,29 @@ class App:
         )
         start("network", self._connect, lambda: self._uplink.turns, lambda: 0)
         start("time", self._time.run)
-        start("tending", self._tend)
+        start("maintenance", self._maintain)
         await self._supervisor.run()
 
     def stop(self):
-        """Publish what is due, say offline, disconnect."""
+        """Publish what waits and the status `offline`, then disconnect."""
+        self._is_stopping = True
         self._uplink.stop()
 
     def reset(self, cause):
-        """Reset the board; the next boot tells `cause`."""
+        """Reset the board; the next boot reports `cause`."""
         self._outbox.flush()
         boot_loop.write(self._board.data_directory, 0, cause)  # not a crash
         self._board.reboot()
 
-    def forget(self):
+    def factory_reset(self):
         """Reset to what was provisioned, without configuration and waiting messages."""
-        self._downlink.with_desired(lambda desired: desired.erase())
+        self._downlink.with_config(lambda config: config.erase())
         while (message := self._outbox.peek()) is not None:
             self._outbox.done(message[0])
         self.reset("reboot: factory_reset")
 
     async def reset_energy(self):
-        """Set all meters' counters to zero; gives a fault code for each failure."""
+        """Set all energy counters to zero; gives a fault code for each failure."""
         async with self._bus:
             return await self._current_sensors().reset_energy()
 
@@ -133,7 +126,7 @@ class App:
 
     async def _sample(self):
         async with self._bus:
-            self._found = await self._current_sensors().found()
+            self._report.sensors = await self._current_sensors().found()
         while True:
             async with self._bus:
                 await self._current_sensors().sample(self._window)
@@ -141,13 +134,13 @@ class App:
             await self._sampling.wait()
 
     async def sample_now(self):
-        """Take one more sample, and publish."""
+        """Sample once more, and publish immediately."""
         async with self._bus:
             await self._current_sensors().sample(self._window)
         self._publishing.now()
 
     def _current_sensors(self):
-        """Those of the zones that the configuration names now."""
+        """The `Sensors` for the zones that the configuration names now."""
         if self._zones is not self._settings.zones:
             self._zones = self._settings.zones
             settings = self._settings
@@ -160,6 +153,8 @@ class App:
     async def _publish(self):
         while True:
             await self._publishing.wait()
+            if self._is_stopping:  # there would be no end to what is due
+                return
             window, settings = self._window, self._settings
             if settings.alerts is not None:
                 for code in settings.alerts.evaluate(window):
@@ -168,37 +163,36 @@ class App:
                 settings.device_id,
                 self._time.now_ms(),
                 self._seq,
-                self._boot.number,
+                self._report.boot,
             )
             payload = payloads.telemetry(
-                named, window, settings.setpoint, self._health.members()
+                named, window, settings.setpoint, self._report.health()
             )
-            is_news = set(window.faults) != set(self._faults)
-            self._faults = window.faults
+            has_changed = set(window.faults) != set(self._report.faults)
+            self._report.faults = window.faults
             window.clear()
             self._seq += 1
             self._uplink.send(payload)
-            if is_news:
+            if has_changed:
                 self._uplink.report_soon()
             gc.collect()
 
-    async def _tend(self):
-        """Look after what takes no task of its own: trial, commands, status, boot."""
+    async def _maintain(self):
+        """All that has no task of its own: trial, messages, status, boot."""
         while True:
-            await asyncio.sleep(_TEND_S)
-            await self._tend_trial()
+            await asyncio.sleep(_MAINTAIN_S)
+            await self._check_trial()
             while self._downlink.is_waiting:
-                await self._take()
-            if time.ticks_diff(_now(), self._status_ticks) >= timeouts.STATUS_MS:
-                self._status_ticks = _now()  # offline, once is enough as well
+                await self._handle_message()
+            if self._report.is_due():
                 self._uplink.report_soon()
-            self._settle()
+            self._confirm_boot()
 
-    async def _take(self):
-        """Do as one message says."""
+    async def _handle_message(self):
+        """Process one message, report its outcome, and apply the new settings."""
         settings = self._settings
         network = (settings.host, settings.port, settings.wifi_ssid)
-        after = await self._downlink.take()
+        after = await self._downlink.handle_next()
         if network != (settings.host, settings.port, settings.wifi_ssid):
             await self._move()
         else:
@@ -209,73 +203,51 @@ class App:
         if after:
             after()
 
-    async def _tend_trial(self):
-        """Keep a network that leads to the broker; leave one that does not."""
+    async def _check_trial(self):
+        """Confirm a network that leads to the broker; revert one that does not."""
         if not self._downlink.is_on_trial:
             return
         if self._uplink.acked["status"] > self._acked:
-            self._downlink.with_desired(lambda desired: desired.confirm())
+            self._downlink.with_config(lambda config: config.confirm())
             self._uplink.report_soon()
-        elif time.ticks_diff(_now(), self._trial_ticks) > timeouts.TRIAL_MS:
-            self._downlink.with_desired(lambda desired: desired.revert())
+        elif time.ticks_diff(time.ticks_ms(), self._trial_ticks) > timeouts.TRIAL_MS:
+            self._downlink.with_config(lambda config: config.revert())
             await self._move()
 
     async def _move(self):
-        """To the network and broker that the settings name now."""
-        self._trial_ticks = _now()
+        """Connect to the network and broker that the settings name now."""
+        self._trial_ticks = time.ticks_ms()
         self._join()
         await self._uplink.reconnect()
-        self._acked = self._uplink.acked["status"]  # those to come are of the new one
+        self._acked = self._uplink.acked[
+            "status"
+        ]  # later ones came over the new network
 
     def _join(self):
-        """Have the Wi-Fi that the settings name; none is named where there is one."""
+        """Join the Wi-Fi of the settings, if they name one."""
         if self._settings.wifi_ssid is not None:
             self._board.wifi.configure(
                 self._settings.wifi_ssid, self._settings.wifi_password
             )
 
     async def _report_now(self):
-        """Publish the status, and wait until it has arrived, if that is possible."""
-        acked, tries = self._uplink.acked["status"], int(_REPORT_S / _TEND_S)
+        """Publish the status, and wait for its PUBACK, but not for long."""
+        acked, tries = self._uplink.acked["status"], int(_REPORT_S / _MAINTAIN_S)
         self._uplink.report_soon()
         while self._uplink.acked["status"] == acked and tries:
             tries -= 1
-            await asyncio.sleep(_TEND_S)
+            await asyncio.sleep(_MAINTAIN_S)
 
-    def _settle(self):
-        if self._is_settled or self._supervisor.stalled is not None:
+    def _confirm_boot(self):
+        """Count no unconfirmed boots once the device has run well for a minute."""
+        if self._is_confirmed or self._supervisor.stalled is not None:
             return
-        if self._health.uptime_ms() > timeouts.SETTLED_MS:
-            self._is_settled = True
+        if self._report.uptime_ms() > timeouts.CONFIRM_MS:
+            self._is_confirmed = True
             boot_loop.write(self._board.data_directory, 0)
 
-    def _stalled(self, name):
-        boot_loop.leave(self._board.data_directory, "watchdog: %s stalled" % name)
+    def _note_stall(self, name):
+        boot_loop.note_reset(self._board.data_directory, "watchdog: %s stalled" % name)
 
     def _status(self, state):
-        self._status_ticks = _now()
-        health = self._health.members()
-        if self._faults:
-            health.append(payloads.names("fault_codes", self._faults))
-        members = [
-            '"schema":"%d"' % WIRE_VERSION,
-            '"firmware_version":' + payloads.text(FIRMWARE_VERSION),
-            '"health":{' + ",".join(health) + "}",
-        ]
-        if self._board.clock.is_synced():
-            instant = divmod(self._board.clock.now_ms(), 1000)
-            members.append('"timestamp":%d,"ms":%d' % instant)
-        members.append('"reset_cause":' + payloads.text(self._boot.cause))
-        ip = self._board.wifi.ip()
-        if ip is not None:
-            members.append('"ip":' + payloads.text(ip))
-        if self._found:
-            members.append(payloads.names("sensors", self._found))
-        members.extend(self._downlink.members())
-        return payloads.status(
-            self._settings.device_id, state, self._boot.number, members
-        )
-
-
-def _now():
-    return time.ticks_ms()
+        return self._report.status(state, self._downlink.members())

@@ -1,44 +1,44 @@
-"""The boot-loop ladder: what to run after how many boots in a row that did not settle.
+"""Boot-loop detection: what to run after how many boots in a row were not confirmed.
 
-A boot settles once the device has run well for a minute, or was asked to stop. Power
-that comes and goes is no fault of the firmware: main.py begins at the foot again after
-a power-on. The rung for the previous version of the firmware (after an update) belongs
-between the two that are here, and an update is confirmed where a boot settles.
+A boot is confirmed when the device has run well for a minute, or was ordered to stop.
+A power failure is no error of the firmware: main.py counts from zero after a power-on.
+The step for the previous version of the firmware (after an update) belongs between the
+two that are here, and an update is confirmed where a boot is confirmed.
 
-A file keeps the count, and a word on why the next boot will come about: the chip knows
-a watchdog from a power-on, but not one reboot from another. This module imports nothing
-of the app, and nothing that it does can fail a boot.
+A file keeps the count, and the reason of the coming reset: the chip distinguishes a
+watchdog from a power-on, but not one reboot from another. This module imports nothing
+of the app, and no error in it makes a boot fail.
 """
 
 import os
 
-PLAIN = 3  # unsettled boots until the app runs without what its config topic told
-SAFE = 5  # and until it does not run at all
+PLAIN = 3  # unconfirmed boots until the app runs without what its config topic set
+SAFE = 5  # unconfirmed boots until safe mode runs and not the app
 
 _FILE = "/boots"
 
 
 def read(directory):
-    """How many boots before this one did not settle, and the word that was left."""
+    """How many boots in a row were not confirmed, and the reason of the last reset."""
     try:
         with open(directory + _FILE) as file:
-            count, _, word = file.read().partition(" ")
-            return int(count), word
+            count, _, reset_reason = file.read().partition(" ")
+            return int(count), reset_reason
     except (OSError, ValueError):
         return 0, ""
 
 
-def write(directory, count, word=""):
-    """Count `count` boots from now on; before anything that may crash."""
+def write(directory, count, reset_reason=""):
+    """Count `count` boots from now on; called before anything that may crash."""
     path = directory + _FILE
     try:
         with open(path + ".new", "w") as file:
-            file.write("%d %s" % (count, word))
+            file.write("%d %s" % (count, reset_reason))
         os.rename(path + ".new", path)
     except OSError:
         pass  # a full or broken flash must not keep the device from running
 
 
-def leave(directory, word):
-    """A reset is coming; `word` says why."""
-    write(directory, read(directory)[0], word)
+def note_reset(directory, reset_reason):
+    """A reset is coming, and this is its reason; the count stays."""
+    write(directory, read(directory)[0], reset_reason)

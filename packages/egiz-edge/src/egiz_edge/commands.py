@@ -1,8 +1,8 @@
-"""Commands: each is obeyed at most once, or refused and told why.
+"""Commands: each is executed at most once, or refused with a reason.
 
-One that the broker has kept (retained), that came before, or too late, is refused; the
-ids of the last commands outlive a reboot. An expiry cannot be judged before the clock
-is set, so until then a command that has one is refused as well. All state is in flash,
+A command that is retained, repeated or expired is refused; the ids of the last commands
+outlive a reboot. An expiry cannot be checked before the clock is set, so until then a
+command that has one is refused as well. All state is in flash,
 so that this module is in memory only while there is a command.
 """
 
@@ -17,21 +17,21 @@ _REMEMBERED = 16
 
 
 class CommandError(Exception):
-    """A command that was not obeyed; args[0] says why.
+    """A command that was not executed; args[0] is the reason.
 
     args[1], if it is there, is the result: `refused` for an action that was not begun.
     """
 
 
 class Commands:
-    """What the command topic orders.
+    """Checks the commands of the command topic, and executes them.
 
     Args:
         store: the board's.
         clock: the board's.
         actions: action -> coroutine function of the arguments (a dict); it raises
-            CommandError, and gives what is to be done after its result is told, if
-            there is something.
+            CommandError, and gives a function to call after its result is
+            reported, or None.
         log: called with each line that a person may want to read.
     """
 
@@ -42,39 +42,39 @@ class Commands:
         self._log = log
         self._ids = json.loads(store.get(_IDS) or "[]")  # CRC-32 of each
 
-    async def receive(self, command, error, is_retained):
-        """Obey a message of the topic, or refuse it.
+    async def receive(self, command, reason, is_retained):
+        """Execute a message of the topic, or refuse it.
 
         Args:
-            command: what it says, or None.
-            error: why the contract does not allow it, or None.
+            command: the decoded message, or None.
+            reason: why the contract does not allow it, or None.
             is_retained: whether the broker had kept it.
 
-        Gives what remains to be done once the result is told, as a function, or None.
+        Gives a function to call once the result is reported, or None.
         """
         try:
-            self._check(command, error, is_retained)
-        except CommandError as fault:
-            self._conclude(_id_of(command), "refused", fault.args[0])
+            self._check(command, reason, is_retained)
+        except CommandError as error:
+            self._record(_id_of(command), "refused", error.args[0])
             return None
         self._remember(command["id"])
-        return await self._obey(command)
+        return await self._execute(command)
 
-    async def _obey(self, command):
+    async def _execute(self, command):
         after = None
         try:
             after = await self._actions[command["action"]](command.get("args") or {})
-            self._conclude(command["id"], "done")
-        except CommandError as fault:
-            result = fault.args[1] if fault.args[1:] else "failed"
-            self._conclude(command["id"], result, fault.args[0])
-        except Exception as fault:
-            self._conclude(command["id"], "failed", repr(fault))
+            self._record(command["id"], "done")
+        except CommandError as error:
+            result = error.args[1] if error.args[1:] else "failed"
+            self._record(command["id"], result, error.args[0])
+        except Exception as error:
+            self._record(command["id"], "failed", repr(error))
         return after
 
-    def _check(self, command, error, is_retained):
-        if error is not None:
-            raise CommandError(error)
+    def _check(self, command, reason, is_retained):
+        if reason is not None:
+            raise CommandError(reason)
         if is_retained:
             raise CommandError("retained")
         if crc32(command["id"].encode()) in self._ids:
@@ -89,12 +89,12 @@ class Commands:
             raise CommandError("unknown action")
 
     def _remember(self, command_id):
-        """Before it is obeyed: rather once too few than once too many."""
+        """Before it is executed: rather once too few than once too many."""
         self._ids = self._ids[1 - _REMEMBERED :]
         self._ids.append(crc32(command_id.encode()))
         self._store.put(_IDS, json.dumps(self._ids))
 
-    def _conclude(self, command_id, result, error=None):
+    def _record(self, command_id, result, error=None):
         members = ['"id":' + text(command_id), '"result":' + text(result)]
         if error is not None:
             members.append('"error":' + text(error))
@@ -103,6 +103,6 @@ class Commands:
 
 
 def _id_of(command):
-    """The id by which its sender knows it, as far as there is one."""
-    told = command.get("id") if type(command) is dict else None
-    return told if type(told) is str and told else "?"
+    """The id that its sender gave it, or "?"."""
+    command_id = command.get("id") if type(command) is dict else None
+    return command_id if type(command_id) is str and command_id else "?"

@@ -1,6 +1,6 @@
-"""What the device is told: config and commands, taken in one at a time.
+"""Incoming messages, config and commands, processed one at a time.
 
-What deals with them is in memory only while there is something to deal with: it is
+The modules that process them are in memory only while there is a message: they are
 large, and seldom needed.
 """
 
@@ -16,10 +16,10 @@ _COMMAND = ("egiz_edge.commands", "egiz_edge.actions")
 
 
 class Downlink:
-    """Messages that wait, and what became of those before.
+    """Messages that wait, and the outcome of the last ones.
 
     Args:
-        app: the `App`, whose actions are ordered.
+        app: the `App` that commands act on.
         board: a port's `Board`.
         settings: `Settings`, which a configuration changes.
         log: called with each line that a person may want to read.
@@ -40,11 +40,11 @@ class Downlink:
 
     @property
     def is_waiting(self):
-        """Whether there is a message for `take`."""
+        """Whether there is a message for `handle_next`."""
         return bool(self._waiting)
 
     def put_config(self, msg, _retain):
-        """A message of the config topic; the one that the broker keeps is known."""
+        """A message of the config topic; one that was processed before is ignored."""
         if msg and crc32(msg) != self._crc:
             self._put(msg, None)
 
@@ -52,53 +52,58 @@ class Downlink:
         """A message of the command topic."""
         self._put(msg, retain)
 
-    async def take(self):
-        """Deal with the oldest message; gives what to call after the report if any."""
+    async def handle_next(self):
+        """Process the oldest message; gives what to call after the report, or None."""
         msg, retain = self._waiting.pop(0)
-        document, error = self._checked(msg, retain is None)
+        document, reason = self._checked(msg, retain is None)
         if retain is None:
-            self.with_desired(lambda desired: desired.receive(msg, document, error))
+            self.with_config(lambda config: config.receive(msg, document, reason))
             return None
-        after = await self._commands().receive(document, error, retain)
+        after = await self._commands().receive(document, reason, retain)
         unload(_COMMAND)
         self._command = self._load_last_command()
         return after
 
-    def with_desired(self, do):
-        """Have `do(desired)` done."""
-        from egiz_edge.desired_config import Desired  # noqa: PLC0415  # see the module
+    def with_config(self, do):
+        """Call `do` with the `DesiredConfig`."""
+        from egiz_edge.desired_config import DesiredConfig  # noqa: PLC0415  # see the module
 
         board = self._board
-        desired = Desired(board.data_directory, board.store, self._settings, self._log)
-        do(desired)
-        self.is_on_trial = desired.is_on_trial
-        self._config, self._crc = desired.member(), desired.crc
+        config = DesiredConfig(
+            board.data_directory, board.store, self._settings, self._log
+        )
+        do(config)
+        self.is_on_trial = config.is_on_trial
+        self._config, self._crc = config.member(), config.crc
         unload(_CONFIG)
 
     def members(self):
-        """What the status says of all this, as JSON members."""
+        """JSON members of the status: `config` and `last_command`."""
         outcomes = (self._config, self._command)
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _checked(self, msg, is_config):
-        """What a message says, and why the contract does not allow it, or None."""
+        """The decoded message, and why the contract does not allow it, or None."""
         from egiz_schema import orders  # noqa: PLC0415  # see the module
 
-        document = error = None
+        document = reason = None
         try:
             document = json.loads(msg)
             check = orders.check_config if is_config else orders.check_command
             check(document, self._settings.device_id)
-        except ValueError as fault:
-            error = fault.args[1] if fault.args[1:] else "not JSON"
+        except ValueError as error:
+            reason = error.args[1] if error.args[1:] else "not JSON"
         unload(RULES)
-        return document, error
+        return document, reason
 
     def _put(self, msg, retain):
         if len(self._waiting) < _WAITING_MAX:
             self._waiting.append((msg, retain))
         else:
-            self._log("too many messages at once: one is ignored")
+            self._log(
+                "more than %d messages wait: one is ignored, send it again"
+                % _WAITING_MAX
+            )
 
     def _commands(self):
         from egiz_edge.actions import Actions  # noqa: PLC0415  # see the module
@@ -114,7 +119,7 @@ class Downlink:
 
 
 def unload(names):
-    """Have modules collected that nothing refers to any more."""
+    """Remove modules from memory that nothing refers to any more."""
     for name in names:
         sys.modules.pop(name, None)
         package, _, module = name.partition(".")

@@ -1,4 +1,4 @@
-"""What a config message comes to on this device."""
+"""The settings that a config message leads to on this device."""
 
 SAMPLING_MS = 1000
 PUBLISH_MS = 5000
@@ -15,7 +15,7 @@ class ConfigError(ValueError):
 def resolve(config, given):
     """The settings that a valid config message leads to; raises ConfigError.
 
-    The message is the whole of what is wanted: what it does not name is as it was
+    The message is the whole desired configuration: what it does not name is as
     provisioned.
 
     Args:
@@ -26,27 +26,27 @@ def resolve(config, given):
     return {
         "host": host,
         "port": port,
-        "wifi_ssid": _wanted("wifi_ssid", None, config, given),
-        "sampling_rate_ms": _wanted("sampling_rate_ms", SAMPLING_MS, config, given),
-        "publish_rate_ms": _wanted("publish_rate_ms", PUBLISH_MS, config, given),
-        # One message is always kept: the one that is on its way.
-        "buffer_size": max(1, _wanted("buffer_size", BUFFER_MESSAGES, config, given)),
+        "wifi_ssid": _value("wifi_ssid", None, config, given),
+        "sampling_rate_ms": _value("sampling_rate_ms", SAMPLING_MS, config, given),
+        "publish_rate_ms": _value("publish_rate_ms", PUBLISH_MS, config, given),
+        # One message is always kept: the one that is being sent.
+        "buffer_size": max(1, _value("buffer_size", BUFFER_MESSAGES, config, given)),
         "zones": _zones(config, given),
         "alerts": _alerts(config.get("alerts")),
     }
 
 
-def _wanted(name, default, config, given):
+def _value(name, default, config, given):
     value = config.get(name)
     return given.get(name, default) if value is None else value
 
 
 def _broker(config, given):
     """Host and port; the config topic names both at once."""
-    told = config.get("mqtt_broker")
-    if told is None:
+    broker = config.get("mqtt_broker")
+    if broker is None:
         return given["broker"], given.get("port", PORT)
-    host, _, port = told.partition(":")
+    host, _, port = broker.partition(":")
     port = port or str(PORT)
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError("mqtt_broker: not host:port")
@@ -81,5 +81,5 @@ def _alerts(wanted):
 
     try:
         return Alerts(wanted)
-    except ValueError as fault:
-        raise ConfigError(fault.args[0])
+    except ValueError as error:
+        raise ConfigError(error.args[0])

@@ -1,4 +1,4 @@
-"""The program of a board: `main(directory)` runs what the boot-loop ladder says.
+"""The program of a board: `main(directory)` runs what boot_loop.py decides.
 
 On the virtual board it ends when stdin ends. It prints a line for a person to read
 whenever something changes, and at the end one line of JSON: how many messages of each
@@ -18,43 +18,44 @@ _IS_VIRTUAL = sys.platform != "esp32"
 def main(directory):
     """Run the board whose flash is `directory`; it holds settings.json and `data`."""
     data = directory + "/data"
-    count, word = boot_loop.read(data)
+    count, reset_reason = boot_loop.read(data)
     if count >= boot_loop.SAFE:
-        _run_safe_mode(directory, data, count, word)
+        _run_safe_mode(directory, data, count, reset_reason)
     boot_loop.write(data, count + 1)
     try:
-        app = load(directory, data, count, word)
-        asyncio.run(_attend(app, app.device_id))
+        app = load(directory, data, count, reset_reason)
+        asyncio.run(_run(app))
         boot_loop.write(data, 0)
-    except Exception as fault:
-        sys.print_exception(fault)
-        boot_loop.leave(data, "crash: %r" % fault)
+    except Exception as error:
+        sys.print_exception(error)
+        boot_loop.note_reset(data, "crash: %r" % error)
         _reset(directory)
 
 
-def _run_safe_mode(directory, data, count, word):
+def _run_safe_mode(directory, data, count, reset_reason):
     from egiz_edge import safe_mode  # noqa: PLC0415  # nothing else is loaded then
 
-    is_asked = safe_mode.run(directory, word or "%d boots did not settle" % count)
-    # Else the app has one try before we are here again.
-    boot_loop.write(data, 0 if is_asked else boot_loop.SAFE - 1, "reboot: safe_mode")
+    reason = reset_reason or "%d boots did not settle" % count
+    is_ordered = safe_mode.run(directory, reason)
+    # Otherwise the app is tried once before safe mode runs again.
+    boot_loop.write(data, 0 if is_ordered else boot_loop.SAFE - 1, "reboot: safe_mode")
     _reset(directory)
 
 
-def load(directory, data, count, word):
-    """The `App` of a board, after `count` boots that did not settle."""
-    # What does not load is a crash like any other.
+def load(directory, data, count, reset_reason):
+    """The `App` of a board, after `count` boots in a row that were not confirmed."""
+    # Imported here: a module that does not load is a crash like any other.
     from egiz_edge.app import App  # noqa: PLC0415
     from egiz_edge.settings import Settings  # noqa: PLC0415
 
-    gc.threshold(8192)  # bytes; garbage that is left lying tears the heap into holes
+    gc.threshold(8192)  # bytes; garbage that is not collected fragments the heap
     board = _board(directory)
     if board.reset_cause() == "power_on":
         count = 0
         boot_loop.write(data, 1)
     with open(directory + "/settings.json") as file:
         settings = Settings(json.load(file))
-    return App(board, settings, print, word, count >= boot_loop.PLAIN)
+    return App(board, settings, print, reset_reason, count >= boot_loop.PLAIN)
 
 
 def _board(directory):
@@ -67,13 +68,17 @@ def _board(directory):
     return Board()
 
 
-async def _attend(app, device_id):
+async def _run(app):
     watch = asyncio.create_task(_stop_at_end_of_input(app)) if _IS_VIRTUAL else None
     await app.run()
     if watch:
         watch.cancel()
-    told = {"device_id": device_id, "acked": app.acked, "unacked": app.unacked}
-    print(json.dumps(told))
+    totals = {
+        "device_id": app.device_id,
+        "acked": app.acked,
+        "unacked": app.unacked,
+    }
+    print(json.dumps(totals))
 
 
 async def _stop_at_end_of_input(app):
@@ -85,6 +90,6 @@ async def _stop_at_end_of_input(app):
 
 
 def _reset(directory):
-    from egiz_edge.safe_mode import reset  # noqa: PLC0415  # it needs nothing broken
+    from egiz_edge.safe_mode import reset  # noqa: PLC0415  # it imports nothing of the app
 
     reset(directory)

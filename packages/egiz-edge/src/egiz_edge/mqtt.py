@@ -7,7 +7,7 @@ Section numbers are those of the OASIS standard, MQTT Version 3.1.1.
 
 import asyncio
 
-DEADLINE_S = 5  # for whatever the broker owes an answer
+DEADLINE_S = 5  # for each answer of the broker
 CONNECT_S = 10  # TCP, TLS and CONNACK; a handshake takes a board 2 to 3 s
 INCOMING_MAX = 4096 + 256  # bytes: a payload of the contract and its topic
 
@@ -28,7 +28,7 @@ _REFUSALS = (  # return codes 1 to 5 (3.2.2.3)
 
 
 class MQTTException(OSError):
-    """What went wrong, as a sentence in args[0]."""
+    """args[0] says what failed."""
 
 
 class MQTTClient:
@@ -71,7 +71,7 @@ class MQTTClient:
         self._window = asyncio.Lock()
         self._sending = asyncio.Lock()
         self._answered = asyncio.Event()
-        self._awaited = None  # (packet type, packet id) that somebody waits for
+        self._awaited = None  # (packet type, packet id) that `_ask` waits for
         self._reader = self._writer = self._listener = self._watcher = None
         self.reason = "not connected"  # for which there is no connection
         # Seconds since the last packet out, in, and an unanswered PINGREQ (or None).
@@ -98,8 +98,8 @@ class MQTTClient:
             raise MQTTException("no CONNACK in time")
         except EOFError:
             raise MQTTException("closed before CONNACK")
-        except ValueError as fault:  # what Mbed TLS says of the broker's certificate
-            raise MQTTException(str(fault).strip())
+        except ValueError as error:  # Mbed TLS on the broker's certificate
+            raise MQTTException(str(error).strip())
         finally:
             if not self.is_connected:
                 await self.close()
@@ -134,18 +134,18 @@ class MQTTClient:
                 raise MQTTException("subscription refused")
 
     async def ping(self):
-        """Ask for a sign of life; if none comes in time, the connection is lost."""
+        """Send PINGREQ; without a PINGRESP in time the connection is lost."""
         self._pinged_s = 0
         await self._send_in_time(bytes([_PINGREQ, 0]))
 
     async def disconnect(self):
-        """Say good-bye: the broker keeps the last will to itself."""
+        """Send DISCONNECT, so that the broker does not publish the last will; close."""
         if self.is_connected:
             await self._send_in_time(bytes([_DISCONNECT, 0]))
         await self.close()
 
     async def close(self):
-        """Break off."""
+        """Close the connection without DISCONNECT."""
         self.is_connected = False
         self._answered.set()
         for task in (self._listener, self._watcher):
@@ -184,8 +184,8 @@ class MQTTClient:
             await asyncio.wait_for(self._exchange(packet), DEADLINE_S)
         except asyncio.TimeoutError:
             self._lose("no answer in time")
-        except OSError as fault:
-            self._lose(fault)
+        except OSError as error:
+            self._lose(error)
         if type(self._awaited) is tuple:
             raise MQTTException(self.reason)
         return self._awaited
@@ -200,8 +200,8 @@ class MQTTClient:
         except asyncio.TimeoutError:
             self._lose("cannot send")
             raise MQTTException(self.reason)
-        except OSError as fault:
-            self._lose(fault)
+        except OSError as error:
+            self._lose(error)
             raise
 
     async def _send(self, packet):
@@ -230,24 +230,24 @@ class MQTTClient:
                     return
 
     async def _listen(self):
-        """Take what the broker sends until it breaks."""
+        """Receive packets until the connection is lost."""
         reason = "closed by the broker"
         try:
             while True:
                 first = await self._reader.readexactly(1)
-                await self._take(first[0])
+                await self._receive(first[0])
                 self._heard_s = 0
         except EOFError:
             pass
-        except Exception as fault:  # whatever it is, without ears we are not connected
-            reason = fault
+        except Exception as error:  # without this task there is no connection
+            reason = error
         self._lose(reason)
 
-    async def _take(self, first):
+    async def _receive(self, first):
         length = await self._read_length()
         kind = first & 0xF0
         if kind == _PUBLISH:
-            await self._take_message(first, length)
+            await self._receive_message(first, length)
             return
         if length > 4:
             raise MQTTException("malformed packet 0x%02x" % first)
@@ -258,10 +258,10 @@ class MQTTClient:
             self._awaited = body[-1]
             self._answered.set()
 
-    async def _take_message(self, first, length):
+    async def _receive_message(self, first, length):
         has_pid = first & 0x06
         if has_pid > 0x02:
-            raise MQTTException("a message at QoS 2, which nobody asked for")
+            raise MQTTException("a message at QoS 2, which was not subscribed")
         if length > INCOMING_MAX or not _is_free(2 * length + 1):
             await self._skip_message(length, has_pid)
             return
@@ -276,7 +276,7 @@ class MQTTClient:
             await self._send(bytes([_PUBACK, 2]) + body[end:start])
 
     async def _skip_message(self, length, has_pid):
-        """One that is too long is acknowledged all the same, or it would come again."""
+        """One that is too long is acknowledged, too, or it would be sent again."""
         self.oversized += 1
         if has_pid:
             head = await self._reader.readexactly(2)

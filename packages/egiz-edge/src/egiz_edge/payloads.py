@@ -1,6 +1,6 @@
 """The payloads of the contract, written piece by piece from scaled integers.
 
-No float takes part: on the ESP32 they have 24 bits. No dict is built: a message costs
+No float is used: on the ESP32 they have 24 bits. No dict is built: a message costs
 the heap its own length and little more.
 """
 
@@ -8,8 +8,8 @@ from egiz_schema.limits import CODES_MAX, TEXT_MAX
 
 PHASES = "abc"
 
-# What a message of the contract takes of the PZEM's registers: (JSON name, window name,
-# decimal digits of the scaled integer).
+# The PZEM's registers that a message carries: (JSON name, window name, decimal digits
+# of the scaled integer).
 _ELECTRICAL = (
     ("voltage", "u", 1),
     ("current", "i", 3),
@@ -39,7 +39,7 @@ def head(device_id, time_ms, seq, boot):
     """The members that name a message.
 
     Args:
-        device_id: who.
+        device_id: of this device.
         time_ms: since 1970, UTC.
         seq: number of the message since boot.
         boot: number of this boot.
@@ -78,7 +78,7 @@ def telemetry(named, window, setpoint, health):
 
 
 def as_buffered(payload):
-    """The same message, marked as history: a newer one waits behind it."""
+    """The same message, marked as buffered: it was sent after an outage."""
     return payload[:-1] + b',"buffered":true}'
 
 

@@ -12,8 +12,10 @@ from egiz_edge.payloads import PHASES
 
 STATES = (("fault", "fault"), ("running", "running"))
 
-_SETTLED_MS = 250  # a MAX6675 begins anew with each reading, and takes 220
-_STALE_MS = 5000  # a conversion that is older tells of another time
+_TC_CONVERSION_MS = (
+    250  # a MAX6675 starts a conversion at each reading, which lasts 220
+)
+_STALE_MS = 5000  # an older conversion is not read
 
 
 class Sensors:
@@ -26,8 +28,8 @@ class Sensors:
         zones: ROM ids of thermometers, in the order of their zones.
         thermocouples: pairs of a chip (`max31855`, `max6675`) and its select line
             (`tc_0`), for the zones after those.
-        states: pairs of an operational state and the pin whose contact says so; the
-            first that is closed wins.
+        states: pairs of an operational state and the pin of its contact; the first
+            that is closed decides.
     """
 
     def __init__(self, board, zones, thermocouples=(), states=None):
@@ -43,13 +45,13 @@ class Sensors:
             [(s, board.pins[pin]) for s, pin in states or STATES]
         )
         self._converting_since = None
-        self._settling_since = None
+        self._tc_read_at = None
 
     async def sample(self, window):
         """Read what can be read; what cannot is a fault code, never a number.
 
-        A thermometer takes longer to convert than a sample may; it is read as it is
-        done. A zone without a sample in a window that is shorter than that has no code.
+        A thermometer needs longer to convert than a sample may; it is read when the
+        conversion is done. A zone without a sample in a shorter window has no code.
         """
         state = await _read("inputs", self._state, window)
         if state is not None:
@@ -65,19 +67,19 @@ class Sensors:
             await self._sample_thermocouples(window)
 
     async def reset_energy(self):
-        """Set all energy counters to zero; gives a fault code for each that is not."""
+        """Set all energy counters to zero; gives a fault code for each failure."""
         codes = []
         for name, meter in self._meters:
             try:
                 await meter.reset_energy()
-            except (SensorError, OSError) as fault:
-                codes.append(_code(name, fault))
+            except (SensorError, OSError) as error:
+                codes.append(_code(name, error))
         return codes
 
     async def found(self):
         """What answers on the buses, such as `pzem_a` and `ds18b20:28ff…`.
 
-        Thermometers that belong to no zone are among them; SPI chips cannot be asked.
+        Thermometers that belong to no zone are among them; SPI chips cannot be found.
         """
         names = []
         for name, meter in self._meters:
@@ -103,14 +105,14 @@ class Sensors:
         self._converting_since = time.ticks_ms()
 
     async def _sample_thermocouples(self, window):
-        age_ms = _age_ms(self._settling_since)
-        if age_ms is None or age_ms >= _SETTLED_MS:
+        age_ms = _age_ms(self._tc_read_at)
+        if age_ms is None or age_ms >= _TC_CONVERSION_MS:
             await _sample_zones(window, len(self._thermometers), self._thermocouples)
-            self._settling_since = time.ticks_ms()
+            self._tc_read_at = time.ticks_ms()
 
 
 def _thermocouples(spi, wanted):
-    """Boards without any have better things to do with 2 KB."""
+    """Imported only where there are any: the driver costs 2 KB."""
     if not wanted:
         return ()
     from egiz_edge.drivers.thermocouple import Thermocouple  # noqa: PLC0415  # as above
@@ -132,14 +134,14 @@ async def _sample_zones(window, first, parts):
 async def _read(name, part, window):
     try:
         return await part.read()
-    except (SensorError, OSError) as fault:
-        window.fault(_code(name, fault))
+    except (SensorError, OSError) as error:
+        window.fault(_code(name, error))
 
 
-def _code(name, fault):
-    """Of a driver's fault, or of a port that failed."""
-    is_told = isinstance(fault, SensorError)
-    return "%s:%s" % (name, fault.args[0] if is_told else "bus")
+def _code(name, error):
+    """The fault code of a `SensorError`, or of a port that failed."""
+    is_known = isinstance(error, SensorError)
+    return "%s:%s" % (name, error.args[0] if is_known else "bus")
 
 
 def _add(window, phase, reading):

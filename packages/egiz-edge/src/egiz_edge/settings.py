@@ -1,4 +1,4 @@
-"""What the device is told: at provisioning, and later by its config topic."""
+"""The settings of the device: as provisioned, and as its config topic changes them."""
 
 
 class Settings:
@@ -28,9 +28,9 @@ class Settings:
         host, _, port = (given.get("ntp") or given["broker"]).partition(":")
         self.ntp = (host, int(port or 123))
         self.tls = given.get("tls")
-        self.adopt(resolve({}, given))
+        self.update(resolve({}, given))
 
-    def adopt(self, resolved):
-        """Be as `resolve` has found."""
+    def update(self, resolved):
+        """Change to what `resolve` gives."""
         for name, value in resolved.items():
             setattr(self, name, value)

@@ -1,4 +1,4 @@
-"""SNTP: what time it is, from one reply of a server that is not believed blindly.
+"""SNTP: the time, from one reply of a server, which is checked.
 
 Field names and layout: RFC 5905 section 7.3; what a simple client must check: its
 section 14, and RFC 4330 section 5.
@@ -18,18 +18,18 @@ _SERVER = 4  # mode
 _NOT_SYNCED = 3  # leap indicator
 _SECONDS_1970 = 2208988800  # since 1900
 _ERA_S = 4294967296  # 2^32 seconds; era 1 begins in 2036
-_DISPERSION_MAX = 0x10000  # 1 s: a server that is so unsure is of no use
+_DISPERSION_MAX = 0x10000  # 1 s: more is refused
 
 
 class SntpError(OSError):
-    """A reply that is not taken; args[0] says why.
+    """A reply that is refused; args[0] is the reason.
 
-    After a "kiss of death" the server wants to be left alone for a while.
+    After a "kiss of death" the server must not be queried for a while.
     """
 
 
 def request(nonce):
-    """The packet that asks; `nonce` (8 bytes) is what the reply must repeat."""
+    """The request; the reply must repeat `nonce` (8 bytes)."""
     return bytes([_REQUEST]) + bytes(_PACKET_BYTES - 9) + nonce
 
 
@@ -43,34 +43,34 @@ def parse(reply, nonce, round_trip_ms, window_ms):
         window_ms: (earliest, latest) that can be.
 
     Raises:
-        SntpError: it is not the answer, or not one to be believed.
+        SntpError: it is not the reply, or not a valid one.
     """
     if len(reply) < _PACKET_BYTES or reply[0] & 7 != _SERVER:
         raise SntpError("not a reply")
     if reply[24:32] != nonce:
-        raise SntpError("reply to somebody else")
+        raise SntpError("reply to another request")
     if not reply[1]:
         raise SntpError("kiss of death: " + _printable(reply[12:16]))
     if reply[0] >> 6 == _NOT_SYNCED or reply[1] > 15:
         raise SntpError("server is not synchronized")
     if int.from_bytes(reply[8:12], "big") >= _DISPERSION_MAX:
-        raise SntpError("server is not sure")
+        raise SntpError("root dispersion of the server above 1 s")
     received_ms, sent_ms = _ms(reply[32:40]), _ms(reply[40:48])
     on_the_way_ms = round_trip_ms - (sent_ms - received_ms)
     if not 0 <= on_the_way_ms <= round_trip_ms:
-        raise SntpError("server contradicts itself")
+        raise SntpError("times of the server contradict each other")
     now_ms = sent_ms + on_the_way_ms // 2
     if not window_ms[0] <= now_ms < window_ms[1]:
-        raise SntpError("not a time that can be: %d" % (now_ms // 1000))
+        raise SntpError("impossible time: %d" % (now_ms // 1000))
     return now_ms
 
 
 async def ask(host, port, window_ms):
-    """Milliseconds since 1970, now; raises OSError. Nothing waits but the caller."""
+    """Milliseconds since 1970, now; raises OSError. Other tasks run meanwhile."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        # Connected, so that datagrams of others are not even seen.
+        # Connected, so that datagrams of other hosts are not received.
         sock.connect(socket.getaddrinfo(host, port)[0][-1])
         nonce = os.urandom(8)
         started = time.ticks_ms()
@@ -88,12 +88,12 @@ async def _reply(sock, nonce, started, window_ms):
     stream = asyncio.StreamReader(sock)
     while True:
         reply = await stream.read(_PACKET_BYTES)
-        took_ms = time.ticks_diff(time.ticks_ms(), started)
+        round_trip_ms = time.ticks_diff(time.ticks_ms(), started)
         try:
-            return parse(reply, nonce, took_ms, window_ms)
-        except SntpError as fault:
-            # What is forged or late does not spoil the true answer.
-            if fault.args[0] not in {"not a reply", "reply to somebody else"}:
+            return parse(reply, nonce, round_trip_ms, window_ms)
+        except SntpError as error:
+            # After a forged or late reply, the right one may still come.
+            if error.args[0] not in {"not a reply", "reply to another request"}:
                 raise
 
 

@@ -1,8 +1,8 @@
-"""Keeps the tasks of the device running, and the watchdog fed as long as they are.
+"""Keeps the tasks of the device running, and feeds the watchdog as long as they are.
 
 A task that fails is restarted alone. A task that makes no progress, though it has not
-failed, cannot be trusted, nor can what it shares with others: the watchdog starves, and
-resets the board. So does a call that blocks all tasks.
+failed, cannot be trusted, nor can what it shares with others: the watchdog is not fed,
+and resets the board. It does the same when a call blocks all tasks.
 """
 
 import asyncio
@@ -39,14 +39,14 @@ class Supervisor:
             task: the coroutine function.
             progress: gives a number that changes as long as the task makes progress;
                 None for a task that the watchdog does not depend on.
-            period_ms: gives how much time may be between two changes in good order.
+            period_ms: gives the normal time between two changes.
         """
         if progress is not None:
             self._watched.append(_Watched(name, progress, period_ms))
         self._running.append(asyncio.create_task(self._forever(name, task)))
 
     async def run(self):
-        """Feed the watchdog while all is well, until `stop` is called."""
+        """Feed the watchdog while all tasks make progress, until `stop` is called."""
         while not self._is_stopping.is_set():
             self.check()
             try:
@@ -57,7 +57,7 @@ class Supervisor:
             running.cancel()
 
     def check(self):
-        """Feed the watchdog, or not."""
+        """Feed the watchdog, unless a task has stalled."""
         for watched in self._watched:
             if not watched.is_alive():
                 break
@@ -67,7 +67,10 @@ class Supervisor:
             return
         if self.stalled is None:
             self.stalled = watched.name
-            self._log("%s makes no progress: the watchdog starves" % watched.name)
+            self._log(
+                "not feeding the watchdog: %s makes no progress; it resets the board"
+                % watched.name
+            )
             self._on_stall(watched.name)
 
     def stop(self):
@@ -80,8 +83,8 @@ class Supervisor:
                 await task()
                 if self._is_stopping.is_set():
                     return
-            except Exception as fault:
-                self._log("%s failed, restarting: %r" % (name, fault))
+            except Exception as error:
+                self._log("%s failed, restarting: %r" % (name, error))
             await asyncio.sleep(timeouts.RESTART_MS / 1000)
 
 

@@ -1,6 +1,6 @@
-"""The way to the broker: Wi-Fi and session, each kept up with a backoff of its own.
+"""Connection to the broker: Wi-Fi and session, each with a backoff of its own.
 
-A broker that is gone is no reason to leave the Wi-Fi, and the other way round.
+The Wi-Fi is kept when the broker cannot be reached.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ _IDLE_S = 5  # `turns` grows at least as often
 
 
 class Uplink:
-    """Publishes the outbox and the status, and takes what the device is told.
+    """Publishes the outbox and the status, and receives config and commands.
 
     Args:
         wifi: the board's.
-        settings: `Settings`; read at each connection, so a change takes `reconnect`.
+        settings: `Settings`; read at each connection, so a change needs `reconnect`.
         outbox: telemetry that waits.
-        timekeeper: `Timekeeper`; what waits is sent once it is settled.
+        timekeeper: `Timekeeper`; what waits is sent once it is ready.
         report: `report(state)` gives the payload of a status message.
         log: called with each line that a person may want to read.
     """
@@ -40,13 +40,13 @@ class Uplink:
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._has_news = False
-        self._live_from = 0  # messages from this position on came in this session
-        self._tried = None  # position of the message without PUBACK
+        self._live_from = 0  # messages from this position on were made in this session
+        self._tried = None  # (position, payload) of the message without PUBACK
         self._callbacks = {}
         self._wifi_backoff = Backoff()
         self._broker_backoff = Backoff()
         self._client = MQTTClient(settings.device_id, settings.host)
-        self._client.set_callback(self._take)
+        self._client.set_callback(self._receive)
         self._client.on_lost = self._wake.set
         self.acked = {"telemetry": 0, "status": 0}
         self.turns = 0  # grows as long as the task makes progress, also when offline
@@ -75,7 +75,7 @@ class Uplink:
         self._wake.set()
 
     async def reconnect(self):
-        """Break off, and connect with the settings as they are now."""
+        """Close the connection, and connect with the settings as they are now."""
         await self._client.close()
         self._wake.set()
 
@@ -89,17 +89,17 @@ class Uplink:
         while not self._is_stopping:
             if await self._attempt(self._join, self._wifi_backoff, "no network"):
                 await self._attempt(self._session, self._broker_backoff, "no broker")
-        await self._leave()
+        await self._disconnect()
 
-    async def _attempt(self, layer, backoff, complaint):
-        """Whether it went well; if not, that is told, and waited after."""
+    async def _attempt(self, layer, backoff, failure):
+        """Whether it succeeded; if not, log it and wait for the backoff."""
         self.turns += 1
         try:
             await layer()
-        except OSError as fault:
+        except OSError as error:
             await self._client.close()
             wait_ms = backoff.next_ms()
-            self._log("%s (%s), again in %d ms" % (complaint, fault, wait_ms))
+            self._log("%s (%s), retry in %d ms" % (failure, error, wait_ms))
             await asyncio.sleep(wait_ms / 1000)
             return False
         return True
@@ -120,7 +120,7 @@ class Uplink:
             self.turns += 1
             if self._has_news:
                 await self._publish_status("online")
-            elif len(self._outbox) and self._time.is_settled():
+            elif len(self._outbox) and self._time.is_ready():
                 await self._publish_next()
             else:
                 await self._sleep()
@@ -130,20 +130,20 @@ class Uplink:
         client.server, client.port = settings.host, settings.port
         client.user, client.password = settings.user, settings.password
         if settings.tls and client.ssl is None:
-            from egiz_edge import tls  # noqa: PLC0415  # it costs heap, and few need it
+            from egiz_edge import tls  # noqa: PLC0415  # it costs heap, and few devices need it
 
             client.ssl = tls.context(settings.tls)
         await client.connect()
         self._live_from = self._outbox.end
 
     async def _subscribe(self, kind):
-        """What the broker refuses to tell us is no reason not to tell it anything."""
+        """A refused subscription is logged; publishing goes on."""
         try:
             await self._client.subscribe(self._topic(kind), 1)
-        except OSError as fault:
+        except OSError as error:
             if not self._client.is_connected:
                 raise
-            self._log("%s: %s" % (kind, fault))
+            self._log("%s: %s; its messages are not received" % (kind, error))
 
     async def _sleep(self):
         """Until there is something to do."""
@@ -156,18 +156,15 @@ class Uplink:
             raise OSError(self._client.reason)
 
     async def _publish_next(self):
-        """What is new goes before what waited; once acknowledged, it is forgotten."""
-        message = self._outbox.newest()
-        is_live = message is not None and message[0] >= self._live_from
-        if not is_live:
-            message = self._outbox.peek()
-        if message is None:  # all that waited is damaged
+        """New messages go before buffered ones; acknowledged ones leave the outbox."""
+        message, is_live = self._next()
+        if message is None:  # all that waited was damaged
             return
         position, payload = message
         payload = self._time.corrected(payload)
-        if not is_live:  # it is not current state: nobody who comes later should get it
+        if not is_live:  # not the current state, so not retained either
             payload = payloads.as_buffered(payload)
-        is_again, self._tried = position == self._tried, position
+        is_again, self._tried = message is self._tried, message
         topic = self._topic("telemetry")
         await self._client.publish(topic, payload, is_live, 1, is_again)
         self._tried = None
@@ -175,31 +172,48 @@ class Uplink:
         self._live_from = min(self._live_from, self._outbox.end)
         self.acked["telemetry"] += 1
 
+    def _next(self):
+        """(message, whether it is live); a message is (position, payload), or None.
+
+        One that may have arrived goes first, also if it made room meanwhile: with its
+        PUBACK it no longer counts as dropped.
+        """
+        if self._tried is not None:
+            return self._tried, False
+        newest = self._outbox.newest()
+        if newest is not None and newest[0] >= self._live_from:
+            return newest, True
+        return self._outbox.peek(), False
+
     async def _publish_status(self, state):
         self._has_news = False
         await self._client.publish(self._topic("status"), self._report(state), True, 1)
         self.acked["status"] += 1
 
-    async def _leave(self):
+    async def _disconnect(self):
         try:
             if self._client.is_connected:
                 while len(self._outbox):
+                    self.turns += 1
                     await self._publish_next()
                 await self._publish_status("offline")
                 await self._client.disconnect()
-        except OSError as fault:
-            self._log("left without good-bye: %s" % fault)
+        except OSError as error:
+            self._log(
+                "closed without DISCONNECT (%s): the broker publishes the last will"
+                % error
+            )
         finally:
             self._outbox.flush()
 
-    def _take(self, topic, msg, retain):
-        """Whatever somebody sends, the connection survives it."""
+    def _receive(self, topic, msg, retain):
+        """Pass a message on; no message ends the connection."""
         try:
             callback = self._callbacks.get(topic.decode().rsplit("/", 1)[-1])
             if callback:
                 callback(msg, retain)
-        except Exception as fault:
-            self._log("message to %s: %r" % (topic, fault))
+        except Exception as error:
+            self._log("message to %s ignored: %r" % (topic, error))
 
     def _topic(self, kind):
         return self._topics[kind]

@@ -6,7 +6,7 @@ class Window:
 
     Attributes:
         state: the last operational state, or None.
-        faults: codes, each once, in the order in which they came.
+        faults: fault codes, each once, in the order in which they came.
         zones: how many zones there are, read or not.
     """
 
@@ -44,7 +44,7 @@ class Window:
         return (2 * self._sums[name] + count) // (2 * count)
 
     def count(self, name):
-        """How many good samples the mean is of."""
+        """How many samples the mean is of."""
         return self._counts.get(name, 0)
 
     def last(self, name):

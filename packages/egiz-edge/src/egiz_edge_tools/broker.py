@@ -1,4 +1,4 @@
-"""A broker as the person names it, and whether it would take a device."""
+"""A broker as the user names it, and whether it accepts a device."""
 
 import os
 import secrets
@@ -20,7 +20,7 @@ _ANSWER_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where to connect, and as whom."""
+    """Where to connect, and as which user."""
 
     host: str
     port: int
@@ -32,7 +32,7 @@ class Broker:
         """From mqtt://[user@]host[:port]; the password may be in the environment.
 
         Raises:
-            ValueError: saying what is wrong with the URL.
+            ValueError: what is wrong with the URL.
         """
         parts = urlsplit(url)
         try:
@@ -60,50 +60,50 @@ class Broker:
         answer: list[ReasonCode] = []
         is_over = threading.Event()
 
-        def on_connect(*told: object) -> None:
-            assert isinstance(told[3], ReasonCode)
-            answer.append(told[3])
+        def on_connect(*arguments: object) -> None:
+            assert isinstance(arguments[3], ReasonCode)
+            answer.append(arguments[3])
             is_over.set()
 
         client.on_connect = on_connect
         client.on_disconnect = lambda *_: is_over.set()
         try:
             client.connect(self.host, self.port)
-        except OSError as fault:
-            raise BrokerError(*self._unreachable(fault)) from None
+        except OSError as error:
+            raise BrokerError(*self._unreachable(error)) from None
         client.loop_start()
         is_over.wait(_ANSWER_S)
         client.disconnect()
         client.loop_stop()
-        self._judge(answer[0] if answer else None)
+        self._check(answer[0] if answer else None)
 
-    def _unreachable(self, fault: OSError) -> tuple[str, str]:
+    def _unreachable(self, error: OSError) -> tuple[str, str]:
         at = f"{self.host}:{self.port}"
-        if isinstance(fault, socket.gaierror):
+        if isinstance(error, socket.gaierror):
             return (
-                f"nobody knows the name {self.host}",
-                "Check its spelling; the name server of the devices must know it, too.",
+                f"the name {self.host} cannot be resolved",
+                "Check its spelling; the devices must be able to resolve it, too.",
             )
-        if isinstance(fault, ConnectionRefusedError):
+        if isinstance(error, ConnectionRefusedError):
             return (
-                f"nobody listens at {at}",
+                f"no program listens at {at}",
                 "Does the broker run, and listen where devices can reach it? `ss -ltn`",
             )
         return (
-            f"no way to {at}: {fault.strerror or fault}",
+            f"no way to {at}: {error.strerror or error}",
             "Is the address right? A firewall may be between.",
         )
 
-    def _judge(self, answer: ReasonCode | None) -> None:
+    def _check(self, answer: ReasonCode | None) -> None:
         if answer is None:
             raise BrokerError(
                 f"what listens at {self.host}:{self.port} does not answer in MQTT",
                 "Is this the broker's port? One for TLS or websockets is silent, too.",
             )
         if answer.is_failure:
-            who = f"user {self.user!r}" if self.user else "a client without a user"
+            account = f"user {self.user!r}" if self.user else "a client without a user"
             raise BrokerError(
-                f"the broker refuses {who}: {answer}",
+                f"the broker refuses {account}: {answer}",
                 f"mqtt://user@host, with the password in {PASSWORD_VARIABLE};"
                 " `mosquitto_passwd` sets it on the broker.",
             )

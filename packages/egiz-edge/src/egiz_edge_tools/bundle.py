@@ -1,4 +1,4 @@
-"""The bundle: the firmware as a device gets it, and a manifest that vouches for it.
+"""The bundle: the firmware as a device gets it, and a manifest of its files.
 
     bundle/
     ├── main.py               starts the firmware, if there are settings
@@ -25,15 +25,16 @@ import msgspec
 from egiz_edge_tools.errors import BundleError
 
 MANIFEST = "manifest.json"
-# What mpy-cross calls them. It matters to native code only; bytecode runs everywhere.
+# Names of mpy-cross. It matters to native code only; bytecode runs everywhere.
 ARCHITECTURES = {
     "xtensawin": "ESP32, ESP32-S2, ESP32-S3",
     "rv32imc": "ESP32-C3, ESP32-C6",
     "host": "this machine: the virtual board",
 }
 
-# The same files on the device and on the server.
-# A board without settings stays at its prompt, where it can be given some.
+# Each board has one port; the other one cannot be imported there.
+_BOARD_PORT, _HOST_PORT = "ports/esp32.py", "ports/virtual.py"
+# A board without settings stays at its prompt, where they can be deployed.
 _MAIN = """\
 import os
 
@@ -44,6 +45,7 @@ if "settings.json" in os.listdir():
 else:
     print("no settings yet: egiz-edge deploy --settings FILE")
 """
+# The same files on the device and on the server.
 _CONTRACT = ("topics.py", "limits.py", "orders.py")
 
 
@@ -106,12 +108,12 @@ def load(directory: Path) -> Manifest:
     path = directory / MANIFEST
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except OSError as fault:
+    except OSError as error:
         raise BundleError(
-            f"{path}: {fault.strerror}; make a bundle with `egiz-edge build`"
+            f"{path}: {error.strerror}; make a bundle with `egiz-edge build`"
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-        raise BundleError(f"{path}: {fault}; build it again") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: {error}; build it again") from None
     for file in manifest.files:
         _check(directory, file)
     return manifest
@@ -123,7 +125,7 @@ def stage(directory: Path, arch: str = "host") -> None:
     Raises:
         BundleError: if a file does not compile.
     """
-    for path, source in sources():
+    for path, source in sources(arch):
         _compile(source, directory / "egiz_edge" / path, arch)
     contract = directory / "egiz_schema"
     contract.mkdir()
@@ -132,9 +134,13 @@ def stage(directory: Path, arch: str = "host") -> None:
         _compile(files("egiz_schema") / name, contract / name, arch)
 
 
-def sources() -> list[tuple[str, Traversable]]:
+def sources(arch: str) -> list[tuple[str, Traversable]]:
     """Every source file of the firmware: (path within the package, file)."""
-    return sorted(_walk(files("egiz_edge"), ""), key=lambda found: found[0])
+    other_port = _BOARD_PORT if arch == "host" else _HOST_PORT
+    found = _walk(files("egiz_edge"), "")
+    return sorted(
+        (one for one in found if one[0] != other_port), key=lambda one: one[0]
+    )
 
 
 def _walk(directory: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
@@ -172,7 +178,7 @@ def _with_constants(code: str) -> str:
     try:
         statements = ast.parse(code).body
     except SyntaxError:
-        return code  # for the compiler to complain about
+        return code  # the compiler reports the error
     lines = code.encode().split(b"\n")
     for statement in reversed(statements):
         if not isinstance(statement, ast.Assign) or not _is_constant(statement):

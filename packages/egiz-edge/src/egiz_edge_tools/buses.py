@@ -21,12 +21,12 @@ _ONEWIRE_BYTES = {_MATCH_ROM: 10, _SKIP_ROM: 2, _SEARCH_ROM: 1}  # of a transact
 
 
 class Buses:
-    """Where `hardware` answers, from a thread of its own.
+    """Pseudo-terminals on which `hardware` answers, from a thread of its own.
 
     Args:
         hardware: the parts.
         directory: the board's; gets a link to each pseudo-terminal.
-        reset: called with the cause, when the board asks for a reset or its watchdog
+        reset: called with the cause, when the board orders a reset or its watchdog
             is not fed.
     """
 
@@ -36,7 +36,7 @@ class Buses:
         self._hardware = hardware
         self._directory = directory
         self._reset = reset
-        self._starves_at: float | None = None
+        self._watchdog_at: float | None = None
         self._late: list[tuple[float, int, bytes]] = []  # due, where, what
         self._selector = selectors.DefaultSelector()
         self._files: list[int] = []
@@ -59,7 +59,7 @@ class Buses:
 
     def disarm(self) -> None:
         """The board was reset: its watchdog waits to be armed again."""
-        self._starves_at = None
+        self._watchdog_at = None
 
     def _add(self, name: str, turn: "Callable[[_Line], None]") -> None:
         ours, theirs = os.openpty()
@@ -71,7 +71,7 @@ class Buses:
 
     def _serve(self) -> None:
         while True:
-            for key, _ in self._selector.select(self._patience_s()):
+            for key, _ in self._selector.select(self._timeout_s()):
                 if key.data is None:
                     return
                 line, turn = key.data
@@ -81,14 +81,14 @@ class Buses:
             while self._late and self._late[0][0] <= now:
                 _, descriptor, data = heapq.heappop(self._late)
                 os.write(descriptor, data)
-            if self._starves_at is not None and now >= self._starves_at:
-                self._starves_at = None
+            if self._watchdog_at is not None and now >= self._watchdog_at:
+                self._watchdog_at = None
                 self._reset("watchdog")
 
-    def _patience_s(self) -> float | None:
+    def _timeout_s(self) -> float | None:
         dues = [due for due, *_ in self._late[:1]]
-        if self._starves_at is not None:
-            dues.append(self._starves_at)
+        if self._watchdog_at is not None:
+            dues.append(self._watchdog_at)
         return max(0.0, min(dues) - time.monotonic()) if dues else None
 
     def _on_uart(self, line: "_Line") -> None:
@@ -97,17 +97,17 @@ class Buses:
             length = _SHORT_REQUEST if is_short else _REQUEST
             if len(line.received) < length:
                 return
-            for delay_s, data in self._hardware.on_uart(line.take(length)):
+            for delay_s, data in self._hardware.on_uart(line.pop(length)):
                 due = time.monotonic() + delay_s
                 heapq.heappush(self._late, (due, line.descriptor, data))
 
     def _on_onewire(self, line: "_Line") -> None:
-        """Whether somebody answers the reset pulse, and then what is read."""
+        """Whether a part answers the reset pulse, and then what is read."""
         while line.received:
             length = _ONEWIRE_BYTES.get(line.received[0], 1)
             if len(line.received) < length:
                 return
-            command = line.take(length)
+            command = line.pop(length)
             if not self._hardware.is_present():
                 line.send(b"\0")
             elif command[0] == _SKIP_ROM:
@@ -122,22 +122,22 @@ class Buses:
     def _on_spi(self, line: "_Line") -> None:
         """How many bytes, and the name of the chip, as a line."""
         while (end := line.received.find(b"\n", 1)) >= 0:
-            count, *name = line.take(end + 1)
+            count, *name = line.pop(end + 1)
             line.send(self._hardware.on_spi(bytes(name[:-1]).decode(), count))
 
     def _on_reset(self, line: "_Line") -> None:
-        told = line.take(len(line.received))
-        if b"r" in told:
-            self._starves_at = None
+        data = line.pop(len(line.received))
+        if b"r" in data:
+            self._watchdog_at = None
             self._reset("reboot")
-        elif told:
-            self._starves_at = time.monotonic() + self._hardware.watchdog_s
+        elif data:
+            self._watchdog_at = time.monotonic() + self._hardware.watchdog_s
 
 
 def _set_unblocking(terminal: int) -> None:
     """Raw, and a read gives what is there, as that of a UART does.
 
-    Else the board's read(n) would hold up all its tasks until n bytes are there.
+    Otherwise the board's read(n) would block all its tasks until n bytes are there.
     """
     tty.setraw(terminal)
     modes = termios.tcgetattr(terminal)
@@ -153,10 +153,10 @@ class _Line:
     def receive(self) -> None:
         self.received += os.read(self.descriptor, 256)
 
-    def take(self, count: int) -> bytes:
-        taken = bytes(self.received[:count])
+    def pop(self, count: int) -> bytes:
+        data = bytes(self.received[:count])
         del self.received[:count]
-        return taken
+        return data
 
     def send(self, data: bytes) -> None:
         os.write(self.descriptor, data)

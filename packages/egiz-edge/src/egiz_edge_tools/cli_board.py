@@ -138,7 +138,7 @@ def doctor_command(port: str | None, broker: Broker | None) -> None:
     failed = 0
     for finding in examine(port, broker):
         mark = {True: "ok", False: "FAIL", None: "-"}[finding.is_ok]
-        click.echo(f"{mark:6}{finding.told}")
+        click.echo(f"{mark:6}{finding.text}")
         if finding.is_ok is not True:
             click.echo(f"      {finding.fix}".replace("\n  ", "\n      "))
         failed += finding.is_ok is False

@@ -2,8 +2,8 @@
 
 Files that the board has already, by their SHA-256, are not copied. The others are
 staged beside the firmware, which stays whole until all have arrived and are right; then
-each takes its place by a rename. What a deploy that was cut off has staged counts as
-there.
+each takes its place by a rename. What an interrupted deploy has staged is not
+copied again.
 """
 
 import hashlib
@@ -20,59 +20,59 @@ _SETTINGS = "/settings.json"
 # littlefs keeps a pair of blocks for a directory: the stage, lib, and three within.
 _BLOCKS_FOR_DIRECTORIES = 10
 
-Tell = Callable[[str], None]
+Show = Callable[[str], None]
 
 
-def deploy(directory: Path, port: str, settings: Path | None, tell: Tell) -> None:
+def deploy(directory: Path, port: str, settings: Path | None, show: Show) -> None:
     """Bring the bundle in `directory` onto the board at `port`, and start it.
 
     Args:
         directory: of a bundle.
         port: a serial port.
         settings: a file that becomes the device's settings.json; None leaves its own.
-        tell: called with each line that a person wants to read meanwhile.
+        show: called with each line of progress.
 
     Raises:
-        BundleError: if the bundle is not sound.
+        BundleError: if the bundle is damaged.
         PortError: if the board cannot be reached, cannot run the bundle or has no room.
     """
     manifest = load(directory)
     if settings is not None:
-        files_of(settings)  # before anything is touched
+        files_of(settings)  # before anything is changed
     remote = Remote(port)
-    tell(f"{port}: stopping the firmware to see what is there")
+    show(f"{port}: stopping the firmware to see what is there")
     board = remote.look()
-    tell(f"{board.machine}, MicroPython {board.version}")
+    show(f"{board.machine}, MicroPython {board.version}")
     _check(port, manifest, board)
     if settings is not None:
-        _send_settings(remote, settings, board, tell)
+        _send_settings(remote, settings, board, show)
     elif _SETTINGS not in board.hashes:
-        tell("the board has no settings yet; --settings FILE gives it some")
+        show("the board has no settings yet; --settings FILE gives it some")
     absent = absent_from(board, manifest)
-    tell(f"{len(absent)} files to copy, {len(manifest.files) - len(absent)} are there")
+    show(f"{len(absent)} files to copy, {len(manifest.files) - len(absent)} are there")
     if _is_complete(directory, manifest, board):
         remote.restart()
     else:
         _check_room(port, absent, board)
-        _Copy(remote, directory, absent, tell).run()
-    tell(
+        _Copy(remote, directory, absent, show).run()
+    show(
         f"restarted, with firmware {manifest.firmware_version}; see it with"
         f" `egiz-edge monitor --port {port}`"
     )
 
 
-def _send_settings(remote: Remote, path: Path, board: BoardState, tell: Tell) -> None:
+def _send_settings(remote: Remote, path: Path, board: BoardState, show: Show) -> None:
     """First the files that the settings name, then the settings, by a rename."""
-    for file in files_of(path):  # mpremote leaves alone what is the same
+    for file in files_of(path):  # mpremote does not copy what is the same
         remote.run(("fs", "cp", str(file), f":/{file.name}"))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if board.hashes.get(_SETTINGS) == digest:
-        tell("its settings are these already")
+        show("its settings are these already")
         return
     rename = f"import os; os.rename('{_SETTINGS}.new', '{_SETTINGS}')"
     copy = ("fs", "cp", "-f", str(path), f":{_SETTINGS}.new")
     remote.run(copy, ("exec", rename))
-    tell("its settings are new")
+    show("its settings are new")
 
 
 def absent_from(board: BoardState, manifest: Manifest) -> list[BundledFile]:
@@ -92,12 +92,12 @@ class _Copy:
     """One session: prepare, copy what is absent, commit, restart."""
 
     def __init__(
-        self, remote: Remote, directory: Path, absent: list[BundledFile], tell: Tell
+        self, remote: Remote, directory: Path, absent: list[BundledFile], show: Show
     ) -> None:
         self._remote = remote
         self._directory = directory
         self._absent = absent
-        self._tell = tell
+        self._show = show
         self._begun = 0
 
     def run(self) -> None:
@@ -108,32 +108,32 @@ class _Copy:
         before = (("run", str(ON_BOARD)), ("exec", "prepare()"))
         after = (("exec", "commit()"), ("reset",))
         try:
-            self._remote.run(*before, *copies, *after, on_line=self._see)
-        except PortError as fault:
-            fix = f"{fault.fix}\n  {self._progress()}"
-            raise PortError(fault.port, fault.cause, fix) from None
+            self._remote.run(*before, *copies, *after, on_line=self._show_copy)
+        except PortError as error:
+            fix = f"{error.fix}\n  {self._progress()}"
+            raise PortError(error.port, error.cause, fix) from None
 
     def _progress(self) -> str:
         total = len(self._absent)
         if self._begun > total:
             return (
-                "All files had arrived; another deploy tells whether they are in use."
+                "All files had arrived; another deploy shows whether they are in use."
             )
         return (
             f"{max(0, self._begun - 1)} of {total} files had arrived and will not be"
             " copied again; the old firmware is as it was."
         )
 
-    def _see(self, line: str) -> None:
-        """A file begins."""
+    def _show_copy(self, line: str) -> None:
+        """Show the file that mpremote begins to copy."""
         if not line.startswith("cp "):
             return
         self._begun += 1
         if self._begun > len(self._absent):
-            self._tell("checking, then putting all in their places")
+            self._show("checking, then putting all in their places")
             return
         file = self._absent[self._begun - 1]
-        self._tell(
+        self._show(
             f"{self._begun:3}/{len(self._absent)}  {file.path}  {file.size:,} bytes"
         )
 

@@ -1,4 +1,4 @@
-"""`egiz-edge doctor`: what the commands need, tried one by one."""
+"""`egiz-edge doctor`: checks one by one what the commands need."""
 
 import platform
 import re
@@ -25,15 +25,15 @@ _FLASH_IT = "https://micropython.org/download/ESP32_GENERIC"
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What came of one check.
+    """The result of one check.
 
     Attributes:
-        told: what was found.
-        is_ok: None where it was not asked for, or is not needed for everything.
-        fix: what to do, unless it is well.
+        text: what was found.
+        is_ok: None where it was not checked, or is not needed for everything.
+        fix: what to do, unless it is right.
     """
 
-    told: str
+    text: str
     is_ok: bool | None = True
     fix: str = ""
 
@@ -49,18 +49,20 @@ def examine(port: str | None, broker: Broker | None) -> Iterator[Finding]:
     yield _interpreter()
     yield from _ports() if port is None else _board(port)
     yield (
-        _unasked("broker", "--broker mqtt://host") if broker is None else _tried(broker)
+        _unchecked("broker", "--broker mqtt://host")
+        if broker is None
+        else _broker(broker)
     )
 
 
-def _unasked(subject: str, option: str) -> Finding:
-    return Finding(f"{subject}: not asked for", None, f"{option} checks it.")
+def _unchecked(subject: str, option: str) -> Finding:
+    return Finding(f"{subject}: not checked", None, f"{option} checks it.")
 
 
 def _python() -> Finding:
-    told = f"Python {platform.python_version()}, {platform.system()}"
+    text = f"Python {platform.python_version()}, {platform.system()}"
     is_ok = sys.version_info >= _OLDEST_PYTHON
-    return Finding(told, is_ok, "Install Python 3.11 or newer.")
+    return Finding(text, is_ok, "Install Python 3.11 or newer.")
 
 
 def _mpy_cross() -> Finding:
@@ -80,8 +82,8 @@ def _mpy_cross() -> Finding:
 def _interpreter() -> Finding:
     try:
         find_interpreter()
-    except NoInterpreterError as fault:
-        return Finding("virtual board: not installed", None, f"{fault}")
+    except NoInterpreterError as error:
+        return Finding("virtual board: not installed", None, f"{error}")
     return Finding("virtual board: MicroPython for `egiz-edge run`")
 
 
@@ -108,34 +110,34 @@ def _board(port: str) -> Iterator[Finding]:
         yield _flash(port, state, manifest)
         yield _firmware(port, state, manifest)
         remote.restart()
-    except PortError as fault:
-        yield Finding(f"{port}: {fault.cause}", is_ok=False, fix=fault.fix)
+    except PortError as error:
+        yield Finding(f"{port}: {error.cause}", is_ok=False, fix=error.fix)
 
 
 def _micropython(state: BoardState, manifest: Manifest) -> Finding:
     numbers = tuple(int(number) for number in state.version.split(".")[:2])
     is_ok = numbers >= _OLDEST_MICROPYTHON and manifest.runs_on(state.mpy)
-    told = f"{state.machine}: MicroPython {state.version}"
-    return Finding(told, is_ok, f"Flash 1.24 or newer: {_FLASH_IT}")
+    text = f"{state.machine}: MicroPython {state.version}"
+    return Finding(text, is_ok, f"Flash 1.24 or newer: {_FLASH_IT}")
 
 
 def _flash(port: str, state: BoardState, manifest: Manifest) -> Finding:
     needed = room_for(absent_from(state, manifest), state)
-    told = f"flash: {state.free // 1024} KB free, {needed // 1024} KB needed"
-    return Finding(told, state.free >= needed, MAKE_ROOM.format(port=port))
+    text = f"flash: {state.free // 1024} KB free, {needed // 1024} KB needed"
+    return Finding(text, state.free >= needed, MAKE_ROOM.format(port=port))
 
 
 def _firmware(port: str, state: BoardState, manifest: Manifest) -> Finding:
     differ = len(absent_from(state, manifest))
     if not differ:
         return Finding(f"firmware {manifest.firmware_version}: all of it is there")
-    told = f"firmware {manifest.firmware_version}: {differ} files differ"
-    return Finding(told, None, f"egiz-edge deploy --port {port}")
+    text = f"firmware {manifest.firmware_version}: {differ} files differ"
+    return Finding(text, None, f"egiz-edge deploy --port {port}")
 
 
-def _tried(broker: Broker) -> Finding:
+def _broker(broker: Broker) -> Finding:
     try:
         broker.probe()
-    except BrokerError as fault:
-        return Finding(f"broker: {fault.cause}", is_ok=False, fix=fault.fix)
-    return Finding(f"broker {broker.host}:{broker.port}: takes a device")
+    except BrokerError as error:
+        return Finding(f"broker: {error.cause}", is_ok=False, fix=error.fix)
+    return Finding(f"broker {broker.host}:{broker.port}: accepts a device")

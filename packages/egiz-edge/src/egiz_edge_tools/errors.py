@@ -1,23 +1,23 @@
-"""What goes wrong for a reason that a person can mend; the command line shows these.
+"""Errors that a user can mend; the command line shows these.
 
 ToolError
-├── BrokerError   a broker cannot be reached, or does not take us
-├── BundleError   a source file does not compile, or a bundle is not what it says
+├── BrokerError   a broker cannot be reached, or refuses us
+├── BundleError   a source file does not compile, or a bundle is damaged
 ├── SettingsError a device cannot start with these settings
-└── PortError     a board cannot be reached, or does not do what it should
+└── PortError     a board cannot be reached, or does not answer as it should
 """
 
 
 class ToolError(Exception):
-    """The message is for the person at the terminal."""
+    """The message is for the user."""
 
 
 class SettingsError(ToolError):
-    """Names file and field, and tells no value: some are secrets."""
+    """Names file and field, and no value: some are secrets."""
 
 
 class BundleError(ToolError):
-    """A file that does not compile, or a directory that is not a sound bundle."""
+    """A file that does not compile, or a directory that is not a valid bundle."""
 
 
 class BrokerError(ToolError):
@@ -32,7 +32,7 @@ class PortError(ToolError):
     """Names the port, the cause and the fix.
 
     Args:
-        port: as the person gave it.
+        port: as the user gave it.
         cause: what happened.
         fix: what to do about it.
     """

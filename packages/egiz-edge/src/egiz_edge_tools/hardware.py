@@ -2,7 +2,7 @@
 
 PZEM-004T v3: a Modbus RTU slave, as in the module's data sheet. DS18B20: function
 commands after a reset pulse, and scratchpads with their CRC. MAX31855 and MAX6675: the
-words that they send while they are selected. Each can be made to misbehave.
+words that they send while they are selected. Each can be made to fail.
 """
 
 import math
@@ -21,7 +21,7 @@ _MAX31855_FAULTS = {"open": 1, "shorted_to_ground": 2, "shorted_to_supply": 4}
 
 
 class Trouble(Enum):
-    """What a part does instead of its best."""
+    """How a part fails."""
 
     NONE = auto()
     SILENT = auto()
@@ -59,7 +59,7 @@ class Meter:
     watt_hours: int = 0
     trouble: Trouble = Trouble.NONE
     late_s: float = 0.4
-    is_write_protected: bool = False  # it says yes, and changes nothing
+    is_write_protected: bool = False  # it acknowledges, and changes nothing
 
     def registers(self) -> list[int]:
         """Ten words; 32-bit values have the low word first."""
@@ -78,7 +78,7 @@ class Thermometer:
     celsius: float | None = 85.0
     bits: int = 12
     trouble: Trouble = Trouble.NONE
-    conversion_s: float = 0.0  # a real one takes up to 0.75
+    conversion_s: float = 0.0  # a real one needs up to 0.75
     raw: int | None = None  # None: never converted since power-on
     converting: tuple[float, int] | None = None  # until when, and to what
 
@@ -101,7 +101,7 @@ class Thermometer:
         byte6 = 0x0C if is_new else 0x10 - (raw & 0x0F)
         config = (self.bits - 9) << 5 | 0x1F
         body = bytes([raw & 0xFF, raw >> 8, 0x4B, 0x46, config, 0xFF, byte6, 0x10])
-        # Nobody pulls the line down where bytes are missing.
+        # The line is high where bytes are missing.
         return self.trouble.spoil(body + bytes([crc8(body)])).ljust(9, b"\xff")[:9]
 
 
@@ -132,7 +132,7 @@ class Hardware:
 
     Attributes:
         meters: by Modbus address.
-        is_echoing: whether the UART gives back what it is told.
+        is_echoing: whether the UART echoes each request.
         thermometers: by ROM id (8 bytes).
         is_shorted: whether the 1-Wire bus is tied to ground.
         thermocouples: by the name of their select line.
@@ -140,8 +140,8 @@ class Hardware:
         rssi: dBm.
         has_wifi: whether there is a network at all.
         networks: the key of each network by its name; None: any name, any key.
-        is_clock_set: whether the board knows the time when it is powered on; one that
-            does not starts in the year 2000.
+        is_clock_set: whether the clock is set at power-on; else it starts in the year
+            2000.
         watchdog_s: how long its watchdog waits.
     """
 
@@ -168,9 +168,9 @@ class Hardware:
             if request[0] in (address, GENERAL)
             and (reply := self._reply_of(address, request))
         }
-        if len(replies) > 1:  # whoever pulls the line down wins
-            shouted = zip(*(reply for _, reply in replies.values()), strict=False)
-            return [*back, (0.0, bytes(min(column) for column in shouted))]
+        if len(replies) > 1:  # a low level of any of them wins
+            collided = zip(*(reply for _, reply in replies.values()), strict=False)
+            return [*back, (0.0, bytes(min(column) for column in collided))]
         return [*back, *replies.values()]
 
     def _reply_of(self, address: int, request: bytes) -> tuple[float, bytes] | None:
@@ -178,18 +178,18 @@ class Hardware:
         if meter.trouble is Trouble.SILENT:
             return None
         delay_s = meter.late_s if meter.trouble is Trouble.LATE else 0.0
-        body = request[:1] + self._obey(address, request[1], request[2:-2])
+        body = request[:1] + self._execute(address, request[1], request[2:-2])
         return delay_s, meter.trouble.spoil(framed(body))
 
-    def _obey(self, address: int, function: int, asked: bytes) -> bytes:
+    def _execute(self, address: int, function: int, request: bytes) -> bytes:
         """The reply after its address: function and data, or the refusal."""
         meter = self.meters[address]
         if function == _RESET_ENERGY:
             meter.watt_hours *= meter.is_write_protected
             return bytes([function])
-        register, value = asked[0] << 8 | asked[1], asked[2] << 8 | asked[3]
+        register, value = request[0] << 8 | request[1], request[2] << 8 | request[3]
         if function == _WRITE:
-            return self._write(address, register, value) or bytes([function]) + asked
+            return self._write(address, register, value) or bytes([function]) + request
         if function == _READ_INPUT:
             registers = meter.registers()
         elif function == _READ_HOLDING:
@@ -203,7 +203,7 @@ class Hardware:
         return bytes([function, len(data)]) + data
 
     def _write(self, address: int, register: int, value: int) -> bytes:
-        """Give a meter another address; what is refused is told."""
+        """Give a meter another address; a refusal, or nothing."""
         if register != _ADDRESS:
             return bytes([_WRITE | 0x80, _ILLEGAL_ADDRESS])
         if not 1 <= value < GENERAL:
@@ -213,7 +213,7 @@ class Hardware:
         return b""
 
     def is_present(self) -> bool:
-        """Whether somebody answers a reset pulse on the 1-Wire bus."""
+        """Whether a part answers a reset pulse on the 1-Wire bus."""
         return self.is_shorted or bool(self.roms())
 
     def roms(self) -> list[bytes]:

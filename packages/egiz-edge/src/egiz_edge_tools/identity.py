@@ -20,15 +20,15 @@ def files_of(path: Path) -> list[Path]:
         SettingsError: if a device cannot start with them. It names the file, the field
             and the fix, and no value.
     """
-    told = _read(path)
-    if not topics.is_facility(str(told.get("facility"))):
+    settings = _read(path)
+    if not topics.is_facility(str(settings.get("facility"))):
         raise SettingsError(f"{path}: facility: words as in bakery-2 are needed")
-    if not topics.is_device_id(str(told.get("device_id"))):
+    if not topics.is_device_id(str(settings.get("device_id"))):
         raise SettingsError(f"{path}: device_id: type-unit as in oven-001 is needed")
     for name in _TEXTS:
-        if not isinstance(told.get(name), str) or not told[name]:
+        if not isinstance(settings.get(name), str) or not settings[name]:
             raise SettingsError(f"{path}: {name}: a text is needed")
-    named = told.get("tls") or {}
+    named = settings.get("tls") or {}
     if not isinstance(named, dict) or (named and "ca" not in named):
         raise SettingsError(
             f"{path}: tls: an object with ca, and cert and key if wanted"
@@ -38,14 +38,14 @@ def files_of(path: Path) -> list[Path]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        told = json.loads(path.read_bytes())
-    except OSError as fault:
-        raise SettingsError(f"{path}: {fault.strerror}") from None
-    except ValueError as fault:
-        raise SettingsError(f"{path}: not JSON: {fault}") from None
-    if not isinstance(told, dict):
+        settings = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingsError(f"{path}: not JSON: {error}") from None
+    if not isinstance(settings, dict):
         raise SettingsError(f"{path}: must be a JSON object")
-    return told
+    return settings
 
 
 def _der(path: Path, key: str, name: object) -> Path:
@@ -54,8 +54,8 @@ def _der(path: Path, key: str, name: object) -> Path:
     file = path.with_name(name)
     try:
         is_der = file.read_bytes()[:1] == _DER
-    except OSError as fault:
-        raise SettingsError(f"{path}: tls.{key}: {file}: {fault.strerror}") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: tls.{key}: {file}: {error.strerror}") from None
     if not is_der:
         raise SettingsError(
             f"{path}: tls.{key}: {file} is not DER; `openssl x509 -outform der` makes"

@@ -1,4 +1,4 @@
-"""Power meters at a serial adapter, asked with the firmware's own driver."""
+"""Power meters at a serial adapter, read with the firmware's own driver."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ _MEANINGS = {
         "Connect one meter only; check 5 V, ground and the length of the wires.",
     ),
     "not_set": (
-        "the meter says yes and keeps its address",
+        "the meter acknowledges the new address and keeps its old one",
         "Switch its mains off and on, and try again.",
     ),
 }
@@ -46,12 +46,14 @@ class Meters:
         self._port = port
         try:
             self._serial = serial.Serial(port, 9600, timeout=0, exclusive=True)
-        except serial.SerialException as fault:
-            is_busy = "lock" in str(fault)
-            told = BUSY if is_busy else (str(fault), "Check the adapter.")
-            raise PortError(port, *(part.format(port=port) for part in told)) from None
+        except serial.SerialException as error:
+            is_busy = "lock" in str(error)
+            explained = BUSY if is_busy else (str(error), "Check the adapter.")
+            raise PortError(
+                port, *(part.format(port=port) for part in explained)
+            ) from None
         line = _Line(self._serial)
-        # Adapters hold bytes back, and no sample waits here.
+        # Adapters deliver bytes late, and no sample waits here.
         self._bus: Any = _BUS((line, line), 1000)
 
     def address_of(self, address: int) -> int:
@@ -59,31 +61,31 @@ class Meters:
         return int(self._ask(read_address(self._bus, address)))
 
     def is_taken(self, address: int) -> bool:
-        """Whether a meter answers at this address; also a garbled answer is one."""
+        """Whether a meter answers at this address; a damaged answer counts."""
         try:
             asyncio.run(read_address(self._bus, address))
-        except SensorError as fault:
-            return bool(fault.args[0] != "no_reply")
+        except SensorError as error:
+            return bool(error.args[0] != "no_reply")
         return True
 
     def give(self, new: int, current: int) -> None:
-        """Have the meter at `current` answer at `new` from now on; it is read back."""
+        """Change the address of the meter at `current` to `new`; it is read back."""
         self._ask(set_address(self._bus, new, current))
 
     def close(self) -> None:
-        """Give the port back."""
+        """Close the port."""
         self._serial.close()
 
-    def _ask(self, question: Coroutine[Any, Any, Any]) -> Any:
+    def _ask(self, request: Coroutine[Any, Any, Any]) -> Any:
         try:
-            return asyncio.run(question)
-        except SensorError as fault:
-            reason = fault.args[0]
+            return asyncio.run(request)
+        except SensorError as error:
+            reason = error.args[0]
             refused = (f"the meter refuses: {reason}", "Is it a PZEM-004T v3?")
-            told = _MEANINGS.get(reason, refused)
+            explained = _MEANINGS.get(reason, refused)
         except serial.SerialException:
-            told = ("the connection was lost", "Check the adapter's cable.")
-        raise PortError(self._port, *told)
+            explained = ("the connection was lost", "Check the adapter's cable.")
+        raise PortError(self._port, *explained)
 
 
 @contextlib.contextmanager
@@ -103,7 +105,7 @@ class _Line:
         self._serial = port
 
     async def read(self, count: int) -> bytes:
-        while not self._serial.in_waiting:  # noqa: ASYNC110  # pyserial tells nobody
+        while not self._serial.in_waiting:  # noqa: ASYNC110  # pyserial has no event for it
             await asyncio.sleep(_POLL_S)
         return bytes(self._serial.read(min(count, self._serial.in_waiting)))
 

@@ -1,40 +1,40 @@
-"""`egiz-edge monitor`: what a board prints, without a byte sent to it."""
+"""`egiz-edge monitor`: what a board prints; nothing is sent to it."""
 
 import os
 import time
 from collections.abc import Callable
 
 from egiz_edge_tools.errors import PortError
-from egiz_edge_tools.remote import Remote, lines_of, start, understand
+from egiz_edge_tools.remote import Remote, explain, lines_of, start
 
 _QUIET_S = 15.0
 _LEAVE = b"\x1d"  # Ctrl-], at mpremote's own console
 _GREETING_LINES = 2
 
 
-def monitor(port: str, tell: Callable[[str], None]) -> None:
-    """Tell every line that the board prints, with the time, until KeyboardInterrupt.
+def monitor(port: str, show: Callable[[str], None]) -> None:
+    """Show every line that the board prints, with the time, until KeyboardInterrupt.
 
-    The firmware is not disturbed: mpremote's console is given a keyboard on which
-    nobody types.
+    The firmware is not disturbed: mpremote's console gets a keyboard that sends
+    nothing.
 
     Raises:
         PortError: if there is no board, or it goes away.
     """
-    Remote(port)  # whether we may use it
+    Remote(port)  # raises if the port cannot be used
     keyboard, console = os.openpty()
     process = start(port, ("resume", "repl"), console)
     os.close(console)
-    said = [""]
+    output = [""]
     try:
         for number, line in enumerate(lines_of(process, _QUIET_S)):
             if line is None:
-                tell(f"(nothing for {_QUIET_S:.0f} s)")
+                show(f"(nothing for {_QUIET_S:.0f} s)")
                 continue
-            said = [line]
+            output = [line]
             if number >= _GREETING_LINES:
-                tell(f"{time.strftime('%H:%M:%S')}  {line}")
-        raise PortError(port, *understand(port, said))
+                show(f"{time.strftime('%H:%M:%S')}  {line}")
+        raise PortError(port, *explain(port, output))
     finally:
         os.write(keyboard, _LEAVE)
         process.terminate()

@@ -1,6 +1,6 @@
-"""Runs on the board, at its prompt, sent there by mpremote: looks, makes room, commits.
+"""Runs on the board, at its prompt, sent there by mpremote: look, prepare, commit.
 
-A file that arrives is kept in STAGE until all are there and right. Then each takes its
+A file that arrives is kept in STAGE until all are there and right. Then each gets its
 name by a rename, which littlefs does at once or not at all.
 """
 
@@ -16,27 +16,27 @@ OURS = ("/lib/egiz_edge", "/lib/egiz_schema")
 AT_ROOT = ("boot.py", "main.py", "manifest.json", "settings.json")
 BUFFER = memoryview(bytearray(512))
 _DIRECTORY = 0x4000
-_LET_BE_MS = 600000
+_WATCHDOG_MS = 600000
 
 
 def look():
     """Print what the board is, as JSON, and a line for each file: path and SHA-256."""
     room = os.statvfs("/")
-    seen = {
+    state = {
         "machine": getattr(sys.implementation, "_machine", sys.platform),
         "version": ".".join(str(n) for n in sys.implementation[1][:3]),
         "mpy": getattr(sys.implementation, "_mpy", 0),
         "block": room[0],
         "free": room[0] * room[3],
     }
-    print(json.dumps(seen))
+    print(json.dumps(state))
     for directory in OURS:
-        tell(files_in(directory))
-    tell(files_in(STAGE))
-    tell("/" + name for name in os.listdir("/") if name in AT_ROOT)
+        print_hashes(files_in(directory))
+    print_hashes(files_in(STAGE))
+    print_hashes("/" + name for name in os.listdir("/") if name in AT_ROOT)
 
 
-def tell(paths):
+def print_hashes(paths):
     """Print paths with their hashes, one by one: the heap is small."""
     for path in paths:
         print(path, sha256(path))
@@ -45,8 +45,8 @@ def tell(paths):
 def prepare():
     """Make the stage, and keep the firmware's watchdog from ending a long copy.
 
-    The watchdog cannot be stopped, only be told to wait. So a board that is left at its
-    prompt comes back to work by itself.
+    The watchdog cannot be stopped, only its timeout be changed. So a board that is left
+    at its prompt restarts by itself.
     """
     if STAGE[1:] not in os.listdir("/"):
         os.mkdir(STAGE)
@@ -54,7 +54,7 @@ def prepare():
         from machine import WDT  # noqa: PLC0415, TID251  # the ESP32 has it
     except ImportError:
         return
-    WDT(timeout=_LET_BE_MS)
+    WDT(timeout=_WATCHDOG_MS)
 
 
 def commit():
@@ -66,7 +66,7 @@ def commit():
     for path, digest in wanted.items():
         where = STAGE + "/" + staged_name(path) if path in arrived else path
         if sha256(where) != digest:
-            raise ValueError("damaged on its way: " + path)
+            raise ValueError("damaged in transfer: " + path)
     for path in arrived:
         make_directories(path)
     for path in arrived:
@@ -74,7 +74,7 @@ def commit():
     os.rename(STAGE + "/manifest.json", "/manifest.json")
     for directory in OURS:
         for path in files_in(directory):
-            if path not in wanted:  # a .py would be taken before an .mpy
+            if path not in wanted:  # a .py would be imported before an .mpy
                 os.remove(path)
     for path in files_in(STAGE):
         os.remove(path)
@@ -92,8 +92,8 @@ def make_directories(path):
     for depth in range(1, len(above) + 1):
         try:
             os.mkdir("/" + "/".join(above[:depth]))
-        except OSError as fault:
-            if fault.args[0] != errno.EEXIST:
+        except OSError as error:
+            if error.args[0] != errno.EEXIST:
                 raise
 
 
@@ -112,7 +112,7 @@ def files_in(directory):
 
 def sha256(path):
     """In hex, or None if there is no such file."""
-    gc.collect()  # before the heap is in pieces
+    gc.collect()  # against a fragmented heap
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:

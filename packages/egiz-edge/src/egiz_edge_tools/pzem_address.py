@@ -1,4 +1,4 @@
-"""Give a PZEM-004T v3 the address by which it shares the UART; they all come with 1.
+"""Set the address of a PZEM-004T v3 on the shared UART; new ones all have 1.
 
 A bus is `egiz_edge.drivers.modbus.Bus`, which has no types: it is device code.
 Fault, beyond those of Modbus: `not_set`.
@@ -19,7 +19,7 @@ _ADDRESS = 2  # the holding register
 async def read_address(bus: Any, address: int = modbus.GENERAL) -> int:
     """The address of the meter that answers at `address`; raises SensorError.
 
-    At the general address every meter answers at once: connect only one.
+    At the general address all meters answer at the same time: connect only one.
     """
     body = bytes([address, _READ_HOLDING, 0, _ADDRESS, 0, 1])
     frame = await bus.ask(body, bytes([address, _READ_HOLDING, 2]), 7)
@@ -27,7 +27,7 @@ async def read_address(bus: Any, address: int = modbus.GENERAL) -> int:
 
 
 async def set_address(bus: Any, new: int, current: int = modbus.GENERAL) -> None:
-    """Give a meter another address, and see that it answers there.
+    """Give a meter another address, and check that it answers there.
 
     Raises SensorError, or ValueError for an address that a meter cannot have.
     """
@@ -39,6 +39,6 @@ async def set_address(bus: Any, new: int, current: int = modbus.GENERAL) -> None
     try:
         found = await read_address(bus, new)
     except SensorError:
-        found = None  # nobody is there
+        found = None  # no meter answers there
     if found != new:
         raise SensorError("not_set")

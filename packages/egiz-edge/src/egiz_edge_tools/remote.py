@@ -1,7 +1,8 @@
-"""A board at a serial port, over mpremote: what it says, and what that means.
+"""A board at a serial port, over mpremote: its output, and what that means.
 
-mpremote is run as a program, since its Python interface is declared to be in flux. It
-waits for ever for a board that falls silent in mid-sentence; here every wait ends.
+mpremote is run as a program, since its Python interface is declared to be unstable.
+It waits for ever for a board that stops in the middle of an answer; here every wait
+ends.
 """
 
 import os
@@ -20,20 +21,22 @@ from serial.tools import list_ports
 from egiz_edge_tools.errors import PortError
 
 ON_BOARD = Path(__file__).parent / "on_board.py"
-ANSWER_S = 20.0  # longer than mpremote's own waits, and than a file of the bundle takes
+ANSWER_S = (
+    20.0  # longer than mpremote's own waits, and than copying a file of the bundle
+)
 
 MAKE_ROOM = (
     "See what is on it: mpremote connect {port} fs tree -s; remove what is not needed."
 )
 BUSY = (
     "another program has it open",
-    "Close it (a serial monitor?). `fuser {port}` tells which one it is.",
+    "Close it (a serial monitor?). `fuser {port}` shows which one it is.",
 )
 _IS_IT_THE_BOARD = (
     "Is it the board's port? Press its EN button and try again.\n"
     "  If it stays silent, flash it: https://micropython.org/download/ESP32_GENERIC"
 )
-# What mpremote says, the cause, the fix. {port} is the port's name.
+# Pattern in the output of mpremote, the cause, the fix. {port} is the port's name.
 _MEANINGS = (
     (r"failed to access", *BUSY),
     (
@@ -87,7 +90,7 @@ class Remote:
     """The board at `port`.
 
     Raises:
-        PortError: if there is no such port, or we may not use it.
+        PortError: if there is no such port, or no permission to use it.
     """
 
     def __init__(self, port: str) -> None:
@@ -99,11 +102,11 @@ class Remote:
         """Stop the firmware, and see what the board is and holds."""
         lines = self.run(("run", str(ON_BOARD)), ("exec", "look()"))
         try:
-            seen = msgspec.json.decode(lines[0], type=BoardState)
+            state = msgspec.json.decode(lines[0], type=BoardState)
             hashes = dict(line.split(" ") for line in lines[1:])
         except (IndexError, ValueError):
-            raise PortError(self.port, *understand(self.port, lines)) from None
-        return msgspec.structs.replace(seen, hashes=hashes)
+            raise PortError(self.port, *explain(self.port, lines)) from None
+        return msgspec.structs.replace(state, hashes=hashes)
 
     def restart(self) -> None:
         """Reset the board: the firmware starts as after power-on."""
@@ -114,26 +117,26 @@ class Remote:
         *commands: Sequence[str],
         on_line: Callable[[str], None] = lambda _: None,
     ) -> list[str]:
-        """Let mpremote do some commands in one session; gives what it prints.
+        """Run some commands of mpremote in one session; gives its output.
 
         Raises:
-            PortError: if it fails, or says nothing for ANSWER_S seconds.
+            PortError: if it fails, or prints nothing for ANSWER_S seconds.
         """
         chain = [word for command in commands for word in (*command, "+")][:-1]
         process = start(self.port, chain, subprocess.DEVNULL)
-        said = []
+        output = []
         try:
             for line in lines_of(process, ANSWER_S):
                 if line is None:
                     raise PortError(self.port, *_SILENCE)
-                said.append(line)
+                output.append(line)
                 on_line(line)
             if process.wait():
-                raise PortError(self.port, *understand(self.port, said))
+                raise PortError(self.port, *explain(self.port, output))
         finally:
             process.kill()
             process.wait()
-        return said
+        return output
 
 
 def start(port: str, chain: Sequence[str], stdin: int) -> "subprocess.Popen[str]":
@@ -149,22 +152,22 @@ def start(port: str, chain: Sequence[str], stdin: int) -> "subprocess.Popen[str]
         text=True,
         errors="replace",
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        # Ctrl-C is for us, who then end it.
+        # Ctrl-C is for this program, which then ends mpremote.
         start_new_session=True,
     )
 
 
 def lines_of(
-    process: "subprocess.Popen[str]", patience_s: float
+    process: "subprocess.Popen[str]", timeout_s: float
 ) -> Iterator[str | None]:
-    """What a program prints until it ends; None for each `patience_s` of silence."""
+    """What a program prints until it ends; None for each `timeout_s` of silence."""
     assert process.stdout is not None
     arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     feeder = threading.Thread(target=_feed, args=(process.stdout, arrived), daemon=True)
     feeder.start()
     while feeder.is_alive() or not arrived.empty():
         try:
-            line = arrived.get(timeout=patience_s)
+            line = arrived.get(timeout=timeout_s)
         except queue.Empty:
             yield None
             continue
@@ -190,7 +193,7 @@ def _feed(stream: IO[str], arrived: "queue.SimpleQueue[str | None]") -> None:
 
 
 def check_device(port: str) -> None:
-    """Raise PortError for a port that is not there, or not ours to use."""
+    """Raise PortError for a port that does not exist or may not be used."""
     if not Path(port).exists():
         there = ", ".join(serial_ports())
         raise PortError(
@@ -208,11 +211,14 @@ def check_device(port: str) -> None:
         )
 
 
-def understand(port: str, said: Sequence[str]) -> tuple[str, str]:
-    """The cause and the fix behind mpremote's words."""
-    text = "\n".join(said)
+def explain(port: str, output: Sequence[str]) -> tuple[str, str]:
+    """The cause and the fix of a failure, by the output of mpremote."""
+    text = "\n".join(output)
     for pattern, cause, fix in _MEANINGS:
         if re.search(pattern, text):
             return cause, fix.format(port=port)
-    last = next((line for line in reversed(said) if line.strip()), "nothing")
-    return f"mpremote failed: {last}", f"`egiz-edge doctor --port {port}` looks closer."
+    last = next((line for line in reversed(output) if line.strip()), "nothing")
+    return (
+        f"mpremote failed: {last}",
+        f"`egiz-edge doctor --port {port}` checks the board.",
+    )

@@ -1,4 +1,4 @@
-"""The firmware under the real MicroPython interpreter, on played hardware."""
+"""The firmware under the real MicroPython interpreter, on simulated hardware."""
 
 import json
 import os
@@ -15,19 +15,19 @@ from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.buses import NAMES, Buses
 from egiz_edge_tools.hardware import Hardware
 
-# An object here takes up to twice what it takes on a board, whose words have 32 bits.
+# Words here have 64 bits, on a board 32: an object needs up to twice the bytes.
 HEAP = "144k"
 STOP_TIMEOUT_S = 30.0
 FIRMWARE = "import sys;from egiz_edge.main import main;main(sys.argv[1])"
 
 
 class NoInterpreterError(Exception):
-    """The MicroPython interpreter is not installed; the message says for whom it is."""
+    """The MicroPython interpreter is not installed; the message has the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a device is told at provisioning, and how it is shown where to publish.
+    """Settings that a device gets at provisioning: identity, broker, periods.
 
     `ntp` is host or host:port; `tls` names DER files: ca, and cert and key if wanted.
     """
@@ -47,8 +47,8 @@ class Identity:
 class VirtualBoard:
     """A running device. Its flash (the boot counter, files) lives in `directory`.
 
-    It is reset when its firmware asks for it or starves its watchdog, and boots again,
-    as a real one does. It ends when its firmware ends, or its power is cut.
+    It is reset when its firmware orders it or does not feed its watchdog, and boots
+    again, as a real one does. It ends when its firmware ends, or its power is cut.
 
     Attributes:
         boots: why each boot so far: `power_on`, then `reboot` or `watchdog`.
@@ -56,8 +56,8 @@ class VirtualBoard:
             `put_world`.
 
     Args:
-        identity: what it is told at provisioning.
-        hardware: its parts and its world.
+        identity: what it gets at provisioning.
+        hardware: its parts and its environment.
         directory: its flash.
         heap: of the interpreter.
         program: what it runs; gets `directory` as its first argument.
@@ -95,8 +95,8 @@ class VirtualBoard:
         output, self._console = os.pipe()
         self._output = os.fdopen(output, encoding="utf-8", errors="replace")
         self._process = self._boot("power_on")
-        self._attendant = threading.Thread(target=self._attend, daemon=True)
-        self._attendant.start()
+        self._supervisor = threading.Thread(target=self._supervise, daemon=True)
+        self._supervisor.start()
 
     @property
     def pid(self) -> int:
@@ -115,7 +115,7 @@ class VirtualBoard:
             yield line.rstrip("\n")
 
     def put_world(self) -> None:
-        """Put the inputs, the network and the clock where the board reads them."""
+        """Write the inputs, the network and the clock where the board reads them."""
         hardware = self.hardware
         world = {f"pin_{name}": str(level) for name, level in hardware.pins.items()}
         world["rssi"] = str(hardware.rssi)
@@ -126,13 +126,13 @@ class VirtualBoard:
             _replace(self._directory / name, text)
 
     def cut_power(self) -> None:
-        """End it in the middle of whatever it does."""
+        """End it immediately, whatever it does."""
         with self._lock:
             self._is_stopping = True
             self._process.kill()
 
     def stop(self) -> None:
-        """Let the device publish what is due and say good-bye."""
+        """Have the device publish what waits, and disconnect."""
         with self._lock:
             self._is_stopping = True
             assert self._process.stdin is not None
@@ -141,10 +141,10 @@ class VirtualBoard:
     def close(self) -> int:
         """End it, by force if it must be; gives the interpreter's exit code."""
         self.stop()
-        self._attendant.join(STOP_TIMEOUT_S)
-        if self._attendant.is_alive():
+        self._supervisor.join(STOP_TIMEOUT_S)
+        if self._supervisor.is_alive():
             self._process.kill()
-            self._attendant.join()
+            self._supervisor.join()
         self._buses.close()
         self._output.close()
         return self._process.returncode
@@ -159,7 +159,7 @@ class VirtualBoard:
             stdin=subprocess.PIPE,
             stdout=self._console,
             stderr=subprocess.STDOUT,
-            # Ctrl-C is for the host, which then lets the device say good-bye.
+            # Ctrl-C is for the host, which then has the device disconnect.
             start_new_session=True,
         )
 
@@ -168,7 +168,7 @@ class VirtualBoard:
             self._reset_for = cause
             self._process.kill()
 
-    def _attend(self) -> None:
+    def _supervise(self) -> None:
         """Boot it again after each reset, until it ends."""
         while True:
             self._process.wait()
@@ -203,7 +203,7 @@ def _remove_remains(directory: Path) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """At once: the board never reads half of it."""
+    """By a rename: the board never reads half of it."""
     new = path.with_name(path.name + ".new")
     new.write_text(text)
     new.replace(path)

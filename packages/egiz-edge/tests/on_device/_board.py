@@ -1,4 +1,4 @@
-"""What a board gives to those who keep things: a store in RAM, a clock that is told."""
+"""Parts of a board for tests: a store in RAM, a clock that a test sets, a log."""
 
 
 class Store:

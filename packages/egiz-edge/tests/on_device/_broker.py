@@ -12,11 +12,11 @@ ACCEPTED = b"\x20\x02\x00\x00"
 
 
 class Broker:
-    """Reads packets, and answers as it is told; `packets` is what came, in order."""
+    """Reads packets, and answers as a test says; `packets` is what was received."""
 
     def __init__(self, connack=ACCEPTED, answer=None):
         self._connack = connack
-        self.answer = answer or dutiful
+        self.answer = answer or acknowledging
         self.packets = []
         self.writer = None
 
@@ -27,7 +27,7 @@ class Broker:
                 self._server = await asyncio.start_server(
                     self._serve, "127.0.0.1", self.port
                 )
-            except OSError:  # taken
+            except OSError:  # in use
                 continue
             return
 
@@ -37,7 +37,7 @@ class Broker:
             self.writer.close()
             await _closed(self.writer)
 
-    async def say(self, data):
+    async def send(self, data):
         self.writer.write(data)
         await self.writer.drain()
 
@@ -84,8 +84,8 @@ def packet_id(packet):
     return packet[start : start + 2]
 
 
-def dutiful(packet):
-    """A broker that does its duty."""
+def acknowledging(packet):
+    """What a broker answers that accepts everything."""
     if packet[0] == 0x82:
         return b"\x90\x03" + packet_id(packet) + b"\x01"
     if packet[0] & 0xF6 == 0x32:
@@ -94,7 +94,7 @@ def dutiful(packet):
 
 
 def run_with(broker, work, deadline=10, **options):
-    """Run `work(client, broker)`; gives what it gives."""
+    """Run `work(client, broker)`; gives its result."""
     mqtt.DEADLINE_S = mqtt.CONNECT_S = deadline
 
     async def run():
@@ -109,13 +109,13 @@ def run_with(broker, work, deadline=10, **options):
     return asyncio.run(run())
 
 
-async def fault_of(operation):
-    """The sentence of an operation that must fail."""
+async def error_of(operation):
+    """The message of an operation that must fail."""
     try:
         await operation
-    except OSError as fault:
-        return str(fault)
-    raise AssertionError("no fault")
+    except OSError as error:
+        return str(error)
+    raise AssertionError("no error")
 
 
 async def until(condition):

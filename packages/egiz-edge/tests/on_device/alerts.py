@@ -38,12 +38,14 @@ def test_a_value_at_its_threshold_is_within_it():
 
 def test_it_ends_when_the_value_is_back_by_the_band():
     alerts = Alerts({"electrical_voltage_b": {"max": 250}})
-    seen = [bool(_codes(alerts, ub=volts)) for volts in (2500, 2501, 2499, 2491, 2490)]
-    assert seen == [False, True, True, True, False]
+    raised = [
+        bool(_codes(alerts, ub=volts)) for volts in (2500, 2501, 2499, 2491, 2490)
+    ]
+    assert raised == [False, True, True, True, False]
     assert not _codes(alerts, ub=2499)  # and not raised again below the threshold
 
 
-def test_without_a_reading_nobody_knows():
+def test_without_a_reading_no_alert_is_reported_and_its_state_is_kept():
     alerts = Alerts({"electrical_current_c": {"min": 0.5}})
     assert _codes(alerts, ic=400) == ["electrical_current_c:low"]
     assert _codes(alerts) == []
@@ -67,13 +69,13 @@ def test_each_quantity_has_its_scale():
 def _refused(wanted):
     try:
         Alerts(wanted)
-    except ValueError as fault:
-        return fault.args[0]
+    except ValueError as error:
+        return error.args[0]
     raise AssertionError(wanted)
 
 
-def test_what_makes_no_sense_is_refused():
-    for wanted, told in (
+def test_an_alert_that_cannot_be_evaluated_is_refused():
+    for wanted, reason in (
         ({"electrical_voltage_ab": {}}, "alerts.electrical_voltage_ab: not measured"),
         ({"thermal_setpoint": {"max": 1}}, "alerts.thermal_setpoint: not measured"),
         (
@@ -81,4 +83,4 @@ def test_what_makes_no_sense_is_refused():
             "alerts.electrical_frequency: min above max",
         ),
     ):
-        assert _refused(wanted).startswith(told)
+        assert _refused(wanted).startswith(reason)

@@ -1,4 +1,4 @@
-"""The boot-loop ladder's memory."""
+"""What boot-loop detection keeps over a reset."""
 
 import os
 
@@ -18,18 +18,18 @@ def _fresh():
     return _PATH
 
 
-def test_it_counts_and_keeps_a_word():
+def test_it_keeps_the_count_and_the_reset_reason():
     path = _fresh()
     assert boot_loop.read(path) == (0, "")
     boot_loop.write(path, 3)
     assert boot_loop.read(path) == (3, "")
-    boot_loop.leave(path, "watchdog: sampling stalled")
+    boot_loop.note_reset(path, "watchdog: sampling stalled")
     assert boot_loop.read(path) == (3, "watchdog: sampling stalled")
     boot_loop.write(path, 0)
     assert boot_loop.read(path) == (0, "")
 
 
-def test_nothing_that_is_wrong_with_the_flash_fails_a_boot():
+def test_a_damaged_flash_does_not_make_a_boot_fail():
     path = _fresh()
     with open(path + "/boots", "w") as file:
         file.write("rubbish")

@@ -1,4 +1,4 @@
-"""Commands: each at most once, and every refusal has its reason."""
+"""Commands: each is executed at most once, and every refusal has its reason."""
 
 import asyncio
 import json
@@ -13,10 +13,10 @@ class Device:
     def __init__(self):
         self.store = Store()
         self.clock = Clock()
-        self.obeyed = []
+        self.executed = []
 
     async def _work(self, args):
-        self.obeyed.append(args)
+        self.executed.append(args)
         if "fail" in args:
             raise CommandError("it broke")
         if "refuse" in args:
@@ -25,51 +25,51 @@ class Device:
             raise OSError("boom")
         return args.get("after")
 
-    def gets(self, command, error=None, is_retained=False):
+    def receive(self, command, reason=None, is_retained=False):
         commands = Commands(self.store, self.clock, {"work": self._work}, Log())
-        after = asyncio.run(commands.receive(command, error, is_retained))
+        after = asyncio.run(commands.receive(command, reason, is_retained))
         return after, json.loads(self.store.get("last_command"))
 
 
-def _order(command_id, **more):
-    told = {"device_id": "oven-001", "id": command_id, "action": "work"}
-    told.update(more)
-    return told
+def _command(command_id, **more):
+    command = {"device_id": "oven-001", "id": command_id, "action": "work"}
+    command.update(more)
+    return command
 
 
-def test_what_is_obeyed_is_done_and_what_remains_is_given():
+def test_a_command_is_executed_and_its_last_step_is_given():
     device = Device()
-    after, last = device.gets(_order("c1", args={"after": "reboot"}))
+    after, last = device.receive(_command("c1", args={"after": "reboot"}))
     assert last == {"id": "c1", "result": "done"}
     assert after == "reboot"
-    assert device.obeyed == [{"after": "reboot"}]
+    assert device.executed == [{"after": "reboot"}]
 
 
-def test_each_refusal_has_its_reason_and_nothing_is_done():
+def test_each_refusal_has_its_reason_and_nothing_is_executed():
     device = Device()
-    for command, retained, told in (
-        (_order("c1"), True, "retained"),
-        (_order("c2", expires_at=1799999999), False, "expired"),
-        (_order("c3", action="dance"), False, "unknown action"),
+    for command, retained, reason in (
+        (_command("c1"), True, "retained"),
+        (_command("c2", expires_at=1799999999), False, "expired"),
+        (_command("c3", action="dance"), False, "unknown action"),
     ):
-        _, last = device.gets(command, None, retained)
-        assert last == {"id": command["id"], "result": "refused", "error": told}
-    _, last = device.gets({"id": 7}, "id: not a text")
+        _, last = device.receive(command, None, retained)
+        assert last == {"id": command["id"], "result": "refused", "error": reason}
+    _, last = device.receive({"id": 7}, "id: not a text")
     assert last == {"id": "?", "result": "refused", "error": "id: not a text"}
-    _, last = device.gets(None, "not JSON")
+    _, last = device.receive(None, "not JSON")
     assert last["id"] == "?"
     device.clock.is_set = False
-    _, last = device.gets(_order("c4", expires_at=1900000000))
+    _, last = device.receive(_command("c4", expires_at=1900000000))
     assert last["error"] == "clock not set"
-    assert device.obeyed == []
+    assert device.executed == []
 
 
-def test_an_order_in_time_is_obeyed():
+def test_a_command_before_its_expiry_is_executed():
     device = Device()
-    assert device.gets(_order("c1", expires_at=1800000000))[1]["result"] == "done"
+    assert device.receive(_command("c1", expires_at=1800000000))[1]["result"] == "done"
 
 
-def test_a_failure_is_told():
+def test_a_failure_is_reported():
     device = Device()
     for number, (args, result, error) in enumerate(
         (
@@ -78,7 +78,7 @@ def test_a_failure_is_told():
             ({"crash": 1}, "failed", None),
         )
     ):
-        _, last = device.gets(_order(f"c{number}", args=args))
+        _, last = device.receive(_command(f"c{number}", args=args))
         assert last["result"] == result
         assert error is None or last["error"] == error
         assert "boom" in last["error"] or error
@@ -87,15 +87,15 @@ def test_a_failure_is_told():
 def test_an_id_is_remembered_over_boots_and_among_the_last_sixteen():
     device = Device()
     for number in range(17):
-        assert device.gets(_order(f"c{number}"))[1]["result"] == "done"
+        assert device.receive(_command(f"c{number}"))[1]["result"] == "done"
     for number in range(1, 17):
-        last = device.gets(_order(f"c{number}"))[1]
+        last = device.receive(_command(f"c{number}"))[1]
         assert last["error"] == "repeated"
-    assert len(device.obeyed) == 17
-    assert device.gets(_order("c0"))[1]["result"] == "done"  # so long ago
+    assert len(device.executed) == 17
+    assert device.receive(_command("c0"))[1]["result"] == "done"  # so long ago
 
 
-def test_a_refused_order_does_not_use_up_its_id():
+def test_a_refused_command_does_not_use_up_its_id():
     device = Device()
-    assert device.gets(_order("c1"), None, True)[1]["error"] == "retained"
-    assert device.gets(_order("c1"))[1]["result"] == "done"
+    assert device.receive(_command("c1"), None, True)[1]["error"] == "retained"
+    assert device.receive(_command("c1"))[1]["result"] == "done"

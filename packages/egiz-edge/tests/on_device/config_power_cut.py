@@ -8,7 +8,7 @@ import sys
 
 import _flash
 from _board import Log, Store
-from egiz_edge.desired_config import Desired
+from egiz_edge.desired_config import DesiredConfig
 from egiz_edge.settings import Settings
 
 GIVEN = {"facility": "factory", "device_id": "oven-001", "broker": "old"}
@@ -16,7 +16,7 @@ OLD = {"device_id": "oven-001", "rev": 1, "publish_rate_ms": 300}
 
 
 def _receive(store, config):
-    desired = Desired("/flash", store, Settings(GIVEN), Log())
+    desired = DesiredConfig("/flash", store, Settings(GIVEN), Log())
     desired.receive(json.dumps(config).encode(), config, None)
     if desired.is_on_trial:
         desired.confirm()
@@ -24,12 +24,12 @@ def _receive(store, config):
 
 def _boot(store):
     settings = Settings(GIVEN)
-    Desired("/flash", store, settings, Log()).restore()
+    DesiredConfig("/flash", store, settings, Log()).restore()
     return settings.publish_rate_ms, settings.host
 
 
 def _cut_at(operation, new):
-    """What a boot finds after the cut; None once the work was over before it."""
+    """What a boot finds after the cut; None if the work was over before it."""
     flash = _flash.Flash(512, 32)
     _flash.mount(flash, is_new=True)
     store = Store()

@@ -1,11 +1,11 @@
-"""The desired configuration: staged, in force, on trial, taken back."""
+"""The desired configuration: staged, in force, on trial, reverted."""
 
 import json
 import os
 
 import _flash
 from _board import Log, Store
-from egiz_edge.desired_config import Desired
+from egiz_edge.desired_config import DesiredConfig
 from egiz_edge.settings import Settings
 
 GIVEN = {"facility": "factory", "device_id": "oven-001", "broker": "old"}
@@ -28,89 +28,93 @@ class Device:
     def boot(self, is_plain=False):
         self.log = Log()
         self.settings = Settings(GIVEN)
-        self.again()
+        self.load()
         self.desired.restore(is_plain)
 
-    def again(self):
-        """As it is loaded, does something, and is unloaded."""
-        self.desired = Desired(_PATH, self.store, self.settings, self.log)
+    def load(self):
+        """Load it as the firmware does for each message."""
+        self.desired = DesiredConfig(_PATH, self.store, self.settings, self.log)
 
-    def gets(self, error=None, **config):
+    def receive(self, reason=None, **config):
         config["device_id"] = "oven-001"
-        self.again()
-        self.desired.receive(json.dumps(config).encode(), config, error)
-        return self.told()
+        self.load()
+        self.desired.receive(json.dumps(config).encode(), config, reason)
+        return self.reported()
 
-    def told(self):
+    def reported(self):
         member = self.desired.member()
         return None if member is None else json.loads("{" + member + "}")["config"]
 
 
-def test_a_config_is_applied_at_once_and_after_a_boot():
+def test_a_config_is_applied_immediately_and_after_a_boot():
     device = Device()
-    assert device.told() is None
-    told = device.gets(rev=7, publish_rate_ms=300)
-    assert told == {"rev": 7, "applied": True}
+    assert device.reported() is None
+    reported = device.receive(rev=7, publish_rate_ms=300)
+    assert reported == {"rev": 7, "applied": True}
     assert device.settings.publish_rate_ms == 300
     device.boot()
     assert device.settings.publish_rate_ms == 300
-    assert device.told() == {"rev": 7, "applied": True}
+    assert device.reported() == {"rev": 7, "applied": True}
 
 
-def test_what_is_refused_changes_nothing_and_says_why():
+def test_a_refused_config_changes_nothing_and_the_reason_is_reported():
     device = Device()
-    device.gets(rev=7, publish_rate_ms=300)
-    told = device.gets(rev=8, mqtt_broker=":")
-    assert told == {"rev": 8, "applied": False, "error": "mqtt_broker: not host:port"}
-    told = device.gets("rev: not an integer", rev="x")
-    assert told == {"rev": 8, "applied": False, "error": "rev: not an integer"}
+    device.receive(rev=7, publish_rate_ms=300)
+    reported = device.receive(rev=8, mqtt_broker=":")
+    assert reported == {
+        "rev": 8,
+        "applied": False,
+        "error": "mqtt_broker: not host:port",
+    }
+    reported = device.receive("rev: not an integer", rev="x")
+    assert reported == {"rev": 8, "applied": False, "error": "rev: not an integer"}
     device.boot()
     assert device.settings.publish_rate_ms == 300
-    assert device.told()["error"] == "rev: not an integer"
+    assert device.reported()["error"] == "rev: not an integer"
 
 
 def test_a_stale_revision_is_ignored():
     device = Device()
-    device.gets(rev=7, publish_rate_ms=300)
-    assert device.gets(rev=6, publish_rate_ms=900) == {"rev": 7, "applied": True}
+    device.receive(rev=7, publish_rate_ms=300)
+    assert device.receive(rev=6, publish_rate_ms=900) == {"rev": 7, "applied": True}
     assert device.settings.publish_rate_ms == 300
     assert "stale" in device.log.lines[-1]
 
 
-def test_a_network_that_works_is_kept():
+def test_a_network_that_leads_to_the_broker_is_confirmed():
     device = Device()
-    device.gets(rev=7, publish_rate_ms=300)
-    told = device.gets(rev=8, mqtt_broker="new:1884")
-    assert told == {"rev": 8, "applied": False, "error": "on trial"}
+    device.receive(rev=7, publish_rate_ms=300)
+    reported = device.receive(rev=8, mqtt_broker="new:1884")
+    assert reported == {"rev": 8, "applied": False, "error": "on trial"}
     assert (device.settings.host, device.settings.port) == ("new", 1884)
-    device.again()
+    device.load()
     assert device.desired.is_on_trial
     device.desired.confirm()
-    assert device.told() == {"rev": 8, "applied": True}
+    assert device.reported() == {"rev": 8, "applied": True}
     device.boot()
     assert not device.desired.is_on_trial
     assert (device.settings.host, device.settings.publish_rate_ms) == ("new", 5000)
 
 
-def test_a_network_that_does_not_is_left_and_never_tried_again():
+def test_a_network_that_does_not_is_reverted_and_not_tried_again():
     device = Device()
-    device.gets(rev=7, publish_rate_ms=300)
-    device.gets(rev=8, wifi_ssid="nowhere")
-    device.again()
+    device.receive(rev=7, publish_rate_ms=300)
+    device.receive(rev=8, wifi_ssid="nowhere")
+    device.load()
     device.desired.revert()
     assert device.settings.wifi_ssid is None
     assert device.settings.publish_rate_ms == 300
-    told = device.told()
-    assert (told["rev"], told["applied"]) == (8, False)
-    assert "reverted" in told["error"]
+    reported = device.reported()
+    assert (reported["rev"], reported["applied"]) == (8, False)
+    assert "reverted" in reported["error"]
     device.boot()
     assert device.settings.wifi_ssid is None
-    assert device.told() == told
+    assert device.reported() == reported
 
 
 def test_a_trial_goes_on_after_a_power_cut():
     device = Device()
-    device.gets(rev=8, mqtt_broker="new")
+    device.receive(rev=8, mqtt_broker="new")
     device.boot()
     assert device.desired.is_on_trial
     assert device.settings.host == "new"
@@ -120,33 +124,33 @@ def test_a_trial_goes_on_after_a_power_cut():
 
 def test_a_device_that_crashes_with_it_drops_all_but_the_network():
     device = Device()
-    device.gets(rev=7, mqtt_broker="new", publish_rate_ms=300)
+    device.receive(rev=7, mqtt_broker="new", publish_rate_ms=300)
     device.desired.confirm()
     device.boot(is_plain=True)
     assert device.settings.host == "new"
     assert device.settings.publish_rate_ms == 5000
-    assert device.told()["error"] == "crashed again and again, dropped"
+    assert device.reported()["error"] == "crashed again and again, dropped"
     device.boot()
     assert device.settings.publish_rate_ms == 5000
 
 
-def test_a_damaged_file_is_forgotten_and_the_message_wanted_again():
+def test_a_damaged_file_is_deleted_and_the_message_accepted_again():
     device = Device()
-    device.gets(rev=7, publish_rate_ms=300)
+    device.receive(rev=7, publish_rate_ms=300)
     for damage in ("", "{", "[]", '{"publish_rate_ms":300,"zones":7}'):
         with open(_PATH + "/config.json", "w") as file:
             file.write(damage)
         device.boot()
         assert device.settings.publish_rate_ms == 5000
         assert device.desired.crc is None
-    assert device.gets(rev=7, publish_rate_ms=300)["applied"]
+    assert device.receive(rev=7, publish_rate_ms=300)["applied"]
 
 
 def test_a_factory_reset_leaves_what_was_provisioned():
     device = Device()
-    device.gets(rev=7, publish_rate_ms=300)
+    device.receive(rev=7, publish_rate_ms=300)
     device.desired.erase()
     device.boot()
-    assert device.told() is None
+    assert device.reported() is None
     assert device.settings.publish_rate_ms == 5000
-    assert device.gets(rev=1, publish_rate_ms=400) == {"rev": 1, "applied": True}
+    assert device.receive(rev=1, publish_rate_ms=400) == {"rev": 1, "applied": True}

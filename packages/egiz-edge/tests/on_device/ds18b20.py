@@ -2,24 +2,17 @@
 
 import asyncio
 
+from _bus import Bus, scratchpad
 from egiz_edge.drivers import SensorError
 from egiz_edge.drivers.ds18b20 import Ds18b20, crc8, is_rom, parse
 
 
-def _scratchpad(raw, byte6=None, config=0x7F):
-    raw &= 0xFFFF
-    if byte6 is None:
-        byte6 = 0x10 - (raw & 0x0F)
-    body = bytes([raw & 0xFF, raw >> 8, 0x4B, 0x46, config, 0xFF, byte6, 0x10])
-    return body + bytes([crc8(body)])
-
-
-def _fault_of(scratchpad, last=None):
+def _fault_of(data, last=None):
     try:
-        parse(scratchpad, last)
-    except SensorError as fault:
-        return fault.args[0]
-    raise AssertionError("taken as a reading")
+        parse(data, last)
+    except SensorError as error:
+        return error.args[0]
+    raise AssertionError("no fault")
 
 
 def test_the_crc_is_that_of_application_note_27():
@@ -37,16 +30,16 @@ def test_temperatures_of_the_data_sheet():
         (0xFE6F, -2506),
         (0xFC90, -5500),
     ):
-        assert parse(_scratchpad(raw)) == hundredths
+        assert parse(scratchpad(raw)) == hundredths
 
 
 def test_85_degrees_is_a_reading_unless_it_is_the_power_on_state():
-    assert parse(_scratchpad(0x0550)) == 8500
-    assert _fault_of(_scratchpad(0x0550, byte6=0x0C)) == "power_on"
+    assert parse(scratchpad(0x0550)) == 8500
+    assert _fault_of(scratchpad(0x0550, byte6=0x0C)) == "power_on"
 
 
 def test_a_failed_conversion_is_no_temperature():
-    assert _fault_of(_scratchpad(0x07FF)) == "conversion"
+    assert _fault_of(scratchpad(0x07FF)) == "conversion"
 
 
 def test_a_shorted_bus_reads_all_zeros_whose_crc_is_right():
@@ -54,7 +47,7 @@ def test_a_shorted_bus_reads_all_zeros_whose_crc_is_right():
     assert _fault_of(bytes(9)) == "shorted"
 
 
-def test_nobody_there_reads_all_ones():
+def test_a_bus_without_a_part_reads_all_ones():
     assert _fault_of(b"\xff" * 9) == "no_reply"
 
 
@@ -65,17 +58,17 @@ def test_bits_below_the_resolution_are_undefined_and_not_read():
         (0x5F, 2538),
         (0x7F, 2544),
     ):
-        assert parse(_scratchpad(0x0197, config=config)) == hundredths
-    assert parse(_scratchpad(-0x0191, config=0x1F)) == -2550
+        assert parse(scratchpad(0x0197, config=config)) == hundredths
+    assert parse(scratchpad(-0x0191, config=0x1F)) == -2550
 
 
 def test_a_config_byte_that_no_part_has_is_damage():
     for config in (0x00, 0x7E, 0xFF, 0x6F):
-        assert _fault_of(_scratchpad(0x0191, config=config)) == "crc"
+        assert _fault_of(scratchpad(0x0191, config=config)) == "crc"
 
 
-def test_the_85_degrees_of_a_clone_are_believed_near_85_only():
-    stuck = _scratchpad(0x0550, byte6=0x0C)
+def test_the_85_degrees_of_a_clone_are_accepted_near_85_only():
+    stuck = scratchpad(0x0550, byte6=0x0C)
     assert parse(stuck, last=8444) == 8500
     assert parse(stuck, last=8700) == 8500
     for last in (None, 2100, 8299, 8701):
@@ -91,52 +84,44 @@ def test_a_rom_id_has_a_family_and_a_crc():
     assert not is_rom(other + bytes([crc8(other)]))
 
 
-class _Wire:
-    def __init__(self, *answers):
-        self.answers = list(answers)
-
-    async def read_scratchpad(self, _rom):
-        return self.answers.pop(0)
-
-
 def _read(thermometer):
     try:
         return asyncio.run(thermometer.read())
-    except SensorError as fault:
-        return fault.args[0]
+    except SensorError as error:
+        return error.args[0]
 
 
-def test_a_damaged_answer_is_asked_for_three_times():
-    good, bad = _scratchpad(0x0191), bytes(8) + b"\x01"
-    wire = _Wire(bad, b"", good, good, bad, bad, bad, good)
-    thermometer = Ds18b20(wire, bytes(8))
+def test_a_damaged_scratchpad_is_read_three_times():
+    valid, bad = scratchpad(0x0191), bytes(8) + b"\x01"
+    bus = Bus(bad, b"", valid, valid, bad, bad, bad, valid)
+    thermometer = Ds18b20(bus, bytes(8))
     assert [_read(thermometer) for _ in range(4)] == [2506, 2506, "crc", 2506]
-    assert wire.answers == []
+    assert bus.answers == []
 
 
-def test_what_asking_again_cannot_mend_is_not_asked_again():
-    thermometer = Ds18b20(_Wire(bytes(9), _scratchpad(0x07FF)), bytes(8))
+def test_a_fault_that_reading_again_cannot_mend_is_not_read_again():
+    thermometer = Ds18b20(Bus(bytes(9), scratchpad(0x07FF)), bytes(8))
     assert _read(thermometer) == "shorted"
     assert _read(thermometer) == "conversion"
 
 
-def test_after_a_fault_nothing_old_vouches_for_85_degrees():
-    near, stuck = _scratchpad(0x0548), _scratchpad(0x0550, byte6=0x0C)
-    wire = _Wire(near, stuck, stuck, bytes(9), stuck)
-    thermometer = Ds18b20(wire, bytes(8))
-    told = [_read(thermometer) for _ in range(5)]
-    assert told == [8450, 8500, 8500, "shorted", "power_on"]
+def test_after_a_fault_85_degrees_are_not_accepted_from_a_clone():
+    near, stuck = scratchpad(0x0548), scratchpad(0x0550, byte6=0x0C)
+    bus = Bus(near, stuck, stuck, bytes(9), stuck)
+    thermometer = Ds18b20(bus, bytes(8))
+    readings = [_read(thermometer) for _ in range(5)]
+    assert readings == [8450, 8500, 8500, "shorted", "power_on"]
 
 
 def test_a_short_answer_is_no_reply():
     assert _fault_of(b"") == "no_reply"
-    assert _fault_of(_scratchpad(0x0191)[:8]) == "no_reply"
+    assert _fault_of(scratchpad(0x0191)[:8]) == "no_reply"
 
 
 def test_a_flipped_bit_anywhere_is_noticed():
-    good = _scratchpad(0x0191)
+    valid = scratchpad(0x0191)
     for position in range(9):
         for bit in range(8):
-            spoiled = bytearray(good)
+            spoiled = bytearray(valid)
             spoiled[position] ^= 1 << bit
             assert _fault_of(bytes(spoiled)) == "crc"

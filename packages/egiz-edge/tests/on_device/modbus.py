@@ -11,15 +11,15 @@ REPLY = bytes.fromhex("01041408D1006C000000F400000026000001F40064000051 34")
 
 
 class Line:
-    """A UART on which `answers` are heard, in turn, after each request."""
+    """A UART on which `answers` arrive, in turn, after each request."""
 
     def __init__(self, *answers):
         self._answers = list(answers)
         self.waiting = b""
-        self.asked = []
+        self.requests = []
 
     def write(self, request):
-        self.asked.append(request)
+        self.requests.append(request)
         self.waiting += self._answers.pop(0)
 
     async def drain(self):
@@ -43,9 +43,9 @@ def fault_of(answer, **request):
 def fault_on(line, **request):
     try:
         ask(line, **request)
-    except SensorError as fault:
-        return fault.args[0]
-    raise AssertionError("taken as a reply")
+    except SensorError as error:
+        return error.args[0]
+    raise AssertionError("no fault")
 
 
 def test_requests_are_the_golden_frames():
@@ -66,7 +66,7 @@ def test_requests_are_the_golden_frames():
         assert framed(golden[:-2]) == golden
         line = Line(golden)  # a write is answered with itself
         assert ask(line, golden[:-2], golden[:2], len(golden)) == golden
-        assert line.asked == [golden]
+        assert line.requests == [golden]
 
 
 def test_the_crc_of_a_frame_with_its_crc_is_zero():
@@ -90,7 +90,7 @@ def test_noise_and_the_late_reply_of_another_do_not_hide_a_reply():
     assert fault_of(other) == "crc"
 
 
-def test_what_an_earlier_question_left_on_the_line_is_dropped():
+def test_a_late_reply_on_the_line_is_dropped():
     old = framed(HEADER + bytes(20))
     line = Line(REPLY)
     line.waiting = old + old[:9]
@@ -120,19 +120,19 @@ def test_a_truncated_reply_is_noticed_at_every_length():
     assert fault_of(REPLY[:24]) == "crc"
 
 
-def test_the_reply_of_another_meter_or_to_another_question_is_not_taken():
+def test_a_reply_of_another_meter_or_to_another_request_is_ignored():
     assert find(REPLY, bytes([2, 4, 20]), 25) is None
     assert find(REPLY, bytes([1, 3, 20]), 25) is None
     assert find(framed(bytes([1, 4, 2, 0, 0])), HEADER, 25) is None
 
 
-def test_at_the_general_address_whoever_answers_is_heard():
+def test_at_the_general_address_a_reply_of_any_meter_is_accepted():
     for address in (1, 7, GENERAL):
         reply = framed(bytes([address, 3, 2, 0, address]))
         assert find(reply, bytes([GENERAL, 3, 2]), 7) == reply
 
 
-def test_an_exception_tells_its_code():
+def test_an_exception_has_its_code():
     assert fault_of(bytes.fromhex("018402C2C1")) == "exception_2"
     refused = framed(bytes([1, 0xC2, 4]))
     assert fault_of(refused, body=b"\x01\x42", header=b"\x01\x42", length=4) == (
@@ -142,24 +142,24 @@ def test_an_exception_tells_its_code():
     assert find(bytes.fromhex("018402C2"), HEADER, 25) is None
 
 
-def test_a_line_that_babbles_is_left_in_time_and_in_bounds():
-    class Babble(Line):
+def test_a_line_that_never_stops_sending_costs_limited_time_and_memory():
+    class Endless(Line):
         async def read(self, _n):
             await asyncio.sleep(0)
             return b"\x55" * 7
 
-    line = Babble(b"")
+    line = Endless(b"")
     bus = Bus((line, line))
-    told = None
+    fault = None
     try:
         asyncio.run(bus.ask(READ, HEADER, 25, 60))
-    except SensorError as fault:
-        told = fault.args[0]
-    assert told == "crc"
+    except SensorError as error:
+        fault = error.args[0]
+    assert fault == "crc"
     assert 25 <= len(bus._heard) < 200  # what it holds of memory
 
 
-def test_a_line_that_is_closed_does_not_hold_up_the_others():
+def test_a_closed_line_does_not_block_other_tasks():
     class Closed(Line):
         async def read(self, _n):
             return b""

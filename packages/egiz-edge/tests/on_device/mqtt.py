@@ -2,12 +2,12 @@
 
 import asyncio
 
-from _broker import SHORT_S, Broker, dutiful, fault_of, packet_id, run_with, until
+from _broker import SHORT_S, Broker, acknowledging, error_of, packet_id, run_with, until
 
 TOPIC = "sensors/factory/oven-001/telemetry"
 
 
-def test_connect_says_who_we_are_and_what_our_last_will_is():
+def test_connect_has_client_id_credentials_and_last_will():
     async def work(client, broker):
         client.set_last_will("will/topic", b"gone", True, 1)
         assert await client.connect() is False
@@ -20,7 +20,7 @@ def test_connect_says_who_we_are_and_what_our_last_will_is():
     )
 
 
-def test_a_session_that_the_broker_kept_is_no_fault():
+def test_a_session_that_the_broker_kept_is_no_error():
     async def work(client, broker):
         del broker
         return await client.connect(clean_session=False)
@@ -28,10 +28,10 @@ def test_a_session_that_the_broker_kept_is_no_fault():
     assert run_with(Broker(b"\x20\x02\x01\x00"), work) is True
 
 
-def test_a_refusal_is_told_in_words():
+def test_a_refused_connection_has_a_reason_in_words():
     async def work(client, broker):
         del broker
-        return await fault_of(client.connect())
+        return await error_of(client.connect())
 
     assert run_with(Broker(b"\x20\x02\x00\x04"), work) == (
         "refused: bad user name or password"
@@ -40,12 +40,12 @@ def test_a_refusal_is_told_in_words():
     assert run_with(Broker(b"\x20\x02\x00\x42"), work) == "refused: code 66"
 
 
-def test_what_is_no_connack_or_none_at_all_is_not_a_connection():
+def test_without_a_valid_connack_there_is_no_connection():
     async def work(client, broker):
         del broker
-        fault = await fault_of(client.connect())
+        error = await error_of(client.connect())
         assert not client.is_connected
-        return fault
+        return error
 
     assert run_with(Broker(b"\x30\x02\x00\x00"), work) == "no CONNACK, but packet 0x30"
     assert run_with(Broker(b""), work, SHORT_S) == "no CONNACK in time"
@@ -61,7 +61,7 @@ def test_a_publish_at_qos_1_returns_with_its_puback_and_not_before():
         await until(lambda: len(broker.packets) == 2)
         await asyncio.sleep(0.05)
         assert not publishing.done()
-        await broker.say(b"\x40\x02\x00\x01")
+        await broker.send(b"\x40\x02\x00\x01")
         await publishing
         return broker.packets[1]
 
@@ -73,12 +73,12 @@ def test_a_puback_of_another_packet_is_no_puback():
     async def work(client, broker):
         broker.answer = lambda _: b"\x40\x02\x12\x34"
         await client.connect()
-        fault = await fault_of(client.publish(TOPIC, b"{}", qos=1))
+        error = await error_of(client.publish(TOPIC, b"{}", qos=1))
         assert not client.is_connected
-        return fault
+        return error
 
-    fault = run_with(Broker(), work, SHORT_S)
-    assert fault == "connection lost: no answer in time"
+    error = run_with(Broker(), work, SHORT_S)
+    assert error == "connection lost: no answer in time"
 
 
 def test_a_message_without_puback_is_sent_again_with_dup_and_its_packet_id():
@@ -86,8 +86,8 @@ def test_a_message_without_puback_is_sent_again_with_dup_and_its_packet_id():
         await client.connect()
         await client.publish(TOPIC, b"first", qos=1)
         broker.answer = lambda _: b""
-        await fault_of(client.publish(TOPIC, b"second", qos=1))
-        broker.answer = dutiful
+        await error_of(client.publish(TOPIC, b"second", qos=1))
+        broker.answer = acknowledging
         await client.connect()
         await client.publish("sensors/factory/oven-001/status", b"birth", qos=1)
         await client.publish(TOPIC, b"second", qos=1, dup=True)
@@ -115,7 +115,7 @@ def test_packet_ids_wrap_and_are_never_zero():
     assert run_with(Broker(), work) == [b"\xff\xfe", b"\xff\xff", b"\0\1", b"\0\2"]
 
 
-def test_many_who_publish_at_once_take_turns():
+def test_tasks_that_publish_at_the_same_time_do_so_one_after_the_other():
     async def work(client, broker):
         await client.connect()
         await asyncio.gather(
@@ -126,31 +126,31 @@ def test_many_who_publish_at_once_take_turns():
     assert len(run_with(Broker(), work)) == 20
 
 
-def test_a_refused_subscription_is_told_and_the_connection_stays():
+def test_a_refused_subscription_is_an_error_and_the_connection_stays():
     async def work(client, broker):
         broker.answer = lambda packet: b"\x90\x03" + packet_id(packet) + b"\x80"
         await client.connect()
-        fault = await fault_of(client.subscribe("sensors/#", 1))
+        error = await error_of(client.subscribe("sensors/#", 1))
         assert client.is_connected
-        return fault
+        return error
 
     assert run_with(Broker(), work) == "subscription refused"
 
 
-def test_a_broker_that_closes_is_noticed_at_once():
+def test_a_closed_connection_is_noticed_immediately():
     async def work(client, broker):
         lost = []
         broker.answer = lambda _: None
         client.on_lost = lambda: lost.append(1)
         await client.connect()
-        fault = await fault_of(client.publish(TOPIC, b"{}", qos=1))
+        error = await error_of(client.publish(TOPIC, b"{}", qos=1))
         assert lost == [1]
-        return fault
+        return error
 
     assert run_with(Broker(), work) == "connection lost: closed by the broker"
 
 
-def test_silence_is_pinged_and_a_missing_pingresp_ends_the_connection():
+def test_a_silent_broker_is_pinged_and_a_missing_pingresp_ends_the_connection():
     async def work(client, broker):
         await client.connect()
         await until(lambda: b"\xc0" in broker.packets)
@@ -158,13 +158,13 @@ def test_silence_is_pinged_and_a_missing_pingresp_ends_the_connection():
         assert client.is_connected  # it was answered
         broker.answer = lambda _: b""
         await until(lambda: not client.is_connected)
-        return await fault_of(client.publish(TOPIC, b"{}", qos=1))
+        return await error_of(client.publish(TOPIC, b"{}", qos=1))
 
-    fault = run_with(Broker(), work, 2, keepalive=2)
-    assert fault == "connection lost: no PINGRESP in time"
+    error = run_with(Broker(), work, 2, keepalive=2)
+    assert error == "connection lost: no PINGRESP in time"
 
 
-def test_good_bye_is_said_and_a_second_one_is_not_needed():
+def test_disconnect_is_sent_once():
     async def work(client, broker):
         await client.connect()
         await client.disconnect()
@@ -183,6 +183,6 @@ def test_a_client_that_is_not_connected_says_so():
             client.publish(TOPIC, b"{}"),
             client.subscribe(TOPIC),
         ):
-            assert await fault_of(operation) == "not connected"
+            assert await error_of(operation) == "not connected"
 
     run_with(Broker(), work)

@@ -51,21 +51,21 @@ def test_what_was_read_is_there_and_what_was_not_is_absent():
     assert written["status"]["operational_state"] == "running"
 
 
-def test_a_message_says_who_and_when():
+def test_a_message_has_device_time_sequence_and_boot():
     written = _written(_window())
     assert written["device_id"] == "oven-001"
     assert (written["timestamp"], written["ms"]) == (1733299200, 123)
     assert (written["seq"], written["boot"]) == (7, 3)
 
 
-def test_a_board_without_any_reading_still_says_how_it_is():
+def test_a_board_without_any_reading_still_reports_its_health():
     written = _written(Window(), health=['"uptime_seconds":5'])
     assert "electrical" not in written
     assert "thermal" not in written
     assert written["status"] == {"uptime_seconds": 5}
 
 
-def test_history_is_marked():
+def test_a_buffered_message_is_marked():
     named = payloads.head("oven-001", 1733299200123, 7, 3)
     payload = payloads.telemetry(named, _window(), None, [])
     marked = json.loads(payloads.as_buffered(payload))

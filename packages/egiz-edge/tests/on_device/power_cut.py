@@ -17,22 +17,22 @@ def _payload(number):
     return b"%d:" % number + bytes([number]) * 70
 
 
-def _work(flash, outbox, told):
-    """An outage, half a flush, another outage; `told` is what is promised."""
+def _work(flash, outbox, promised):
+    """An outage, half a flush, another outage; `promised` must be there afterwards."""
     for number in range(MESSAGES):
         outbox.put(_payload(number))
         if flash.is_dead:
             return
-        told["stored"] = number  # all before it are in flash
+        promised["stored"] = number  # all before it are in flash
         for _ in range(8 if number in {17, 30} else 0):
             position, payload = outbox.peek()
-            told["sent"] = int(payload.split(b":")[0])
+            promised["sent"] = int(payload.split(b":")[0])
             outbox.done(position)
             if flash.is_dead:
                 return
     outbox.flush()
     if not flash.is_dead:
-        told["stored"] = MESSAGES
+        promised["stored"] = MESSAGES
 
 
 def _found():
@@ -52,27 +52,27 @@ def _cut_at(memory, operation):
     """Whether the work was over before; else the cut, the boot, and what is there."""
     flash = _flash.Flash(512, 32, memory)
     _flash.mount(flash, is_new=True)
-    told = {"stored": 0, "sent": -1}
+    promised = {"stored": 0, "sent": -1}
     outbox = Outbox("/flash/outbox", CAPACITY)
     flash.until_cut = operation
-    _work(flash, outbox, told)
+    _work(flash, outbox, promised)
     _flash.unmount()
     if not flash.is_dead:
         return True
     _flash.mount(flash.revived())
     numbers, dropped = _found()
     _flash.unmount()
-    _check(numbers, dropped, told)
+    _check(numbers, dropped, promised)
     return False
 
 
-def _check(numbers, dropped, told):
-    """None of what was stored is lost; at most a segment comes again; order holds."""
+def _check(numbers, dropped, promised):
+    """None of what was stored is lost; at most a segment is sent again; order holds."""
     assert numbers == sorted(set(numbers))
     assert dropped == 0
-    first_owed = max(told["sent"] + 1, told["stored"] - CAPACITY)
-    owed = range(first_owed, told["stored"])
-    assert set(owed) <= set(numbers), (numbers, told)
+    first_owed = max(promised["sent"] + 1, promised["stored"] - CAPACITY)
+    owed = range(first_owed, promised["stored"])
+    assert set(owed) <= set(numbers), (numbers, promised)
     again = [number for number in numbers if number < first_owed]
     assert len(again) <= 10
     assert len(numbers) <= CAPACITY

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from _bus import Bus
+from _ticks import Ticks
 from egiz_edge.drivers import SensorError, pzem
 from egiz_edge.drivers.modbus import framed
 
@@ -18,9 +20,9 @@ def _reply(*words):
 def _fault_of(work):
     try:
         work()
-    except SensorError as fault:
-        return fault.args[0]
-    raise AssertionError("went well")
+    except SensorError as error:
+        return error.args[0]
+    raise AssertionError("no fault")
 
 
 def test_the_request_asks_for_all_ten_registers():
@@ -44,12 +46,12 @@ def test_energy_is_a_counter_of_32_bits_and_never_a_float():
     assert type(energy) is int
 
 
-def test_the_most_that_the_module_measures_is_a_reading():
+def test_the_maximum_of_the_range_is_a_reading():
     frame = _reply(2600, 0x86A0, 1, 0xF7A0, 3, 0x967F, 0x98, 650, 100, 0xFFFF)
     assert pzem.parse(frame) == (2600, 100000, 260000, 9999999, 650, 100)
 
 
-def test_a_number_that_it_cannot_measure_is_no_reading():
+def test_a_number_outside_of_the_range_is_no_reading():
     for words in (
         (9061, 0, 0, 0, 0, 0, 0, 500, 100, 0),
         (2300, 0xD9CD, 0x3602, 0, 0, 0, 0, 500, 100, 0),  # 906166 A, as in the field
@@ -60,54 +62,42 @@ def test_a_number_that_it_cannot_measure_is_no_reading():
         assert _fault_of(lambda words=words: pzem.parse(_reply(*words))) == "range"
 
 
-class _Clock:
-    """Stands in for `time`."""
+def _bus(*faults):
+    """Answers with faults, each after some milliseconds; then with the golden reply."""
+    pzem.time = Ticks()
 
-    def __init__(self):
-        self.now = 0
+    def failing(after_ms, fault):
+        def answer():
+            pzem.time.now += after_ms
+            raise SensorError(fault)
 
-    def ticks_ms(self):
-        return self.now
+        return answer
 
-    def ticks_diff(self, later, earlier):
-        return later - earlier
+    return Bus(*[failing(*one) for one in faults], REPLY)
 
 
-class _Bus:
-    """Answers with faults, each of which takes its time; then with the golden reply."""
-
-    def __init__(self, *faults):
-        pzem.time = self.clock = _Clock()
-        self._faults = list(faults)
-        self.waits = []
-
-    async def ask(self, _body, _header, _length, wait_ms=None):
-        self.waits.append(wait_ms)
-        if not self._faults:
-            return REPLY
-        took_ms, fault = self._faults.pop(0)
-        self.clock.now += took_ms
-        raise SensorError(fault)
+def _waits(bus):
+    return [request[-1] for request in bus.requests]
 
 
 def _read(bus):
     try:
         return asyncio.run(pzem.Pzem(bus, 1).read())
-    except SensorError as fault:
-        return fault.args[0]
+    except SensorError as error:
+        return error.args[0]
 
 
-def test_a_garbled_reply_is_asked_for_again_in_what_is_left_of_the_time():
-    bus = _Bus((130, "crc"))
+def test_a_damaged_reply_is_requested_again_in_the_time_that_is_left():
+    bus = _bus((130, "crc"))
     assert _read(bus) == (2257, 108, 244, 38, 500, 100)
-    assert bus.waits == [None, 190]
-    assert _read(_Bus((130, "crc"), (130, "crc"))) == "crc"
+    assert _waits(bus) == [None, 190]
+    assert _read(_bus((130, "crc"), (130, "crc"))) == "crc"
 
 
-def test_three_meters_take_less_than_a_second_whatever_they_do():
-    silent = _Bus((250, "no_reply"))
+def test_three_meters_need_less_than_a_second_in_every_case():
+    silent = _bus((250, "no_reply"))
     assert _read(silent) == "no_reply"
-    assert silent.waits == [None]
-    late = _Bus((290, "crc"))
+    assert _waits(silent) == [None]
+    late = _bus((290, "crc"))
     assert _read(late) == "crc"
-    assert late.waits == [None]
+    assert _waits(late) == [None]

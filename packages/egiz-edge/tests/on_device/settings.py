@@ -1,4 +1,4 @@
-"""The settings: what was provisioned, and what a configuration makes of it."""
+"""The settings: as provisioned, and as a configuration changes them."""
 
 from egiz_edge.effective_settings import ConfigError, resolve
 from egiz_edge.settings import Settings
@@ -15,8 +15,8 @@ GIVEN = {
 def _refused(config):
     try:
         resolve(config, GIVEN)
-    except ConfigError as fault:
-        return fault.args[0]
+    except ConfigError as error:
+        return error.args[0]
     raise AssertionError("resolved")
 
 
@@ -28,23 +28,23 @@ def test_the_defaults_are_those_of_the_requirements():
     assert settings.alerts is None
 
 
-def test_a_config_is_the_whole_of_what_is_wanted():
+def test_a_config_replaces_all_settings_of_the_one_before():
     settings = Settings(GIVEN)
-    settings.adopt(resolve({"sampling_rate_ms": 500, "publish_rate_ms": 9000}, GIVEN))
+    settings.update(resolve({"sampling_rate_ms": 500, "publish_rate_ms": 9000}, GIVEN))
     assert (settings.sampling_rate_ms, settings.publish_rate_ms) == (500, 9000)
-    settings.adopt(resolve({"publish_rate_ms": None}, GIVEN))
+    settings.update(resolve({"publish_rate_ms": None}, GIVEN))
     assert (settings.sampling_rate_ms, settings.publish_rate_ms) == (1000, 2000)
 
 
 def test_a_broker_is_a_host_and_perhaps_a_port():
-    for told, found in (
+    for text, found in (
         ("10.0.0.1:1884", ("10.0.0.1", 1884)),
         ("broker.local", ("broker.local", 1883)),
     ):
-        resolved = resolve({"mqtt_broker": told}, GIVEN)
+        resolved = resolve({"mqtt_broker": text}, GIVEN)
         assert (resolved["host"], resolved["port"]) == found
-    for told in (":1883", "host:x", "host:0", "host:65536", "a:1:2", ""):
-        assert _refused({"mqtt_broker": told}) == "mqtt_broker: not host:port"
+    for text in (":1883", "host:x", "host:0", "host:65536", "a:1:2", ""):
+        assert _refused({"mqtt_broker": text}) == "mqtt_broker: not host:port"
 
 
 def test_zones_are_in_the_order_of_their_names():
@@ -59,8 +59,8 @@ def test_zones_are_in_the_order_of_their_names():
 
 
 def test_an_alert_on_what_is_not_measured_is_refused():
-    told = _refused({"alerts": {"electrical_voltage_d": {"max": 1}}})
-    assert told == "alerts.electrical_voltage_d: not measured here"
+    text = _refused({"alerts": {"electrical_voltage_d": {"max": 1}}})
+    assert text == "alerts.electrical_voltage_d: not measured here"
 
 
 def test_one_message_is_always_kept():

@@ -3,22 +3,10 @@
 import asyncio
 
 from _board import Log
+from _ticks import Ticks
 from egiz_edge import supervisor as module
 from egiz_edge import timeouts
 from egiz_edge.supervisor import Supervisor
-
-
-class Ticks:
-    """Stands in for `time`: CPython's has no ticks, and a test does not wait."""
-
-    def __init__(self):
-        self.now = 0
-
-    def ticks_ms(self):
-        return self.now
-
-    def ticks_diff(self, later, earlier):
-        return later - earlier
 
 
 class Watchdog:
@@ -86,8 +74,10 @@ def test_a_task_that_fails_is_started_again():
     assert "fail failed, restarting" in device.log.lines[0]
 
 
-def test_without_progress_the_watchdog_starves_and_the_task_is_named_once():
+def test_without_progress_the_watchdog_is_not_fed_and_the_task_is_named_once():
     device = _with(1, 20, "fail")
     assert 0 < device.watchdog.fed < 50
     assert device.stalls == ["fail"]
     assert device.supervisor.stalled == "fail"
+    expected = "not feeding the watchdog: fail makes no progress; it resets the board"
+    assert [line for line in device.log.lines if "watchdog" in line] == [expected]

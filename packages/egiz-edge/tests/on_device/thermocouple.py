@@ -2,6 +2,7 @@
 
 import asyncio
 
+from _bus import Bus
 from egiz_edge.drivers import SensorError
 from egiz_edge.drivers.thermocouple import RANGE, Thermocouple, max6675, max31855
 from egiz_schema.limits import TEMPERATURE_C
@@ -16,9 +17,9 @@ def _word(junction, cold, low=0, fault=0):
 def _fault_of(parse, word):
     try:
         parse(word)
-    except SensorError as fault:
-        return fault.args[0]
-    raise AssertionError("taken as a reading")
+    except SensorError as error:
+        return error.args[0]
+    raise AssertionError("no fault")
 
 
 def test_junctions_of_the_data_sheet():
@@ -59,10 +60,10 @@ def test_each_fault_bit_has_its_name():
 
 
 def test_a_word_that_the_chip_cannot_send_is_damage():
-    good = _word(0x64, 0x190)
+    valid = _word(0x64, 0x190)
     for broken in (
-        bytes([good[0], good[1] | 2, good[2], good[3]]),  # reserved
-        bytes([good[0], good[1], good[2], good[3] | 8]),  # reserved
+        bytes([valid[0], valid[1] | 2, valid[2], valid[3]]),  # reserved
+        bytes([valid[0], valid[1], valid[2], valid[3] | 8]),  # reserved
         _word(0x64, 0x190, low=0, fault=1),  # a fault without a name
         _word(0x64, 0x190, low=1, fault=0),  # a name without a fault
     ):
@@ -88,7 +89,7 @@ def test_the_max6675_has_quarters_of_a_degree_and_none_below_zero():
 def test_what_the_contract_would_refuse_is_no_reading():
     assert (TEMPERATURE_C[0] * 100, TEMPERATURE_C[1] * 100) == RANGE
     coldest, hottest, far = RANGE[0] // 25, RANGE[1] // 25, -1000
-    for quarters, cold, told in (
+    for quarters, cold, expected in (
         (coldest, 400, RANGE[0]),
         (hottest, 400, RANGE[1]),
         (coldest - 1, 400, "range"),
@@ -98,26 +99,17 @@ def test_what_the_contract_would_refuse_is_no_reading():
         (100, -881, "range"),  # a cold junction at less than -55
         (100, 2033, "range"),
     ):
-
-        class Spi:
-            async def read(self, _cs_name, _n):
-                return _word(quarters & 0x3FFF, cold & 0xFFF)  # noqa: B023  # used at once
-
+        spi = Bus(_word(quarters & 0x3FFF, cold & 0xFFF))
         try:
-            read = asyncio.run(Thermocouple(Spi(), "max31855", "tc_0").read())
-        except SensorError as fault:
-            read = fault.args[0]
-        assert read == told, (quarters, cold)
+            reading = asyncio.run(Thermocouple(spi, "max31855", "tc_0").read())
+        except SensorError as error:
+            reading = error.args[0]
+        assert reading == expected, (quarters, cold)
 
 
-def test_it_reads_the_chip_that_it_is_bound_to():
-    asked = []
-
-    class Spi:
-        async def read(self, cs_name, n):
-            asked.append((cs_name, n))
-            return _word(0x64, 0x190)[:n]
-
-    assert asyncio.run(Thermocouple(Spi(), "max31855", "tc_1").read()) == 2500
-    assert asyncio.run(Thermocouple(Spi(), "max6675", "tc_0").read()) == 1250
-    assert asked == [("tc_1", 4), ("tc_0", 2)]
+def test_it_reads_the_chip_of_its_select_line():
+    word = _word(0x64, 0x190)
+    spi = Bus(word, word[:2])
+    assert asyncio.run(Thermocouple(spi, "max31855", "tc_1").read()) == 2500
+    assert asyncio.run(Thermocouple(spi, "max6675", "tc_0").read()) == 1250
+    assert spi.requests == [("read", "tc_1", 4), ("read", "tc_0", 2)]

@@ -1,25 +1,10 @@
-"""Periods: kept, changed, asked for early."""
+"""Periods: kept, changed, ended early."""
 
 import asyncio
 
+from _ticks import Ticks
 from egiz_edge import ticker as module
-from egiz_edge.ticker import Pace
-
-
-class Ticks:
-    """Stands in for `time`: it passes where a test says so."""
-
-    def __init__(self):
-        self.now = 0
-
-    def ticks_ms(self):
-        return self.now
-
-    def ticks_diff(self, later, earlier):
-        return later - earlier
-
-    def ticks_add(self, ticks, ms):
-        return ticks + ms
+from egiz_edge.ticker import Ticker
 
 
 def _run(check):
@@ -30,10 +15,10 @@ def _run(check):
         module.time = kept
 
 
-async def _is_over(pace):
+async def _is_over(ticker):
     """Whether `wait` returns while the ticks stand still."""
-    waiting = asyncio.create_task(pace.wait())
-    # Tasks of one instant come in any order; who sleeps comes after all of them.
+    waiting = asyncio.create_task(ticker.wait())
+    # Tasks of one instant run in any order; one that sleeps runs after all of them.
     await asyncio.sleep(0.02)
     is_over = waiting.done()
     waiting.cancel()
@@ -41,54 +26,54 @@ async def _is_over(pace):
     return is_over
 
 
-def test_being_late_does_not_move_the_periods_after():
+def test_a_late_period_does_not_delay_those_after_it():
     async def check(ticks):
-        pace = Pace(lambda: 100000)
-        seen = []
-        # Not just before the end: a wait of 1 ms would be over in earnest.
+        ticker = Ticker(lambda: 100000)
+        found = []
+        # Not just before the end: a wait of 1 ms would really be over.
         for now in (60000, 100000, 150000, 160000, 200000):
             ticks.now = now
-            seen.append(await _is_over(pace))
-        assert seen == [False, True, False, False, True]
+            found.append(await _is_over(ticker))
+        assert found == [False, True, False, False, True]
 
     _run(check)
 
 
-def test_what_was_missed_is_not_made_up_for():
+def test_missed_periods_are_not_made_up_for():
     async def check(ticks):
-        pace = Pace(lambda: 100000)
+        ticker = Ticker(lambda: 100000)
         ticks.now = 1000000
-        assert await _is_over(pace)
-        assert not await _is_over(pace)
+        assert await _is_over(ticker)
+        assert not await _is_over(ticker)
         ticks.now = 1100000
-        assert await _is_over(pace)
+        assert await _is_over(ticker)
 
     _run(check)
 
 
-def test_one_that_is_asked_for_comes_at_once_and_the_period_goes_on():
+def test_now_ends_a_wait_immediately_and_the_period_goes_on():
     async def check(ticks):
-        pace = Pace(lambda: 100000)
+        ticker = Ticker(lambda: 100000)
         ticks.now = 50000
-        pace.now()
-        assert await _is_over(pace)
-        assert not await _is_over(pace)
+        ticker.now()
+        assert await _is_over(ticker)
+        assert not await _is_over(ticker)
         ticks.now = 100000
-        assert await _is_over(pace)
+        assert await _is_over(ticker)
 
     _run(check)
 
 
-def test_a_shorter_period_counts_at_once():
+def test_a_shorter_period_applies_immediately():
     async def check(ticks):
         period = [3600000]
-        pace = Pace(lambda: period[0])
-        waiting = asyncio.create_task(pace.wait())
+        ticker = Ticker(lambda: period[0])
+        waiting = asyncio.create_task(ticker.wait())
         ticks.now = 5000
         await asyncio.sleep(0)
         assert not waiting.done()
         period[0] = 1000
-        pace.changed()
+        ticker.changed()
         await waiting
 
     _run(check)

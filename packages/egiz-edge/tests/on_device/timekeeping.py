@@ -45,30 +45,30 @@ def _payload(keeper, boot=7):
     return payloads.telemetry(named, Window(), None, health)
 
 
-def test_an_unset_clock_goes_on_from_when_the_firmware_was_built():
+def test_an_unset_clock_goes_on_from_the_build_of_the_firmware():
     board = _Board()
     keeper = _keeper(board)
     board.ms += 1500
     assert keeper.now_ms() == BUILT_MS + 1500
     assert not keeper.is_synced()
-    assert not keeper.is_settled()
+    assert not keeper.is_ready()
 
 
-def test_or_from_the_last_time_that_was_known():
+def test_an_unset_clock_goes_on_from_the_last_known_time():
     board = _Board(time=str(TRUE_MS))
     keeper = _keeper(board)
     board.ms += 1500
     assert keeper.now_ms() == TRUE_MS + 1500
 
 
-def test_a_clock_that_was_kept_over_the_reset_is_taken_as_it_is():
+def test_a_clock_that_was_kept_over_the_reset_is_used():
     keeper = _keeper(_Board(TRUE_MS, time="1"))
     assert keeper.now_ms() == TRUE_MS
     assert keeper.is_synced()
-    assert keeper.is_settled()
+    assert keeper.is_ready()
 
 
-def test_messages_of_before_get_the_time_that_it_was():
+def test_messages_from_before_the_clock_was_set_get_their_true_time():
     board = _Board()
     keeper = _keeper(board)
     board.ms += 4000
@@ -76,7 +76,7 @@ def test_messages_of_before_get_the_time_that_it_was():
     assert b'"time_synced":false' in payload
     assert keeper.corrected(payload) == payload  # not known yet
     board.ms += 6000
-    keeper.take(TRUE_MS)
+    keeper.set(TRUE_MS)
     assert keeper.now_ms() == TRUE_MS
     expected = b'"timestamp":1795560726,"ms":123,"seq":3,"boot":7,'
     assert expected in keeper.corrected(payload)
@@ -88,31 +88,31 @@ def test_what_an_earlier_boot_estimated_stays_an_estimate():
     board = _Board()
     keeper = _keeper(board)
     payload = _payload(keeper, boot=6)
-    keeper.take(TRUE_MS)
+    keeper.set(TRUE_MS)
     assert keeper.corrected(payload) == payload
 
 
-def test_what_was_made_afterwards_is_not_touched():
+def test_messages_from_after_the_clock_was_set_are_not_changed():
     board = _Board()
     keeper = _keeper(board)
-    keeper.take(TRUE_MS)
+    keeper.set(TRUE_MS)
     payload = _payload(keeper)
     assert keeper.corrected(payload) == payload
 
 
-def test_a_jump_of_a_clock_that_is_set_needs_a_second_opinion():
+def test_a_jump_of_a_clock_that_is_set_needs_a_second_reply():
     board = _Board(TRUE_MS)
     keeper = _keeper(board)
-    keeper.take(TRUE_MS + 59000)
+    keeper.set(TRUE_MS + 59000)
     assert keeper.now_ms() == TRUE_MS + 59000
     for wrong_ms in (3600000, -3600000):
         now_ms = keeper.now_ms()
         try:
-            keeper.take(now_ms + wrong_ms)
-        except OSError as fault:
-            told = fault.args[0]
+            keeper.set(now_ms + wrong_ms)
+        except OSError as error:
+            reason = error.args[0]
         seconds = str(wrong_ms // 1000)
-        assert told == "a jump of " + seconds + " s, to be confirmed"
+        assert reason == "a jump of " + seconds + " s, to be confirmed"
         assert keeper.now_ms() == now_ms
-        keeper.take(now_ms + wrong_ms)
+        keeper.set(now_ms + wrong_ms)
         assert keeper.now_ms() == now_ms + wrong_ms

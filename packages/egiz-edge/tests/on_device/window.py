@@ -49,7 +49,7 @@ def test_a_fault_is_noted_once_and_gone_with_the_window():
     assert window.mean("u") is None
 
 
-def test_good_samples_are_counted():
+def test_samples_are_counted():
     window = Window()
     assert window.count("u") == 0
     for sample in (1, 2, 3):

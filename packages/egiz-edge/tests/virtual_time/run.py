@@ -1,7 +1,7 @@
 """Runs the firmware in virtual time; the program of a virtual board.
 
 The host puts two numbers on top: MINUTES of virtual time to run, and EVERY how many
-of them the live heap is told. The event loop is MicroPython's own, and so are the
+of them the live heap is printed. The event loop is MicroPython's own, and so are the
 pseudo-terminals and the socket. Only time is not: it stands still while an answer of
 the hardware or the broker is due, and jumps to the next timer when nothing is.
 """
@@ -47,7 +47,7 @@ class Poll:
 
     def ipoll(self, wait_ms):
         found = self._found(0)
-        if wait_ms == 0:  # another task has its turn
+        if wait_ms == 0:  # another task runs first
             return found
         since = _real_ticks()
         while due and not found and _real_diff(_real_ticks(), since) < _ANSWER_MS:
@@ -84,18 +84,18 @@ from asyncio.stream import Stream  # noqa: E402
 _write = Stream.write
 
 
-def _noted_write(self, data):
+def _recorded_write(self, data):
     # PUBACK and DISCONNECT have no answer.
     if data[0] not in (0x40, 0xE0):
         due[id(self.s)] = True
     return _write(self, data)
 
 
-Stream.write = _noted_write
+Stream.write = _recorded_write
 
 
 def main(directory, minutes, every):
-    """Run it, and tell the live heap in bytes."""
+    """Run it, and print the live heap in bytes."""
     from egiz_edge.main import load  # noqa: PLC0415  # see the imports above
 
     app = load(directory, directory + "/data", 0, "")

@@ -18,6 +18,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _BACKOFF_FIRST_S = 0.25
 _BACKOFF_DOUBLINGS = 5  # to 8 s
 _PACKET_IDS = 65535
+_LENGTH_DIGITS = 4  # 2.2.3
 
 _CONNACK, _PUBACK = 0x20, 0x40
 _PUBLISH_QOS1_RETAINED, _DUP = 0x33, 0x08
@@ -104,6 +105,7 @@ class Publisher:
         self._link: _Link | None = None
         self._outstanding: dict[int, Outstanding] = {}
         self._last_id = 0
+        self._is_closed = False
         self._rng = random.Random(client_id)
         self.resent = 0
         self.connections = 0
@@ -132,10 +134,10 @@ class Publisher:
             self._link.write(_publish(packet_id, message))
 
     async def run(self) -> None:
-        """Connect, and connect again whenever it breaks, until cancelled."""
+        """Connect, and connect again whenever it breaks, until cancelled or closed."""
         loop = asyncio.get_running_loop()
         failures = 0
-        while True:
+        while not self._is_closed:
             try:
                 async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                     _, link = await loop.create_connection(
@@ -154,6 +156,7 @@ class Publisher:
 
     async def close(self) -> None:
         """Say good-bye, so that the broker keeps the last will to itself."""
+        self._is_closed = True
         if self._link is not None:
             self._link.write(_DISCONNECT)
             await self._link.end()
@@ -253,16 +256,14 @@ class _Link(asyncio.Protocol):
         self._heard = monotonic()
         data = self._rest + data
         position = 0
-        while len(data) - position >= 2 and (  # noqa: PLR2004  # type and length
-            len(data) - position >= 2 + data[position + 1]
-        ):
-            end = position + 2 + data[position + 1]
-            self._packet(data[position], data[position + 2 : end])
+        while (found := _body(data, position)) is not None:
+            start, end = found
+            self._packet(data[position], data[start:end])
             position = end
         self._rest = data[position:]
 
     def _packet(self, kind: int, body: bytes) -> None:
-        # A publisher gets short packets only: none needs a longer length than a byte.
+        # The rest is skipped: brokers send messages that nobody here subscribed to.
         if kind == _PUBACK:
             self._on_puback(body[0] << 8 | body[1])
         elif kind == _CONNACK and not self._accepted.done():
@@ -305,6 +306,17 @@ def _publish(packet_id: int, message: Outstanding, flags: int = 0) -> bytes:
 
 def _prefixed(data: bytes) -> bytes:
     return struct.pack("!H", len(data)) + data
+
+
+def _body(data: bytes, position: int) -> tuple[int, int] | None:
+    """Start and end of the body of the packet at `position`; None if incomplete."""
+    length = 0
+    for index, digit in enumerate(data[position + 1 : position + 1 + _LENGTH_DIGITS]):
+        length |= (digit & 0x7F) << 7 * index
+        if not digit & 0x80:
+            start = position + 2 + index
+            return (start, start + length) if len(data) >= start + length else None
+    return None
 
 
 def _length(number: int) -> bytes:

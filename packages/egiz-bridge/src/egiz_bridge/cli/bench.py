@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from egiz_bridge.batch import Batch  # noqa: TC001  # the type of a list
-from egiz_bridge.config.settings import Settings
-from egiz_bridge.ledger.counts import Accounts
+from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
-from egiz_bridge.mqtt.packets import MQTT_5, PacketReader, Publish
+from egiz_bridge.mqtt.packets import MQTT_5, Publish
+from egiz_bridge.mqtt.reader import PacketReader
 from egiz_bridge.pipeline.intake import Intake
+from egiz_bridge.sinks.archive import ArchiveTable
 
 _MESSAGES, _DEVICES, _ROUNDS = 20_000, 500, 5
 _READ_BYTES = 256 * 1024
@@ -51,8 +52,8 @@ def _measured() -> dict[str, float]:
     ]
     read: list[list[Publish]] = []
     batches: list[Batch] = []
-    intake = Intake(Accounts(), Devices(), batches.append)
-    intake.configure(Settings(influxdb=(), archive=None).sinks())
+    intake = Intake(Ledger(), Devices(), batches.append)
+    intake.configure([ArchiveTable()])
 
     def parse() -> None:
         read.clear()
@@ -62,7 +63,7 @@ def _measured() -> dict[str, float]:
     def take() -> None:
         batches.clear()
         for packets in read:
-            intake.take(packets, 0)
+            intake.receive(packets, 0)
         intake.flush()
 
     def join() -> None:

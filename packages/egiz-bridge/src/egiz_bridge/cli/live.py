@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from egiz_bridge.errors import MqttError
 from egiz_bridge.mqtt.broker import Broker
-from egiz_bridge.mqtt.connection import visit
+from egiz_bridge.mqtt.connection import try_login
 
 _CONNECT_TIMEOUT_S = 5.0
 
@@ -103,7 +103,7 @@ def live(broker: Broker, *, retained: bool) -> Iterator[Seen | None]:
     Raises:
         MqttError, OSError: the broker cannot be reached, or refuses.
     """
-    if visit(broker):
+    if try_login(broker):
         raise MqttError(
             f"{broker} has one session for each user name, and this one's is the"
             " bridge's: give another account, with EGIZ_BRIDGE_MQTT_USERNAME and"

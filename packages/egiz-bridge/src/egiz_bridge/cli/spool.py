@@ -84,7 +84,7 @@ def replay_letters(
 ) -> None:
     """Write letters once more: those with IDS, with a reason, or all."""
     settings = _settings(config)
-    sinks = [table.name for table in settings.sinks()]
+    sinks = [table.sink_name for table in settings.sinks()]
     with _told():
         done, left = replay(
             settings.spool.path, _selection(ids, reason, is_all=is_all), sinks

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from egiz_bridge.config.settings import read_secret
+from egiz_bridge.errors import ConfigError
 
 
 class Secret:
@@ -33,7 +33,29 @@ class Secret:
 
     def _stamp_of_now(self) -> tuple[int, ...]:
         try:
-            told = self._path.stat() if self._path else None
+            status = self._path.stat() if self._path else None
         except OSError:
-            return ()  # reading it tells what is wrong
-        return (told.st_mtime_ns, told.st_ino, told.st_size) if told else ()
+            return ()  # `read_secret` raises the reason
+        return (status.st_mtime_ns, status.st_ino, status.st_size) if status else ()
+
+
+def read_secret(key: str, path: Path | None) -> str | None:
+    """The secret in a file, without the newline at its end.
+
+    Raises:
+        ConfigError: naming the key and the file, never the secret.
+    """
+    if path is None:
+        return None
+    try:
+        secret = path.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{key}: cannot read {path}: {read_error(error)}"]) from None
+    if not secret:
+        raise ConfigError([f"{key}: {path} is empty"])
+    return secret
+
+
+def read_error(error: Exception) -> str:
+    """Why a file of text cannot be read, in a few words."""
+    return getattr(error, "strerror", None) or "not UTF-8 text"

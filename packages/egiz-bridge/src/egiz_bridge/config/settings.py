@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidationError,
+    create_model,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -25,23 +26,17 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from egiz_bridge.config.tables import (
-    AnySink,
-    Archive,
-    Http,
-    Influxdb,
-    Lines,
-    Mqtt,
-    Spool,
-    Table,
-)
+from egiz_bridge import sinks
+from egiz_bridge.config.secret import read_error
+from egiz_bridge.config.tables import Http, Mqtt, Spool, Table
 from egiz_bridge.errors import ConfigError
+from egiz_bridge.sinks.sink import SinkTable
 
 ENV_PREFIX = "EGIZ_BRIDGE_"
 
 
-def _as_several(tables: Any) -> Any:
-    return [tables] if isinstance(tables, dict | Influxdb) else tables
+def _as_list(tables: Any) -> Any:
+    return [tables] if isinstance(tables, dict | SinkTable) else tables
 
 
 def _shard(text: str | None) -> str | None:
@@ -55,7 +50,7 @@ def _shard(text: str | None) -> str | None:
 
 
 class Settings(BaseSettings):
-    """All tables."""
+    """All tables; `settings_model` adds those of the sinks."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -71,9 +66,6 @@ class Settings(BaseSettings):
         "client id, files and port get the number I",
     )
     mqtt: Mqtt = Mqtt()
-    influxdb: Annotated[tuple[Influxdb, ...], BeforeValidator(_as_several)] = ()
-    lines: Lines | None = None
-    archive: Archive | None = None
     spool: Spool = Spool()
     http: Http = Http()
 
@@ -90,18 +82,16 @@ class Settings(BaseSettings):
         del settings_cls, dotenv_settings, file_secret_settings  # not ours
         return env_settings, init_settings
 
-    def archive_or_default(self) -> Archive | None:
-        """The archive to write: without another sink, there is always one."""
-        has_another = self.influxdb or self.lines
-        return self.archive or (None if has_another else Archive())
+    def sinks(self) -> list[SinkTable]:
+        """The table of each sink: without any, that of the default one."""
+        given = [one for found in self._sink_fields().values() for one in _all(found)]
+        return given or [sinks.DEFAULT()]
 
-    def sinks(self) -> list[AnySink]:
-        """The table of each sink."""
-        tables = (*self.influxdb, self.archive_or_default(), self.lines)
-        return [table for table in tables if table is not None]
+    def _sink_fields(self) -> dict[str, Any]:
+        return {one.key: getattr(self, one.key) for one in sinks.TABLES}
 
-    def dealt_out(self) -> Self:
-        """What the bridge of this `shard` does; the same settings without one.
+    def for_shard(self) -> Self:
+        """The settings of this `shard`; unchanged without one.
 
         Raises:
             ConfigError: there are fewer facilities than shards.
@@ -111,26 +101,46 @@ class Settings(BaseSettings):
         index, count = map(int, self.shard.split("/"))
         if count > len(self.mqtt.facilities):
             found = len(self.mqtt.facilities)
-            told = f"{count} bridges need as many to share, here are {found}"
-            raise ConfigError([f"mqtt.facilities: {told}"])
-        tables: dict[str, Table | None] = {
-            "mqtt": self.mqtt.dealt_out(index, count),
-            "lines": self.lines and self.lines.numbered(index),
+            reason = f"{count} bridges need as many to share, here are {found}"
+            raise ConfigError([f"mqtt.facilities: {reason}"])
+        tables: dict[str, Any] = {
+            "mqtt": self.mqtt.for_shard(index, count),
             "spool": self.spool.numbered(index),
             "http": self.http.numbered(index),
         }
-        if archive := self.archive_or_default():
-            tables["archive"] = archive.numbered(index)
+        for table in self.sinks():
+            own = table.for_shard(index)
+            tables[table.key] = (
+                (*tables.get(table.key, ()), own) if table.is_repeatable else own
+            )
         return self.model_copy(update=tables)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        names = [table.name for table in self.influxdb] + ["archive", "lines"]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(
-                f"influxdb.name: {', '.join(twice)} is taken; give another"
-            )
+        names = [one.key for one in sinks.TABLES if not one.is_repeatable]
+        for one in self.sinks():
+            if one.is_repeatable and one.sink_name in names:
+                raise ValueError(
+                    f"{one.key}.name: {one.sink_name} is used twice; give another"
+                )
+            names.append(one.sink_name)
         return self
+
+
+def _all(found: Any) -> tuple[SinkTable, ...]:
+    """The tables of one field: of a repeatable sink, or of another, or none."""
+    if found is None:
+        return ()
+    return found if isinstance(found, tuple) else (found,)
+
+
+def settings_model() -> type[Settings]:
+    """All tables, those of the sinks in `sinks.TABLES` among them."""
+    fields: dict[str, Any] = {}
+    for one in sinks.TABLES:
+        many = Annotated[tuple[one, ...], BeforeValidator(_as_list)]  # type: ignore[valid-type]  # known at run time only
+        fields[one.key] = (many, ()) if one.is_repeatable else (one | None, None)
+    return create_model("Settings", __base__=Settings, **fields)
 
 
 def load(path: Path | None) -> Settings:
@@ -141,42 +151,25 @@ def load(path: Path | None) -> Settings:
     """
     data = _read_toml(path) if path else {}
     try:
-        return Settings(**data).dealt_out()
-    except ValidationError as fault:
-        raise ConfigError([_sentence(error) for error in fault.errors()]) from None
-
-
-def read_secret(key: str, path: Path | None) -> str | None:
-    """The secret in a file, without the newline at its end.
-
-    Raises:
-        ConfigError: naming the key and the file, never the secret.
-    """
-    if path is None:
-        return None
-    try:
-        secret = path.read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError([f"{key}: cannot read {path}: {_why(fault)}"]) from None
-    if not secret:
-        raise ConfigError([f"{key}: {path} is empty"])
-    return secret
+        return settings_model()(**data).for_shard()
+    except ValidationError as error:
+        raise ConfigError([_sentence(one) for one in error.errors()]) from None
 
 
 def described() -> Iterator[tuple[str, str, str]]:
     """Each key, as (key, default, meaning), in the order of the tables."""
     yield _row("shard", Settings.model_fields["shard"])
-    for table, model in _TABLES.items():
+    for table, model in _tables().items():
         for name, field in model.model_fields.items():
             yield _row(f"{table}.{name}", field)
 
 
 def _row(key: str, field: FieldInfo) -> tuple[str, str, str]:
-    default = "" if field.is_required() else _told(field.default)
+    default = "" if field.is_required() else _default_text(field.default)
     return key, default, field.description or ""
 
 
-def _told(default: Any) -> str:
+def _default_text(default: Any) -> str:
     return ", ".join(default) if isinstance(default, tuple) else str(default or "")
 
 
@@ -188,38 +181,31 @@ def env_name(key: str) -> str:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError([f"--config: cannot read {path}: {_why(fault)}"]) from None
-    except tomllib.TOMLDecodeError as fault:
-        raise ConfigError([f"{path}: not TOML: {fault}"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            [f"--config: cannot read {path}: {read_error(error)}"]
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: not TOML: {error}"]) from None
 
 
-_TABLES: dict[str, type[Table]] = {
-    "mqtt": Mqtt,
-    "influxdb": Influxdb,
-    "lines": Lines,
-    "archive": Archive,
-    "spool": Spool,
-    "http": Http,
-}
+def _tables() -> dict[str, type[Table]]:
+    of_sinks = {one.key: one for one in sinks.TABLES}
+    return {"mqtt": Mqtt, **of_sinks, "spool": Spool, "http": Http}
 
 
 def _sentence(error: ErrorDetails) -> str:
     # [[influxdb]] is counted: influxdb.0.url is influxdb.url to a reader.
     key = ".".join(part for part in error["loc"] if isinstance(part, str))
-    told = error["msg"].removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return f"{key}: no such key{_guess(key)}"
-    if key in _TABLES or not key:
-        return told  # of a table as a whole; it names the key
-    return f"{key} ({env_name(key)}): {told}"
+    if key in _tables() or not key:
+        return message  # of a table as a whole; it names the key
+    return f"{key} ({env_name(key)}): {message}"
 
 
 def _guess(key: str) -> str:
-    known = [name for name, _, _ in described()] + list(_TABLES)
+    known = [name for name, _, _ in described()] + list(_tables())
     close = difflib.get_close_matches(key, known, n=1)
     return f"; is {close[0]} meant?" if close else ""
-
-
-def _why(fault: Exception) -> str:
-    return getattr(fault, "strerror", None) or "not UTF-8 text"

@@ -1,9 +1,9 @@
 """The tables of the configuration, and what each key means."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Self
 
-from egiz_schema import Kind, topics
+from egiz_schema import topics
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -16,20 +16,11 @@ from pydantic.networks import AnyUrl
 
 _PORT_MAX = 65535
 
-# What is archived unless somebody asks for more.
-ALL_READINGS: tuple[Kind, ...] = ("telemetry", "status")
-
 
 def _facility(name: str) -> str:
     if not topics.is_facility(name):
         raise ValueError(f"{name!r} is no facility: words of a-z, 0-9, _ and hyphens")
     return name
-
-
-def _some(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
-    if not kinds:
-        raise ValueError("at least one is needed")
-    return kinds
 
 
 def _without_password(url: AnyUrl) -> AnyUrl:
@@ -77,10 +68,10 @@ class Mqtt(Table):
     )
     facilities: tuple[FacilityName, ...] = Field(
         default=(),
-        description="subscribe to these only, which --workers and shard deal out; "
+        description="subscribe to these only, which --workers and shard divide; "
         "none given means all",
     )
-    username: str | None = Field(default=None, description="who to log in as")
+    username: str | None = Field(default=None, description="the account to log in with")
     password_file: Path | None = Field(
         default=None, description="file that holds the password of username"
     )
@@ -97,7 +88,7 @@ class Mqtt(Table):
         description="PEM file of its private key, if that is not in certificate_file",
     )
 
-    def dealt_out(self, index: int, count: int) -> Self:
+    def for_shard(self, index: int, count: int) -> Self:
         """The `index`-th of `count` parts."""
         part = {
             "client_id": f"{self.client_id}-{index}",
@@ -117,7 +108,9 @@ class Mqtt(Table):
         return self
 
 
-class _WithFile(Table):
+class WithFile(Table):
+    """A table with a file."""
+
     path: Path
 
     def numbered(self, index: int) -> Self:
@@ -128,75 +121,7 @@ class _WithFile(Table):
         return self.model_copy(update={"path": own})
 
 
-class SinkTable(Table):
-    """What every sink has: which messages go to it."""
-
-    kinds: Annotated[tuple[Kind, ...], AfterValidator(_some)] = Field(
-        default=ALL_READINGS,
-        description="which messages it gets: telemetry, status, config, command",
-    )
-    facilities: tuple[FacilityName, ...] = Field(
-        default=(), description="of which facilities; none given means all"
-    )
-
-
-class Influxdb(SinkTable):
-    """InfluxDB, or VictoriaMetrics. Give the table and it is written to.
-
-    Several, each with a name of its own, are [[influxdb]] tables.
-    """
-
-    name: str = Field(
-        default="influxdb",
-        pattern=r"\A[a-z0-9_-]{1,32}\z",
-        description="in metrics, logs and the spool; needed if there are several",
-    )
-    url: HttpUrl = Field(description="the server, as http://host:8086")
-    api: Literal["v2", "v1"] = Field(
-        default="v2",
-        description="v2 (InfluxDB 2 and 3, VictoriaMetrics) or v1 (InfluxDB 1)",
-    )
-    org: str = Field(default="", description="organisation (v2)")
-    bucket: str = Field(default="", description="bucket (v2, required)")
-    database: str = Field(default="", description="database (v1, required)")
-    token_file: Path | None = Field(
-        default=None,
-        description="file that holds the token (v2), or user:password (v1)",
-    )
-
-    @model_validator(mode="after")
-    def _names_where_to_write(self) -> Self:
-        needed = "bucket" if self.api == "v2" else "database"
-        if not getattr(self, needed):
-            raise ValueError(f"influxdb.{needed}: needed with api = {self.api!r}")
-        return self
-
-
-class Lines(_WithFile, SinkTable):
-    """Line protocol, appended to a file. Give the table and it is written to."""
-
-    name: ClassVar[str] = "lines"
-
-    path: Path = Field(description="the file, or - for stdout")
-
-
-class Archive(_WithFile, SinkTable):
-    """The SQLite archive. Written to if given, or if there is no other sink."""
-
-    name: ClassVar[str] = "archive"
-
-    path: Path = Field(
-        default=Path("egiz-archive.sqlite"), description="the SQLite file"
-    )
-    retention_days: int = Field(
-        default=30, ge=0, description="delete what was received before; 0 keeps all"
-    )
-
-
-AnySink = Influxdb | Archive | Lines
-
-
-class Spool(_WithFile):
+class Spool(WithFile):
     """What waits on this disk while a database is away, and dead letters."""
 
     path: Path = Field(default=Path("egiz-spool.sqlite"), description="the SQLite file")
@@ -219,7 +144,7 @@ class Http(Table):
     listen: Annotated[str, AfterValidator(lambda text: _address(text) and text)] = (
         Field(
             default="127.0.0.1:9471",
-            description="address:port; port 0 takes any free one",
+            description="address:port; port 0 selects any free one",
         )
     )
 

@@ -11,12 +11,12 @@ from egiz_schema import Message, Telemetry, Topic
 
 from egiz_bridge.ledger.latency import Latencies
 
-# A flood of invented devices must not grow the process: past this many, devices are not
-# told apart any more.
+# A flood of invented devices must not grow the process: past this many, further ones
+# are counted together.
 DEVICES_MAX = 50_000
 # What is expected of a device: a message within that time.
 STALE_MS = 60_000
-# A clock that differs by as much from ours is told of.
+# A clock that differs by as much from ours is drifting.
 DRIFTING_MS = 60_000
 # Of one device; what was missed before that can come late and will count as a repeat.
 _MISSING_MAX = 1000
@@ -58,11 +58,11 @@ class Device:
             if seq == now.highest + 1:  # as nearly always
                 now.highest = seq
             else:
-                self._out_of_turn(now, seq)
+                self._count_out_of_order(now, seq)
         elif now is None or boot > now.number:
             self._booted(boot, seq)
         elif self._boot_before is not None and boot == self._boot_before.number:
-            self._out_of_turn(self._boot_before, seq)
+            self._count_out_of_order(self._boot_before, seq)
         else:
             self.late += 1
 
@@ -71,7 +71,7 @@ class Device:
         self.reboots += self._boot is not None
         self._boot_before, self._boot = self._boot, _Boot(boot, seq)
 
-    def _out_of_turn(self, boot: _Boot, seq: int) -> None:
+    def _count_out_of_order(self, boot: _Boot, seq: int) -> None:
         if seq > boot.highest:
             skipped = range(boot.highest + 1, seq)
             self.missing += len(skipped)
@@ -87,8 +87,8 @@ class Device:
             self.duplicates += 1
 
 
-class Seen(NamedTuple):
-    """A device and what is known of it, for whoever reads."""
+class KnownDevice(NamedTuple):
+    """A device and what is known of it, for a reader."""
 
     facility: str
     device_id: str
@@ -118,14 +118,16 @@ class Devices:
         device.clock_skew_ms = skew_ms
         self.event_to_receipt.observe(max(0.0, skew_ms / 1000))
 
-    def seen(self) -> list[Seen]:
-        """Every device that is told apart."""
-        return [Seen(*key, device) for key, device in list(self._devices.items())]
+    def seen(self) -> list[KnownDevice]:
+        """Every device that is counted by itself."""
+        return [
+            KnownDevice(*key, device) for key, device in list(self._devices.items())
+        ]
 
-    def stale(self, now_ms: int) -> list[tuple[float, Seen]]:
+    def stale(self, now_ms: int) -> list[tuple[float, KnownDevice]]:
         """Devices without a message for a minute: seconds and device, longest first."""
-        told = ((now_ms - s.device.last_received_ms, s) for s in self.seen())
-        found = [(ms / 1000, s) for ms, s in told if ms > STALE_MS]
+        ages = ((now_ms - s.device.last_received_ms, s) for s in self.seen())
+        found = [(ms / 1000, s) for ms, s in ages if ms > STALE_MS]
         return sorted(found, key=lambda pair: pair[0], reverse=True)
 
     def totals(self) -> Device:
@@ -137,7 +139,7 @@ class Devices:
         return total
 
     def of(self, topic: Topic) -> Device:
-        """The books of the device of a topic; past a bound, those of all others."""
+        """The counts of the device of a topic; past a bound, of all others."""
         key = (topic.facility, topic.device_id)
         try:
             return self._devices[key]
@@ -151,8 +153,8 @@ class Devices:
 _COUNTS = ("messages", "missing", "duplicates", "late", "buffered", "reboots")
 
 
-def as_json(seen: Seen) -> dict[str, Any]:
+def as_json(seen: KnownDevice) -> dict[str, Any]:
     """One device for `egiz-bridge devices`."""
     names = ("last_received_ms", *_COUNTS, "clock_skew_ms")
-    told = {name: getattr(seen.device, name) for name in names}
-    return {"facility": seen.facility, "device_id": seen.device_id} | told
+    counts = {name: getattr(seen.device, name) for name in names}
+    return {"facility": seen.facility, "device_id": seen.device_id} | counts

@@ -1,4 +1,4 @@
-"""How long things take, as histograms with fixed bounds."""
+"""Latencies, as histograms with fixed bounds."""
 
 from bisect import bisect_left
 from itertools import accumulate
@@ -15,11 +15,11 @@ class Latencies:
         self.sum_s = 0.0
 
     def observe(self, seconds: float, count: int = 1) -> None:
-        """Enter that `count` messages took so long."""
+        """Count `count` messages at this latency."""
         self._counts[bisect_left(BOUNDS_S, seconds)] += count
         self.sum_s += seconds * count
 
     def buckets(self) -> list[tuple[str, float]]:
-        """As Prometheus wants them: (upper bound, how many took no longer)."""
+        """As Prometheus wants them: (upper bound, how many at most)."""
         bounds = [*map(str, map(float, BOUNDS_S)), "+Inf"]
         return list(zip(bounds, accumulate(self._counts), strict=True))

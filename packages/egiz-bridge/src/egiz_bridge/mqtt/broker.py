@@ -1,6 +1,6 @@
 """Where the broker is, and as whom the bridge connects.
 
-The files are read anew for each connection, so that a password or a certificate that
+The files are read again for each connection, so that a password or a certificate that
 was replaced is used with the next one.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from egiz_schema import topics
 
-from egiz_bridge.config.settings import read_secret
+from egiz_bridge.config.secret import read_secret
 from egiz_bridge.config.tables import Mqtt
 from egiz_bridge.errors import ConfigError
 
@@ -72,26 +72,26 @@ def broker_of(mqtt: Mqtt) -> Broker:
 def _tls(mqtt: Mqtt) -> ssl.SSLContext:
     # TLS 1.2 or later; the name of the host is checked.
     if mqtt.ca_file:
-        with _told("mqtt.ca_file", mqtt.ca_file, "a CERTIFICATE in PEM"):
+        with _translate_errors("mqtt.ca_file", mqtt.ca_file, "a CERTIFICATE in PEM"):
             context = ssl.create_default_context(cafile=mqtt.ca_file)
     else:
         context = ssl.create_default_context()
     if mqtt.certificate_file:
         wanted = "a CERTIFICATE in PEM with its PRIVATE KEY, here or in mqtt.key_file"
-        with _told("mqtt.certificate_file", mqtt.certificate_file, wanted):
+        with _translate_errors("mqtt.certificate_file", mqtt.certificate_file, wanted):
             context.load_cert_chain(mqtt.certificate_file, mqtt.key_file, _no_password)
     return context
 
 
 @contextmanager
-def _told(key: str, path: Path, wanted: str) -> Iterator[None]:
-    """Turn what the library raises into a sentence that names key and file."""
+def _translate_errors(key: str, path: Path, wanted: str) -> Iterator[None]:
+    """Turn an error of the library into a ConfigError that names key and file."""
     try:
         yield
     except ssl.SSLError:  # of a kind of OSError
         raise ConfigError([f"{key}: {path} is not {wanted}"]) from None
-    except OSError as fault:
-        raise ConfigError([f"{key}: cannot read {path}: {fault.strerror}"]) from None
+    except OSError as error:
+        raise ConfigError([f"{key}: cannot read {path}: {error.strerror}"]) from None
 
 
 def _no_password() -> str:

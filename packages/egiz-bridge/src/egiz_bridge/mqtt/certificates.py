@@ -10,8 +10,8 @@ from egiz_bridge.config.tables import Mqtt
 def expiries(mqtt: Mqtt) -> dict[str, float]:
     """Of ``bridge`` and ``authority``, in seconds since 1970, as their files are now.
 
-    The soonest of each file. One that cannot be read is left out: what that breaks is
-    told where it is used.
+    The soonest of each file. One that cannot be read is left out: where it
+    is used, an error names it.
     """
     files = {"bridge": mqtt.certificate_file, "authority": mqtt.ca_file}
     found = {}

@@ -11,12 +11,13 @@ from dataclasses import replace
 from egiz_bridge.errors import MqttError
 from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.broker import Broker
+from egiz_bridge.mqtt.reader import PacketReader
 
 CONNECT_TIMEOUT_S = 5.0
-# A full window of PUBACKs is 40 KB: a broker that cannot take it in this time is dead.
+# A full window of PUBACKs is 40 KB: a broker that does not read it in time is dead.
 WRITE_TIMEOUT_S = 10.0
-# How long a broker may take to hang up after a DISCONNECT.
-GOODBYE_S = 5.0
+# How long a broker may need to close the connection after a DISCONNECT.
+CLOSE_TIMEOUT_S = 5.0
 KEEPALIVE_S = 30
 
 # What may be unacknowledged at once: rate times linger and write time. 10,000 messages
@@ -26,12 +27,12 @@ RECEIVE_MAXIMUM = 10_000
 # dead letter. The broker drops what is larger than this (MQTT 5, 3.1.2.11.4).
 MAXIMUM_PACKET_BYTES = 1024**2
 
-# The words of OpenSSL, and what they mean to somebody who configures a bridge.
+# The words of OpenSSL, and which setting to look at.
 _TLS_HINTS = {
     "wrong version number": "this port does not speak TLS; is mqtt:// meant?",
     "certificate required": "the broker wants one: set mqtt.certificate_file",
     "handshake failure": "does the broker want mqtt.certificate_file?",
-    "eof occurred": "the broker broke off: is mqtt.certificate_file what it wants?",
+    "eof occurred": "the broker closed: is mqtt.certificate_file what it wants?",
     "unknown ca": "the broker does not know who signed mqtt.certificate_file",
     "bad certificate": "the broker refuses mqtt.certificate_file",
     "certificate expired": "mqtt.certificate_file has expired",
@@ -57,7 +58,7 @@ class Connection:
         self.is_held = False
         self._sock = sock
         self._subscriptions = 0
-        self._reader = packets.PacketReader(version, MAXIMUM_PACKET_BYTES)
+        self._reader = PacketReader(version, MAXIMUM_PACKET_BYTES)
         self._early: list[packets.Publish] = []
         self._keepalive_s = float(KEEPALIVE_S)
         self._ping_due = 0.0
@@ -71,8 +72,8 @@ class Connection:
         """Expiry of the broker's certificate, in seconds since 1970, if it has one."""
         if not isinstance(self._sock, ssl.SSLSocket):
             return None
-        told = self._sock.getpeercert() or {}
-        return float(ssl.cert_time_to_seconds(str(told["notAfter"])))
+        certificate = self._sock.getpeercert() or {}
+        return float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
 
     def handshake(self, broker: Broker) -> list[packets.Publish]:
         """CONNECT and SUBSCRIBE; gives what the broker sent before its SUBACK."""
@@ -100,7 +101,7 @@ class Connection:
             MqttError, OSError: if the connection is over.
         """
         messages, others = self._receive()
-        self._heed(others)
+        self._handle_control(others)
         return messages
 
     def acknowledge(self, packet_ids: Iterable[int]) -> None:
@@ -121,40 +122,40 @@ class Connection:
         self._pinged = not self.is_held
 
     def disconnect(self) -> int:
-        """Say good-bye; the session stays with the broker.
+        """Send DISCONNECT; the session stays with the broker.
 
-        Reads until the broker hangs up: to close with something unread resets the
-        connection, and may take the last PUBACKs with it.
+        Reads until the broker closes: to close with something unread resets the
+        connection, and the last PUBACKs may be lost.
 
         Returns:
-            How many messages (QoS 1) crossed the good-bye. Nobody has seen them; the
-            broker will send them again.
+            How many messages (QoS 1) arrived after DISCONNECT was sent. They are not
+            processed; the broker will send them again.
         """
         self._send(packets.DISCONNECT_PACKET)
-        crossed = 0
-        until = time.monotonic() + GOODBYE_S
+        arrived_late = 0
+        until = time.monotonic() + CLOSE_TIMEOUT_S
         with suppress(MqttError, OSError):
             while (left := until - time.monotonic()) > 0:
                 self._sock.settimeout(left)
                 messages, _ = self._receive()
-                crossed += sum(1 for message in messages if message.packet_id)
+                arrived_late += sum(1 for message in messages if message.packet_id)
         self.close()
-        return crossed
+        return arrived_late
 
     def close(self) -> None:
-        """Break off."""
+        """Close without DISCONNECT."""
         self._sock.close()
 
     def _await_connack(self) -> packets.ConnAck:
         try:
             others = self._others()
-        except (MqttError, ConnectionError, TimeoutError) as fault:
+        except (MqttError, ConnectionError, TimeoutError) as error:
             # How a broker of 3.1.1 alone may answer a CONNECT of MQTT 5: it says so,
             # breaks off or, as amqtt does, says nothing at all.
             raise MqttError(
-                f"no CONNACK: {fault} (if this port speaks TLS, is mqtts:// meant?)",
+                f"no CONNACK: {error} (if this port speaks TLS, is mqtts:// meant?)",
                 wants_older_protocol=self.version == packets.MQTT_5,
-            ) from fault
+            ) from error
         (kind, body), *_ = others
         if kind != packets.CONNACK:
             raise MqttError("the first packet was no CONNACK: not an MQTT broker?")
@@ -164,7 +165,7 @@ class Connection:
         """Wait for it; gives what a resumed session, which does not wait, has sent."""
         while True:
             others = self._others()
-            self._heed(others)
+            self._handle_control(others)
             if any(other.kind == packets.SUBACK for other in others):
                 return self._early
 
@@ -180,19 +181,19 @@ class Connection:
         data = self._sock.recv(_READ_BYTES)
         if not data:
             raise MqttError("the broker closed the connection")
-        # What TLS has decrypted already, no selector would tell of.
+        # A selector does not see what TLS has decrypted already.
         while isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             data += self._sock.recv(_READ_BYTES)
         return self._reader.feed(data)
 
-    def _heed(self, controls: list[packets.Control]) -> None:
+    def _handle_control(self, controls: list[packets.Control]) -> None:
         for kind, body in controls:
             if kind == packets.SUBACK:
                 packets.parse_suback(body, self._subscriptions)
             elif kind == packets.PINGRESP:
                 self._pinged = False
             elif kind == packets.UNSUBACK:
-                pass  # refused or not: it is no reason to take less
+                pass  # refused or not: the bridge works without it
             elif kind == packets.DISCONNECT:
                 reason = packets.explain(body[0] if body else 0)
                 raise MqttError(f"disconnected: {reason}")
@@ -204,23 +205,23 @@ class Connection:
         self._ping_due = time.monotonic() + self._keepalive_s * 2 / 3
 
 
-def visit(broker: Broker) -> bool:
+def try_login(broker: Broker) -> bool:
     """Log in and out under another client id; what is queued for the bridge stays.
 
-    Gives whether the broker took us for the bridge all the same: one with Mosquitto's
+    Gives whether the broker gave us the bridge's session all the same: Mosquitto with
     use_username_as_clientid has a single session for each user name.
 
     Raises:
         MqttError, OSError: with the broker's reason.
     """
-    client_id = f"{broker.client_id}-visit-{secrets.token_hex(4)}"
-    visitor = replace(broker, client_id=client_id)
-    connection, _ = open_connection(visitor)
+    client_id = f"{broker.client_id}-check-{secrets.token_hex(4)}"
+    probing = replace(broker, client_id=client_id)
+    connection, _ = open_connection(probing)
     connection.disconnect()
     if connection.session_present:
         return True
-    # The session is ours, and new: begun anew as a passing one, it is gone.
-    connection, _ = open_connection(replace(visitor, session_expiry_s=0))
+    # The session is ours, and new: connect again with expiry 0, which deletes it.
+    connection, _ = open_connection(replace(probing, session_expiry_s=0))
     connection.disconnect()
     return False
 
@@ -233,8 +234,8 @@ def open_connection(broker: Broker) -> tuple[Connection, list[packets.Publish]]:
     """
     try:
         return _open(broker, packets.MQTT_5)
-    except MqttError as fault:
-        if not fault.wants_older_protocol:
+    except MqttError as error:
+        if not error.wants_older_protocol:
             raise
         return _open(broker, packets.MQTT_311)
 
@@ -245,37 +246,37 @@ def _open(broker: Broker, version: int) -> tuple[Connection, list[packets.Publis
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if broker.tls:
-            sock = _wrapped(broker.tls, sock, broker.host)
+            sock = _wrap_tls(broker.tls, sock, broker.host)
         connection = Connection(sock, version)
         messages = connection.handshake(broker)
         sock.settimeout(WRITE_TIMEOUT_S)
-    except ssl.SSLError as fault:
+    except ssl.SSLError as error:
         sock.close()
-        raise MqttError(_tls_fault(fault)) from fault
+        raise MqttError(_tls_error(error)) from error
     except BaseException:
         sock.close()
         raise
     return connection, messages
 
 
-def _wrapped(tls: ssl.SSLContext, sock: socket.socket, host: str) -> ssl.SSLSocket:
+def _wrap_tls(tls: ssl.SSLContext, sock: socket.socket, host: str) -> ssl.SSLSocket:
     try:
         return tls.wrap_socket(sock, server_hostname=host)
     except ssl.SSLError:
         raise
-    except OSError as fault:
-        told = f"TLS: {fault} (does this port speak TLS, or is mqtt:// meant?)"
-        raise MqttError(told) from fault
+    except OSError as error:
+        message = f"TLS: {error} (does this port speak TLS, or is mqtt:// meant?)"
+        raise MqttError(message) from error
 
 
-def _tls_fault(fault: ssl.SSLError) -> str:
+def _tls_error(error: ssl.SSLError) -> str:
     """What went wrong, with the key to look at."""
-    if isinstance(fault, ssl.SSLCertVerificationError):
-        told = fault.verify_message
-        is_unknown = "issuer" in told or "self-signed" in told
+    if isinstance(error, ssl.SSLCertVerificationError):
+        message = error.verify_message
+        is_unknown = "issuer" in message or "self-signed" in message
         hint = " (is mqtt.ca_file right?)" if is_unknown else ""
-        return f"TLS: the broker's certificate: {told}{hint}"
-    reason = (fault.reason or fault.args[-1]).replace("_", " ").lower()
+        return f"TLS: the broker's certificate: {message}{hint}"
+    reason = (error.reason or error.args[-1]).replace("_", " ").lower()
     reason = reason.partition(" ( ssl.c")[0]
     for words, hint in _TLS_HINTS.items():
         if words in reason:

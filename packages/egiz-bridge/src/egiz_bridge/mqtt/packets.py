@@ -16,12 +16,12 @@ MQTT_311 = 4
 
 CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK = 2, 3, 4, 9, 11
 PINGRESP, DISCONNECT = 13, 14
-RETAIN, _QOS, DUP = 0x01, 0x06, 0x08  # in the flags of a PUBLISH
+RETAIN, QOS, DUP = 0x01, 0x06, 0x08  # in the flags of a PUBLISH
 PINGREQ_PACKET = b"\xc0\x00"
 DISCONNECT_PACKET = b"\xe0\x00"
 
 # The top bit of a byte: "more follows" in a length, "failure" in a reason code.
-_TOP_BIT = 0x80
+TOP_BIT = 0x80
 
 _VARINT_SHIFT_MAX = 21  # of at most four bytes with seven bits each (1.5.5)
 
@@ -124,7 +124,7 @@ def connect(
 ) -> bytes:
     """CONNECT (3.1) that resumes the session of `client_id`, or starts it.
 
-    A session that expires at once is begun anew, and ends with the connection.
+    With a session expiry of 0, a new session begins, and ends with the connection.
     """
     user, password = credentials or (None, None)
     flags = (user is not None) << 7 | (password is not None) << 6
@@ -164,80 +164,6 @@ def pubacks(packet_ids: Iterable[int]) -> bytes:
     )
 
 
-class PacketReader:
-    """Cuts what the socket gives into packets."""
-
-    def __init__(self, version: int, maximum_packet_bytes: int) -> None:
-        self._has_properties = version == MQTT_5
-        self._maximum = maximum_packet_bytes
-        self._rest = b""
-
-    def feed(self, data: bytes) -> tuple[list[Publish], list[Control]]:
-        """Take the bytes of one read; give the packets that are whole.
-
-        Raises:
-            MqttError: if they are not MQTT.
-        """
-        if self._rest:
-            data = self._rest + data
-        messages: list[Publish] = []
-        others: list[Control] = []
-        start = 0
-        while (span := _body(data, start)) is not None:
-            body, end = span
-            if end > len(data):
-                self._refuse_larger(end - start)
-                break
-            first = data[start]
-            if first >> 4 == PUBLISH:
-                messages.append(self._publish(data, first & 0x0F, body, end))
-            else:
-                others.append(Control(first >> 4, data[body:end]))
-            start = end
-        self._rest = data[start:]
-        return messages, others
-
-    def _refuse_larger(self, size: int) -> None:
-        if size > self._maximum:
-            raise MqttError(f"the broker sent a packet of {size} bytes")
-
-    def _publish(self, data: bytes, flags: int, start: int, end: int) -> Publish:
-        """PUBLISH (3.3). Subscribed at QoS 1, it is never sent at QoS 2."""
-        name = start + 2
-        try:
-            position = name + (data[start] << 8 | data[start + 1])
-            topic = data[name:position]
-            packet_id = 0
-            if flags & _QOS:
-                packet_id = data[position] << 8 | data[position + 1]
-                position += 2
-            if self._has_properties:
-                length = data[position]
-                position += 1
-                if length:
-                    length, position = _varint(data, position - 1)
-                    position += length
-        except IndexError:
-            position = end + 1
-        if position > end:
-            raise MqttError("the broker sent a PUBLISH without all its parts")
-        return Publish(topic, data[position:end], packet_id, flags)
-
-
-def _body(data: bytes, start: int) -> tuple[int, int] | None:
-    """Where the body of the packet at `start` begins and ends, if its head is there."""
-    length = shift = 0
-    for position in range(start + 1, min(start + 5, len(data))):
-        byte = data[position]
-        length |= (byte & 0x7F) << shift
-        if byte < _TOP_BIT:
-            return position + 1, position + 1 + length
-        shift += 7
-    if len(data) >= start + 5:
-        raise MqttError("the broker sent a packet with a malformed length")
-    return None
-
-
 def parse_connack(version: int, body: bytes) -> ConnAck:
     """CONNACK (3.2).
 
@@ -264,7 +190,7 @@ def parse_suback(body: bytes, filters: int) -> None:
     codes = body[2:][-filters:]
     if len(codes) < filters:
         raise MqttError("the broker sent a SUBACK without all its parts")
-    if max(codes) >= _TOP_BIT:
+    if max(codes) >= TOP_BIT:
         raise MqttError(f"subscription refused: {explain(max(codes))}")
     if 0 in codes:
         raise MqttError("the broker grants QoS 0 only: nothing could be guaranteed")
@@ -277,7 +203,7 @@ def explain(code: int) -> str:
 
 def _properties(body: bytes, position: int) -> dict[int, int]:
     """The properties (2.2.2) that are numbers, by identifier."""
-    length, position = _varint(body, position)
+    length, position = varint(body, position)
     end = position + length
     numbers = {}
     while position < end:
@@ -297,14 +223,14 @@ def _properties(body: bytes, position: int) -> dict[int, int]:
     return numbers
 
 
-def _varint(body: bytes, position: int) -> tuple[int, int]:
+def varint(body: bytes, position: int) -> tuple[int, int]:
     """A variable byte integer (1.5.5): (value, position after it)."""
     value = shift = 0
     while True:
         byte = body[position]
         position += 1
         value |= (byte & 0x7F) << shift
-        if byte < _TOP_BIT:
+        if byte < TOP_BIT:
             return value, position
         shift += 7
         if shift > _VARINT_SHIFT_MAX:

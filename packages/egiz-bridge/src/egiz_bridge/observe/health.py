@@ -1,4 +1,4 @@
-"""What the bridge tells of itself over HTTP: metrics, health, readiness, devices."""
+"""What the bridge reports over HTTP: metrics, health, readiness, devices."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
 from egiz_bridge.config.tables import Http
 from egiz_bridge.errors import ConfigError
-from egiz_bridge.ledger.counts import Accounts
+from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices, as_json
 from egiz_bridge.observe.http import App, HttpServer
-from egiz_bridge.observe.metrics import AccountsCollector
+from egiz_bridge.observe.metrics import CountsCollector
 from egiz_bridge.session import Session
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.spool import Spool
 
 # The main loop turns every second, but for a connection attempt or a name that does not
 # resolve; a writer waits ten seconds for an answer.
@@ -24,32 +24,32 @@ _log = structlog.get_logger()
 
 
 class Parts(NamedTuple):
-    """Whom to ask."""
+    """The parts of the bridge that health and metrics are read from."""
 
-    accounts: Accounts
+    ledger: Ledger
     devices: Devices
     spool: Spool
     session: Session
 
-    def ill(self) -> list[str]:
+    def liveness_problems(self) -> list[str]:
         """Why the process should be restarted, if so."""
         return [
             f"{name}: stuck for {seconds:.0f} s"
-            for name, seconds in self.session.stuck_for_s().items()
+            for name, seconds in self.session.busy_seconds().items()
             if seconds > _STUCK_S
         ]
 
     def not_started(self) -> list[str]:
-        """What is missing before messages flow anywhere."""
-        books = self.accounts.snapshot()
-        is_heard = any(sink.is_up for sink in books.sinks.values())
-        return self.not_ready() if not (books.is_connected and is_heard) else []
+        """What is missing before the first message can be stored."""
+        counts = self.ledger.snapshot()
+        has_sink = any(sink.is_up for sink in counts.sinks.values())
+        return self.not_ready() if not (counts.is_connected and has_sink) else []
 
     def not_ready(self) -> list[str]:
         """What keeps messages from flowing, if so."""
-        books = self.accounts.snapshot()
-        problems = [] if books.is_connected else ["mqtt: not subscribed"]
-        for name, sink in books.sinks.items():
+        counts = self.ledger.snapshot()
+        problems = [] if counts.is_connected else ["mqtt: not subscribed"]
+        for name, sink in counts.sinks.items():
             if sink.trouble:
                 problems.append(f"{name}: {sink.trouble}")
         return problems
@@ -69,16 +69,16 @@ def serving(http: Http, parts: Parts) -> Iterator[None]:
     registry = CollectorRegistry()
     expiries = parts.session.certificate_expiries
     registry.register(
-        AccountsCollector(parts.accounts, parts.devices, parts.spool, expiries)
+        CountsCollector(parts.ledger, parts.devices, parts.spool, expiries)
     )
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
-    checks = {"/healthz": parts.ill, "/readyz": parts.not_ready}
+    checks = {"/healthz": parts.liveness_problems, "/readyz": parts.not_ready}
     host, port = http.address
     try:
         server = HttpServer(host, port, App(registry, checks, parts.all_devices))
-    except OSError as fault:
-        raise ConfigError([f"http.listen: {host}:{port}: {fault.strerror}"]) from fault
+    except OSError as error:
+        raise ConfigError([f"http.listen: {host}:{port}: {error.strerror}"]) from error
     _log.info("serving metrics", url=f"http://{host}:{server.port}/metrics")
     try:
         yield

@@ -19,7 +19,7 @@ class HttpServer:
     """Serves in a thread of its own from the moment it is made.
 
     Raises:
-        OSError: if the address is taken or is not this machine's.
+        OSError: if the address is in use or is not this machine's.
     """
 
     def __init__(self, host: str, port: int, app: "App") -> None:

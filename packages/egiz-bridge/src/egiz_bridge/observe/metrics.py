@@ -1,4 +1,4 @@
-"""The accounts as Prometheus metrics, one consistent snapshot per scrape."""
+"""The counts as Prometheus metrics, one consistent snapshot per scrape."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,119 +11,143 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from egiz_bridge.ledger.counts import Accounts, Books
-from egiz_bridge.ledger.devices import DRIFTING_MS, Devices, Seen
+from egiz_bridge.ledger.counts import Counts, Ledger
+from egiz_bridge.ledger.devices import DRIFTING_MS, Devices, KnownDevice
 from egiz_bridge.ledger.latency import Latencies
 from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.spool import Spool
 
 _P = "egiz_bridge_"
 _WORST = 100  # devices with a metric of their own; `egiz-bridge devices` knows all
 
 
-class AccountsCollector(Collector):
-    """Reads the accounts when Prometheus asks; nothing is counted twice."""
+class CountsCollector(Collector):
+    """Reads the ledger at each scrape; nothing is counted twice."""
 
     def __init__(
         self,
-        accounts: Accounts,
+        ledger: Ledger,
         devices: Devices,
         spool: Spool,
         certificate_expiries: Callable[[], Mapping[str, float]],
     ) -> None:
         self._certificate_expiries = certificate_expiries
         self._devices = devices
-        self._accounts = accounts
+        self._ledger = ledger
         self._spool = spool
 
     def collect(self) -> Iterator[Metric]:
         """All metrics of the bridge."""
-        books = self._accounts.snapshot()
-        yield from _of_mqtt(books)
-        yield from _of_sinks(books)
+        counts = self._ledger.snapshot()
+        yield from _of_mqtt(counts)
+        yield from _of_messages(counts)
+        yield from _of_loop(counts)
+        yield from _of_sinks(counts)
         yield from _of_devices(self._devices)
+        yield _of_losing_devices(self._devices)
         yield from _of_troubles(self._devices)
         yield from _of_spool(self._spool)
         yield _of_certificates(self._certificate_expiries())
 
 
-def _counters(*told: tuple[str, str, float]) -> Iterator[Metric]:
-    for name, text, value in told:
+def _counters(*described: tuple[str, str, float]) -> Iterator[Metric]:
+    for name, text, value in described:
         yield CounterMetricFamily(_P + name, text, value=value)
 
 
-def _of_mqtt(books: Books) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
-        _P + "mqtt_connected", "1 while subscribed", value=books.is_connected
-    )
-    yield GaugeMetricFamily(
-        _P + "mqtt_receive_maximum_messages",
-        "Messages that the broker may have unacknowledged",
-        value=RECEIVE_MAXIMUM,
-    )
-    yield GaugeMetricFamily(
-        _P + "mqtt_unacknowledged_messages",
-        "Messages received at QoS 1 and not acknowledged yet",
-        value=books.unacknowledged,
+def _gauges(*described: tuple[str, str, float]) -> Iterator[Metric]:
+    for name, text, value in described:
+        yield GaugeMetricFamily(_P + name, text, value=value)
+
+
+def _of_mqtt(counts: Counts) -> Iterator[Metric]:
+    yield from _gauges(
+        ("mqtt_connected", "1 while subscribed", counts.is_connected),
+        (
+            "mqtt_receive_maximum_messages",
+            "Messages that the broker may have unacknowledged",
+            RECEIVE_MAXIMUM,
+        ),
+        (
+            "mqtt_unacknowledged_messages",
+            "Messages received at QoS 1 and not acknowledged yet",
+            counts.unacknowledged,
+        ),
     )
     yield from _counters(
-        ("mqtt_sessions_lost", "Sessions the broker forgot", books.sessions_lost),
-        ("messages_redelivered", "Sent again by the broker (DUP)", books.redelivered),
-        ("mqtt_connections", "Times the bridge subscribed", books.connections),
-        ("messages_received", "PUBLISH packets, repeats included", books.received),
-        ("messages_accepted", "Offered to every sink", books.accepted),
-        ("messages_acknowledged", "PUBACKs sent", books.acknowledged),
+        ("mqtt_sessions_lost", "Sessions that the broker lost", counts.sessions_lost),
+        ("mqtt_connections", "Times the bridge subscribed", counts.connections),
     )
-    yield _histogram(
-        "receipt_to_acknowledged_seconds",
-        "From the receipt of a batch's first message to its PUBACK",
-        {(): books.receipt_to_ack},
+
+
+def _of_messages(counts: Counts) -> Iterator[Metric]:
+    yield from _counters(
+        ("messages_redelivered", "Sent again by the broker (DUP)", counts.redelivered),
+        ("messages_received", "PUBLISH packets, repeats included", counts.received),
+        ("messages_accepted", "Offered to every sink", counts.accepted),
+        ("messages_acknowledged", "PUBACKs sent", counts.acknowledged),
     )
-    yield _histogram(
-        "main_loop_turn_seconds",
-        "For how long the socket was not looked at, turn by turn",
-        {(): books.turns},
-    )
-    for name, text, counts in (
-        ("messages_rejected", "Not of the contract: dead letters", books.rejected),
-        ("messages_skipped", "Of the contract, and not to be stored", books.skipped),
+    for name, text, by_reason in (
+        ("messages_rejected", "Not of the contract: dead letters", counts.rejected),
+        ("messages_skipped", "Of the contract, but no sink wants them", counts.skipped),
     ):
         family = CounterMetricFamily(_P + name, text, labels=["reason"])
-        for reason, count in counts.items():
+        for reason, count in by_reason.items():
             family.add_metric([reason], count)
         yield family
 
 
-def _of_devices(devices: Devices) -> Iterator[Metric]:
-    total, seen = devices.totals(), devices.seen()
-    yield GaugeMetricFamily(
-        _P + "devices", "Devices that were heard since the start", value=len(seen)
+def _of_loop(counts: Counts) -> Iterator[Metric]:
+    yield _histogram(
+        "receipt_to_acknowledged_seconds",
+        "From the receipt of a batch's first message to its PUBACK",
+        {(): counts.receipt_to_ack},
     )
-    yield GaugeMetricFamily(
-        _P + "devices_missing_messages",
-        "Messages that devices counted and that never came",
-        value=total.missing,
+    yield _histogram(
+        "main_loop_turn_seconds",
+        "For how long the socket was not read, turn by turn",
+        {(): counts.loop_turns},
+    )
+
+
+def _of_devices(devices: Devices) -> Iterator[Metric]:
+    total = devices.totals()
+    yield from _gauges(
+        ("devices", "Devices that sent a message since the start", len(devices.seen())),
+        (
+            "devices_missing_messages",
+            "Messages that devices counted and that did not arrive",
+            total.missing,
+        ),
     )
     yield from _counters(
         ("devices_duplicate_messages", "Sent twice by a device", total.duplicates),
-        ("devices_late_messages", "Missing for a while", total.late),
-        ("devices_buffered_messages", "Kept by a device, sent later", total.buffered),
-        ("devices_reboots", "Boots of devices that were heard before", total.reboots),
+        ("devices_late_messages", "Counted as missing, and arrived later", total.late),
+        (
+            "devices_buffered_messages",
+            "Kept by a device in an outage, sent later",
+            total.buffered,
+        ),
+        ("devices_reboots", "Boots of devices that sent before", total.reboots),
     )
-    worst = GaugeMetricFamily(
-        _P + "device_missing_messages",
-        f"Missing messages of the {_WORST} devices with most",
-        labels=["facility", "device_id"],
-    )
-    losing = sorted((s for s in seen if s.device.missing), key=_missing, reverse=True)
-    for facility, device_id, device in losing[:_WORST]:
-        worst.add_metric([facility, device_id], device.missing)
-    yield worst
     yield _histogram(
         "event_to_receipt_seconds",
         "From a device's time to its receipt, live telemetry",
         {(): devices.event_to_receipt},
     )
+
+
+def _of_losing_devices(devices: Devices) -> Metric:
+    worst = GaugeMetricFamily(
+        _P + "device_missing_messages",
+        f"Missing messages of the {_WORST} devices with most",
+        labels=["facility", "device_id"],
+    )
+    losing = [known for known in devices.seen() if known.device.missing]
+    losing.sort(key=_missing, reverse=True)
+    for facility, device_id, device in losing[:_WORST]:
+        worst.add_metric([facility, device_id], device.missing)
+    return worst
 
 
 def _of_troubles(devices: Devices) -> Iterator[Metric]:
@@ -149,17 +173,23 @@ def _of_troubles(devices: Devices) -> Iterator[Metric]:
 
 def _of_spool(spool: Spool) -> Iterator[Metric]:
     yield GaugeMetricFamily(
-        _P + "spool_bytes", "Batches and dead letters on this disk", spool.bytes_used
+        _P + "spool_bytes",
+        "Batches and dead letters on this disk",
+        spool.quota.bytes_used,
     )
-    yield GaugeMetricFamily(_P + "spool_max_bytes", "Their bound", spool.max_bytes)
+    yield GaugeMetricFamily(
+        _P + "spool_max_bytes",
+        "spool.max_bytes: the limit of spool_bytes",
+        spool.quota.max_bytes,
+    )
     yield CounterMetricFamily(
         _P + "dead_letters_dropped",
-        "Oldest dead letters that made room for newer ones",
-        value=spool.dead_dropped,
+        "Oldest dead letters, deleted to make room for newer ones",
+        value=spool.dead_letters.dropped,
     )
     yield CounterMetricFamily(
         _P + "spool_files_set_aside",
-        "Spool files that were damaged",
+        "Damaged spool files that were renamed",
         value=spool.set_aside,
     )
 
@@ -175,8 +205,8 @@ def _of_certificates(expiries: Mapping[str, float]) -> Metric:
     return family
 
 
-def _missing(seen: Seen) -> int:
-    return seen.device.missing
+def _missing(known: KnownDevice) -> int:
+    return known.device.missing
 
 
 def _histogram(
@@ -191,30 +221,33 @@ def _histogram(
     return family
 
 
-def _of_sinks(books: Books) -> Iterator[Metric]:
-    for name, text, attribute in (
-        ("sink_up", "1 while the sink takes writes", "is_up"),
-        ("sink_in_flight", "Messages on their way to the sink", "in_flight"),
-        ("sink_spooled", "Messages that wait on this disk", "spooled"),
-        ("sink_unaccounted", "Messages that are nowhere: must be 0", "unaccounted"),
+_SINK_GAUGES = (
+    ("sink_up", "1 while the sink accepts writes", "is_up"),
+    ("sink_in_flight", "Messages on their way to the sink", "in_flight"),
+    ("sink_spooled", "Messages that wait on this disk", "spooled"),
+    ("sink_unaccounted", "Messages that are in no count: must be 0", "unaccounted"),
+)
+_SINK_COUNTERS = (
+    ("sink_written", "Messages stored in the sink", "written"),
+    ("sink_dead", "Messages that the sink rejected: dead letters", "dead"),
+    ("sink_expired", "Messages dropped after spool.max_age_days", "expired"),
+    ("sink_set_aside", "Messages of a damaged spool file", "set_aside"),
+)
+
+
+def _of_sinks(counts: Counts) -> Iterator[Metric]:
+    for kind, described in (
+        (GaugeMetricFamily, _SINK_GAUGES),
+        (CounterMetricFamily, _SINK_COUNTERS),
     ):
-        gauge = GaugeMetricFamily(_P + name, text, labels=["sink"])
-        for sink, account in books.sinks.items():
-            gauge.add_metric([sink], getattr(account, attribute))
-        yield gauge
-    for name, text, attribute in (
-        ("sink_written", "Messages stored in the sink", "written"),
-        ("sink_dead", "Messages that the sink rejected: dead letters", "dead"),
-        ("sink_expired", "Messages that waited for too long", "expired"),
-        ("sink_set_aside", "Messages of a damaged spool", "set_aside"),
-    ):
-        counter = CounterMetricFamily(_P + name, text, labels=["sink"])
-        for sink, account in books.sinks.items():
-            counter.add_metric([sink], getattr(account, attribute))
-        yield counter
+        for name, text, attribute in described:
+            family = kind(_P + name, text, labels=["sink"])
+            for sink, sink_counts in counts.sinks.items():
+                family.add_metric([sink], getattr(sink_counts, attribute))
+            yield family
     yield _histogram(
         "receipt_to_written_seconds",
         "From the receipt of a batch's first message until it was in the sink",
-        {(name,): account.receipt_to_written for name, account in books.sinks.items()},
+        {(name,): one.receipt_to_written for name, one in counts.sinks.items()},
         labels=["sink"],
     )

@@ -1,4 +1,4 @@
-"""What a service manager is told: ready, alive, reloading, stopping (sd_notify(3)).
+"""Messages to the service manager: ready, alive, reloading, stopping (sd_notify(3)).
 
 The protocol is one datagram of text, so there is no library for it here. Without
 NOTIFY_SOCKET, nothing is sent.
@@ -15,7 +15,7 @@ _LOOK_EVERY_S = 1.0
 
 
 class Notifier:
-    """Sends to whoever started the process; nothing happens if nobody listens."""
+    """Sends to the service manager; without NOTIFY_SOCKET, nothing is sent."""
 
     def __init__(self) -> None:
         address = os.environ.get("NOTIFY_SOCKET", "")
@@ -23,7 +23,7 @@ class Notifier:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self.watchdog_s = _watchdog_s()
 
-    def tell(self, *assignments: str) -> None:
+    def send(self, *assignments: str) -> None:
         """Send, for example, ``READY=1``."""
         if not self._address:
             return
@@ -35,7 +35,7 @@ class Notifier:
 
 
 def _watchdog_s() -> float:
-    """How often a sign of life is wanted; 0 for never."""
+    """Seconds within which WATCHDOG=1 is expected; 0 without a watchdog."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0
     return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
@@ -44,21 +44,21 @@ def _watchdog_s() -> float:
 @contextmanager
 def supervised(
     notifier: Notifier,
-    ill: Callable[[], list[str]],
+    liveness_problems: Callable[[], list[str]],
     not_started: Callable[[], list[str]],
     not_ready: Callable[[], list[str]],
 ) -> Iterator[None]:
-    """Tell the service manager how things are, as long as the block runs.
+    """Report to the service manager while the block runs.
 
     Args:
-        notifier: how to reach it.
-        ill: why the process should be restarted; while there is a reason, there is no
-            sign of life.
-        not_started: what is missing before it can be called ready.
+        notifier: sends to it.
+        liveness_problems: why the process should be restarted; while there is a
+            reason, the watchdog is not fed.
+        not_started: what is missing before READY is sent.
         not_ready: what is shown as its status.
     """
     stopping = threading.Event()
-    watch = _Watch(notifier, ill, not_started, not_ready)
+    watch = _Watch(notifier, liveness_problems, not_started, not_ready)
     thread = threading.Thread(target=watch.run, args=(stopping,), daemon=True)
     thread.start()
     try:
@@ -66,19 +66,23 @@ def supervised(
     finally:
         stopping.set()
         thread.join()
-        notifier.tell("STOPPING=1", "STATUS=storing what was received")
+        notifier.send("STOPPING=1", "STATUS=storing what was received")
 
 
 class _Watch:
     def __init__(
         self,
         notifier: Notifier,
-        ill: Callable[[], list[str]],
+        liveness_problems: Callable[[], list[str]],
         not_started: Callable[[], list[str]],
         not_ready: Callable[[], list[str]],
     ) -> None:
         self._notifier = notifier
-        self._ill, self._not_started, self._not_ready = ill, not_started, not_ready
+        self._liveness_problems, self._not_started, self._not_ready = (
+            liveness_problems,
+            not_started,
+            not_ready,
+        )
         self._is_ready = False
         self._status = ""
         self._alive_due = 0.0
@@ -90,12 +94,16 @@ class _Watch:
     def _look(self) -> None:
         if not self._is_ready and not self._not_started():
             self._is_ready = True
-            self._notifier.tell("READY=1")
+            self._notifier.send("READY=1")
         status = "; ".join(self._not_ready()) or "all is well"
         if status != self._status:
             self._status = status
-            self._notifier.tell(f"STATUS={status}")
+            self._notifier.send(f"STATUS={status}")
         every_s = self._notifier.watchdog_s / 3
-        if every_s and time.monotonic() >= self._alive_due and not self._ill():
+        if (
+            every_s
+            and time.monotonic() >= self._alive_due
+            and not self._liveness_problems()
+        ):
             self._alive_due = time.monotonic() + every_s
-            self._notifier.tell("WATCHDOG=1")
+            self._notifier.send("WATCHDOG=1")

@@ -5,7 +5,7 @@ from collections import deque
 from egiz_bridge.batch import Batch
 
 
-class AckLedger:
+class AckOrder:
     """The batches of one connection that are not acknowledged yet.
 
     MQTT wants PUBACKs in the order in which the PUBLISH packets came (4.6.0-2), and
@@ -20,11 +20,11 @@ class AckLedger:
         return len(self._open)
 
     def enter(self, batch: Batch) -> None:
-        """Take note of a batch that was received, unless over an earlier connection."""
+        """Add a batch that was received, unless over an earlier connection."""
         if batch.connection == self.connection:
             self._open.append(batch)
 
-    def take_stored(self) -> list[Batch]:
+    def pop_stored(self) -> list[Batch]:
         """The batches at the front that are stored."""
         stored: list[Batch] = []
         while self._open and self._open[0].is_stored:

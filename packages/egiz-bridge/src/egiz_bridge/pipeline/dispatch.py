@@ -1,24 +1,22 @@
-"""Between the main loop and the writers: hand out batches, learn what is stored."""
+"""Between the main loop and the writers: batches out, completed batches back."""
 
 import queue
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import structlog
 
 from egiz_bridge.batch import Batch
-from egiz_bridge.config.tables import AnySink
 from egiz_bridge.errors import BridgeError, Unavailable
-from egiz_bridge.ledger.counts import Accounts
-from egiz_bridge.log import Sparingly
-from egiz_bridge.pipeline.acks import AckLedger
+from egiz_bridge.ledger.counts import Ledger
+from egiz_bridge.log import RateLimitedLog
+from egiz_bridge.pipeline.acks import AckOrder
 from egiz_bridge.pipeline.route import Route, route_of
 from egiz_bridge.pipeline.writer import Writer
-from egiz_bridge.sinks import Sink
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.sinks.sink import SinkTable
+from egiz_bridge.spool import Spool
 
-_BURY_AGAIN_S = 1.0
+_SAVE_AGAIN_S = 1.0
 
 _log = structlog.get_logger()
 
@@ -28,32 +26,30 @@ class Dispatcher:
 
     def __init__(
         self,
-        open_sink: Callable[[AnySink], Sink],
         spool: Spool,
-        accounts: Accounts,
+        ledger: Ledger,
         wake: Callable[[], None],
     ) -> None:
         self._spool = spool
-        self._accounts = accounts
+        self._ledger = ledger
         self._wake = wake
         self._stored: queue.SimpleQueue[Batch] = queue.SimpleQueue()
-        self._open_sink = open_sink
-        self._tables: dict[str, AnySink] = {}
+        self._tables: dict[str, SinkTable] = {}
         self._writers: dict[str, Writer] = {}
         self._retired: list[Writer] = []
         self._routes: dict[str, Route] = {}
-        self._ledger = AckLedger(0)
-        self._unburied: list[Batch] = []
-        self._bury_at = 0.0
-        self._sparingly = Sparingly()
+        self._ack_order = AckOrder(0)
+        self._unsaved_rejects: list[Batch] = []
+        self._save_again_at = 0.0
+        self._limited_log = RateLimitedLog()
         self.waiting = 0  # messages that the writers have not stored yet
 
-    def configure(self, tables: Sequence[AnySink]) -> None:
+    def configure(self, tables: Sequence[SinkTable]) -> None:
         """Write to these sinks from now on; those that stay as they are go on.
 
         A sink that goes, or changes, first stores what it was given.
         """
-        wanted = {table.name: table for table in tables}
+        wanted = {table.sink_name: table for table in tables}
         for name, writer in list(self._writers.items()):
             if wanted.get(name) != self._tables[name]:
                 writer.stop()
@@ -65,13 +61,14 @@ class Dispatcher:
         # Nearly always all sinks want the same, and nothing has to be sorted.
         self._routes = routes if len(set(routes.values())) > 1 else {}
 
-    def _started(self, table: AnySink) -> Writer:
-        self._accounts.open(table.name, self._spool.counts().get(table.name, 0))
-        before = [one for one in self._retired if one.sink_name == table.name]
+    def _started(self, table: SinkTable) -> Writer:
+        name = table.sink_name
+        self._ledger.open(name, self._spool.batches.counts().get(name, 0))
+        before = [one for one in self._retired if one.sink_name == name]
         writer = Writer(
-            partial(self._open_sink, table),
+            table.open,
             self._spool,
-            self._accounts,
+            self._ledger,
             self._is_stored,
             after=before,
         )
@@ -80,18 +77,18 @@ class Dispatcher:
 
     def reconnected(self, connection: int) -> None:
         """Packet ids of the connection before are void: nothing of it is acked."""
-        self._ledger = AckLedger(connection)
+        self._ack_order = AckOrder(connection)
 
     def offer(self, batch: Batch) -> None:
         """Give a batch to every writer, and its rejects to the dead letters."""
-        self._ledger.enter(batch)
+        self._ack_order.enter(batch)
         if batch.rows:
-            self._share_out(batch)
+            self._offer_to_writers(batch)
         if batch.rejects:
-            self._unburied.append(batch)
-            self._bury()
+            self._unsaved_rejects.append(batch)
+            self._add_dead_letters()
 
-    def _share_out(self, batch: Batch) -> None:
+    def _offer_to_writers(self, batch: Batch) -> None:
         for name in self._writers:
             route = self._routes.get(name)
             rows = route.select(batch.rows) if route else batch.rows
@@ -100,28 +97,28 @@ class Dispatcher:
         batch.writing = len(batch.rows_for)
         self.waiting += len(batch.rows)
         for name, rows in batch.rows_for.items():
-            self._accounts.offer(name, len(rows))
+            self._ledger.offer(name, len(rows))
             self._writers[name].offer(batch)
 
     def collect(self) -> list[Batch]:
         """The batches that may be acknowledged now, in the order of receipt.
 
         Raises:
-            BridgeError: if a writer has died of a fault in the bridge.
+            BridgeError: if a writer thread has died of a bug.
         """
         while not self._stored.empty():
             batch = self._stored.get()
             batch.writing -= 1
             if not batch.writing:
                 self.waiting -= len(batch.rows)
-        if self._unburied and time.monotonic() >= self._bury_at:
-            self._bury()
+        if self._unsaved_rejects and time.monotonic() >= self._save_again_at:
+            self._add_dead_letters()
         for writer in self._writers.values():
             if not writer.is_alive():
                 raise BridgeError(f"{writer.name} has died; see the traceback above")
-        return self._ledger.take_stored()
+        return self._ack_order.pop_stored()
 
-    def stuck_for_s(self) -> dict[str, float]:
+    def busy_seconds(self) -> dict[str, float]:
         """How long each writer has been at what it does; any thread may ask."""
         now_s = time.monotonic()
         writers = list(self._writers.values())
@@ -129,7 +126,7 @@ class Dispatcher:
 
     def is_idle(self) -> bool:
         """Whether nothing is left to store or to acknowledge."""
-        return not (self.waiting or self._unburied or len(self._ledger))
+        return not (self.waiting or self._unsaved_rejects or len(self._ack_order))
 
     def stop(self, deadline_s: float) -> None:
         """Let the writers end; what they could not store stays unacknowledged."""
@@ -142,14 +139,17 @@ class Dispatcher:
         self._stored.put(batch)
         self._wake()
 
-    def _bury(self) -> None:
+    def _add_dead_letters(self) -> None:
         try:
-            while self._unburied:
-                self._spool.bury(self._unburied[0].rejects)
-                self._unburied.pop(0).rejects = []
-            self._sparingly.over("dead letters")
-        except Unavailable as fault:
-            if times := self._sparingly.due("dead letters"):
-                told = "holding: dead letters cannot be kept"
-                _log.error(told, why=str(fault), times=times)
-            self._bury_at = time.monotonic() + _BURY_AGAIN_S
+            while self._unsaved_rejects:
+                self._spool.dead_letters.add(self._unsaved_rejects[0].rejects)
+                self._unsaved_rejects.pop(0).rejects = []
+            self._limited_log.over("dead letters")
+        except Unavailable as error:
+            if times := self._limited_log.due("dead letters"):
+                _log.error(
+                    "backpressure: dead letters cannot be stored; not acknowledging",
+                    why=str(error),
+                    times=times,
+                )
+            self._save_again_at = time.monotonic() + _SAVE_AGAIN_S

@@ -8,21 +8,21 @@ from egiz_schema import EgizError, decode, parse_topic
 from egiz_schema.lines import decode_line
 
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
-from egiz_bridge.config.tables import AnySink
-from egiz_bridge.ledger.counts import Accounts, Verdicts
+from egiz_bridge.ledger.counts import Ledger, Verdicts
 from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.mqtt.packets import DUP, RETAIN, Publish
 from egiz_bridge.pipeline.rows import Sources, timed
+from egiz_bridge.sinks.sink import SinkTable
 
 BATCH_MESSAGES = 1000
 LINGER_S = 0.25
 
-# How much may wait for the sinks before QoS 0 is left out. Nothing is promised of it,
+# How much may wait for the sinks before QoS 0 is left out. Nothing is qos1 of it,
 # and nothing but this bounds it: only QoS 1 has a window.
 QOS0_WAITING_MAX = 20_000
 
-# A fault is logged once for a device and reason. A flood of invented devices must not
-# grow the process: past this many, they are only counted.
+# A rejected message is logged once for a device and reason. A flood of invented devices
+# must not grow the process: past this many, they are only counted.
 _LOGGED_MAX = 10_000
 
 _log = structlog.get_logger()
@@ -33,19 +33,19 @@ class Intake:
 
     def __init__(
         self,
-        accounts: Accounts,
+        ledger: Ledger,
         devices: Devices,
         dispatch: Callable[[Batch], None],
     ) -> None:
         self._devices = devices
         self._sources = Sources(devices)
-        self._accounts = accounts
+        self._ledger = ledger
         self._dispatch = dispatch
         self._logged: set[tuple[str, str]] = set()
         self._begin(0)
 
-    def configure(self, tables: Sequence[AnySink]) -> None:
-        """Take what these sinks want."""
+    def configure(self, tables: Sequence[SinkTable]) -> None:
+        """Accept what these sinks want."""
         self.flush()
         self._sources.configure(tables)
 
@@ -54,7 +54,7 @@ class Intake:
         self.flush()
         self._begin(connection)
 
-    def take(self, packets: Sequence[Publish], waiting: int) -> None:
+    def receive(self, packets: Sequence[Publish], waiting: int) -> None:
         """Sort the messages of one read into batches.
 
         Args:
@@ -91,7 +91,7 @@ class Intake:
         for topic, payload, packet_id, flags in packets:
             if packet_id:
                 batch.packet_ids.append(packet_id)
-                verdicts.promised += 1
+                verdicts.qos1 += 1
                 if flags & DUP:
                     verdicts.redelivered += 1
             elif waiting > QOS0_WAITING_MAX:
@@ -101,20 +101,26 @@ class Intake:
                 row = self._row(topic, payload, received_ms, flags)
             except Skipped as skipped:
                 verdicts.skipped[skipped.reason] += 1
-            except EgizError as fault:
-                verdicts.rejected[fault.reason] += 1
+            except EgizError as error:
+                verdicts.rejected[error.reason] += 1
                 text = topic.decode(errors="replace")
-                message = Message(text, payload, received_ms)
-                batch.rejects.append(DeadLetter(message, fault.reason, str(fault)))
-                self._log_once(text, fault)
+                self._reject(Message(text, payload, received_ms), error)
             else:
                 batch.rows.append(row)
-        verdicts.accepted = len(packets) - verdicts.others()
-        self._accounts.receive(len(packets), verdicts)
+        self._count(len(packets), verdicts)
+
+    def _count(self, packets: int, verdicts: Verdicts) -> None:
+        verdicts.accepted = packets - verdicts.others()
+        self._ledger.receive(packets, verdicts)
         if not self._size:
-            batch.begun_s = time.monotonic()
-            self._due = batch.begun_s + LINGER_S
-        self._size += len(packets)
+            self._batch.begun_s = time.monotonic()
+            self._due = self._batch.begun_s + LINGER_S
+        self._size += packets
+
+    def _reject(self, message: Message, error: EgizError) -> None:
+        letter = DeadLetter(message, error.reason, str(error))
+        self._batch.rejects.append(letter)
+        self._log_once(message.topic, error)
 
     def _row(self, raw: bytes, payload: bytes, received_ms: int, flags: int) -> Row:
         source = self._sources.of(raw)
@@ -129,16 +135,16 @@ class Intake:
             raise Skipped("retained_untimed")
         return timed(Message(source.text, payload, received_ms), decoded, line)
 
-    def _log_once(self, topic: str, fault: EgizError) -> None:
-        key = (_device_of(topic), fault.reason)
+    def _log_once(self, topic: str, error: EgizError) -> None:
+        key = (_device_of(topic), error.reason)
         if key in self._logged or len(self._logged) >= _LOGGED_MAX:
             return
         self._logged.add(key)
         _log.warning(
             "message rejected; further ones like it are only counted",
             topic=topic[:120],
-            reason=fault.reason,
-            detail=str(fault),
+            reason=error.reason,
+            detail=str(error),
         )
 
 

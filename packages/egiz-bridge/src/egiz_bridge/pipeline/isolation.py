@@ -2,8 +2,8 @@
 
 A database says that some rows of a batch are bad, not always which. They are found by
 halving. A field that the database keeps under another type would make that endless, as
-it is in every batch: so a conflict is remembered, and rows with that field are told
-apart before they are sent. Now and then one of them is tried, to notice the repair.
+it is in every batch: so a conflict is remembered, and rows with that field are
+separated before they are sent. Now and then one is tried, to notice the repair.
 """
 
 import re
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from egiz_bridge.batch import DeadLetter, Row
 from egiz_bridge.errors import Rejected
-from egiz_bridge.sinks import Sink
+from egiz_bridge.sinks.sink import Sink
 
 REJECTED = "rejected"
 FIELD_TYPE_CONFLICT = "field_type_conflict"
@@ -25,7 +25,7 @@ _CONFLICT = re.compile(r'input field \\?"(.+?)\\?" on measurement \\?"(.+?)\\?"'
 
 
 class Isolation:
-    """What is known of the rows that one sink does not take."""
+    """What is known of the rows that one sink rejects."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -33,7 +33,7 @@ class Isolation:
         self._try_again_at = 0.0
 
     def write(self, rows: Sequence[Row]) -> list[DeadLetter]:
-        """Write all that can be written; what cannot is given back, with the reason.
+        """Write all that can be written; what cannot is returned, with the reason.
 
         Rows may be written more than once, which does no harm.
 
@@ -42,28 +42,28 @@ class Isolation:
         """
         if time.monotonic() >= self._try_again_at:
             self.forget()
-        good, dead = self._told_apart(rows)
-        return dead + (self._halved(good) if good else [])
+        good, dead = self._split_known_conflicts(rows)
+        return dead + (self._bisect(good) if good else [])
 
     def forget(self) -> None:
-        """Try everything again: somebody may have mended the database."""
+        """Try everything again: the database may have been repaired."""
         self._conflicts.clear()
 
-    def _halved(self, rows: Sequence[Row]) -> list[DeadLetter]:
+    def _bisect(self, rows: Sequence[Row]) -> list[DeadLetter]:
         try:
             self._sink.write(rows)
-        except Rejected as fault:
-            if self._learns(str(fault)):
+        except Rejected as error:
+            if self._remember_conflict(str(error)):
                 return self.write(rows)
             if len(rows) == 1:
-                return [DeadLetter(rows[0].message, REJECTED, str(fault))]
+                return [DeadLetter(rows[0].message, REJECTED, str(error))]
             middle = len(rows) // 2
-            return self._halved(rows[:middle]) + self._halved(rows[middle:])
+            return self._bisect(rows[:middle]) + self._bisect(rows[middle:])
         return []
 
-    def _learns(self, told: str) -> bool:
-        """Whether a conflict is told of that was not known."""
-        found = _CONFLICT.search(told)
+    def _remember_conflict(self, answer: str) -> bool:
+        """Whether the answer names a conflict that was not known."""
+        found = _CONFLICT.search(answer)
         if found is None:
             return False
         field, measurement = (name.encode() for name in found.groups())
@@ -71,17 +71,19 @@ class Isolation:
             return False
         if not self._conflicts:
             self._try_again_at = time.monotonic() + _TRIED_AGAIN_AFTER_S
-        self._conflicts[measurement, field] = told
+        self._conflicts[measurement, field] = answer
         return True
 
-    def _told_apart(self, rows: Sequence[Row]) -> tuple[list[Row], list[DeadLetter]]:
+    def _split_known_conflicts(
+        self, rows: Sequence[Row]
+    ) -> tuple[list[Row], list[DeadLetter]]:
         good: list[Row] = list(rows)
         dead: list[DeadLetter] = []
-        for (measurement, field), told in self._conflicts.items():
+        for (measurement, field), answer in self._conflicts.items():
             kept = []
             for row in good:
                 if _has(row, measurement, field):
-                    dead.append(DeadLetter(row.message, FIELD_TYPE_CONFLICT, told))
+                    dead.append(DeadLetter(row.message, FIELD_TYPE_CONFLICT, answer))
                 else:
                     kept.append(row)
             good = kept

@@ -1,26 +1,26 @@
-"""A sink that does not answer, until it does.
+"""Tries a sink that is in an outage until it answers.
 
 It is tried by a thread of its own, with a sink object of its own: a try may hang for as
-long as a write may take, and meanwhile batches must go to the spool.
+long as a write, and meanwhile batches must go to the spool.
 """
 
-import random
 import threading
 from collections.abc import Callable
+from contextlib import closing
 
+from egiz_bridge.backoff import Backoff
 from egiz_bridge.errors import ConfigError, Unavailable
-from egiz_bridge.sinks import Sink
+from egiz_bridge.sinks.sink import Sink
 
-_BACKOFF_FIRST_S = 0.5
-_BACKOFF_DOUBLINGS = 6  # to 32 s
+_BACKOFF = Backoff(first_s=0.5, doublings=6)  # up to 32 s
 
 
-class Outage(threading.Thread):
-    """Tries a sink with exponential backoff and full jitter.
+class RecoveryProbe(threading.Thread):
+    """Probes a sink until it answers, as often as `_BACKOFF` and Retry-After allow.
 
     Args:
         open_sink: gives a sink to try.
-        fault: why the last try failed.
+        error: why the last try failed.
         failures: how many tries have failed by now, one at least.
         failed: called, in this thread, when one more has.
     """
@@ -28,13 +28,13 @@ class Outage(threading.Thread):
     def __init__(
         self,
         open_sink: Callable[[], Sink],
-        fault: Unavailable,
+        error: Unavailable,
         failures: int,
         failed: Callable[[Unavailable], None],
     ) -> None:
         super().__init__(name="outage", daemon=True)
         self._open_sink = open_sink
-        self._fault = fault
+        self._error = error
         self._failures = failures
         self._failed = failed
         self._ended = threading.Event()
@@ -45,10 +45,10 @@ class Outage(threading.Thread):
         while not self._ended.wait(self._pause_s()):
             try:
                 self._try()
-            except Unavailable as fault:
-                self._fault = fault
+            except Unavailable as error:
+                self._error = error
                 self._failures += 1
-                self._failed(fault)
+                self._failed(error)
             else:
                 self.is_over = True
                 return
@@ -58,16 +58,12 @@ class Outage(threading.Thread):
         self._ended.set()
 
     def _pause_s(self) -> float:
-        doublings = min(self._failures - 1, _BACKOFF_DOUBLINGS)
-        jittered = random.uniform(0.1, _BACKOFF_FIRST_S * 2**doublings)
-        return max(self._fault.retry_after_s, jittered)
+        return max(self._error.retry_after_s, _BACKOFF.pause_s(self._failures))
 
     def _try(self) -> None:
         try:
             sink = self._open_sink()
-        except ConfigError as fault:  # a file of its table cannot be read
-            raise Unavailable(str(fault)) from fault
-        try:
-            sink.probe()
-        finally:
-            sink.close()
+            with closing(sink):
+                sink.probe()
+        except ConfigError as error:  # a file of its table cannot be read
+            raise Unavailable(str(error)) from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from egiz_schema import Topic
 
 from egiz_bridge.batch import Row
-from egiz_bridge.config.tables import SinkTable
+from egiz_bridge.sinks.sink import SinkTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From a message to its row; what a topic tells is worked out once."""
+"""From a message to its row; what a topic determines is computed once."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,9 +8,9 @@ from egiz_schema import Topic, influx, parse_topic
 from egiz_schema.lines import decode_line
 
 from egiz_bridge.batch import AHEAD_MAX_MS, Message, Row
-from egiz_bridge.config.tables import AnySink
 from egiz_bridge.ledger.devices import Device, Devices
 from egiz_bridge.pipeline.route import Route, reason_to_skip, route_of
+from egiz_bridge.sinks.sink import SinkTable
 
 # A factory has few topics and many messages; a flood of invented ones is forgotten.
 _SOURCES_MAX = 65536
@@ -22,7 +22,7 @@ class Source(NamedTuple):
     Attributes:
         text: the topic as it is in a message.
         not_wanted: why no sink wants it; nothing if one does.
-        device: the books of the device.
+        device: the counts of the device.
     """
 
     text: str
@@ -32,15 +32,15 @@ class Source(NamedTuple):
 
 
 class Sources:
-    """The sources that were heard, by the bytes of their topic."""
+    """The sources so far, by the bytes of their topic."""
 
     def __init__(self, devices: Devices) -> None:
         self._devices = devices
         self._routes: list[Route] = []
         self._known: dict[bytes, Source] = {}
 
-    def configure(self, tables: Sequence[AnySink]) -> None:
-        """Judge by what these sinks want."""
+    def configure(self, tables: Sequence[SinkTable]) -> None:
+        """Use the routes of these sinks."""
         self._routes = [route_of(table) for table in tables]
         self._known.clear()
 

@@ -1,6 +1,6 @@
 """One thread per sink: live batches first, then what waits in the spool.
 
-While a sink does not answer (outage.py), batches go to the spool and are acknowledged.
+While a sink does not answer (recovery.py), batches are spooled and acknowledged.
 Live data is never behind a backlog: after each live batch at most one spooled batch is
 replayed.
 """
@@ -15,16 +15,17 @@ import structlog
 from egiz_schema import EgizError
 
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
-from egiz_bridge.errors import SpoolDamaged, Unavailable
-from egiz_bridge.ledger.counts import Accounts
-from egiz_bridge.log import Sparingly
+from egiz_bridge.errors import ConfigError, SpoolDamaged, Unavailable
+from egiz_bridge.ledger.counts import Ledger
+from egiz_bridge.log import RateLimitedLog
 from egiz_bridge.pipeline.isolation import Isolation
-from egiz_bridge.pipeline.recovery import Outage
+from egiz_bridge.pipeline.maintenance import Maintenance
+from egiz_bridge.pipeline.recovery import RecoveryProbe
 from egiz_bridge.pipeline.rows import to_row
-from egiz_bridge.sinks import Sink
-from egiz_bridge.spool.batches import Spool
+from egiz_bridge.sinks.sink import Sink
+from egiz_bridge.spool import Spool
+from egiz_bridge.spool.batches import Spooled
 
-_ADOPT_EVERY_S = 2.0
 _LOOK_AGAIN_S = 0.25
 
 _log = structlog.get_logger()
@@ -41,7 +42,7 @@ class Writer(threading.Thread):
         self,
         open_sink: Callable[[], Sink],
         spool: Spool,
-        accounts: Accounts,
+        ledger: Ledger,
         done: Callable[[Batch], None],
         after: Sequence["Writer"] = (),
     ) -> None:
@@ -53,23 +54,23 @@ class Writer(threading.Thread):
         self._sink = sink
         self._isolation = Isolation(sink)
         self._spool = spool
-        self._accounts = accounts
+        self._ledger = ledger
         self._done = done
         self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._has_backlog = True  # as far as is known
         self._failures = 0
-        self._sparingly = Sparingly()
-        self._outage: Outage | None = None
+        self._limited_log = RateLimitedLog()
+        self._recovery: RecoveryProbe | None = None
         self.busy_since_s = float("inf")
-        self._adopt_at = 0.0
+        self._maintenance = Maintenance(sink.name, spool, ledger)
 
     def offer(self, batch: Batch) -> None:
-        """Take a batch; never blocks."""
+        """Queue a batch; never blocks."""
         self._queue.put(batch)
 
     def stop(self) -> None:
-        """Deal with what was offered, then end; what cannot be stored stays unacked."""
+        """Write what was offered, then end; what cannot be stored stays unacked."""
         self._stopping.set()
         self._queue.put(None)
 
@@ -81,9 +82,9 @@ class Writer(threading.Thread):
         try:
             while True:
                 try:
-                    batch = self._queue.get(timeout=self._patience_s())
+                    batch = self._queue.get(timeout=self._queue_timeout_s())
                 except queue.Empty:
-                    self._use_the_pause()
+                    self._on_idle()
                     continue
                 if batch is None:
                     return
@@ -91,71 +92,73 @@ class Writer(threading.Thread):
                 with self._busy():
                     self._replay_oldest()
         finally:
-            if self._outage:
-                self._outage.end()
+            if self._recovery:
+                self._recovery.end()
             self._sink.close()
 
     def _probe(self) -> None:
-        """Learn whether the sink is there before there is anything to write."""
+        """Find out whether the sink answers before there is anything to write."""
         try:
             with self._busy():
                 self._sink.probe()
-        except Unavailable as fault:
-            self._rest(fault)
+        except ConfigError as error:
+            self._pause_sink(Unavailable(str(error)))
+        except Unavailable as error:
+            self._pause_sink(error)
         else:
-            self._is_back()
+            self._resume_sink()
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
-        """Around whatever might hang."""
+        """Around calls that might hang."""
         self.busy_since_s = time.monotonic()
         try:
             yield
         finally:
             self.busy_since_s = float("inf")
 
-    def _use_the_pause(self) -> None:
-        """No live batch: the spool has its turn."""
+    def _on_idle(self) -> None:
+        """No live batch: replay from the spool."""
         with self._busy():
             self._replay_oldest()
-        if self._outage and self._outage.is_over and not self._has_backlog:
-            self._is_back()
+        if self._recovery and self._recovery.is_over and not self._has_backlog:
+            self._resume_sink()
 
-    def _patience_s(self) -> float | None:
-        """How long to wait for a live batch before the spool gets its turn."""
+    def _queue_timeout_s(self) -> float | None:
+        """How long to wait for a live batch before one is replayed."""
         if self._stopping.is_set():
             return None
-        if self._is_resting():
+        if self._is_paused():
             return _LOOK_AGAIN_S
-        if self._outage or self._has_backlog:
+        if self._recovery or self._has_backlog:
             return 0.0
-        return max(0.0, self._adopt_at - time.monotonic())
+        return self._maintenance.due_in_s()
 
-    def _is_resting(self) -> bool:
-        return self._outage is not None and not self._outage.is_over
+    def _is_paused(self) -> bool:
+        return self._recovery is not None and not self._recovery.is_over
 
     def _deliver(self, batch: Batch) -> None:
-        """Write or spool; with neither to be had, hold until one is."""
+        """Write or spool; backpressure until one of them works."""
         rows = batch.rows_for[self._sink.name]
         while not (was_written := self._was_written(rows)):
             if self._was_spooled(rows):
                 break
             if self._stopping.wait(_LOOK_AGAIN_S):
                 return  # not acknowledged: the broker still has it
-        self._sparingly.over("holding")
+        self._limited_log.over("backpressure")
         if was_written:
             took_s = time.monotonic() - batch.begun_s
-            self._accounts.took(self._sink.name, took_s, len(rows))
+            self._ledger.observe_write(self._sink.name, took_s, len(rows))
         self._done(batch)
 
     def _was_written(self, rows: Sequence[Row]) -> bool:
-        if self._is_resting():
+        if self._is_paused():
             return False
         with self._busy():
             dead = self._write(rows)
         if dead is None:
             return False
-        self._accounts.settle(
+        self._ledger.complete(
             self._sink.name, written=len(rows) - len(dead), dead=len(dead)
         )
         return True
@@ -163,73 +166,47 @@ class Writer(threading.Thread):
     def _was_spooled(self, rows: Sequence[Row]) -> bool:
         try:
             with self._busy():
-                self._spool.put(self._sink.name, [row.message for row in rows])
-        except Unavailable as fault:
-            if times := self._sparingly.due("holding"):
+                self._spool.batches.put(self._sink.name, [row.message for row in rows])
+        except Unavailable as error:
+            if times := self._limited_log.due("backpressure"):
                 _log.error(
-                    "holding: no sink, no spool",
+                    "backpressure: sink and spool unavailable; not acknowledging",
                     sink=self._sink.name,
-                    why=str(fault),
+                    why=str(error),
                     times=times,
                 )
             return False
         self._has_backlog = True
-        self._accounts.settle(self._sink.name, spooled=len(rows))
+        self._ledger.complete(self._sink.name, spooled=len(rows))
         return True
 
-    def _tend_the_spool(self) -> None:
-        """Now and then: what an operator wants written again, what is too old."""
-        if time.monotonic() < self._adopt_at:
-            return
-        self._adopt_at = time.monotonic() + _ADOPT_EVERY_S
-        try:
-            self._adopt()
-            self._expire()
-        except Unavailable as fault:
-            if times := self._sparingly.due("spool"):
-                _log.warning("cannot tend the spool", why=str(fault), times=times)
-        else:
-            self._sparingly.over("spool")
-
-    def _adopt(self) -> None:
-        if adopted := self._spool.adopt(self._sink.name):
-            _log.info("replaying", sink=self._sink.name, messages=adopted)
-            self._isolation.forget()
-            self._accounts.restore(self._sink.name, adopted)
-            self._has_backlog = True
-
-    def _expire(self) -> None:
-        if expired := self._spool.expire(self._sink.name):
-            _log.error(
-                "dropped what has waited for more than spool.max_age_days",
-                sink=self._sink.name,
-                messages=expired,
-            )
-            self._accounts.expire(self._sink.name, expired)
-
     def _replay_oldest(self) -> None:
-        self._tend_the_spool()
-        if not self._has_backlog or self._is_resting():
+        if self._maintenance.run():
+            self._isolation.forget()
+            self._has_backlog = True
+        if not self._has_backlog or self._is_paused():
             return
         try:
-            spooled = self._spool.oldest(self._sink.name)
+            spooled = self._spool.batches.oldest(self._sink.name)
             if spooled is None:
                 self._has_backlog = False
-                self._accounts.spool_is_empty(self._sink.name)
-                return
-            rows, undecodable = _decoded(spooled.messages)
-            dead = self._write(rows)
-            if dead is None:
-                return
-            self._bury(undecodable)
-            self._spool.drop(spooled)
+                self._ledger.spool_is_empty(self._sink.name)
+            else:
+                self._replay(spooled)
         except SpoolDamaged:
             return  # there is a new one
-        except Unavailable as fault:
-            self._rest(fault)
+        except Unavailable as error:
+            self._pause_sink(error)
+
+    def _replay(self, spooled: Spooled) -> None:
+        rows, undecodable = _decoded(spooled.messages)
+        dead = self._write(rows)
+        if dead is None:
             return
+        self._add_dead_letters(undecodable)
+        self._spool.batches.drop(spooled)
         gone = len(dead) + len(undecodable)
-        self._accounts.replay(
+        self._ledger.replay(
             self._sink.name, written=len(spooled.messages) - gone, dead=gone
         )
 
@@ -237,57 +214,63 @@ class Writer(threading.Thread):
         """Write rows, bad ones apart; nothing if the sink does not answer."""
         try:
             dead = self._isolation.write(rows) if rows else []
-            self._bury(dead)
-        except Unavailable as fault:
-            self._rest(fault)
+            self._add_dead_letters(dead)
+        except Unavailable as error:
+            self._pause_sink(error)
             return None
-        if self._outage:
-            self._is_back()
+        if self._recovery:
+            self._resume_sink()
         return dead
 
-    def _is_back(self) -> None:
-        if self._outage:
-            _log.info("sink is back", sink=self._sink.name, failures=self._failures)
-            self._outage.end()
-            self._outage = None
-        self._accounts.sink_is_up(self._sink.name)
+    def _resume_sink(self) -> None:
+        if self._recovery:
+            _log.info(
+                "sink outage is over; replaying the spool",
+                sink=self._sink.name,
+                failures=self._failures,
+            )
+            self._recovery.end()
+            self._recovery = None
+        self._ledger.sink_is_up(self._sink.name)
         self._failures = 0
 
-    def _bury(self, letters: list[DeadLetter]) -> None:
+    def _add_dead_letters(self, letters: list[DeadLetter]) -> None:
         if letters:
-            self._spool.bury(letters, self._sink.name)
-            if times := self._sparingly.due(letters[0].reason):
+            self._spool.dead_letters.add(letters, self._sink.name)
+            if times := self._limited_log.due(letters[0].reason):
                 _log.warning(
-                    "rows rejected by the sink are dead letters now",
+                    "rejected by the sink: dead letters, see `egiz-bridge dlq`",
                     sink=self._sink.name,
                     count=len(letters),
                     first=letters[0].detail,
                     times=times,
                 )
 
-    def _rest(self, fault: Unavailable) -> None:
-        """Leave the sink alone until a try of it succeeds."""
+    def _pause_sink(self, error: Unavailable) -> None:
+        """Write nothing to the sink until a probe succeeds."""
         if not self._failures:
             _log.warning(
-                "sink does not take writes; spooling and retrying",
+                "sink outage: writes fail; spooling and retrying",
                 sink=self._sink.name,
-                why=str(fault),
+                why=str(error),
             )
-        self._has_failed(fault)
-        self._outage = Outage(self._open_sink, fault, self._failures, self._has_failed)
-        self._outage.start()
+        self._record_failure(error)
+        self._recovery = RecoveryProbe(
+            self._open_sink, error, self._failures, self._record_failure
+        )
+        self._recovery.start()
 
-    def _has_failed(self, fault: Unavailable) -> None:
+    def _record_failure(self, error: Unavailable) -> None:
         self._failures += 1
-        self._accounts.sink_is_down(self._sink.name, str(fault))
+        self._ledger.sink_is_down(self._sink.name, str(error))
 
 
 def _decoded(messages: Sequence[Message]) -> tuple[list[Row], list[DeadLetter]]:
-    """Rows again; a message that an older bridge took may not pass any more."""
+    """Rows again; a message that an older bridge accepted may be rejected now."""
     rows, dead = [], []
     for message in messages:
         try:
             rows.append(to_row(message))
-        except EgizError as fault:
-            dead.append(DeadLetter(message, fault.reason, str(fault)))
+        except EgizError as error:
+            dead.append(DeadLetter(message, error.reason, str(error)))
     return rows, dead

@@ -1,30 +1,15 @@
-"""Where messages are stored: each sink is one module here."""
+"""Where messages are stored: each sink is one module here, and one entry of the list.
 
-from collections.abc import Sequence
-from typing import Protocol
+Its table of settings opens it, and the sink itself is probed and written to. The
+configuration, `run`, `check`, help and routes know no more than this list.
+"""
 
-from egiz_bridge.batch import Row
+from egiz_bridge.sinks.archive import ArchiveTable
+from egiz_bridge.sinks.influxdb import InfluxdbTable
+from egiz_bridge.sinks.line_protocol import LineProtocolTable
+from egiz_bridge.sinks.sink import SinkTable
 
+TABLES: list[type[SinkTable]] = [InfluxdbTable, LineProtocolTable, ArchiveTable]
 
-class Sink(Protocol):
-    """A database. All methods of one object are called from one thread."""
-
-    name: str
-
-    def write(self, rows: Sequence[Row]) -> None:
-        """Store rows for good; writing them twice stores them once.
-
-        Raises:
-            Rejected: some of them can never be stored; others may have been.
-            Unavailable: they may be stored later.
-        """
-
-    def probe(self) -> None:
-        """Ask whether it would take writes, without writing anything.
-
-        Raises:
-            Unavailable: it would not.
-        """
-
-    def close(self) -> None:
-        """Let go of connections and files."""
+# Written to if no sink is configured.
+DEFAULT: type[SinkTable] = ArchiveTable

@@ -9,9 +9,14 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
 
 from egiz_bridge.batch import Row
 from egiz_bridge.errors import Unavailable
+from egiz_bridge.files import probe_sqlite
+from egiz_bridge.sinks.sink import FileSinkTable
 
 _KEY = ("facility", "device_id", "time_ms")
 _FIXED = (*_KEY, "device_type", "received_ms")
@@ -24,7 +29,24 @@ _RETENTION_EVERY_S = 3600.0
 _RETENTION_ROWS = 10_000
 
 
-class Archive:
+class ArchiveTable(FileSinkTable):
+    """The SQLite archive. Written to if given, or if there is no other sink."""
+
+    key: ClassVar[str] = "archive"
+
+    path: Path = Field(
+        default=Path("egiz-archive.sqlite"), description="the SQLite file"
+    )
+    retention_days: int = Field(
+        default=30, ge=0, description="delete what was received before; 0 keeps all"
+    )
+
+    def open(self) -> "ArchiveSink":
+        """The archive; its file is opened by the first write."""
+        return ArchiveSink(self.path, self.retention_days)
+
+
+class ArchiveSink:
     """The archive file; any number of others may read it while it is written."""
 
     name = "archive"
@@ -45,16 +67,13 @@ class Archive:
                     self._add_columns(db, kind, fields)
                     db.executemany(_upsert(kind, fields), values)
             self._keep_retention(db)
-        except sqlite3.Error as fault:
+        except sqlite3.Error as error:
             self._columns.clear()  # a column just added may have been rolled back
-            raise Unavailable(f"{self._path}: {fault}") from fault
+            raise Unavailable(f"{self._path}: {error}") from error
 
     def probe(self) -> None:
-        """Open the file."""
-        try:
-            self._opened()
-        except sqlite3.Error as fault:
-            raise Unavailable(f"{self._path}: {fault}") from fault
+        """Read the file, if there is one."""
+        probe_sqlite(self._path)
 
     def close(self) -> None:
         """Close the file."""

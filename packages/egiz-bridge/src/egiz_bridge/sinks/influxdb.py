@@ -10,15 +10,19 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from pathlib import Path
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlencode
 
 import urllib3
+from pydantic import Field, model_validator
 from urllib3.exceptions import HTTPError
 
 from egiz_bridge.batch import Row
 from egiz_bridge.config.secret import Secret
-from egiz_bridge.config.tables import Influxdb
+from egiz_bridge.config.tables import HttpUrl
 from egiz_bridge.errors import BridgeError, ConfigError, Rejected, Unavailable
+from egiz_bridge.sinks.sink import SinkTable
 
 TIMEOUT_S = 10.0
 _RETRY_AFTER_MAX_S = 600.0
@@ -34,14 +38,63 @@ _HINTS = {
     404: " (does the bucket or database exist?)",
 }
 
-# Level 1 makes a sixth of the bytes; level 9 a seventh, and takes twenty times longer.
+# Level 1 makes a sixth of the bytes; level 9 a seventh, and needs twenty times longer.
 _GZIP_LEVEL, _GZIP_FORMAT = 1, 31
 
 
-class InfluxDb:
+class InfluxdbTable(SinkTable):
+    """InfluxDB, or VictoriaMetrics. Give the table and it is written to.
+
+    Several, each with a name of its own, are [[influxdb]] tables.
+    """
+
+    key: ClassVar[str] = "influxdb"
+    where: ClassVar[str] = "url"
+    is_repeatable: ClassVar[bool] = True
+
+    name: str = Field(
+        default="influxdb",
+        pattern=r"\A[a-z0-9_-]{1,32}\z",
+        description="in metrics, logs and the spool; needed if there are several",
+    )
+    url: HttpUrl = Field(description="the server, as http://host:8086")
+    api: Literal["v2", "v1"] = Field(
+        default="v2",
+        description="v2 (InfluxDB 2 and 3, VictoriaMetrics) or v1 (InfluxDB 1)",
+    )
+    org: str = Field(default="", description="organisation (v2)")
+    bucket: str = Field(default="", description="bucket (v2, required)")
+    database: str = Field(default="", description="database (v1, required)")
+    token_file: Path | None = Field(
+        default=None,
+        description="file that holds the token (v2), or user:password (v1)",
+    )
+
+    @model_validator(mode="after")
+    def _names_where_to_write(self) -> Self:
+        needed = "bucket" if self.api == "v2" else "database"
+        if not getattr(self, needed):
+            raise ValueError(f"influxdb.{needed}: needed with api = {self.api!r}")
+        return self
+
+    @property
+    def sink_name(self) -> str:
+        """Its `name`."""
+        return self.name
+
+    def open(self) -> "InfluxdbSink":
+        """The sink; it connects with the first write.
+
+        Raises:
+            ConfigError: the token's file cannot be read.
+        """
+        return InfluxdbSink(self)
+
+
+class InfluxdbSink:
     """Writes to one bucket or database."""
 
-    def __init__(self, table: Influxdb) -> None:
+    def __init__(self, table: InfluxdbTable) -> None:
         self.name = table.name
         self._table = table
         self._secret = Secret("influxdb.token_file", table.token_file)
@@ -54,23 +107,25 @@ class InfluxDb:
         body = b"\n".join([row.line for row in rows])
         headers = self._headers()
         if self._is_remote and body:
-            squeezer = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_FORMAT)
-            body = squeezer.compress(body) + squeezer.flush()
+            compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_FORMAT)
+            body = compressor.compress(body) + compressor.flush()
             headers["Content-Encoding"] = "gzip"
         try:
             answer = self._pool.request(
                 "POST", self._url, body=body, headers=headers, redirect=False
             )
-        except (HTTPError, OSError) as fault:
-            raise Unavailable(str(fault)) from fault
+        except (HTTPError, OSError) as error:
+            raise Unavailable(str(error)) from error
         # A proxy or a portal that answers 200 has stored nothing.
         if answer.status != HTTPStatus.NO_CONTENT:
-            told = answer.data.decode(errors="replace")
-            raise _failure(answer.status, told, answer.headers.get("Retry-After"))
+            text = answer.data.decode(errors="replace")
+            raise _failure(answer.status, text, answer.headers.get("Retry-After"))
 
     def probe(self) -> None:
-        """Write nothing: the answer tells whether something could be written."""
-        with suppress(Rejected):  # an empty body is no good, but the rest was
+        """Write nothing: the answer says whether something could be written."""
+        with suppress(
+            Rejected
+        ):  # an empty body is refused; server and rights were accepted
             self.write(())
 
     def close(self) -> None:
@@ -80,8 +135,8 @@ class InfluxDb:
     def _headers(self) -> dict[str, str]:
         try:
             secret = self._secret.read()
-        except ConfigError as fault:
-            raise Unavailable(str(fault)) from fault
+        except ConfigError as error:
+            raise Unavailable(str(error)) from error
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         if secret and self._table.api == "v1":
             headers |= urllib3.make_headers(basic_auth=secret)
@@ -90,7 +145,7 @@ class InfluxDb:
         return headers
 
 
-def _url_of(table: Influxdb) -> str:
+def _url_of(table: InfluxdbTable) -> str:
     base = str(table.url).rstrip("/")
     if table.api == "v1":
         return f"{base}/write?" + urlencode({"db": table.database, "precision": "ms"})
@@ -107,10 +162,10 @@ def _is_loopback(host: str) -> bool:
 
 def _failure(status: int, answer: str, retry_after: str | None) -> BridgeError:
     """What an answer other than 204 means for the rows that were sent."""
-    told = f"HTTP {status}{_HINTS.get(status, '')}: {answer.strip()[:_DETAIL_MAX]}"
+    message = f"HTTP {status}{_HINTS.get(status, '')}: {answer.strip()[:_DETAIL_MAX]}"
     if status in _REJECTIONS:
-        return Rejected(told)
-    return Unavailable(told, _seconds(retry_after))
+        return Rejected(message)
+    return Unavailable(message, _seconds(retry_after))
 
 
 def _seconds(retry_after: str | None) -> float:

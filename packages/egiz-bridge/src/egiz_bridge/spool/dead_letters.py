@@ -1,23 +1,86 @@
-"""Dead letters and spool, for whoever operates the bridge: while it runs, or not.
+"""Dead letters: messages that were rejected, with the reason.
 
-Replaying puts letters into an inbox from which the bridge takes them; nothing else is
-shared with it but the file.
+`DeadLetters` is the bridge's part. The functions are for the commands of operators,
+while the bridge runs or not; they share nothing with it but the file.
 """
 
 import sqlite3
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
-from egiz_bridge.batch import Message
+from egiz_bridge.batch import DeadLetter, Message
 from egiz_bridge.errors import Unavailable
+from egiz_bridge.spool import replays
+from egiz_bridge.spool.quota import Quota
+
+_DEAD_SHARE = 10  # dead letters may use this part of max_bytes
+_PAYLOAD_KEPT = 4096  # bytes of a payload: as many as the contract allows
 
 _COLUMNS = "id, sink, reason, detail, topic, payload, payload_bytes, received_ms"
+
+
+class DeadLetters:
+    """The dead letters in the spool's file: a tenth of `spool.max_bytes` at most.
+
+    Attributes:
+        dropped: how many were deleted to make room for newer ones.
+    """
+
+    def __init__(self, quota: Quota) -> None:
+        self._quota = quota
+        self.dropped = 0
+
+    def add(self, letters: Sequence[DeadLetter], sink: str = "") -> None:
+        """Keep messages that will never be written; fsynced when it returns.
+
+        Args:
+            letters: what, and why.
+            sink: which database rejected them; empty if none saw them.
+
+        Raises:
+            Unavailable: the disk does not accept them.
+        """
+        rows = [_row(sink, letter) for letter in letters]
+        added = sum(_size(letter) for letter in letters)
+        with self._quota.transaction() as db:
+            db.executemany(
+                "INSERT INTO dead_letters"
+                " (sink, reason, detail, topic, payload, payload_bytes, received_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+            dropped, freed = self._drop_oldest(db, self._quota.dead_bytes + added)
+            self._quota.dead_bytes += added - freed
+            self.dropped += dropped
+
+    def _drop_oldest(self, db: sqlite3.Connection, used: int) -> tuple[int, int]:
+        """Make room; returns (letters, bytes) that were deleted."""
+        dropped = freed = 0
+        allowed = self._quota.max_bytes // _DEAD_SHARE
+        while (excess := used - freed - allowed) > 0:
+            gone = db.execute(
+                "DELETE FROM dead_letters WHERE id IN"
+                " (SELECT id FROM dead_letters ORDER BY id LIMIT ?)"
+                " RETURNING length(topic) + length(payload)",
+                (1 + excess // _PAYLOAD_KEPT,),
+            ).fetchall()
+            dropped += len(gone)
+            freed += sum(size for (size,) in gone)
+        return dropped, freed
+
+
+def _size(letter: DeadLetter) -> int:
+    """What it counts for in the quota."""
+    return len(letter.message.topic) + min(len(letter.message.payload), _PAYLOAD_KEPT)
+
+
+def _row(sink: str, letter: DeadLetter) -> tuple[object, ...]:
+    (topic, payload, received_ms), reason, detail = letter
+    kept = payload[:_PAYLOAD_KEPT]
+    return (sink, reason, detail, topic, kept, len(payload), received_ms)
 
 
 class Letter(NamedTuple):
@@ -115,13 +178,8 @@ def replay(path: Path, selection: Selection, sinks: Sequence[str]) -> tuple[int,
         whole = [letter for letter in found if letter.is_whole]
         for letter in whole:
             message = Message(letter.topic, letter.payload, letter.received_ms)
-            body = zlib.compress(msgspec.msgpack.encode([message]), 1)
             for sink in [letter.sink] if letter.sink else sinks:
-                db.execute(
-                    "INSERT INTO replays (sink, received_ms, messages, bytes, body)"
-                    " VALUES (?, ?, 1, ?, ?)",
-                    (sink, now_ms, len(body), body),
-                )
+                replays.add(db, sink, message, now_ms)
             db.execute("DELETE FROM dead_letters WHERE id = ?", (letter.id,))
     return len(whole), len(found) - len(whole)
 
@@ -147,5 +205,5 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(path, timeout=10)) as db:
             yield db
-    except sqlite3.Error as fault:
-        raise Unavailable(f"{path}: {fault}") from fault
+    except sqlite3.Error as error:
+        raise Unavailable(f"{path}: {error}") from error

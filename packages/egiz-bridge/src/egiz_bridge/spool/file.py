@@ -5,6 +5,7 @@ that cannot start because of yesterday's backlog would lose today's messages, to
 """
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,14 +43,17 @@ _log = structlog.get_logger()
 
 
 class SpoolFile:
-    """The file; one thread at a time.
+    """The file; safe to use from several threads.
 
     Attributes:
+        path: where it is.
+        lock: held by each transaction; its thread may enter it again.
         set_aside: how many damaged files were set aside.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
+        self.lock = threading.RLock()
         self.set_aside = 0
         try:
             self._db = self._opened()
@@ -62,35 +66,42 @@ class SpoolFile:
 
         Raises:
             SpoolDamaged: the file was set aside; the next transaction has a new one.
-            Unavailable: the disk does not take it.
+            Unavailable: the disk does not accept it.
         """
+        with self.lock:
+            try:
+                with self._translate_errors():
+                    self._db.execute("BEGIN IMMEDIATE")
+                    with self._rollback_on_error():
+                        yield self._db
+                    self._db.execute("COMMIT")
+            except SpoolDamaged:
+                self._db = self._opened()
+                raise
+
+    @contextmanager
+    def _rollback_on_error(self) -> Iterator[None]:
         try:
-            with self._told():
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                except BaseException:
-                    if self._db.in_transaction:  # a full disk has ended it already
-                        self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
-        except SpoolDamaged:
-            self._db = self._opened()
+            yield
+        except BaseException:
+            if self._db.in_transaction:  # a full disk has ended it already
+                self._db.execute("ROLLBACK")
             raise
 
     def version(self) -> tuple[int, int]:
-        """Another one whenever somebody else has changed the file, or it is new."""
+        """Differs after another process has changed the file, and for a new file."""
         (version,) = self._db.execute("PRAGMA data_version").fetchone()
         return self.set_aside, version
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        with self.lock:
+            self._db.close()
 
     def _opened(self) -> sqlite3.Connection:
-        with self._told():
+        with self._translate_errors():
             self._db = sqlite3.connect(
-                self._path, timeout=5, check_same_thread=False, isolation_level=None
+                self.path, timeout=5, check_same_thread=False, isolation_level=None
             )
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
@@ -98,28 +109,28 @@ class SpoolFile:
         return self._db
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as fault:
-            code = getattr(fault, "sqlite_errorcode", 0) & _PRIMARY_CODE
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
             if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise Unavailable(f"{self._path}: {fault}") from fault
-            self._put_aside(fault)
-            raise SpoolDamaged(f"{self._path}: {fault}; it is set aside") from fault
+                raise Unavailable(f"{self.path}: {error}") from error
+            self._set_aside(error)
+            raise SpoolDamaged(f"{self.path}: {error}; it is set aside") from error
 
-    def _put_aside(self, fault: sqlite3.Error) -> None:
+    def _set_aside(self, error: sqlite3.Error) -> None:
         self._db.close()
-        stem = f"{self._path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
-        aside = self._path.with_name(f"{stem}-{self.set_aside}")
+        stem = f"{self.path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+        aside = self.path.with_name(f"{stem}-{self.set_aside}")
         for ending in ("", "-wal", "-shm"):
-            part = self._path.with_name(self._path.name + ending)
+            part = self.path.with_name(self.path.name + ending)
             if part.exists():
                 part.rename(aside.with_name(aside.name + ending))
         self.set_aside += 1
         _log.error(
-            "the spool is damaged: it is set aside and a new one begun; what waited in"
+            "spool damaged: the file is renamed and a new one begun; what waited in"
             " it is not written (sqlite3's .recover may read it)",
             path=str(aside),
-            why=str(fault),
+            why=str(error),
         )

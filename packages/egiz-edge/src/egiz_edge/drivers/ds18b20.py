@@ -4,7 +4,7 @@ Traps (data sheet, and counterfeits): a shorted bus reads all zeros, whose CRC i
 85 °C is what the scratchpad holds after power-on; 127.94 °C is a failed conversion. Of
 other families (DS18S20, DS1822) the numbers mean something else.
 
-Faults of its own: `shorted`; `conversion`; `power_on`, for no conversion since.
+Faults of its own: `shorted`; `conversion`; `power_on`: no conversion since power-on.
 """
 
 from egiz_edge.drivers import SensorError
@@ -14,7 +14,7 @@ FAMILY = 0x28
 
 _TRIES = 3  # Wi-Fi and flash disturb the timing of single bits
 _POWER_ON_RAW = 0x0550  # 85 °C
-_POWER_ON_BYTE6 = 0x0C  # after a conversion it is another, but of some clones
+_POWER_ON_BYTE6 = 0x0C  # different after a conversion, except on some clones
 _FAILED_RAW = 0x07FF
 _NEAR_85 = 200  # 0.01 °C: what a zone may change between two samples
 
@@ -39,11 +39,11 @@ def parse(scratchpad, last=None):
 
     Args:
         scratchpad: nine bytes.
-        last: the reading before, 0.01 °C: near 85 °C, the one of a clone that never
-            tells whether it has converted is believed.
+        last: the reading before, 0.01 °C: near 85 °C, a clone that does not
+            show whether it has converted is accepted.
     """
     if len(scratchpad) != 9 or scratchpad == b"\xff" * 9:
-        raise SensorError("no_reply")  # nobody pulls the line down
+        raise SensorError("no_reply")  # nothing pulls the line down
     if not any(scratchpad):
         raise SensorError("shorted")
     if crc8(scratchpad) or scratchpad[4] & 0x9F != 0x1F:
@@ -70,14 +70,14 @@ class Ds18b20:
         self._last = None
 
     async def read(self):
-        """0.01 °C of the last conversion; what is garbled is read again."""
+        """0.01 °C of the last conversion; a damaged scratchpad is read again."""
         last, self._last = self._last, None
         for left in range(_TRIES - 1, -1, -1):
             scratchpad = await self._onewire.read_scratchpad(self._rom)
             try:
                 self._last = parse(scratchpad, last)
                 break
-            except SensorError as fault:
-                if not left or fault.args[0] not in ("crc", "no_reply"):
+            except SensorError as error:
+                if not left or error.args[0] not in ("crc", "no_reply"):
                     raise
         return self._last

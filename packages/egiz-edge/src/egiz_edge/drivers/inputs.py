@@ -13,10 +13,10 @@ _TRIES = 20
 
 
 class OperationalState:
-    """Contacts, each of which names a state.
+    """Contacts, each of which stands for a state.
 
     Args:
-        contacts: pairs of a state and its pin. The first that is closed wins; where
+        contacts: pairs of a state and its pin. The first that is closed decides; where
             none is, the machine is stopped.
     """
 
@@ -25,12 +25,12 @@ class OperationalState:
 
     async def read(self):
         """The state, debounced; raises SensorError."""
-        seen = None
+        last = None
         times = 0
         for _ in range(_TRIES):
             state = self._now()
-            times = times + 1 if state == seen else 1
-            seen = state
+            times = times + 1 if state == last else 1
+            last = state
             if times == _STABLE:
                 return state
             await asyncio.sleep(_EVERY_S)

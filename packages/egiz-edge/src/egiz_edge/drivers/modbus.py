@@ -1,8 +1,8 @@
-"""Modbus RTU on a shared UART: the master asks, the module of that address answers.
+"""Modbus RTU on a shared UART: the master sends a request, one module replies.
 
-Frames: Modbus over Serial Line V1.02; the CRC's low byte comes first. Nothing of what
-the line carries is trusted: it may give our own request back, a reply that another
-question was waiting for, or noise in front of a good frame.
+Frames: Modbus over Serial Line V1.02; the CRC's low byte comes first. Nothing on
+the line is trusted: it may carry an echo of the request, a late reply to an earlier
+request, or noise in front of a valid frame.
 
 Faults: `no_reply`; `crc` where bytes came and no frame was among them; `exception_N`
 for a refusal, with Modbus' code (1 function, 2 address, 3 data, 4 module).
@@ -12,13 +12,13 @@ import asyncio
 
 from egiz_edge.drivers import SensorError
 
-REPLY_MS = 250  # PZEM-004T v3 was measured to take 60 to 130
+REPLY_MS = 250  # PZEM-004T v3 was measured to need 60 to 130
 FRAME_MS = 40  # from the shortest frame to the longest: 20 bytes at 9600 baud, doubled
-GENERAL = 0xF8  # whoever is there answers, with this or its own address
+GENERAL = 0xF8  # each module replies, with this or its own address
 
 _QUIET_S = 0.004  # 3.5 characters of silence end a frame
 _SHORTEST = 4  # bytes
-_KEPT = 96  # bytes, of a line that babbles
+_KEPT = 96  # bytes, of a line that never stops sending
 
 
 def crc16(data: bytes) -> int:
@@ -61,7 +61,7 @@ def find(heard, header, length):
 
 
 class Bus:
-    """The UART; one question at a time.
+    """The UART; one request at a time.
 
     Args:
         uart: a pair of asyncio streams.
@@ -77,13 +77,13 @@ class Bus:
         """The reply to a request, checked, with its CRC; raises SensorError.
 
         The reply to a write is the request again. An echo of the line looks the same,
-        so whoever writes reads back what was written.
+        so a write must be read back.
 
         Args:
             body: the request without its CRC.
             header: as of `find`.
             length: as of `find`.
-            wait_ms: less than the bus' own patience.
+            wait_ms: shorter than `reply_ms` of the bus.
         """
         request = framed(body)
         echo = request if len(request) != length else b""
@@ -119,10 +119,10 @@ class Bus:
             if chunk:
                 self._heard = (self._heard + chunk)[-_KEPT:]
             else:
-                await asyncio.sleep(0)  # a closed line must not hold up the others
+                await asyncio.sleep(0)  # a closed line must not block other tasks
 
     async def _flush(self):
-        """Drop what a late reply left on the line, as far as it comes to rest."""
+        """Drop what a late reply left on the line, until the line is silent."""
         for _ in range(_KEPT):
             try:
                 await asyncio.wait_for(self._reader.read(_KEPT), _QUIET_S)

@@ -14,21 +14,21 @@ import time
 
 from egiz_edge.drivers import SensorError
 
-WRITTEN_S = 0.3  # until a meter has done what it was told
+WRITTEN_S = 0.3  # until a meter has done what was written
 
 _READ_INPUT, _RESET_ENERGY = 0x04, 0x42
 _WORDS = 10
 _REPLY_BYTES = 5 + 2 * _WORDS
-_BUDGET_MS = 320  # for a reading: three meters take less than a second
-_SHORTEST_MS = 60  # that a meter was seen to need
+_BUDGET_MS = 320  # for a reading: three meters need less than a second
+_SHORTEST_MS = 60  # that a meter was measured to need
 
-# A good CRC does not make a good reading: the most that the module can measure, with a
+# A reading with a right CRC can be wrong: the most that the module can measure, with a
 # fifth to spare. In 0.1 V, mA, 0.1 W, Wh, 0.1 Hz, 0.01.
 _MOST = (3120, 120000, 276000, 0xFFFFFFFF, 780, 100)
 
 
 def request(address):
-    """The body that asks for all ten input registers."""
+    """The body of a request for all ten input registers."""
     return bytes([address, _READ_INPUT, 0, 0, 0, _WORDS])
 
 
@@ -62,28 +62,28 @@ class Pzem:
     async def read(self):
         """A reading, as of `parse`; raises SensorError.
 
-        A garbled one is asked for again while there is time, a missing one is not:
+        A damaged one is requested again while there is time, a missing one is not:
         three silent meters must not cost more than a second.
         """
         begun = time.ticks_ms()
         try:
             return await self._read()
-        except SensorError as fault:
+        except SensorError as error:
             left = _BUDGET_MS - time.ticks_diff(time.ticks_ms(), begun)
-            if fault.args[0] == "no_reply" or left < _SHORTEST_MS:
+            if error.args[0] == "no_reply" or left < _SHORTEST_MS:
                 raise
         return await self._read(left)
 
     async def reset_energy(self):
-        """Set the counter to zero, and see that it is; raises SensorError."""
+        """Set the counter to zero, and read it back; raises SensorError."""
         body = bytes([self._address, _RESET_ENERGY])
         await self._bus.ask(body, body, 4)
         await asyncio.sleep(WRITTEN_S)
         watt_hours = (await self.read())[3]
-        if watt_hours > 1:  # the load may have drawn one since
+        if watt_hours > 1:  # the load may have used one since
             raise SensorError("not_reset")
 
     async def _read(self, wait_ms=None):
         header = bytes([self._address, _READ_INPUT, 2 * _WORDS])
-        asked = request(self._address)
-        return parse(await self._bus.ask(asked, header, _REPLY_BYTES, wait_ms))
+        body = request(self._address)
+        return parse(await self._bus.ask(body, header, _REPLY_BYTES, wait_ms))

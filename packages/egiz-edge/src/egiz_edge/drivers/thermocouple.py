@@ -1,7 +1,7 @@
 """Thermocouples, type K, behind a MAX31855 or a MAX6675 on SPI.
 
-SPI has no way to say that no chip is there: a line that nobody drives reads all zeros
-or all ones. Both are made faults; what a chip would mean by them is given up. Nor is
+SPI has no way to say that no chip is there: a line that is not driven reads all zeros
+or all ones. Both are faults, even where a chip could send them. Nor is
 there a checksum: `crc` is a word that the chip cannot send.
 
 Faults of its own: `open` (no thermocouple), `shorted_to_ground`, `shorted_to_supply`,
@@ -20,7 +20,8 @@ def max31855(word):
     """The four bytes as (junction, cold junction), 0.01 °C; raises SensorError.
 
     Data sheet 19-5793: bits 31 to 18 are the junction in quarters, 15 to 4 the cold one
-    in sixteenths, both signed; 16 says fault, 2 to 0 say which; 17 and 3 are zero.
+    in sixteenths, both signed; 16 is set by a fault, 2 to 0 say which;
+    17 and 3 are zero.
     """
     if not any(word) or word == b"\xff" * 4:
         raise SensorError("no_reply")

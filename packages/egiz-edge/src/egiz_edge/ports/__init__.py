@@ -1,13 +1,13 @@
 """Boards.
 
 A port gives a `Board` with the same members, whatever the hardware. Readings are bytes
-as the wire has them; what they mean is for the drivers to say.
+as the wire has them; the drivers decode them.
 
 Buses:
 
 `uart`      asyncio stream pair (reader, writer), 9600 baud 8N1
 `onewire`   `convert()` starts all thermometers; `read_scratchpad(rom)` gives nine
-            bytes, or none if nobody answers the reset pulse; `search()` gives the ROM
+            bytes, or none if no part answers the reset pulse; `search()` gives the ROM
             ids (8 bytes each) of those that are there. All are coroutines.
 `spi`       `await read(cs_name, n)`: n bytes, read while that chip is selected;
             names are `tc_0`, `tc_1`, `tc_2`
@@ -19,8 +19,8 @@ The world:
 `clock`     `now_ms()` since 1970, UTC, an int; `set_ms(ms)` sets it; `is_synced()` says
             whether it was set since power-on. One that was not runs from the year 2000.
 `wifi`      `configure(ssid, password)`: what to join, not kept over a reset;
-            `connect()`, a coroutine, joins it or raises OSError within 15 s, and is
-            over at once where it is joined already; `is_up()`; `rssi()` in dBm and
+            `connect()`, a coroutine, joins it or raises OSError within 15 s, and
+            returns immediately if it is joined; `is_up()`; `rssi()` in dBm and
             `ip()` as text, or None. It never reconnects by itself.
 
 What outlives a reset:
@@ -32,11 +32,11 @@ What outlives a reset:
 
 Survival:
 
-`watchdog`  `feed()`; the first time arms it, and whoever then does not come back for
-            30 s is reset
+`watchdog`  `feed()`; the first call arms it; without another one within 30 s it resets
+            the board
 `reboot()`  resets the board; does not return
-`reset_cause()`   why this boot: `power_on` (and brownout), `reboot` (asked for),
-            `watchdog`, `crash` (a reset that nobody asked for), `soft_reset` (from the
+`reset_cause()`   why this boot: `power_on` (and brownout), `reboot` (ordered),
+            `watchdog`, `crash` (a reset that was not ordered), `soft_reset` (from the
             console), `unknown`
 `identify(on)`    lights the board's LED
 """
@@ -46,6 +46,6 @@ STORE_TEXT_MAX = 1024  # bytes
 
 
 def check_stored(key, text):
-    """Raise ValueError for what no store takes."""
+    """Raise ValueError for what a store cannot keep."""
     if len(key) > STORE_KEY_MAX or len(text.encode()) > STORE_TEXT_MAX:
         raise ValueError("store: %s is too long" % key)

@@ -29,10 +29,10 @@ _LED = 2
 
 _SKIP_ROM, _CONVERT, _READ_SCRATCHPAD = 0xCC, 0x44, 0xBE
 _JOIN_MS, _POLL_S = 15000, 0.1
-_WATCHDOG_MS = 30000  # a name look-up, TLS and an erase of flash hold everything up
+_WATCHDOG_MS = 30000  # a name look-up, TLS and an erase of flash block all tasks
 _EPOCH_MS = 946684800000 if time.gmtime(0)[0] == 2000 else 0
 _YEAR_2020_MS = 1577836800000
-_REBOOT = b"egiz: reboot"  # what we leave in RTC memory: it outlives all but power-off
+_REBOOT = b"egiz: reboot"  # in RTC memory, which outlives all but power-off
 
 _ON_ITS_WAY = (network.STAT_IDLE, network.STAT_CONNECTING, network.STAT_GOT_IP)
 _NOT_JOINED = {
@@ -117,7 +117,7 @@ class Spi:
             polarity=0,
             phase=0,
             sck=machine.Pin(18),
-            mosi=machine.Pin(23),  # the chips listen to nobody, but the driver wants it
+            mosi=machine.Pin(23),  # not connected, but the driver needs one
             miso=machine.Pin(19),
         )
         self._selects = {
@@ -126,7 +126,7 @@ class Spi:
         }
 
     async def read(self, cs_name, n):
-        """`n` bytes of a chip; SPI has no way to say that none is there."""
+        """`n` bytes of a chip; SPI cannot detect that none is there."""
         select = self._selects[cs_name]
         select.value(0)
         data = self._bus.read(n)
@@ -186,8 +186,8 @@ class Wifi:
             is_late = time.ticks_diff(time.ticks_ms(), begun) > _JOIN_MS
             if is_late or status not in _ON_ITS_WAY:
                 self._wlan.disconnect()
-                told = "no answer in time" if is_late else "status %d" % status
-                raise OSError("Wi-Fi: " + _NOT_JOINED.get(status, told))
+                reason = "no answer in time" if is_late else "status %d" % status
+                raise OSError("Wi-Fi: " + _NOT_JOINED.get(status, reason))
             await asyncio.sleep(_POLL_S)
 
     def is_up(self):
@@ -199,7 +199,7 @@ class Wifi:
         try:
             return self._wlan.status("rssi") if self.is_up() else None
         except OSError:
-            return None  # it went between the two
+            return None  # the network was lost between the two calls
 
     def ip(self):
         """The board's address, or None."""
@@ -237,13 +237,13 @@ class Store:
 
 
 class Watchdog:
-    """The task watchdog: a panic, and a reset, if it is not fed."""
+    """The task watchdog: it resets the board if it is not fed."""
 
     def __init__(self):
         self._wdt = None
 
     def feed(self):
-        """Begin to count anew."""
+        """Restart its countdown."""
         if self._wdt is None:
             self._wdt = machine.WDT(timeout=_WATCHDOG_MS)
         self._wdt.feed()
@@ -259,11 +259,11 @@ def _contact(number):
 def reset_cause():
     """MicroPython gives one code for a reset by us and one by a panic."""
     rtc = machine.RTC()
-    was_asked_for = rtc.memory() == _REBOOT
+    was_ordered = rtc.memory() == _REBOOT
     rtc.memory(b"")
     cause = machine.reset_cause()
     if cause == machine.HARD_RESET:
-        return "reboot" if was_asked_for else "crash"
+        return "reboot" if was_ordered else "crash"
     return {
         machine.PWRON_RESET: "power_on",
         machine.WDT_RESET: "watchdog",

@@ -1,4 +1,4 @@
-"""The virtual board: MicroPython's unix port, with its hardware played by the host.
+"""The virtual board: MicroPython's unix port, with hardware that the host simulates.
 
 The host gives pseudo-terminals for the buses, on which it speaks what the real parts
 speak (Modbus RTU; 1-Wire function commands and scratchpads; SPI words), and one for the
@@ -55,9 +55,9 @@ class Board:
 
 
 class OneWire:
-    """The bus. The host is told what follows the reset pulse.
+    """The bus. The host receives what follows the reset pulse.
 
-    It says whether somebody answers that, and then what is read.
+    It answers whether a part is present, and then what is read.
     """
 
     def __init__(self, stream):
@@ -74,7 +74,7 @@ class OneWire:
     async def search(self):
         """The ROM ids of all that are there.
 
-        The real search is a dialogue of single bits; the host says how many it finds.
+        The real search is a dialogue of single bits; the host sends how many it finds.
         """
         count = await self._ask(_SEARCH_ROM, 1)
         roms = []
@@ -90,13 +90,13 @@ class OneWire:
 
 
 class Spi:
-    """The bus; the host is told which chip is selected, and for how many bytes."""
+    """The bus; the host receives which chip is selected, and the number of bytes."""
 
     def __init__(self, stream):
         self._reader, self._writer = stream
 
     async def read(self, cs_name, n):
-        """`n` bytes of a chip; SPI has no way to say that none is there."""
+        """`n` bytes of a chip; SPI cannot detect that none is there."""
         self._writer.write(bytes([n]) + cs_name.encode() + b"\n")
         await self._writer.drain()
         return await self._reader.readexactly(n)
@@ -134,7 +134,7 @@ class Clock:
 
 
 class Wifi:
-    """The host's network, while the host says that it is there."""
+    """The host's network, while the file `wifi` allows it."""
 
     def __init__(self, directory):
         self._directory = directory
@@ -171,8 +171,8 @@ class Wifi:
 
     def rssi(self):
         """dBm, or None."""
-        told = _read(self._directory + "/rssi")
-        return int(told) if told and self.is_up() else None
+        text = _read(self._directory + "/rssi")
+        return int(text) if text and self.is_up() else None
 
     def ip(self):
         """The board's address, or None."""
@@ -213,13 +213,13 @@ class Store:
 
 
 class Watchdog:
-    """The host's: it resets a board that has fed it once and does not come back."""
+    """The host's: it resets a board that has fed it once and then stops."""
 
     def __init__(self, reset_line):
         self._line = reset_line
 
     def feed(self):
-        """Begin to count anew."""
+        """Restart its countdown."""
         self._line.write(b"f")
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import importlib.util
 import json
 import shutil
 import signal
@@ -14,6 +13,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+
+from egiz_sim.demo.interrupt import Interrupt
 
 FIRMWARE_DEVICE_ID = "oven-900"
 READY_TIMEOUT_S = 30.0
@@ -33,6 +34,15 @@ max_queued_messages 300000
 # Counts only where root runs the demo: a change of user would undo the request to the
 # kernel that no part outlives it.
 user root
+"""
+
+
+# NATS keeps MQTT sessions and retained messages in JetStream, which needs a store.
+_NATS_CONF = """\
+server_name: egiz-demo
+listen: "127.0.0.1:-1"
+jetstream {{ store_dir: "{store}" }}
+mqtt {{ listen: "127.0.0.1:{port}", max_ack_pending: 20000 }}
 """
 
 
@@ -63,14 +73,18 @@ class Part:
         """Whether it has not ended."""
         return self._popen.poll() is None
 
-    def wait_until(self, is_ready: Callable[[], bool]) -> None:
+    def wait_until(self, is_ready: Callable[[], bool], interrupt: Interrupt) -> None:
         """Wait for it to be ready.
 
         Raises:
             PartError: if it ends, or takes longer than half a minute.
+            KeyboardInterrupt: if Ctrl-C was pressed.
         """
         until = time.monotonic() + READY_TIMEOUT_S
         while not is_ready():
+            if interrupt.is_set:
+                self.stop()
+            interrupt.check()
             if not self.is_running or time.monotonic() > until:
                 last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
                 raise PartError(f"{self.name} does not run: {last}; see {self.log}")
@@ -91,33 +105,29 @@ class Part:
 
 
 class Broker(Part):
-    """Mosquitto, or the embedded amqtt where there is none.
+    """Mosquitto, or the NATS server that pip has installed where there is none.
 
     Args:
         kind: "mosquitto", "embedded", or "auto" for the first that there is.
         directory: for configuration and log.
+        interrupt: ends the wait for it.
 
     Raises:
         PartError: if it does not start.
     """
 
-    def __init__(self, kind: str, directory: Path) -> None:
+    def __init__(self, kind: str, directory: Path, interrupt: Interrupt) -> None:
         self.port = free_port()
         mosquitto = None if kind == "embedded" else _find_mosquitto()
         if kind == "mosquitto" and mosquitto is None:
             raise PartError("Mosquitto is not installed: apt install mosquitto")
-        if mosquitto is None and importlib.util.find_spec("amqtt") is None:
-            raise PartError(f"there is neither Mosquitto nor amqtt: {_INSTALL}")
-        if mosquitto:
-            conf = directory / "mosquitto.conf"
-            conf.write_text(_MOSQUITTO_CONF.format(port=self.port))
-            command = [mosquitto, "-c", str(conf)]
-        else:
-            module = "egiz_sim.demo.embedded_broker"
-            command = [sys.executable, "-m", module, str(self.port)]
-        self.kind = "Mosquitto" if mosquitto else "amqtt (Mosquitto is not installed)"
-        super().__init__("broker", command, directory)
-        self.wait_until(self._answers)
+        program = mosquitto or own_program("nats-server")
+        self.kind = "Mosquitto" if mosquitto else "NATS (Mosquitto is not installed)"
+        text = _MOSQUITTO_CONF if mosquitto else _NATS_CONF
+        conf = directory / "broker.conf"
+        conf.write_text(text.format(port=self.port, store=directory / "broker"))
+        super().__init__("broker", [program, "-c", str(conf)], directory)
+        self.wait_until(self._answers, interrupt)
 
     @property
     def url(self) -> str:
@@ -138,7 +148,7 @@ class Bridge(Part):
         PartError: if it does not subscribe.
     """
 
-    def __init__(self, broker: Broker, directory: Path) -> None:
+    def __init__(self, broker: Broker, directory: Path, interrupt: Interrupt) -> None:
         self.archive = directory / "archive.sqlite"
         self._listen = f"127.0.0.1:{free_port()}"
         config = directory / "bridge.toml"
@@ -150,7 +160,7 @@ class Bridge(Part):
         )
         command = [own_program("egiz-bridge"), "run", "--config", str(config)]
         super().__init__("bridge", command, directory)
-        self.wait_until(self._is_ready)
+        self.wait_until(self._is_ready, interrupt)
 
     def _is_ready(self) -> bool:
         with contextlib.suppress(OSError):
@@ -176,16 +186,20 @@ class FirmwareDevice(Part):
         return self._popen.poll() == _NO_INTERPRETER
 
     def acknowledged(self) -> dict[str, int]:
-        """After the end: acknowledged messages by kind, as the firmware tells them.
+        """Stop it; gives the acknowledged messages by kind, as the firmware counted.
 
         Raises:
-            PartError: if it ended without telling.
+            PartError: if it ended by itself, or without its counts.
         """
+        had_ended = not self.is_running
+        self.stop()
         lines = self.output().strip().splitlines()
         try:
             told = json.loads(lines[-1])
             return {str(kind): int(count) for kind, count in told["acked"].items()}
         except (IndexError, ValueError, KeyError):
+            if not had_ended:
+                return {}  # stopped before it ran: if it has published, no balance
             raise PartError(f"the firmware has no account; see {self.log}") from None
 
 

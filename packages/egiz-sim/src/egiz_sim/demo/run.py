@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from egiz_sim.demo.archive import ArchiveReader
+from egiz_sim.demo.interrupt import Interrupt
 from egiz_sim.demo.parts import (
     FIRMWARE_DEVICE_ID,
     Bridge,
@@ -62,15 +62,19 @@ def run_demo(
     directory = Path(f"demo-{datetime.now():%Y%m%d-%H%M%S}").absolute()  # noqa: DTZ005  # a name for a person
     directory.mkdir()
     with contextlib.ExitStack() as parts:
-        broker = parts.enter_context(_stopping(Broker(broker_kind, directory)))
+        interrupt = parts.enter_context(Interrupt())
+        broker = parts.enter_context(
+            _stopping(Broker(broker_kind, directory, interrupt))
+        )
         console.print(f"Broker: {broker.kind} on {broker.url}", highlight=False)
-        bridge = parts.enter_context(_stopping(Bridge(broker, directory)))
+        bridge = parts.enter_context(_stopping(Bridge(broker, directory, interrupt)))
         console.print("Bridge: subscribed; the archive is SQLite", highlight=False)
         firmware = parts.enter_context(_stopping(FirmwareDevice(broker, directory)))
         fleet = Fleet(BrokerAddress("127.0.0.1", broker.port), _plan(seconds))
         reader = ArchiveReader(bridge.archive)
+        console.print(f"Devices: {DEVICES} simulated, 1 with the real firmware\n")
         asyncio.run(
-            _watch(fleet, [broker, bridge], reader, console, view or View(console))
+            _watch(fleet, [broker, bridge], reader, view or View(console), interrupt)
         )
         acknowledged = _acknowledged(fleet, firmware, console)
         _settle(reader, acknowledged)
@@ -88,21 +92,20 @@ async def _watch(
     fleet: Fleet,
     parts: list[Part],
     reader: ArchiveReader,
-    console: Console,
     view: View,
+    interrupt: Interrupt,
 ) -> None:
     """Run the fleet and show what is archived meanwhile."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     running = asyncio.create_task(fleet.run(stop))
-    console.print(f"Devices: {DEVICES} simulated, 1 with the real firmware", end="\n\n")
     with view:
         while not running.done():
             seen = fleet.acknowledged
             until = time.monotonic() + _SHOW_EVERY_S
             while not running.done() and time.monotonic() < until:
                 await asyncio.wait([running], timeout=_LOOK_EVERY_S)
+                if interrupt.is_set:
+                    stop.set()
                 reader.look()
             _check_alive(parts)
             rate = (fleet.acknowledged - seen) / _SHOW_EVERY_S
@@ -136,7 +139,6 @@ def _acknowledged(fleet: Fleet, firmware: FirmwareDevice, console: Console) -> A
         for device in fleet.devices
         for kind, count in device.account.acknowledged.items()
     }
-    firmware.stop()
     if firmware.is_missing:
         console.print("The firmware was left out: no MicroPython for this platform.")
         return accounts

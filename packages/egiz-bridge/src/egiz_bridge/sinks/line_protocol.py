@@ -5,17 +5,34 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
 
 from egiz_bridge.batch import Row
 from egiz_bridge.errors import Unavailable
+from egiz_bridge.files import probe_writable
+from egiz_bridge.sinks.sink import FileSinkTable
 
 STDOUT = Path("-")
 
 
-class Lines:
+class LineProtocolTable(FileSinkTable):
+    """Line protocol, appended to a file. Give the table and it is written to."""
+
+    key: ClassVar[str] = "line_protocol"
+
+    path: Path = Field(description="the file, or - for stdout")
+
+    def open(self) -> "LineProtocolSink":
+        """The sink; its file is opened by each write."""
+        return LineProtocolSink(self.path)
+
+
+class LineProtocolSink:
     """Appends; the file is opened for each batch, so that it may be rotated."""
 
-    name = "lines"
+    name = "line_protocol"
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -29,12 +46,13 @@ class Lines:
                 sys.stdout.buffer.flush()
             else:
                 self._append(body)
-        except OSError as fault:
-            raise Unavailable(f"{self._path}: {fault.strerror}") from fault
+        except OSError as error:
+            raise Unavailable(f"{self._path}: {error.strerror}") from error
 
     def probe(self) -> None:
-        """Append nothing."""
-        self.write(())
+        """Ask whether the file may be written."""
+        if self._path != STDOUT:
+            probe_writable(self._path)
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -1,0 +1,26 @@
+"""Short texts for later runs, by name."""
+
+from egiz_bridge.spool.file import SpoolFile
+
+
+class Notes:
+    """The notes in the spool's file.
+
+    Raises:
+        Unavailable: from each method, if the disk does not give or accept it.
+    """
+
+    def __init__(self, file: SpoolFile) -> None:
+        self._file = file
+
+    def read(self, name: str) -> str | None:
+        """What this run or an earlier one wrote under a name."""
+        with self._file.transaction() as db:
+            row = db.execute("SELECT text FROM notes WHERE name = ?", (name,))
+            found: tuple[str] | None = row.fetchone()
+        return found and found[0]
+
+    def write(self, name: str, text: str) -> None:
+        """Keep a text under a name, in place of what was there."""
+        with self._file.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, text))

@@ -1,0 +1,53 @@
+"""What an operator wants written again: commands fill a table, the bridge reads it.
+
+Nothing else is shared between the two but the file.
+"""
+
+import sqlite3
+
+from egiz_bridge.batch import Message
+from egiz_bridge.spool import codec
+from egiz_bridge.spool.quota import Quota
+
+
+class Replays:
+    """The replays that wait for the bridge."""
+
+    def __init__(self, quota: Quota) -> None:
+        self._quota = quota
+
+    def requeue(self, sink: str) -> int:
+        """Move the replays of a sink to its batches; returns how many messages.
+
+        Raises:
+            Unavailable: the disk does not give it.
+        """
+        with self._quota.transaction() as db:
+            messages, size = db.execute(
+                "SELECT total(messages), total(bytes) FROM replays WHERE sink = ?",
+                (sink,),
+            ).fetchone()
+            if messages:
+                _move(db, sink)
+            self._quota.batch_bytes += int(size)
+        return int(messages)
+
+
+def add(db: sqlite3.Connection, sink: str, message: Message, now_ms: int) -> None:
+    """Put a message into the table, within a transaction of a command."""
+    body = codec.encode([message])
+    db.execute(
+        "INSERT INTO replays (sink, received_ms, messages, bytes, body)"
+        " VALUES (?, ?, 1, ?, ?)",
+        (sink, now_ms, len(body), body),
+    )
+
+
+def _move(db: sqlite3.Connection, sink: str) -> None:
+    db.execute(
+        "INSERT INTO batches (sink, received_ms, messages, bytes, body)"
+        " SELECT sink, received_ms, messages, bytes, body FROM replays"
+        " WHERE sink = ?",
+        (sink,),
+    )
+    db.execute("DELETE FROM replays WHERE sink = ?", (sink,))

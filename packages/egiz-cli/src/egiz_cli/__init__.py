@@ -1,0 +1,22 @@
+"""What the command line programs of OpenEgiz share."""
+
+from egiz_cli.commands import Command, Group, command, group
+from egiz_cli.errors import Unusable, explain
+from egiz_cli.exit_codes import DONE, FAILED, INTERRUPTED, MEANINGS, PIPE_CLOSED, USAGE
+from egiz_cli.program import Program
+
+__all__ = [
+    "DONE",
+    "FAILED",
+    "INTERRUPTED",
+    "MEANINGS",
+    "PIPE_CLOSED",
+    "USAGE",
+    "Command",
+    "Group",
+    "Program",
+    "Unusable",
+    "command",
+    "explain",
+    "group",
+]

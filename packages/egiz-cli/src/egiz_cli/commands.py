@@ -1,0 +1,45 @@
+"""Commands with a section "Exit codes" in their help."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from egiz_cli.exit_codes import MEANINGS
+
+
+class _ExitCodes(click.Command):
+    """Its help ends with the exit codes; `exit_codes` says what one means here."""
+
+    def __init__(
+        self, *args: Any, exit_codes: Mapping[int, str] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.exit_codes = MEANINGS | dict(exit_codes or {})
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the exit codes, and then what else stands at the end."""
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(c), text) for c, text in self.exit_codes.items()])
+        super().format_epilog(ctx, formatter)
+
+
+class Command(_ExitCodes):
+    """A command."""
+
+
+class Group(_ExitCodes, click.Group):
+    """A group of commands."""
+
+    command_class = Command
+    group_class = type
+
+
+def command(name: str | None = None, **kwargs: Any) -> Callable[..., Command]:
+    """As click.command."""
+    return click.command(name, cls=kwargs.pop("cls", Command), **kwargs)
+
+
+def group(name: str | None = None, **kwargs: Any) -> Callable[..., Group]:
+    """As click.group."""
+    return click.group(name, cls=Group, **kwargs)

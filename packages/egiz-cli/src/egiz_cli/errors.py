@@ -1,0 +1,56 @@
+"""Errors that a person can mend, as one sentence with an exit code."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from egiz_cli.exit_codes import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE
+
+_FIXES = {
+    errno.ENOENT: "check the path",
+    errno.EACCES: "change its permissions, or use an account that may",
+    errno.EPERM: "change its permissions, or use an account that may",
+    errno.EISDIR: "give a file, not a directory",
+    errno.ENOTDIR: "a part of the path is a file, not a directory",
+    errno.ELOOP: "a symbolic link leads back to itself",
+    errno.EROFS: "give a path that can be written",
+    errno.ENOSPC: "free some space there",
+    errno.EEXIST: "remove it, or give another path",
+    errno.ENAMETOOLONG: "give a shorter path",
+}
+
+
+class Unusable(click.ClickException):
+    """A file or a configuration that cannot be used."""
+
+    exit_code = USAGE
+
+
+def explain(error: OSError) -> str:
+    """`file: reason; fix`, as far as each is known."""
+    where = f"{click.format_filename(error.filename)}: " if error.filename else ""
+    fix = _FIXES.get(error.errno or 0, "") if error.filename else ""
+    return f"{where}{error.strerror or error}{fix and '; '}{fix}"
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Make a sentence and an exit code of what a command did not handle itself."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Commands handle those of their own connections: this one is of the output.
+        raise click.exceptions.Exit(PIPE_CLOSED) from None
+    except OSError as error:
+        failure = Unusable if error.filename else click.ClickException
+        raise failure(explain(error)) from None
+    except UnicodeDecodeError as error:
+        raise Unusable(f"a file is not UTF-8 text: {error}") from None
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except click.Abort as abort:  # at a question
+        was_ctrl_c = isinstance(abort.__context__, KeyboardInterrupt)
+        click.echo("\nnothing was changed", err=True)
+        raise click.exceptions.Exit(INTERRUPTED if was_ctrl_c else FAILED) from None

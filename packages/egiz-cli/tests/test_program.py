@@ -1,0 +1,182 @@
+"""A program of this package, as a shell runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from egiz_cli import MEANINGS, Program, command
+
+EXAMPLE = """
+import os, signal, sys
+from pathlib import Path
+import click
+from egiz_cli import Program, command
+
+@click.group("egiz-cli", cls=Program)
+def main():
+    "An example."
+
+@main.command()
+@click.argument("lines", type=int)
+def echo(lines):
+    for number in range(lines):
+        click.echo(number)
+
+@main.command()
+def buffered():
+    sys.stdout.buffer.write(b"in the buffer at the end")
+
+@main.command()
+@click.argument("path")
+def show(path):
+    click.echo(Path(path).read_text())
+
+@main.command()
+def greek():
+    click.echo("µ \\udcff")
+
+@main.command()
+def wait():
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+
+@main.command()
+def ask():
+    click.confirm("Sure?", abort=True)
+
+main()
+"""
+WITHOUT_READER = "  # a pipe that nothing reads"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """`program("echo 1", "| head -1")` gives (exit code, output, errors)."""
+    path = tmp_path_factory.mktemp("example") / "example.py"
+    path.write_text(EXAMPLE)
+    (path.parent / "loop").symlink_to("loop")
+
+    def run(arguments, then="", **env):
+        end = "\nexit ${PIPESTATUS[0]}"
+        line = f"{sys.executable} {path} {arguments} {then}{end}"
+        output = subprocess.PIPE
+        if then == WITHOUT_READER:
+            reader, output = os.pipe()
+            os.close(reader)
+        done = subprocess.run(
+            ["bash", "-c", line],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **env},
+            cwd=path.parent,
+            check=False,
+        )
+        if then == WITHOUT_READER:
+            os.close(output)
+        return done.returncode, done.stdout or "", done.stderr
+
+    return run
+
+
+def test_a_reader_that_leaves_ends_the_program_silently(program):
+    assert program("echo 100000", "| head -1") == (141, "0\n", "")
+
+
+@pytest.mark.parametrize("arguments", ["buffered", "echo 1", "--help", "--version"])
+def test_output_that_nothing_reads_from_the_start_is_as_silent(program, arguments):
+    assert program(arguments, WITHOUT_READER) == (141, "", "")
+
+
+def test_a_closed_output_is_no_error(program):
+    assert program("echo 3", ">&-") == (0, "", "")
+    assert program("buffered", ">&-") == (0, "", "")
+    assert program("echo 3", ">&- 2>&- <&-") == (0, "", "")
+
+
+def test_a_full_disk_is_a_sentence(program):
+    for arguments in ("buffered", "echo 3"):
+        code, _, errors = program(arguments, "> /dev/full")
+        assert code == 1
+        assert "No space left on device" in errors
+        assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("missing", "Error: missing: No such file or directory; check the path\n"),
+        (".", "Error: .: Is a directory; give a file, not a directory\n"),
+        ("x/y", "Error: x/y: No such file or directory; check the path\n"),
+        ("loop", "a symbolic link leads back to itself"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_its_fix(program, path, sentence):
+    code, _, errors = program(f"show {path}")
+    assert code == 2
+    assert sentence in errors
+
+
+def test_what_the_terminal_cannot_show_is_escaped(program):
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    assert program("greek", **env) == (0, "µ ?\n", "")  # as click has it
+
+
+def test_ctrl_c_ends_with_130_silently(program):
+    assert program("wait") == (130, "", "")
+
+
+def test_a_question_without_an_answer_is_no(program):
+    code, _, errors = program("ask")
+    assert code == 1
+    assert errors == "\nnothing was changed\n"
+
+
+def test_every_help_has_the_exit_codes_of_the_table(program):
+    for arguments in ("--help", "echo -h", "completion -h"):
+        _, output, _ = program(arguments)
+        for code in MEANINGS:
+            assert f"\n  {code} " in output, arguments
+    _, output, _ = program("echo -h")
+    for meaning in MEANINGS.values():
+        assert meaning in " ".join(output.split())
+
+
+def test_a_command_says_what_a_code_means_for_it():
+    @command(exit_codes={1: "no device answers"})
+    def scan():
+        """Look for devices."""
+
+    output = CliRunner().invoke(scan, ["--help"]).output
+    assert "  1    no device answers\n" in output
+    assert MEANINGS[2] in " ".join(output.split())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_prints_a_script_that_says_how_to_install_it(program, shell):
+    code, output, errors = program(f"completion {shell}")
+    assert (code, errors) == (0, "")
+    assert "_EGIZ_CLI_COMPLETE" in output
+    assert f"# To install: egiz-cli completion {shell} > " in output
+
+
+def test_completion_completes_commands(program):
+    env = {"COMP_WORDS": "egiz-cli e", "COMP_CWORD": "1"}
+    _, output, _ = program("", _EGIZ_CLI_COMPLETE="bash_complete", **env)
+    assert output.split() == ["plain,echo"]
+
+
+def test_the_readme_has_the_table():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for code, meaning in MEANINGS.items():
+        assert f"| {code} | {meaning.replace('|', chr(92) + '|')} |" in readme
+
+
+def test_a_program_is_named_as_its_package():
+    assert Program("egiz-cli").name == "egiz-cli"
+    assert isinstance(Program("egiz-cli"), click.Group)
