@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 HATCH := .venv/bin/hatch
 BOARD_STUBS := .hatch/board
+SITE := site
 # Tests and demo need nothing outside the checkout but the package index.
 export HATCH_DATA_DIR := $(CURDIR)/.hatch/data
 export HATCH_CACHE_DIR := $(CURDIR)/.hatch/cache
@@ -11,7 +12,7 @@ export UV_SYSTEM_CERTS := true
 CA_BUNDLES := /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem
 export NODE_EXTRA_CA_CERTS ?= $(firstword $(wildcard $(CA_BUNDLES)))
 
-.PHONY: help demo test check fix bench picture build clean
+.PHONY: help demo test check fix docs bench picture build clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -38,6 +39,10 @@ check: $(HATCH) $(BOARD_STUBS) ## lint, format and types
 fix: $(HATCH) ## let the linter mend and format what it can
 	@$(HATCH) run fix
 
+docs: $(HATCH) ## the documentation as a site, into site/; a broken link fails
+	@$(HATCH) run docs:build --site-dir $(abspath $(SITE))
+	@echo "Open $(SITE)/index.html"
+
 bench: $(HATCH) ## measure, and print ratios and medians
 	@sh .ci/servers
 	@$(HATCH) run bench $(ARGS)
@@ -50,5 +55,5 @@ build: $(HATCH) ## wheels and sdists of every package, into dist/
 	@$(HATCH) build --all
 
 clean: ## remove everything that these targets made
-	rm -rf .venv .hatch dist demo-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .hatch dist site demo-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -287,7 +287,7 @@ Installed: subscribed on $EGIZ_SERVICES, and the database takes writes.
   a device      egiz-infra issue device oven-001 && egiz-infra apply
   its messages  egiz-bridge devices --config /etc/egiz/bridge.toml
   alerts        http://$EGIZ_PROMETHEUS/alerts
-Grafana is not in Debian: docs/operations.md says how to add it.
+Grafana is not in Debian: docs/install/one-machine.md says how to add it.
 TEXT
   fi
 }

@@ -7,6 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+# Pages that `make docs` writes; it fails at a link to one that it does not write.
+GENERATED = re.compile(
+    r"docs/(reference/(commands/[a-z-]+|settings)|contract/(schemas|asyncapi))\.md"
+)
 
 
 def test_its_example_runs_and_is_about_ten_lines():
@@ -22,7 +26,9 @@ def test_its_example_runs_and_is_about_ten_lines():
 )
 def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
-        assert (path.parent / target).exists(), target
+        found = (path.parent / target).resolve()
+        generated = GENERATED.fullmatch(str(found.relative_to(ROOT)))
+        assert found.exists() or generated, target
 
 
 def test_every_make_target_that_is_told_of_exists():

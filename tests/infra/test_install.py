@@ -150,7 +150,7 @@ def _exporter_is_healthy(port):
 
 
 def test_a_backup_of_the_database_is_restored_beside_it(machine, stored, tmp_path):
-    """The commands of docs/operations.md."""
+    """The commands of docs/operate/backup.md."""
     at = ("-portable", "-host", f"127.0.0.1:{machine.ports['BACKUP']}")
     backup = ("influxd", "backup", *at, "-db", "factory", tmp_path)
     restore = ("influxd", "restore", *at, "-db", "factory", "-newdb", "restored")

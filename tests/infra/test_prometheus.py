@@ -28,7 +28,7 @@ RULES = [
     for rule in group["rules"]
 ]
 NAMES = [rule["alert"] for rule in RULES]
-RUNBOOKS = REPOSITORY / "docs/operations.md"
+RUNBOOK = REPOSITORY / "docs/runbook.md"
 # These tell of a machine that is too busy, as the one that runs the tests may be.
 OF_SPEED = {"BridgeLag", "ReadingsLate", "SinkSlow"}
 METRIC = re.compile(r"\b(?:egiz_bridge|mosquitto|mqtt2prometheus|process)_\w+|\bup\b")
@@ -82,12 +82,12 @@ def test_an_alert_says_what_to_do(rule):
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert told["summary"]
     assert told["description"].endswith((".", "?", "list"))
-    assert told["runbook_url"] == f"docs/operations.md#{rule['alert'].lower()}"
+    assert told["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
 
 
 def test_the_runbook_has_a_section_for_each_alert_and_for_nothing_else():
-    alerts = RUNBOOKS.read_text().partition("\n## Alerts\n")[2].partition("\n## ")[0]
-    assert sorted(re.findall(r"^### (\w+)$", alerts, re.MULTILINE)) == sorted(NAMES)
+    sections = re.findall(r"^### (.*)$", RUNBOOK.read_text(), re.MULTILINE)
+    assert sorted(sections) == sorted(NAMES)
 
 
 def test_the_queue_alert_fires_at_about_half_of_what_the_broker_may_queue():

@@ -47,9 +47,7 @@ def _numbers(made: Dashboard) -> Dashboard:
     return made.with_panel(
         panels.number("Messages", text, received, unit=units.MessagesPerSecond)
     ).with_panel(
-        panels.number(
-            "Alerts", "docs/operations.md says what to do.", alerts, bad_from=1
-        )
+        panels.number("Alerts", "docs/runbook.md says what to do.", alerts, bad_from=1)
     )
 
 

@@ -14,12 +14,12 @@ def board() -> Dashboard:
     made = panels.new(
         "ingestion",
         "ingestion health",
-        "The way of the messages. docs/metrics.md explains each number.",
+        "The way of the messages. docs/reference/metrics.md explains each number.",
         PROMETHEUS,
     )
     alerts = PromQl('ALERTS{alertstate="firing"}', is_table=True)
     made.with_row(Row("Alerts")).with_panel(
-        panels.listing("Firing", "docs/operations.md says what to do.", alerts)
+        panels.listing("Firing", "docs/runbook.md says what to do.", alerts)
     )
     for row in (_flow, _delay, _waiting, _trouble, _broker):
         row(made)

@@ -1,4 +1,4 @@
-"""Every metric is explained in docs/metrics.md, and nothing else is."""
+"""Every metric is explained in docs/reference/metrics.md, and nothing else is."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from rig.publisher import Publisher
 from rig.servers import REPOSITORY
 from rig.waiting import eventually
 
-DOCUMENT = REPOSITORY / "docs/metrics.md"
+DOCUMENT = REPOSITORY / "docs/reference/metrics.md"
 ROW = re.compile(r"^\| `(egiz_bridge_\w+)` \| (\w+) \|", re.MULTILINE)
 
 
@@ -57,7 +57,7 @@ def test_the_document_has_a_row_for_each_metric(mosquitto, bridge):
     documented = dict(ROW.findall(DOCUMENT.read_text()))
     missing = {f"| `{name}` | {kind} | … |" for name, kind in served.items()}
     missing -= {f"| `{name}` | {kind} | … |" for name, kind in documented.items()}
-    assert not missing, f"add to docs/metrics.md, with what to do: {sorted(missing)}"
+    assert not missing, f"add to {DOCUMENT}, with what to do: {sorted(missing)}"
     assert documented.keys() - served.keys() == set(), "documented, and not served"
 
 

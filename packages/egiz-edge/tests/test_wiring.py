@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import egiz_edge.ports
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[3] / "docs/device"
 PORT = Path(egiz_edge.ports.__file__).with_name("esp32.py")
 
 
@@ -42,7 +42,7 @@ def _pins_of_a_bus(call):
 
 
 def _pins_of_the_table():
-    text = (DOCS / "wiring-diagram.md").read_text()
+    text = (DOCS / "wiring.md").read_text()
     rows = re.findall(r"^\| (\d+) \| ([\w ]+) \|", text, re.MULTILINE)
     return {name: int(number) for number, name in rows}
 
