@@ -114,7 +114,10 @@ def test_every_package_imports_from_its_wheel(installed):
             assert str(installed) in _run(python, "-I", "-c", code), name
 
 
-@pytest.mark.parametrize("program", ["egiz-bridge", "egiz-sim", "egiz-edge", "egiz-infra"])
+PROGRAMS = ["egiz-bridge", "egiz-sim", "egiz-edge", "egiz-infra"]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_every_program_explains_itself(installed, program):
     path = str(installed / "bin" / program)
     assert "Commands:" in _run(path, "--help")
