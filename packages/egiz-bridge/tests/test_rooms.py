@@ -7,11 +7,11 @@ import egiz_bridge
 
 ROOT = Path(egiz_bridge.__file__).parent
 # From the top. `config.settings` is all tables, so it knows the list of sinks.
-FLOORS = (
-    "__main__ | cli | daemon workers | observe | session | session_record | pipeline"
-    " | config.settings | sinks mqtt | spool ledger config | batch backoff files log"
-    " | errors __init__"
-).split(" | ")
+FLOORS = [
+    *("__main__", "cli", "daemon workers", "observe", "session", "session_record"),
+    *("pipeline", "config.settings", "sinks mqtt", "spool ledger config"),
+    *("batch backoff files log", "errors __init__"),
+]
 FLOOR = {room: at for at, rooms in enumerate(FLOORS) for room in rooms.split()}
 
 
