@@ -253,6 +253,13 @@ def _open(broker: Broker, version: int) -> tuple[Connection, list[packets.Publis
     except ssl.SSLError as error:
         sock.close()
         raise MqttError(_tls_error(error)) from error
+    except ConnectionError as error:
+        sock.close()
+        if not broker.tls:
+            raise
+        # With TLS 1.3 the broker refuses after our side of the handshake is done, and
+        # its alert is lost if the reset is faster.
+        raise MqttError(f"TLS: {error} ({_TLS_HINTS['eof occurred']})") from error
     except BaseException:
         sock.close()
         raise
