@@ -1,5 +1,6 @@
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from egiz_bridge.batch import Message, Row
@@ -70,7 +71,8 @@ def test_columns_of_an_earlier_run_are_known(tmp_path):
 def test_retention_deletes_what_is_older_and_nothing_else(tmp_path):
     path = tmp_path / "a.sqlite"
     day = 24 * 3600
-    ArchiveSink(path, 0).write([_row(1, NOW_S - 31 * day), _row(1, NOW_S - 29 * day)])
+    with closing(ArchiveSink(path, 0)) as unlimited:
+        unlimited.write([_row(1, NOW_S - 31 * day), _row(1, NOW_S - 29 * day)])
     archive = ArchiveSink(path, 30)
     archive.write([_row(1, NOW_S)])
     kept = _select(path, "SELECT time_ms FROM telemetry ORDER BY time_ms")

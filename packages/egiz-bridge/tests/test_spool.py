@@ -1,6 +1,7 @@
 import random
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from egiz_bridge.batch import DeadLetter, Message
@@ -37,12 +38,14 @@ def test_batches_come_back_oldest_first_for_each_sink(tmp_path):
 
 def test_what_was_put_is_there_after_the_process_died(tmp_path):
     path = tmp_path / "spool.sqlite"
-    Spool(path, MIB).batches.put("a", _messages(3))  # never closed
+    before = Spool(path, MIB)  # not closed until the other has read it
+    before.batches.put("a", _messages(3))
     again = Spool(path, MIB)
     oldest = again.batches.oldest("a")
     assert oldest is not None
     assert oldest.messages == _messages(3)
     again.close()
+    before.close()
 
 
 def test_a_full_spool_refuses_and_has_room_again(tmp_path):
@@ -86,7 +89,7 @@ def test_dead_letters_are_kept_with_reason_and_bounded(tmp_path):
     spool.dead_letters.add(letters[:150], "influxdb")
     spool.dead_letters.add(letters[150:], "influxdb")
     spool.close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         kept, size = db.execute(
             "SELECT count(*), sum(length(payload)) FROM dead_letters"
         ).fetchone()
@@ -106,7 +109,7 @@ def test_a_long_payload_is_cut_and_its_size_kept(tmp_path):
         [DeadLetter(Message("t", b"x" * 10_000, 5), "too_large", "why")]
     )
     spool.close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         row = db.execute(
             "SELECT reason, detail, length(payload), payload_bytes FROM dead_letters"
         ).fetchone()
@@ -131,7 +134,7 @@ def test_a_file_that_is_damaged_while_it_is_used_is_set_aside(tmp_path):
     spool = Spool(path, MIB)
     for _ in range(50):
         spool.batches.put("a", [Message("t", random.randbytes(2000), 1)])
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
     with path.open("r+b") as file:  # every page but the first, which has the schema
@@ -151,13 +154,13 @@ def test_an_unreadable_batch_moves_to_the_table_damaged(tmp_path):
     spool = Spool(path, MIB)
     spool.batches.put("a", _messages(5))
     spool.batches.put("a", _messages(2))
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE batches SET body = zeroblob(bytes) WHERE id = 1")
     db.close()
     oldest = spool.batches.oldest("a")
     assert oldest is not None
     assert oldest.messages == _messages(2)
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         assert db.execute("SELECT sink, messages FROM damaged").fetchall() == [("a", 5)]
     db.close()
     spool.close()

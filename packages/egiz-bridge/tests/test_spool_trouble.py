@@ -4,6 +4,7 @@ import random
 import resource
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from rig import stored
@@ -122,7 +123,7 @@ def test_a_damaged_spool_is_set_aside_and_the_service_goes_on(
         publish(100)
         time.sleep(0.1)
     eventually(lambda: _count_of(running, "sink_spooled/influxdb") == 1000)
-    with sqlite3.connect(running.spool) as db:
+    with closing(sqlite3.connect(running.spool)) as db, db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
     with running.spool.open("r+b") as file:
@@ -158,7 +159,7 @@ def test_what_is_too_old_is_dropped_and_counted(outage, publish, influxdb):
     running = outage(max_age_days=1)
     publish(10)
     eventually(lambda: _count_of(running, "sink_spooled/influxdb") == 10)
-    with sqlite3.connect(running.spool) as db:
+    with closing(sqlite3.connect(running.spool)) as db, db:
         db.execute("UPDATE batches SET received_ms = received_ms - 86500000")
     db.close()
     publish(5)

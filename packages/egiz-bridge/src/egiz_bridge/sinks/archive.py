@@ -84,8 +84,13 @@ class ArchiveSink:
     def _opened(self) -> sqlite3.Connection:
         if self._db is None:
             db = sqlite3.connect(self._path, timeout=5)
-            db.execute("PRAGMA journal_mode = WAL")  # readers do not stop the writer
-            db.execute("PRAGMA synchronous = FULL")  # stored means fsynced
+            try:
+                # Readers do not stop the writer, and stored means fsynced.
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+            except sqlite3.Error:
+                db.close()
+                raise
             self._db = db
         return self._db
 
