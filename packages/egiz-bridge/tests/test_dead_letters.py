@@ -100,8 +100,8 @@ def test_letters_of_a_stopped_bridge_wait_for_its_start(refused, operate, influx
 
 def test_purged_letters_are_gone(refused, operate):
     letter = operate(refused, "dlq", "list")[1].splitlines()[2].split()[0]
-    assert operate(refused, "dlq", "purge", letter)[1] == "1 forgotten\n"
-    assert operate(refused, "dlq", "purge", "--all")[1] == "3 forgotten\n"
+    assert operate(refused, "dlq", "purge", letter)[1] == "1 deleted\n"
+    assert operate(refused, "dlq", "purge", "--all")[1] == "3 deleted\n"
     assert "no dead letters" in operate(refused, "dlq", "list")[1]
 
 
@@ -126,7 +126,7 @@ def test_spool_status_shows_what_waits_for_each_sink(
 def test_replay_and_purge_need_a_selection_of_letters(refused, operate, command):
     code, output = operate(refused, "dlq", command)
     assert code == 2
-    assert "say which: IDS, --reason or --all" in output
+    assert "give IDS, --reason or --all" in output
 
 
 def test_a_bridge_that_never_ran_has_no_spool(mosquitto, bridge, operate):

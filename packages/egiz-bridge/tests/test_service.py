@@ -118,6 +118,14 @@ def test_check_tries_everything_and_touches_nothing(
     assert influxdb.query("SHOW MEASUREMENTS") == []
 
 
+def test_check_beside_a_running_bridge_accepts_its_port(mosquitto, bridge, launch):
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    code, output = _check(launch, running.config)
+    assert code == 0, output
+    assert "ok    http.listen" in output
+
+
 def test_check_names_the_key_of_each_problem(launch, mosquitto, bridge, tmp_path):
     mosquitto.stop()
     running = bridge(
@@ -127,7 +135,7 @@ def test_check_names_the_key_of_each_problem(launch, mosquitto, bridge, tmp_path
         spool={"path": str(tmp_path / "missing" / "spool.sqlite")},
     )
     code, output = _check(launch, running.config)
-    assert code == 2
+    assert code == 1
     for key in KEYS:
         assert f"WRONG {key}" in output
         assert f"\n{key}: " in output

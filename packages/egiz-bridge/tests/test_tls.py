@@ -102,10 +102,10 @@ def test_a_queue_of_many_records_is_drained_without_further_traffic(factory, bri
     assert len(stored.in_archive(running.archive)) == 2000
 
 
-def _told_by_check(launch, bridge, table):
+def _told_by_check(launch, bridge, table, code=1):
     config = bridge("", mqtt=table, archive={}).config
     process = launch("egiz-bridge", "check", "--config", str(config))
-    assert process.wait() == 2
+    assert process.wait() == code
     assert "Traceback" not in process.output()
     return process.output()
 

@@ -9,7 +9,7 @@ from egiz_edge_tools.cli import main
 from rig.waiting import eventually
 
 
-def test_run_starts_a_device_and_ctrl_c_lets_it_say_good_bye(launch, mosquitto, live):
+def test_run_starts_a_device_and_ctrl_c_disconnects_it(launch, mosquitto, live):
     running = launch(
         "egiz-edge",
         *("run", "--broker", mosquitto.url, "--facility", "bakery"),
@@ -17,16 +17,18 @@ def test_run_starts_a_device_and_ctrl_c_lets_it_say_good_bye(launch, mosquitto, 
     )
     eventually(lambda: len(live.messages("oven-007", "telemetry")) >= 3)
     assert running.interrupt() == 0
-    account = json.loads(running.output().splitlines()[-1])
-    assert account["device_id"] == "oven-007"
-    assert account["unacked"] == 0
+    totals = json.loads(running.output().splitlines()[-1])
+    assert totals["device_id"] == "oven-007"
+    assert totals["unacked"] == 0
     eventually(lambda: live.messages("oven-007", "status")[-1].state == "offline")
-    assert account["acked"] == {
+    assert totals["acked"] == {
         kind: len(live.messages("oven-007", kind)) for kind in ("telemetry", "status")
     }
 
 
-def test_its_state_outlives_the_run_where_it_is_told(launch, mosquitto, live, tmp_path):
+def test_the_state_is_kept_in_the_directory_that_is_given(
+    launch, mosquitto, live, tmp_path
+):
     for boot in (1, 2):
         running = launch(
             "egiz-edge",
@@ -41,7 +43,7 @@ def test_its_state_outlives_the_run_where_it_is_told(launch, mosquitto, live, tm
         assert running.terminate() == 0
 
 
-def test_what_could_not_be_sent_is_told_by_the_exit_code(launch, mosquitto):
+def test_the_exit_code_is_1_when_a_message_was_not_acknowledged(launch, mosquitto):
     mosquitto.stop()
     running = launch(
         "egiz-edge", "run", "--broker", mosquitto.url, "--publish-ms", "300"
@@ -52,27 +54,27 @@ def test_what_could_not_be_sent_is_told_by_the_exit_code(launch, mosquitto):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "sentence"),
     [
         (["--device-id", "Oven 1"], "--device-id 'Oven 1': type-unit"),
         (["--facility", "a/b"], "--facility 'a/b': words of"),
         (["--broker", "http://localhost"], "--broker: must be mqtt://host:port"),
         (["--broker", "mqtt://localhost:99999"], "the port must be 1 to 65535"),
         (["--publish-ms", "5"], "--publish-ms"),
+        (["--heap", "1e9"], "--heap"),
     ],
 )
-def test_a_wrong_option_is_explained_in_a_sentence(launch, arguments, told):
+def test_a_wrong_option_is_explained_in_a_sentence(launch, arguments, sentence):
     running = launch("egiz-edge", "run", *arguments)
     assert running.wait() == 2
-    assert told in running.output()
+    assert sentence in running.output()
     assert "Traceback" not in running.output()
 
 
-def test_a_platform_without_an_interpreter_is_told_so(monkeypatch, tmp_path):
-
+def test_without_an_interpreter_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(board.shutil, "which", lambda *_, **__: None)
     done = CliRunner().invoke(main, ["run", "--state", str(tmp_path)])
-    assert done.exit_code == 3
+    assert done.exit_code == 1
     assert "pip install 'egiz-edge[virtual]'" in done.output
 
 
@@ -88,7 +90,7 @@ def test_no_password_is_ever_printed(launch, mosquitto):
     assert "Secret" not in running.output()
 
 
-def test_build_tells_what_it_made(launch, tmp_path):
+def test_build_prints_what_it_made(launch, tmp_path):
     running = launch("egiz-edge", "build", "--out", "made")
     assert running.wait() == 0
     sizes = [path.stat().st_size for path in (tmp_path / "made").rglob("*.*py")]
@@ -99,5 +101,5 @@ def test_build_tells_what_it_made(launch, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").touch()
     running = launch("egiz-edge", "build", "--out", "other")
-    assert running.wait() == 1
-    assert "egiz-edge: other holds something that is not a bundle" in running.output()
+    assert running.wait() == 2
+    assert "Error: other holds something that is not a bundle" in running.output()

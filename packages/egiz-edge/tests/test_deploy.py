@@ -149,7 +149,7 @@ def test_for_a_certificate_in_pem_the_conversion_to_der_is_shown(bundle, tmp_pat
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
     command = ["deploy", "--port", "/dev/ttyEGIZ9", "--bundle", str(bundle(NEW))]
     done = CliRunner().invoke(main, [*command, "--settings", str(path)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "tls.ca: " in done.output
     assert "ca.pem is not DER; `openssl x509 -outform der`" in done.output
 
@@ -180,8 +180,8 @@ def test_settings_with_which_a_device_cannot_start_are_refused(
         path.write_text(json.dumps(change and SETTINGS | change))
     command = ["deploy", "--port", "/dev/ttyEGIZ9", "--bundle", str(bundle(NEW))]
     done = CliRunner().invoke(main, [*command, "--settings", str(path)])
-    assert done.exit_code == 1
-    assert f"egiz-edge: {path}: {reason}" in done.output
+    assert done.exit_code == 2
+    assert f"Error: {path}: {reason}" in done.output
     assert "12345678" not in done.output
 
 
@@ -336,7 +336,7 @@ def test_a_port_that_cannot_be_used_is_explained(
     port = made(monkeypatch)
     done = CliRunner().invoke(main, [command, "--port", port])
     assert done.exit_code == 1
-    assert f"egiz-edge: {port}: {cause}" in done.output
+    assert f"Error: {port}: {cause}" in done.output
     assert fix in done.output
     assert "Traceback" not in done.output
 

@@ -236,7 +236,7 @@ def test_a_request_that_is_not_sound_is_refused(infra, tmp_path, wrong):
 def test_what_expires_soon_and_is_not_renewed_is_an_exit_code(infra):
     infra("issue", "device", "oven-001", "--days", "10")
     infra("issue", "device", "mixer-002", "--days", "400")
-    assert "EXPIRES SOON" in infra("list", code=3)
+    assert "EXPIRES SOON" in infra("list", code=1)
     infra("list", "--within", "5")
     infra("renew", "oven-001")
     assert "EXPIRES SOON" not in infra("list")

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 
+import egiz_cli
 import pytest
-from egiz_schema import cli, contract, documents
+from egiz_schema import cli, cli_text, contract, documents
 from egiz_schema.documents import dictionary
 from rig.process import own_program
 
@@ -37,41 +38,41 @@ def _main(capsys, *arguments):
     return (ended.value.code, *capsys.readouterr())
 
 
-def test_a_good_message_is_said_to_be_so():
-    code, told, summary = _run("validate", "--topic", TELEMETRY, "--payload", GOOD)
-    assert (code, told) == (0, "")
+def test_a_valid_message_ends_with_0():
+    code, output, summary = _run("validate", "--topic", TELEMETRY, "--payload", GOOD)
+    assert (code, output) == (0, "")
     assert summary == "1 read, 0 not of the contract\n"
 
 
-def test_every_problem_of_a_message_is_told_with_its_place(tmp_path):
+def test_every_problem_of_a_message_is_printed_with_its_place(tmp_path):
     file = tmp_path / "reading.json"
     file.write_text(BAD)
-    code, told, summary = _run("validate", "--topic", TELEMETRY, str(file))
+    code, output, summary = _run("validate", "--topic", TELEMETRY, str(file))
     assert code == 1
-    assert [line.split(": ")[1] for line in told.splitlines()] == [
+    assert [line.split(": ")[1] for line in output.splitlines()] == [
         "range at $.timestamp",
         "type at $.thermal.setpoint",
     ]
-    assert all(line.startswith(f"{file}: ") for line in told.splitlines())
+    assert all(line.startswith(f"{file}: ") for line in output.splitlines())
     assert summary == "1 read, 1 not of the contract\n"
 
 
 def test_what_mosquitto_sub_prints_is_read_line_by_line():
     lines = f"{TELEMETRY} {GOOD}\nsensors/x {GOOD}\n{TELEMETRY} {BAD}\n{TELEMETRY} \n"
-    code, told, summary = _run("validate", stdin=lines)
+    code, output, summary = _run("validate", stdin=lines)
     assert code == 1
     assert summary == "4 read, 3 not of the contract\n"
-    assert [line.split(": ")[0] for line in told.splitlines()] == [
+    assert [line.split(": ")[0] for line in output.splitlines()] == [
         "-:2",
         "-:3",
         "-:3",
         "-:4",
     ]
-    assert "wrong_levels" in told
-    assert "no_payload" in told
+    assert "wrong_levels" in output
+    assert "no_payload" in output
 
 
-def test_a_payload_without_its_topic_is_told_what_it_lacks(tmp_path):
+def test_a_payload_without_its_topic_names_the_missing_option(tmp_path):
     file = tmp_path / "reading.json"
     file.write_text(GOOD)
     code, _, error = _run("validate", str(file))
@@ -79,21 +80,62 @@ def test_a_payload_without_its_topic_is_told_what_it_lacks(tmp_path):
     assert f"{file}: a payload without its topic; add --topic" in error
 
 
-def test_what_readers_ignore_is_noted_and_no_fault():
+def test_a_pretty_printed_payload_of_several_lines_is_one_message():
+    pretty = json.dumps(json.loads(GOOD), indent=2)
+    lines = f"{TELEMETRY} {pretty}\n{TELEMETRY} {BAD}\n{TELEMETRY} {pretty}\n"
+    code, output, summary = _run("validate", stdin=lines)
+    assert (code, summary) == (1, "3 read, 1 not of the contract\n")
+    first_of_bad = len(pretty.splitlines()) + 1
+    assert {line.split(": ")[0] for line in output.splitlines()} == {
+        f"-:{first_of_bad}"
+    }
+
+
+def test_a_payload_that_was_cut_does_not_hide_the_next_message():
+    lines = f"{TELEMETRY} {{\n{TELEMETRY} {GOOD}\n{TELEMETRY} {{"
+    code, output, summary = _run("validate", stdin=lines)
+    assert (code, summary) == (1, "3 read, 2 not of the contract\n")
+    assert [line.split(": ")[0] for line in output.splitlines()] == ["-:1", "-:3"]
+
+
+def test_completion_offers_commands_and_options(capsys):
+    for shell in ("bash", "zsh"):
+        code, output, _ = _main(capsys, "completion", shell)
+        assert code == 0
+        assert "gate" in output
+        assert "--released" in output
+        assert f"# To install: egiz-schema completion {shell} > " in output
+    script = _main(capsys, "completion", "bash")[1]
+    ask = (
+        "COMP_WORDS=(egiz-schema validate --t); COMP_CWORD=2; _egiz_schema;"
+        ' echo "${COMPREPLY[@]}"; COMP_WORDS=(egiz-schema v); COMP_CWORD=1;'
+        ' _egiz_schema; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", script + "\n" + ask], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "--topic\nvalidate vectors\n"
+
+
+def test_the_exit_codes_are_those_of_the_other_programs():
+    assert cli_text.MEANINGS == egiz_cli.MEANINGS
+
+
+def test_what_readers_ignore_is_noted_and_valid():
     misspelled = GOOD.replace('"setpoint"', '"setpont":1,"setpoint"')
-    code, told, _ = _run("validate", "--topic", TELEMETRY, "--payload", misspelled)
+    code, output, _ = _run("validate", "--topic", TELEMETRY, "--payload", misspelled)
     assert code == 0
-    assert told.startswith("payload: note at $.thermal.setpont: readers ignore it")
+    assert output.startswith("payload: note at $.thermal.setpont: readers ignore it")
 
 
 def test_a_payload_that_is_no_text_is_refused_with_its_reason():
     spoiled = b'{"device_id":"\xff"}'
     arguments = ("--topic", TELEMETRY, "--payload", spoiled)
-    code, told, _ = _run("validate", *arguments)
-    assert (code, told) == (1, "payload: not_utf8 at $: byte 14 is not UTF-8\n")
+    code, output, _ = _run("validate", *arguments)
+    assert (code, output) == (1, "payload: not_utf8 at $: byte 14 is not UTF-8\n")
 
 
-def test_who_reads_one_line_only_hears_no_complaint():
+def test_a_reader_that_leaves_ends_it_silently():
     """As in `egiz-schema validate | head -1`."""
     lines = "x y\n" * 20_000
     command = [own_program("egiz-schema"), "validate"]
@@ -106,7 +148,7 @@ def test_who_reads_one_line_only_hears_no_complaint():
         process.stdout.close()
         assert process.stderr.read() == ""
         writer.join()
-    assert process.returncode == 1
+    assert process.returncode == 141
 
 
 def _feed(pipe, text):
@@ -132,7 +174,7 @@ def test_ctrl_c_ends_live_traffic_with_what_was_found():
     assert process.returncode == 1
 
 
-def test_without_pydantic_the_first_problem_is_told(monkeypatch, capsys):
+def test_without_pydantic_the_first_problem_is_printed(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "egiz_schema.models", None)
     with pytest.raises(SystemExit) as ended:
         cli.main(["validate", "--topic", TELEMETRY, "--payload", BAD])
@@ -141,7 +183,7 @@ def test_without_pydantic_the_first_problem_is_told(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "output"),
     [
         (["validate", "--topic", "sensors/x", "-"], "there must be four levels"),
         (["validate", "--payload", "{}"], "--payload needs --topic"),
@@ -156,10 +198,10 @@ def test_without_pydantic_the_first_problem_is_told(monkeypatch, capsys):
         ([], "COMMAND"),
     ],
 )
-def test_wrong_usage_is_explained_and_exits_with_2(arguments, told, capsys):
+def test_wrong_usage_is_explained_and_exits_with_2(arguments, output, capsys):
     code, _, error = _main(capsys, *arguments)
     assert code == 2
-    assert told in error
+    assert output in error
 
 
 @pytest.mark.parametrize(
@@ -171,43 +213,43 @@ def test_wrong_usage_is_explained_and_exits_with_2(arguments, told, capsys):
     ],
 )
 def test_a_field_is_explained_by_any_of_its_names(field, capsys):
-    code, told, _ = _main(capsys, "explain", field)
+    code, output, _ = _main(capsys, "explain", field)
     assert code == 0
-    assert told.startswith("telemetry.thermal.temperature_zones[]: ")
-    assert "unit         Cel" in told
-    assert "max          1800" in told
+    assert output.startswith("telemetry.thermal.temperature_zones[]: ")
+    assert "unit         Cel" in output
+    assert "max          1800" in output
 
 
 def test_a_field_of_several_messages_is_explained_for_each(capsys):
-    told = _main(capsys, "explain", "boot")[1]
-    assert "telemetry.boot: " in told
-    assert "status.boot: " in told
+    output = _main(capsys, "explain", "boot")[1]
+    assert "telemetry.boot: " in output
+    assert "status.boot: " in output
 
 
 @pytest.mark.parametrize("group", ["thermal", "telemetry.thermal"])
-def test_a_group_tells_its_fields(group, capsys):
-    told = _main(capsys, "explain", group)[1]
-    assert [line.split()[0] for line in told.splitlines()] == [
+def test_a_group_lists_its_fields(group, capsys):
+    output = _main(capsys, "explain", group)[1]
+    assert [line.split()[0] for line in output.splitlines()] == [
         "telemetry.thermal.temperature_zones[]",
         "telemetry.thermal.setpoint",
     ]
 
 
-def test_without_a_name_all_fields_are_told(capsys):
-    told = _main(capsys, "explain")[1].splitlines()
-    assert len(told) == len(dictionary.rows())
+def test_without_a_name_all_fields_are_listed(capsys):
+    output = _main(capsys, "explain")[1].splitlines()
+    assert len(output) == len(dictionary.rows())
 
 
 def test_an_open_set_is_explained_with_what_is_known_of_it(capsys):
-    told = _main(capsys, "explain", "status_operational_state")[1]
-    assert "known        running stopped fault" in told
-    assert "max_length   64" in told
+    output = _main(capsys, "explain", "status_operational_state")[1]
+    assert "known        running stopped fault" in output
+    assert "max_length   64" in output
 
 
-def test_a_topic_is_taken_apart_and_built():
-    code, told, _ = _run("topic", "sensors/factory/heat-pump-01/status")
+def test_a_topic_is_split_and_built():
+    code, output, _ = _run("topic", "sensors/factory/heat-pump-01/status")
     assert code == 0
-    assert dict(line.split() for line in told.splitlines()) == {
+    assert dict(line.split() for line in output.splitlines()) == {
         "facility": "factory",
         "device_id": "heat-pump-01",
         "device_type": "heat-pump",
@@ -220,23 +262,23 @@ def test_a_topic_is_taken_apart_and_built():
 
 
 def test_one_command_writes_all_documents(tmp_path):
-    code, told, _ = _run("generate", "--directory", str(tmp_path))
+    code, output, _ = _run("generate", "--directory", str(tmp_path))
     assert code == 0
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert written == documents.render()
-    assert len(told.splitlines()) == len(written)
+    assert len(output.splitlines()) == len(written)
 
 
-def test_the_gate_is_open_today_and_tells_what_would_break(tmp_path):
+def test_the_gate_is_open_today_and_prints_what_would_break(tmp_path):
     assert _run("gate")[:2] == (0, "")
     released = json.loads(contract.RELEASED.read_text())
     released["messages"]["telemetry"]["fields"]["thermal.setpoint"]["maximum"] = 2000
     older = tmp_path / "v1.json"
     older.write_text(json.dumps(released))
-    code, told, _ = _run("gate", "--released", str(older))
+    code, output, _ = _run("gate", "--released", str(older))
     assert code == 1
     breach = "BOUND_NOT_NARROWED telemetry.thermal.setpoint.maximum 2000 1800"
-    assert told.split() == breach.split()
+    assert output.split() == breach.split()
 
 
 def test_a_file_that_is_no_released_contract_is_wrong_usage(tmp_path):
@@ -278,9 +320,9 @@ def test_help_teaches(command, example, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])
     assert ended.value.code == 0
-    told = capsys.readouterr().out
-    assert example in told
-    assert "Exit codes: 0" in told
+    output = capsys.readouterr().out
+    assert example in output
+    assert "Exit codes:\n  0    " in output
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     assert f"    {command} " in capsys.readouterr().out

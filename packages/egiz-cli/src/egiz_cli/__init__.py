@@ -1,6 +1,6 @@
 """What the command line programs of OpenEgiz share."""
 
-from egiz_cli.commands import Command, Group, command, group
+from egiz_cli.commands import Command, Group, Real, command, group
 from egiz_cli.errors import Unusable, explain
 from egiz_cli.exit_codes import DONE, FAILED, INTERRUPTED, MEANINGS, PIPE_CLOSED, USAGE
 from egiz_cli.program import Program
@@ -15,6 +15,7 @@ __all__ = [
     "Command",
     "Group",
     "Program",
+    "Real",
     "Unusable",
     "command",
     "explain",

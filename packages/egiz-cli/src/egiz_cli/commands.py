@@ -43,3 +43,21 @@ def command(name: str | None = None, **kwargs: Any) -> Callable[..., Command]:
 def group(name: str | None = None, **kwargs: Any) -> Callable[..., Group]:
     """As click.group."""
     return click.group(name, cls=Group, **kwargs)
+
+
+class Real(click.FloatRange):
+    """A number within bounds; neither NaN nor infinite, which pass every comparison."""
+
+    def __init__(
+        self, minimum: float, maximum: float = 1e9, *, min_open: bool = False
+    ) -> None:
+        super().__init__(minimum, maximum, min_open=min_open)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """As the base class does."""
+        number = super().convert(value, param, ctx)
+        if number != number:  # noqa: PLR0124  # NaN alone is unequal to itself
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number

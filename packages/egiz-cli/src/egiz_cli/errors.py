@@ -52,5 +52,6 @@ def translate_errors() -> Iterator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except click.Abort as abort:  # at a question
         was_ctrl_c = isinstance(abort.__context__, KeyboardInterrupt)
-        click.echo("\nnothing was changed", err=True)
+        newline = "\n" if abort.__context__ else ""  # none was typed
+        click.echo(f"{newline}nothing was changed", err=True)
         raise click.exceptions.Exit(INTERRUPTED if was_ctrl_c else FAILED) from None

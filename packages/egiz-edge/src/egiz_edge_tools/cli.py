@@ -2,8 +2,8 @@
 
 import contextlib
 import json
+import re
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from egiz_cli import DONE, FAILED, Program
 from egiz_schema import limits, topics
 
 from egiz_edge_tools.broker import Broker
@@ -31,16 +32,28 @@ from egiz_edge_tools.virtual_board import (
     VirtualBoard,
 )
 
-EXIT_UNSENT = 1
-EXIT_NO_INTERPRETER = 3
-
 _PLANT_STEP_S = 0.25
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="egiz-edge")
+@click.group("egiz-edge", cls=Program)
 def main() -> None:
-    """The firmware of the sensor boards, and what the host does with it."""
+    """Build, deploy and watch the firmware of the sensor boards.
+
+    \b
+    From a new board to a running device:
+      egiz-edge doctor --port /dev/ttyUSB0
+      egiz-edge deploy --port /dev/ttyUSB0 --settings settings.json
+      egiz-edge monitor --port /dev/ttyUSB0
+    \b
+    Without a board:
+      egiz-edge run --broker mqtt://localhost
+    """  # noqa: D301  # \b is click's mark for lines that stay as they are
+
+
+def _heap(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,6}[kKmM]?", text, re.ASCII):
+        raise click.BadParameter("must be a size, as 144k or 1m")
+    return text
 
 
 for command in (
@@ -53,7 +66,12 @@ for command in (
     main.add_command(command)
 
 
-@main.command()
+@main.command(
+    exit_codes={
+        DONE: "every message was acknowledged",
+        FAILED: "some were not, the firmware failed, or MicroPython is not installed",
+    },
+)
 @click.option(
     "--broker",
     default="mqtt://localhost:1883",
@@ -62,32 +80,49 @@ for command in (
     callback=broker_option,
     help=BROKER_HELP,
 )
-@click.option("--facility", default="factory", show_default=True)
-@click.option("--device-id", default="oven-001", show_default=True, metavar="TYPE-UNIT")
+@click.option(
+    "--facility",
+    default="factory",
+    show_default=True,
+    help="The place, as it stands in the topic.",
+)
+@click.option(
+    "--device-id",
+    default="oven-001",
+    show_default=True,
+    metavar="TYPE-UNIT",
+    help="The name, as it stands in the topic.",
+)
 @click.option(
     "--sampling-ms",
     default=1000,
     show_default=True,
     type=click.IntRange(*limits.SAMPLING_MS),
-    help="How often the sensors are read.",
+    help="Milliseconds between two readings of the sensors.",
 )
 @click.option(
     "--publish-ms",
     default=5000,
     show_default=True,
     type=click.IntRange(*limits.PUBLISH_MS),
-    help="How often the mean of the samples is published.",
+    help="Milliseconds between two messages, each with the mean of the readings.",
 )
 @click.option(
     "--state",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory that outlives the run: the device's flash. Default: a new one.",
+    help="Directory that is the device's flash and is kept. Default: a temporary one.",
 )
-@click.option("--seed", default=1, show_default=True, help="Same seed, same course.")
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    help="The same seed gives the same readings.",
+)
 @click.option(
     "--heap",
     default=HEAP,
     show_default=True,
+    callback=_heap,
     help="Heap of the interpreter; the board has about half, at half the word size.",
 )
 def run(  # noqa: PLR0913, PLR0917  # one argument for each option
@@ -102,13 +137,13 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
 ) -> None:
     """Run the firmware on a virtual board: an oven with three meters and three zones.
 
-    Real MicroPython, real MQTT; the host plays the hardware. Ctrl-C lets the device say
-    good-bye. The last line is JSON: how many messages of each kind were acknowledged.
+    It is real MicroPython and real MQTT; the host simulates the hardware. Ctrl-C stops
+    the device, which sends what waits and disconnects. The last line is JSON: how many
+    messages of each kind were acknowledged.
 
     \b
-    Exit codes: 0 all was acknowledged, 1 some was not or the firmware failed,
-    2 wrong usage, 3 no MicroPython interpreter for this platform.
-    """  # noqa: D301  # \b is click's mark for lines that stay as they are
+      egiz-edge run --broker mqtt://localhost --device-id oven-007 --publish-ms 1000
+    """  # noqa: D301  # as above
     _check_ids(facility, device_id)
     identity = Identity(
         facility,
@@ -125,14 +160,14 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     try:
         with _state_directory(state) as directory:
             board = VirtualBoard(identity, hardware, directory, heap)
-            sys.exit(_attend(board, plant))
-    except NoInterpreterError as fault:
-        click.echo(f"egiz-edge: {fault}", err=True)
-        sys.exit(EXIT_NO_INTERPRETER)
+            code = _run_until_stopped(board, plant)
+    except NoInterpreterError as error:
+        raise click.ClickException(str(error)) from None
+    raise click.exceptions.Exit(code)
 
 
-def _attend(board: VirtualBoard, plant: OvenPlant) -> int:
-    """Show what the device says and let the oven heat, until one of them ends."""
+def _run_until_stopped(board: VirtualBoard, plant: OvenPlant) -> int:
+    """Print the console of the device while the oven heats; gives the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: board.stop())
     is_over = threading.Event()
@@ -144,7 +179,7 @@ def _attend(board: VirtualBoard, plant: OvenPlant) -> int:
         last = line
     is_over.set()
     heating.join()
-    return board.close() or _verdict(last)
+    return FAILED if board.close() else _verdict(last)
 
 
 def _heat(plant: OvenPlant, is_over: threading.Event) -> None:
@@ -155,9 +190,9 @@ def _heat(plant: OvenPlant, is_over: threading.Event) -> None:
 
 def _verdict(last_line: str) -> int:
     try:
-        return EXIT_UNSENT if json.loads(last_line)["unacked"] else 0
-    except (ValueError, KeyError):
-        return EXIT_UNSENT  # it ended without an account
+        return FAILED if json.loads(last_line)["unacked"] else DONE
+    except (ValueError, KeyError, TypeError):
+        return FAILED  # it ended before it could print them
 
 
 @contextlib.contextmanager

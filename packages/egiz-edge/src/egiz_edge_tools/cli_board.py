@@ -1,20 +1,18 @@
 """`egiz-edge build`, `deploy`, `monitor` and `doctor`: what a real board needs."""
 
 import contextlib
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from egiz_cli import DONE, FAILED, INTERRUPTED, Unusable, command
 
 from egiz_edge_tools.broker import PASSWORD_VARIABLE, Broker
 from egiz_edge_tools.bundle import ARCHITECTURES, build
-from egiz_edge_tools.errors import PortError, ToolError
+from egiz_edge_tools.errors import BundleError, PortError, SettingsError, ToolError
 
-EXIT_FAILED = 1
-GENERAL = 0xF8  # whoever is there answers
-EXIT_INTERRUPTED = 130  # as a shell has it for Ctrl-C
+GENERAL = 0xF8  # any meter answers to it
 
 BROKER_HELP = f"mqtt://[user@]host[:port]. The password comes from {PASSWORD_VARIABLE}."
 
@@ -25,8 +23,8 @@ def broker_option(
     """The callback of a --broker."""
     try:
         return None if url is None else Broker.parse(url)
-    except ValueError as fault:
-        raise click.UsageError(f"--broker: {fault}") from None
+    except ValueError as error:
+        raise click.UsageError(f"--broker: {error}") from None
 
 
 _arch = click.option(
@@ -40,11 +38,11 @@ _port = click.option(
     "--port",
     required=True,
     metavar="PORT",
-    help="Serial port of the board, as /dev/ttyUSB0; `doctor` lists them.",
+    help="Serial port of the board, as /dev/ttyUSB0; `egiz-edge doctor` lists them.",
 )
 
 
-@click.command("build")
+@command("build", exit_codes={DONE: "the bundle is made"})
 @_arch
 @click.option(
     "--out",
@@ -58,8 +56,11 @@ def build_command(arch: str, out: Path) -> None:
 
     The manifest has the size and SHA-256 of each file. The same sources give the same
     bytes.
-    """
-    with _explained():
+
+    \b
+      egiz-edge build --arch xtensawin --out bundle
+    """  # noqa: D301  # \b is click's mark for lines that stay as they are
+    with _translate_errors():
         manifest = build(out, arch)
     click.echo(
         f"{out}: firmware {manifest.firmware_version} for {arch},"
@@ -67,32 +68,41 @@ def build_command(arch: str, out: Path) -> None:
     )
 
 
-@click.command("deploy")
+@command(
+    "deploy",
+    exit_codes={
+        DONE: "the board runs the firmware",
+        FAILED: "the board cannot be reached, or the copy failed",
+    },
+)
 @_port
 @click.option(
     "--bundle",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory that `build` made. Default: a fresh one.",
+    help="Directory that `build` made. Default: one that is made now.",
 )
 @_arch
 @click.option(
     "--settings",
     type=click.Path(dir_okay=False, path_type=Path),
     help="JSON file: facility, device_id, broker, wifi_ssid, wifi_password, and what"
-    " else the README tells; DER files of TLS lie beside it. Default: the board's own.",
+    " else the README lists; DER files of TLS lie beside it. Default: the board's own.",
 )
 def deploy_command(
     port: str, bundle: Path | None, arch: str, settings: Path | None
 ) -> None:
-    """Bring the firmware onto a board, and start it.
+    """Copy the firmware to a board, and start it.
 
-    Only files that differ are copied. They are checked on the board by their SHA-256,
-    and take their places when all have arrived: until then the old firmware is whole.
-    After an interruption, give the same command again.
-    """
+    Only files that differ are copied. The board checks their SHA-256, and they replace
+    the old ones when all have arrived: until then the old firmware is whole. After an
+    interruption, give the same command again.
+
+    \b
+      egiz-edge deploy --port /dev/ttyUSB0 --settings settings.json
+    """  # noqa: D301  # as above
     from egiz_edge_tools.deploy import deploy  # noqa: PLC0415  # so that --help is quick
 
-    with _explained(), _bundle(bundle, arch) as directory:
+    with _translate_errors(), _bundle(bundle, arch) as directory:
         try:
             deploy(directory, port, settings, click.echo)
         except KeyboardInterrupt:
@@ -101,38 +111,47 @@ def deploy_command(
                 " again, or press the board's EN button.",
                 err=True,
             )
-            sys.exit(EXIT_INTERRUPTED)
+            raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-@click.command("monitor")
+@command(
+    "monitor",
+    exit_codes={
+        DONE: "ended with Ctrl-C",
+        FAILED: "the board cannot be reached, or has gone",
+    },
+)
 @_port
 def monitor_command(port: str) -> None:
     """Show what a board prints, with the time. Ctrl-C ends it.
 
     The firmware is not disturbed: nothing is sent to the board.
-    """
+
+    \b
+      egiz-edge monitor --port /dev/ttyUSB0
+    """  # noqa: D301  # as above
     from egiz_edge_tools.monitor import monitor  # noqa: PLC0415  # as above
 
-    with _explained(), contextlib.suppress(KeyboardInterrupt):
+    with _translate_errors(), contextlib.suppress(KeyboardInterrupt):
         monitor(port, click.echo)
 
 
-@click.command("doctor")
-@click.option("--port", metavar="PORT", help="Look at the board there, too.")
+@command("doctor", exit_codes={DONE: "nothing is wrong", FAILED: "a check failed"})
+@click.option("--port", metavar="PORT", help="Check the board there, too.")
 @click.option(
     "--broker",
     metavar="URL",
     callback=broker_option,
-    help="Log in there as a device does. " + BROKER_HELP,
+    help="Log in there, as a device does. " + BROKER_HELP,
 )
 def doctor_command(port: str | None, broker: Broker | None) -> None:
-    """Check machine, board and broker, and tell how to mend what is wrong.
+    """Check machine, board and broker; print how to mend what is wrong.
 
     A board at --port is stopped for a moment, and started again.
 
     \b
-    Exit codes: 0 nothing is wrong, 1 a check failed.
-    """  # noqa: D301  # \b is click's mark for lines that stay as they are
+      egiz-edge doctor --port /dev/ttyUSB0 --broker mqtt://broker.factory
+    """  # noqa: D301  # as above
     from egiz_edge_tools.doctor import examine  # noqa: PLC0415  # as above
 
     failed = 0
@@ -144,36 +163,46 @@ def doctor_command(port: str | None, broker: Broker | None) -> None:
         failed += finding.is_ok is False
     if failed:
         click.echo(f"{failed} of the checks failed", err=True)
-        sys.exit(EXIT_FAILED)
+        raise click.exceptions.Exit(FAILED)
 
 
-@click.command("pzem-address")
+@command(
+    "pzem-address",
+    exit_codes={
+        DONE: "the meter has the address",
+        FAILED: "it has not: no meter, two meters, or the answer was no",
+    },
+)
 @click.option(
     "--port",
     required=True,
     metavar="PORT",
-    help="Of a USB-to-serial adapter with 5 V logic; not the board's.",
+    help="Port of a USB-to-serial adapter with 5 V logic; not the board's.",
 )
 @click.argument("address", type=click.IntRange(1, 247))
 @click.option(
     "--current",
     default=GENERAL,
     type=click.IntRange(1, GENERAL),
-    help="Address of the meter that is meant. Default: whichever answers.",
+    help="Present address of the meter. Default: of the one that answers.",
 )
-@click.option("--dry-run", is_flag=True, help="Ask the meter, and write nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask before it is written.")
+@click.option("--dry-run", is_flag=True, help="Read the meter, and write nothing.")
+@click.option("--yes", is_flag=True, help="Write it without a question.")
 def pzem_address_command(
     port: str, address: int, current: int, dry_run: bool, yes: bool
 ) -> None:
-    """Give a PZEM-004T v3 the ADDRESS by which it shares a bus: 1, 2, 3 for a, b, c.
+    """Set the bus ADDRESS of a PZEM-004T v3 power meter.
 
-    All meters come with address 1, and two with the same address cannot be told apart.
-    So connect ONE meter only, powered by mains: an electrician's work.
-    """
+    A board reads phase a at address 1, b at 2 and c at 3. All meters come with address
+    1, and two with the same address cannot be distinguished: connect ONE meter only,
+    powered by mains, which is an electrician's work.
+
+    \b
+      egiz-edge pzem-address --port /dev/ttyUSB1 2
+    """  # noqa: D301  # as above
     from egiz_edge_tools.meters import meters_at  # noqa: PLC0415  # as above
 
-    with _explained(), meters_at(port) as meters:
+    with _translate_errors(), meters_at(port) as meters:
         found = meters.address_of(current)
         click.echo(f"{port}: a meter answers at address {found}")
         if found == address:
@@ -205,10 +234,11 @@ def _bundle(directory: Path | None, arch: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """A user's trouble is a sentence, not a traceback."""
+def _translate_errors() -> Iterator[None]:
+    """What a person can mend is a sentence, not a traceback."""
     try:
         yield
-    except ToolError as fault:
-        click.echo(f"egiz-edge: {fault}", err=True)
-        sys.exit(EXIT_FAILED)
+    except (BundleError, SettingsError) as error:
+        raise Unusable(str(error)) from None
+    except ToolError as error:
+        raise click.ClickException(str(error)) from None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from egiz_cli import DONE, FAILED, Program, Real
 
 from egiz_infra.accounts import set_password
 from egiz_infra.acl import compile_acl
@@ -12,7 +13,7 @@ from egiz_infra.apply import apply as apply_files
 from egiz_infra.apply import listed, write_files
 from egiz_infra.authority import Authority
 from egiz_infra.cli_pki import COMMANDS
-from egiz_infra.cli_shared import Target, pass_layout, told, with_target
+from egiz_infra.cli_shared import Target, pass_layout, translate_errors, with_target
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import Layout
 from egiz_infra.limits import Load, derive
@@ -22,8 +23,7 @@ _MEMORY_BUDGET = 512_000_000
 _SHIPPED = Load()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="egiz-infra")
+@click.group("egiz-infra", cls=Program)
 @click.option(
     "--directory",
     envvar="EGIZ_DIRECTORY",
@@ -31,21 +31,21 @@ _SHIPPED = Load()
     show_default=True,
     show_envvar=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where authority, secrets and the broker's files are.",
+    help="Directory of the authority, the secrets and the broker's files.",
 )
 @click.pass_context
 def main(context: click.Context, directory: Path) -> None:
-    """Look after the broker: certificates, accounts, access list, limits.
+    """Manage the broker: certificates, accounts, access list, limits.
 
     \b
-    A broker, a service and a device, from nothing:
+    From an empty directory to a broker, a service and a device:
       egiz-infra init
       egiz-infra issue broker broker.factory --address 10.20.0.5
       egiz-infra account bridge
       egiz-infra issue device oven-001
       systemctl start mosquitto        (with infra/mosquitto; see its README)
     \b
-    Afterwards, what changes certificates or accounts is brought to the broker by
+    Whenever certificates or accounts have changed, give them to the broker:
       egiz-infra apply
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
     context.obj = Layout(directory)
@@ -55,35 +55,46 @@ for _command in COMMANDS:
     main.add_command(_command)
 
 
-@main.command()
+@main.command(exit_codes={FAILED: "there is no such role, or no authority"})
 @click.argument("name")
 @pass_layout
-@told
+@translate_errors
 def account(layout: Layout, name: str) -> None:
     """Give the account NAME a new password.
 
     NAME is a role of the access list (see `egiz-infra acl`). An account is used by one
     program at a time, so a second one of the same role has a number, as bridge2.
 
-    It lies in secrets/NAME, which only its owner may read, and is never shown. The
-    broker takes it with `egiz-infra apply`.
-    """
+    The password is written to secrets/NAME, which only its owner may read, and is never
+    printed. The broker accepts it after `egiz-infra apply`.
+
+    \b
+      egiz-infra account bridge
+    """  # noqa: D301  # as above
     with layout.locked():
         set_password(layout, name)
-    click.echo(f"{layout.secrets / name}: made; the broker takes it with `apply`")
+    click.echo(
+        f"{layout.secrets / name}: made; `egiz-infra apply` gives it to the broker"
+    )
 
 
 @main.command()
 @pass_layout
-@told
+@translate_errors
 def acl(layout: Layout) -> None:
-    """Print the access list: roles, and each device with a good certificate."""
+    """Print the access list: roles, and devices with a valid certificate.
+
+    \b
+      egiz-infra acl > acl
+    """  # noqa: D301  # as above
     has_authority = layout.pki.exists()
     text = listed(Authority(layout)) if has_authority else compile_acl({})
     click.echo(text, nl=False)
 
 
-@main.command()
+@main.command(
+    exit_codes={DONE: "they are in force", FAILED: "they are not; do it again"}
+)
 @with_target
 @click.option(
     "--files-only",
@@ -91,16 +102,17 @@ def acl(layout: Layout) -> None:
     help="The broker does not run yet: write its files, reload and probe nothing.",
 )
 @pass_layout
-@told
+@translate_errors
 def apply(layout: Layout, target: Target, files_only: bool) -> None:
-    """Give the broker its access list, accounts and revocations, and probe it.
+    """Give the broker its access list, accounts and revocations.
 
-    The list is checked by another Mosquitto, replaced in one step and reloaded. Then
-    something is tried that must be denied: 2.0.11 runs without a list if it cannot read
-    it. If it is allowed, the former list is put back.
+    Another Mosquitto checks the list; then it is replaced in one step and reloaded.
+    Last, something is tried that must be denied, because Mosquitto 2.0.11 runs without
+    a list if it cannot read it. If that is allowed, the former list is restored.
 
     \b
-    Exit codes: 0 it is in force, 1 it is not.
+      egiz-infra apply
+      egiz-infra apply --reload 'docker compose kill -s HUP mosquitto'
     """  # noqa: D301  # as above
     with layout.locked():
         authority = Authority(layout)
@@ -114,35 +126,38 @@ def apply(layout: Layout, target: Target, files_only: bool) -> None:
 
 def _quantity(name: str, default: float, meaning: str) -> Callable[..., Any]:
     is_whole = isinstance(default, int)
-    kind = click.IntRange(1) if is_whole else click.FloatRange(0, min_open=True)
+    kind = click.IntRange(1, 10**12) if is_whole else Real(0, min_open=True)
     return click.option(
         name, default=default, show_default=True, type=kind, help=meaning
     )
 
 
-@main.command()
+@main.command(exit_codes={DONE: "they fit", FAILED: "they would need more than 512 MB"})
 @_quantity("--rate", _SHIPPED.rate, "Messages a second, of all devices.")
 @_quantity("--payload", _SHIPPED.payload, "Bytes of a message.")
 @_quantity("--outage", _SHIPPED.outage, "Seconds that a subscriber may be away.")
 @_quantity("--clients", _SHIPPED.clients, "Devices.")
-@_quantity("--ack-delay", _SHIPPED.ack_delay, "Seconds until one is acknowledged.")
-@told
+@_quantity(
+    "--ack-delay", _SHIPPED.ack_delay, "Seconds until a message is acknowledged."
+)
+@translate_errors
 def limits(
     rate: int, payload: int, outage: int, clients: int, ack_delay: float
 ) -> None:
-    """Derive the broker's limits; the defaults are the shipped configuration.
+    """Derive the broker's limits from the load that is expected.
 
-    The bridge's own spool carries outages of the database, for hours. This is for the
-    minutes in which the bridge itself is away.
+    The defaults are those of the shipped configuration. The broker keeps messages for
+    the minutes in which the bridge is stopped; for hours without a database, the bridge
+    has a spool of its own.
 
     \b
-    Exit codes: 0 it fits, 1 it would need more than 512 MB, 2 wrong usage.
+      egiz-infra limits --rate 2000 --outage 120
     """  # noqa: D301  # as above
     load = Load(rate, payload, outage, clients, ack_delay)
     try:
         found = derive(load)
-    except ValueError as fault:
-        raise InfraError(str(fault)) from None
+    except ValueError as error:
+        raise InfraError(str(error)) from None
     click.echo(found.as_configuration(), nl=False)
     click.echo(f"# memory, at most: {found.memory / 1e6:.0f} MB", err=True)
     if found.memory > _MEMORY_BUDGET:

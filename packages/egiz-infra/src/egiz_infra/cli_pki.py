@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+from egiz_cli import DONE, FAILED, command, group
 
 from egiz_infra.apply import write_files
 from egiz_infra.authority import (
@@ -16,89 +17,103 @@ from egiz_infra.authority import (
     pem_of,
     pem_of_key,
 )
-from egiz_infra.cli_shared import Target, pass_layout, told, with_target
+from egiz_infra.cli_shared import Target, pass_layout, translate_errors, with_target
 from egiz_infra.enrol import issue as issue_pair
 from egiz_infra.enrol import issue_for
 from egiz_infra.layout import Layout, write
 from egiz_infra.register import Issued, expiring, good_ones, issued
 from egiz_infra.revoke import revoke as revoke_all
 
-EXIT_EXPIRING = 3
+_DAYS_MAX = 365 * 100
+_NOT_DONE = {FAILED: "it was not possible; the reason is printed"}
 
 _days = click.option(
     "--days",
     default=730,
     show_default=True,
-    type=click.IntRange(1),
-    help="For how long it is good; never longer than the authority.",
+    type=click.IntRange(1, _DAYS_MAX),
+    help="For how long it is valid; never longer than the authority.",
 )
 _facility = click.option(
-    "--facility", default="factory", show_default=True, help="Where it stands."
+    "--facility", default="factory", show_default=True, help="The place of the device."
 )
 _request = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.command()
-@click.option("--name", default="OpenEgiz", show_default=True, help="Of the authority.")
+@command(exit_codes=_NOT_DONE)
+@click.option(
+    "--name", default="OpenEgiz", show_default=True, help="Name of the authority."
+)
 @pass_layout
-@told
+@translate_errors
 def init(layout: Layout, name: str) -> None:
     """Make a certificate authority, and the broker's first files.
 
-    Its key, pki/ca.key, is the key to the factory: keep a copy off this machine.
-    """
+    Whoever has its key, pki/ca.key, can pretend to be any device: keep a copy off this
+    machine, where it is safe.
+
+    \b
+      egiz-infra --directory /etc/egiz init
+    """  # noqa: D301  # \b is click's mark for lines that stay as they are
     write_files(create(layout, name))
     layout.broker.chmod(0o750)
     click.echo(f"{layout.pki / 'ca.key'}: keep a copy of it off this machine")
 
 
-@click.group()
+@group()
 def issue() -> None:
-    """Make a key and a certificate."""
+    """Make a key and a certificate.
+
+    \b
+      egiz-infra issue broker broker.factory --address 10.20.0.5
+      egiz-infra issue service telegraf
+      egiz-infra issue device oven-001 oven-002 --facility bakery
+    """  # noqa: D301  # as above
 
 
-@issue.command("broker")
+@issue.command("broker", exit_codes=_NOT_DONE)
 @click.argument("name")
 @click.option("--address", multiple=True, help="Another name or IP; repeatable.")
 @_days
 @pass_layout
-@told
+@translate_errors
 def issue_broker(
     layout: Layout, name: str, address: tuple[str, ...], days: int
 ) -> None:
-    """For the broker NAME; it is put where the broker reads it.
+    """Make them for the broker NAME, where the broker reads them.
 
-    Clients check the name by which they connect: give every one that they use.
+    Clients check the name by which they connect: give every name that they use.
     """
     with layout.locked():
         subject = Subject("broker", name, addresses=(name, *address))
         _install_broker(Authority(layout), subject, days)
-    click.echo(f"{layout.broker / 'broker.pem'}: taken at the next start, or `apply`")
+    when = "the broker reads it when it starts, or after `egiz-infra apply`"
+    click.echo(f"{layout.broker / 'broker.pem'}: {when}")
 
 
-@issue.command("service")
+@issue.command("service", exit_codes=_NOT_DONE)
 @click.argument("name")
 @_days
 @pass_layout
-@told
+@translate_errors
 def issue_service(layout: Layout, name: str, days: int) -> None:
-    """For the service NAME, which the access list has as a role; in PEM."""
+    """Make them for the service NAME, a role of the access list; in PEM."""
     with layout.locked():
         subject = Subject("service", name)
         made = issue_pair(Authority(layout), subject, timedelta(days))
     click.echo(f"{made}: key.pem, certificate.pem, ca.pem")
 
 
-@issue.command("device")
+@issue.command("device", exit_codes=_NOT_DONE)
 @click.argument("names", nargs=-1, required=True, metavar="DEVICE_ID...")
 @_facility
 @_days
 @pass_layout
-@told
+@translate_errors
 def issue_device(
     layout: Layout, names: tuple[str, ...], facility: str, days: int
 ) -> None:
-    """For devices; in DER. Delete the key here once the device has it."""
+    """Make them for devices, in DER; delete the key here once the device has it."""
     with layout.locked():
         authority = Authority(layout)
         for name in names:
@@ -108,19 +123,22 @@ def issue_device(
     _remind()
 
 
-@click.command()
+@command(exit_codes=_NOT_DONE)
 @click.argument("name", metavar="DEVICE_ID")
 @click.argument("request", type=_request)
 @_facility
 @_days
 @pass_layout
-@told
+@translate_errors
 def sign(layout: Layout, name: str, request: Path, facility: str, days: int) -> None:
     """Sign a device's own certificate REQUEST (PKCS #10, PEM or DER).
 
-    Its private key never leaves the device. Name, facility and purpose are taken from
-    here, not from the request.
-    """
+    Its private key never leaves the device. Name, facility and purpose are those of
+    this command; those of the request are ignored.
+
+    \b
+      egiz-infra sign oven-001 oven-001.csr --facility bakery
+    """  # noqa: D301  # as above
     with layout.locked():
         subject = Subject("device", name, facility)
         authority = Authority(layout)
@@ -129,18 +147,24 @@ def sign(layout: Layout, name: str, request: Path, facility: str, days: int) -> 
     _remind()
 
 
-@click.command()
+@command(exit_codes=_NOT_DONE)
 @click.argument("name")
-@click.option("--request", type=_request, help="For the device's own new key.")
+@click.option(
+    "--request", type=_request, help="Certificate request of the device's own new key."
+)
 @_days
 @pass_layout
-@told
+@translate_errors
 def renew(layout: Layout, name: str, request: Path | None, days: int) -> None:
-    """Make a new key and certificate for NAME; the old one stays good until it expires.
+    """Make a new key and certificate for NAME.
 
-    So a device is given the new one in its own time, and the broker needs no reload. A
-    broker takes its own with `egiz-infra apply`, and nobody is disconnected.
-    """
+    The old certificate stays valid until it expires: the device may get the new one any
+    day before, and the broker needs no reload. A broker reads its own new one after
+    `egiz-infra apply`, and no client is disconnected.
+
+    \b
+      egiz-infra renew oven-001
+    """  # noqa: D301  # as above
     with layout.locked():
         authority = Authority(layout)
         subject = good_ones(authority, name)[-1].subject
@@ -154,53 +178,67 @@ def renew(layout: Layout, name: str, request: Path | None, days: int) -> None:
     click.echo(f"{made}: renewed")
 
 
-@click.command()
+@command(
+    exit_codes={
+        DONE: "it has no access",
+        FAILED: "it may still have access; do it again",
+    }
+)
 @click.argument("name")
 @with_target
 @pass_layout
-@told
+@translate_errors
 def revoke(layout: Layout, target: Target, name: str) -> None:
-    """Take back every certificate of NAME, end its connection, and prove both.
+    """Revoke every certificate of NAME, and end its connection.
 
-    If the broker could not be reached, or did not do as it should, do it again.
+    Then it is tried whether both worked. If the broker could not be reached, or did not
+    do as it should, do it again.
 
     \b
-    Exit codes: 0 it is out, 1 it may not be.
-    """  # noqa: D301  # \b is click's mark for lines that stay as they are
+      egiz-infra revoke oven-001
+    """  # noqa: D301  # as above
     begun = time.monotonic()
 
-    def tell(what: str) -> None:
-        click.echo(f"{time.monotonic() - begun:6.2f} s  {what}")
+    def report(step: str) -> None:
+        click.echo(f"{time.monotonic() - begun:6.2f} s  {step}")
 
     with layout.locked():
         running = target.running(layout)
-        revoke_all(Authority(layout), running, name, tell)
+        revoke_all(Authority(layout), running, name, report)
 
 
-@click.command("list")
+@command(
+    "list",
+    exit_codes={
+        DONE: "none expires soon",
+        FAILED: "one expires soon and is not renewed, or there is no authority",
+    },
+)
 @click.option(
     "--within",
     default=30,
     show_default=True,
-    type=click.IntRange(0),
-    help="Days: what expires sooner is marked, and is the exit code.",
+    type=click.IntRange(0, _DAYS_MAX),
+    metavar="DAYS",
+    help="What expires sooner is marked, and makes the exit code 1.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One object a line, for scripts.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, an object a line, for scripts."
+)
 @pass_layout
-@told
+@translate_errors
 def list_(layout: Layout, within: int, as_json: bool) -> None:
     """List certificates, with the days that are left.
 
     \b
-    Exit codes: 0 all is well, 1 there is no authority, 3 one expires soon and is not
-    renewed.
+      egiz-infra list --within 60
     """  # noqa: D301  # as above
     everything = issued(Authority(layout))
     soon = expiring(everything, timedelta(within))
     for one in everything:
         click.echo(_as_json(one) if as_json else _as_line(one, one in soon))
     if soon:
-        raise SystemExit(EXIT_EXPIRING)
+        raise click.exceptions.Exit(FAILED)
 
 
 def _install_broker(authority: Authority, subject: Subject, days: int) -> None:
@@ -238,7 +276,7 @@ def _as_json(one: Issued) -> str:
 
 
 def _remind() -> None:
-    click.echo("The broker knows it after `egiz-infra apply`.", err=True)
+    click.echo("Now give it to the broker: egiz-infra apply", err=True)
 
 
 COMMANDS = (init, issue, sign, renew, revoke, list_)

@@ -1,4 +1,4 @@
-"""What the commands share: where things are, and how faults are told."""
+"""What the commands share: where the files are, and how errors are shown."""
 
 import functools
 from collections.abc import Callable
@@ -17,18 +17,15 @@ _PORT_MAX = 65535
 pass_layout = click.make_pass_decorator(Layout)
 
 
-def told(command: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Tell a fault in a sentence, and end with exit code 1."""
+def translate_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Make a sentence of what a person can mend."""
 
     @functools.wraps(command)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
             return command(*args, **kwargs)
-        except InfraError as fault:
-            raise click.ClickException(str(fault)) from None
-        except OSError as fault:
-            where = f"{fault.filename}: " if fault.filename else ""
-            raise click.ClickException(f"{where}{fault.strerror or fault}") from None
+        except InfraError as error:
+            raise click.ClickException(str(error)) from None
 
     return run
 
@@ -110,5 +107,5 @@ _mosquitto = click.option(
     default="/usr/sbin/mosquitto",
     show_default=True,
     show_envvar=True,
-    help="Program that checks the access list before the broker gets it; '' for none.",
+    help="Program that checks the access list before the broker reads it; '' for none.",
 )

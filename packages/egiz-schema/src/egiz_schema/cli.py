@@ -9,124 +9,148 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from egiz_schema import cli_text
 from egiz_schema.address import Topic, parse_topic
+from egiz_schema.cli_text import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE
 from egiz_schema.codec import decode, unknown_fields
 from egiz_schema.errors import DecodeError, TopicError
 
-EXIT_INVALID = 1
-EXIT_USAGE = 2
-
-_DESCRIPTION = """\
-The contract of OpenEgiz: topics, payloads, limits, documents.
-
-  egiz-schema validate --topic sensors/factory/oven-001/telemetry reading.json
-  mosquitto_sub -v -t 'sensors/#' | egiz-schema validate
-  egiz-schema explain thermal.setpoint
-"""
-_VALIDATE = """\
-One message, of a file, of standard input, or as it is given:
-  egiz-schema validate --topic sensors/factory/oven-001/telemetry reading.json
-  egiz-schema validate --topic sensors/factory/oven-001/status < birth.json
-  egiz-schema validate --topic sensors/factory/oven-001/config --payload '{...}'
-Many:
-  mosquitto_sub -v -t 'sensors/#' | egiz-schema validate
-
-Without --topic, each line is a topic, a space and a payload, as mosquitto_sub -v
-prints them. Every problem is told where pydantic is installed (pip install
-'egiz-schema[pydantic]'); elsewhere, the first of each message. A member that readers
-ignore is noted: it may be newer than this contract, or misspelled.
-
-Exit codes: 0 all are of the contract, 1 one is not, 2 wrong usage.
-"""
-_EXPLAIN = """\
-A field by its path, with or without its kind, or by its name in InfluxDB; a group;
-or nothing, for a list of all:
-  egiz-schema explain electrical.voltage.a
-  egiz-schema explain status_wifi_rssi
-  egiz-schema explain telemetry.thermal
-  egiz-schema explain
-
-Exit codes: 0 explained, 2 there is no such field.
-"""
-_TOPIC = """\
-Take one apart:
-  egiz-schema topic sensors/factory/heat-pump-01/status
-Build one:
-  egiz-schema topic factory heat-pump-01 status
-
-Exit codes: 0 it is a topic of the contract, 2 it is none; the message says why.
-"""
-_GENERATE = """\
-Writes JSON Schemas, AsyncAPI, the data dictionary, the rules, TypeScript types and an
-example for Home Assistant, and prints the path of each:
-  egiz-schema generate --directory contract
-
-Exit codes: 0 written, 2 the directory cannot be written.
-"""
-_GATE = """\
-Prints a line for each change that would break a reader or a device: RULE path old new.
-What must be broken is allowed, with its reason, in allow.toml beside the release.
-
-Exit codes: 0 nothing breaks, 1 something does, 2 the release cannot be read.
-"""
-_VECTORS = """\
-The vectors are JSON files in the package, for readers in any language:
-  python -c "from importlib.resources import files; print(files('egiz_schema.vectors'))"
-Each has a rule, a payload, a verdict with its reason, and InfluxDB's point of it.
-
-Exit codes: 0 all hold, 1 one does not.
-"""
+_CONTINUES = (b" ", b"\t", b"}", b"]")  # no topic of ours begins so
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; ends with its exit code."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
+    _prepare_streams()
     try:
-        sys.exit(given.run(given))
+        code = _run(arguments)
+        sys.stdout.flush()  # a reader that has gone is noticed here at the latest
     except BrokenPipeError:
-        # Whoever read our output is gone; at its end, Python would complain of it.
+        # At its end, Python would try again, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_INVALID)
-    except (TopicError, OSError, ValueError) as fault:
-        parser.exit(EXIT_USAGE, f"egiz-schema: {fault}\n")
+        code = PIPE_CLOSED
+    except OSError as error:
+        print(
+            f"egiz-schema: cannot write the output: {error.strerror}", file=sys.stderr
+        )
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    sys.exit(code)
+
+
+def _prepare_streams() -> None:
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started it: no other file may get its number
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+        elif number and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
+    try:
+        given = parser.parse_args(arguments)
+        code: int = given.run(given)
+    except SystemExit as end:  # of argparse, which has printed a help or a sentence
+        return end.code if isinstance(end.code, int) else USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        if not error.filename:
+            raise  # of the output
+        sentence = f"{error.filename}: {error.strerror}"
+    except (TopicError, ValueError) as error:
+        sentence = str(error)
+    else:
+        return code
+    print(f"egiz-schema: {sentence}", file=sys.stderr)
+    return USAGE
 
 
 def _parser() -> argparse.ArgumentParser:
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        "egiz-schema", description=_DESCRIPTION, formatter_class=as_written
+        "egiz-schema",
+        description=cli_text.PROGRAM,
+        epilog=cli_text.with_exit_codes("", {}),
+        formatter_class=as_written,
     )
-    told = f"%(prog)s {version('egiz-schema')}"
-    parser.add_argument("--version", action="version", version=told)
+    about_version = f"%(prog)s {version('egiz-schema')}"
+    parser.add_argument("--version", action="version", version=about_version)
     commands = parser.add_subparsers(title="Commands", required=True, metavar="COMMAND")
 
     def command(
-        run: Callable[[argparse.Namespace], int], about: str, epilog: str
+        run: Callable[[argparse.Namespace], int],
+        about: str,
+        text: str,
+        **meanings: str,
     ) -> argparse.ArgumentParser:
-        name = run.__name__.removeprefix("_")
+        codes = {"done": DONE, "failed": FAILED, "usage": USAGE}
+        by_code = {codes[name]: meaning for name, meaning in meanings.items()}
         added = commands.add_parser(
-            name, help=about, epilog=epilog, formatter_class=as_written
+            run.__name__.removeprefix("_"),
+            help=about,
+            epilog=cli_text.with_exit_codes(text, by_code),
+            formatter_class=as_written,
         )
         added.set_defaults(run=run)
         return added
 
-    validate = command(_validate, "say what is wrong with messages", _VALIDATE)
+    _add_commands(command)
+    completion = command(
+        _completion, "print a script for the shell", cli_text.COMPLETION
+    )
+    completion.add_argument("shell", choices=["bash", "zsh"])
+    completion.set_defaults(commands=commands.choices)
+    return parser
+
+
+def _add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    validate = command(
+        _validate,
+        "say what is wrong with messages",
+        cli_text.VALIDATE,
+        done="all messages follow the contract",
+        failed="a message does not",
+    )
     validate.add_argument("files", nargs="*", default=["-"], metavar="FILE")
     validate.add_argument("--topic", help="where the payloads arrived")
     validate.add_argument("--payload", help="instead of a file; needs --topic")
-    explain = command(_explain, "tell what a field means", _EXPLAIN)
+    explain = command(_explain, "say what a field means", cli_text.EXPLAIN)
     explain.add_argument("field", nargs="?", help="electrical.voltage.a")
-    topic = command(_topic, "take a topic apart, or build one", _TOPIC)
+    topic = command(
+        _topic,
+        "split a topic, or build one",
+        cli_text.TOPIC,
+        done="the topic follows the contract",
+        usage="it does not; the message says why",
+    )
     topic.add_argument("levels", nargs="+", help="TOPIC, or FACILITY DEVICE_ID KIND")
-    generate = command(_generate, "write the generated documents", _GENERATE)
+    generate = command(_generate, "write the generated documents", cli_text.GENERATE)
     generate.add_argument("--directory", type=Path, help="default: in the package")
-    gate = command(_gate, "compare with the last release: what would break", _GATE)
+    gate = command(
+        _gate,
+        "compare with the last release: what would break",
+        cli_text.GATE,
+        done="nothing breaks",
+        failed="something breaks",
+    )
     gate.add_argument("--released", type=Path, help="default: the one in the package")
     gate.add_argument("--rules", action="store_true", help="list the rules, and end")
-    vectors = command(_vectors, "run or list the golden vectors", _VECTORS)
+    vectors = command(
+        _vectors,
+        "run or list the golden vectors",
+        cli_text.VECTORS,
+        done="all hold",
+        failed="one does not",
+    )
     vectors.add_argument("--list", action="store_true", help="list the rules, and end")
-    return parser
+
+
+def _completion(given: argparse.Namespace) -> int:
+    print(cli_text.completion(given.commands, given.shell))
+    return DONE
 
 
 def _validate(given: argparse.Namespace) -> int:
@@ -140,9 +164,8 @@ def _validate(given: argparse.Namespace) -> int:
                 print(f"{place}: {problem}", flush=True)  # live, also into a pipe
     except KeyboardInterrupt:
         pass  # as one ends mosquitto_sub
-    told = f"{messages} read, {wrong} not of the contract"
-    print(told, file=sys.stderr)
-    return EXIT_INVALID if wrong else 0
+    print(f"{messages} read, {wrong} not of the contract", file=sys.stderr)
+    return FAILED if wrong else 0
 
 
 def _inputs(given: argparse.Namespace) -> Iterator[tuple[str, str, bytes]]:
@@ -162,12 +185,30 @@ def _inputs(given: argparse.Namespace) -> Iterator[tuple[str, str, bytes]]:
 
 def _topics_and_payloads(files: list[str]) -> Iterator[tuple[str, str, bytes]]:
     for name in files:
-        for number, line in enumerate(_lines(name), 1):
-            if number == 1 and line.lstrip().startswith(b"{"):
-                told = "add --topic sensors/FACILITY/DEVICE_ID/KIND"
-                raise ValueError(f"{name}: a payload without its topic; {told}")
-            topic_bytes, _, payload = line.rstrip(b"\r\n").partition(b" ")
+        for number, message in _messages(name):
+            if number == 1 and message.lstrip().startswith(b"{"):
+                fix = "add --topic sensors/FACILITY/DEVICE_ID/KIND"
+                raise ValueError(f"{name}: a payload without its topic; {fix}")
+            topic_bytes, _, payload = message.rstrip(b"\r\n").partition(b" ")
             yield f"{name}:{number}", topic_bytes.decode(errors="replace"), payload
+
+
+def _messages(name: str) -> Iterator[tuple[int, bytes]]:
+    """(number of its first line, message); a pretty-printed one has several lines."""
+    start, message = 0, b""
+    for number, line in enumerate(_lines(name), 1):
+        if message and line[:1] in _CONTINUES:
+            message += line
+        else:
+            if message:
+                yield start, message
+            start, message = number, line
+        # At once, if it is whole: live traffic may pause here.
+        if message.count(b"{") <= message.count(b"}"):
+            yield start, message
+            message = b""
+    if message:
+        yield start, message
 
 
 def _lines(name: str) -> Iterable[bytes]:
@@ -183,10 +224,10 @@ def _lines(name: str) -> Iterable[bytes]:
 def _problems(topic: str, payload: bytes) -> Iterator[str]:
     try:
         parsed = parse_topic(topic)
-    except TopicError as fault:
-        yield f"{fault.reason}: {fault}"
+    except TopicError as error:
+        yield f"{error.reason}: {error}"
         return
-    for problem in _faults(parsed, payload):
+    for problem in _decode_errors(parsed, payload):
         yield f"{problem.reason} at {problem.path}: {problem}"
 
 
@@ -195,7 +236,7 @@ def _notes(topic: str, payload: bytes) -> Iterator[str]:
         yield f"note at {path}: readers ignore it; newer than they are, or misspelled"
 
 
-def _faults(topic: Topic, payload: bytes) -> list[DecodeError]:
+def _decode_errors(topic: Topic, payload: bytes) -> list[DecodeError]:
     try:
         from egiz_schema.models import problems  # noqa: PLC0415  # an extra
     except ImportError:
@@ -204,8 +245,8 @@ def _faults(topic: Topic, payload: bytes) -> list[DecodeError]:
         return problems(topic, payload)
     try:
         decode(topic, payload)
-    except DecodeError as fault:
-        return [fault]
+    except DecodeError as error:
+        return [error]
     return []
 
 
@@ -221,7 +262,7 @@ def _explain(given: argparse.Namespace) -> int:
         if wanted in {name, row["path"]} or (wanted and of_item == row["influx_field"])
     ]
     if found:
-        print("\n\n".join(map(_told, found)))
+        print("\n\n".join(map(_description, found)))
         return 0
     group = [name for name in known if not wanted or _is_within(name, wanted)]
     for name in group:
@@ -238,7 +279,7 @@ def _is_within(name: str, group: str) -> bool:
     return any(whole.startswith((f"{group}.", f"{group}[")) for whole in (name, path))
 
 
-def _told(row: dict[str, str]) -> str:
+def _description(row: dict[str, str]) -> str:
     lines = [f"{row['kind']}.{row['path']}: {row['meaning']}"]
     facts = list(row.items())[2:]
     lines += [
@@ -277,7 +318,7 @@ def _gate(given: argparse.Namespace) -> int:
     breaches = gate.check(given.released or contract.RELEASED)
     for breach in breaches:
         print(breach)
-    return EXIT_INVALID if breaches else 0
+    return FAILED if breaches else 0
 
 
 def _vectors(given: argparse.Namespace) -> int:
@@ -292,9 +333,9 @@ def _vectors(given: argparse.Namespace) -> int:
     if given.list:
         return 0
     found = list(vectors.mismatches(decode))
-    for vector, said in found:
+    for vector, found_instead in found:
         expected = " ".join(filter(None, (vector["verdict"], vector.get("reason"))))
         about = vector.get("about", vector.get("topic"))
-        print(f"{vector['rule']} {about}: {expected}, not {said}")
+        print(f"{vector['rule']} {about}: {expected}, not {found_instead}")
     print(f"{count} vectors, {len(found)} mismatches", file=sys.stderr)
-    return EXIT_INVALID if found else 0
+    return FAILED if found else 0

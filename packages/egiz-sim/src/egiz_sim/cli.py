@@ -6,11 +6,11 @@ import json
 import os
 import resource
 import signal
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from egiz_cli import DONE, FAILED, Program, Real
 from egiz_schema.topics import FACILITY_MAX, is_facility
 from rich.console import Console
 
@@ -20,31 +20,38 @@ from egiz_sim.fleet import Fleet, Plan, UnreachableError
 from egiz_sim.ledger import ledger, show
 from egiz_sim.mqtt import Broker
 
-EXIT_UNBALANCED = 1
-
 _PROGRESS_EVERY_S = 2.0
 _FILES_BESIDE_SOCKETS = 64
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="egiz-sim")
+@click.group("egiz-sim", cls=Program)
 def main() -> None:
-    """Simulate a factory's sensors, and account for every message."""
+    """Simulate a factory's sensors, and count what becomes of every message.
+
+    \b
+      egiz-sim demo --seconds 20
+      egiz-sim run --devices 100 --seconds 60 --broker mqtt://localhost
+    """  # noqa: D301  # \b is click's mark for lines that stay as they are
 
 
-@main.command()
+@main.command(
+    exit_codes={
+        DONE: "every message was acknowledged",
+        FAILED: "some were not, or the broker cannot be reached",
+    },
+)
 @click.option(
     "--devices",
     default=10,
     show_default=True,
     type=click.IntRange(1, 50_000),
-    help="How many, each with a connection of its own.",
+    help="Simulated devices, each with its own connection.",
 )
 @click.option(
     "--rate",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0.001, 1000),
+    type=Real(0.001, 1000),
     metavar="HZ",
     help="Messages a second, of each device.",
 )
@@ -52,8 +59,8 @@ def main() -> None:
     "--seconds",
     default=10.0,
     show_default=True,
-    type=click.FloatRange(0, min_open=True),
-    help="For how long.",
+    type=Real(0, min_open=True),
+    help="How long it publishes.",
 )
 @click.option(
     "--broker",
@@ -62,13 +69,25 @@ def main() -> None:
     metavar="URL",
     help="mqtt://[user@]host[:port]. The password comes from EGIZ_SIM_MQTT_PASSWORD.",
 )
-@click.option("--seed", default=1, show_default=True, help="Same seed, same readings.")
-@click.option("--facility", default="factory", show_default=True)
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    help="The same seed gives the same readings.",
+)
+@click.option(
+    "--facility",
+    default="factory",
+    show_default=True,
+    help="The place, as it stands in the topic.",
+)
 @click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
-    help="Time of the first reading, UTC unless it says otherwise; else now. With it, "
-    "the same seed gives the same telemetry to the byte.",
+    metavar="TIME",
+    help="Time of the first reading, as 2026-01-31T12:00:00, in UTC, or with an offset "
+    "as +0200 at its end. Default: now. With it, the same "
+    "seed gives the same telemetry to the byte.",
 )
 @click.option(
     "--report",
@@ -90,53 +109,57 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     \b
     A thousand devices, 10 messages a second each, for a minute:
       egiz-sim run --devices 1000 --rate 10 --seconds 60 --report ledger.json
-    \b
-    Exit codes: 0 every message was acknowledged, 1 some were not, 2 wrong usage.
-    """  # noqa: D301  # \b is click's mark for lines that stay as they are
+    """  # noqa: D301  # as above
     plan = Plan(devices, rate, seconds, seed, _facility(facility), _epoch_ms(start))
     fleet = Fleet(_broker(broker), plan)
     _allow_sockets(devices)
     try:
         asyncio.run(_run(fleet))
-    except (UnreachableError, OverflowError) as fault:
-        click.echo(f"egiz-sim: {fault}", err=True)
-        sys.exit(EXIT_UNBALANCED)
-    told = ledger(fleet)
-    show(told, Console())
+    except (UnreachableError, OverflowError) as error:
+        raise click.ClickException(str(error)) from None
+    totals = ledger(fleet)
+    show(totals, Console())
     if report:
-        report.write_text(json.dumps(told, indent=1) + "\n")
-    if not told["balanced"]:
-        sys.exit(EXIT_UNBALANCED)
+        report.write_text(json.dumps(totals, indent=1) + "\n")
+    if not totals["balanced"]:
+        raise click.exceptions.Exit(FAILED)
 
 
-@main.command()
+@main.command(
+    exit_codes={
+        DONE: "every message that was published is archived",
+        FAILED: "one is not, or a part failed",
+    },
+)
 @click.option(
     "--seconds",
     envvar="DEMO_SECONDS",
-    type=click.FloatRange(1),
-    help="Stop by itself after this time.  [env: DEMO_SECONDS; default: at Ctrl-C]",
+    type=Real(1),
+    help="Stop after so many seconds.  [env: DEMO_SECONDS; default: at Ctrl-C]",
 )
 @click.option(
     "--broker",
     type=click.Choice(["auto", "mosquitto", "embedded"]),
     default="auto",
     show_default=True,
-    help="Mosquitto if it is installed, else the embedded one; or say which.",
+    help="auto: Mosquitto if it is installed, else the embedded one.",
 )
 def demo(seconds: float | None, broker: str) -> None:
-    """Show the whole thing: broker, bridge, archive, 24 devices and the real firmware.
+    """Run all of it: broker, bridge, archive, devices, firmware.
 
-    Everything is started on free ports and stopped at the end; the archive stays.
+    24 simulated devices and a virtual board with the real firmware publish; the
+    terminal shows what arrives. Everything is started on free ports and stopped at the
+    end; the archive stays in a directory here.
 
     \b
-    Exit codes: 0 every message published is archived, 1 one is not, or a part failed.
+      egiz-sim demo --seconds 20
     """  # noqa: D301  # as above
     try:
         is_balanced = run_demo(broker, seconds, Console())
-    except (PartError, UnreachableError) as fault:
-        raise click.ClickException(str(fault)) from None
+    except (PartError, UnreachableError) as error:
+        raise click.ClickException(str(error)) from None
     if not is_balanced:
-        sys.exit(EXIT_UNBALANCED)
+        raise click.exceptions.Exit(FAILED)
 
 
 async def _run(fleet: Fleet) -> None:
@@ -157,8 +180,8 @@ async def _progress(fleet: Fleet) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_EVERY_S)
         connected = [d for d in fleet.devices if d.publisher.is_connected]
-        away = next((d for d in fleet.devices if d not in connected), None)
-        why = f" ({away.publisher.fault}; retrying)" if away else ""
+        waiting = next((d for d in fleet.devices if d not in connected), None)
+        why = f" ({waiting.publisher.fault}; retrying)" if waiting else ""
         click.echo(
             f"{len(connected)}/{len(fleet.devices)} connected{why},"
             f" {fleet.published:,} published, {fleet.acknowledged:,} acknowledged",
@@ -178,8 +201,8 @@ def _facility(text: str) -> str:
 def _broker(url: str) -> Broker:
     try:
         return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"))
-    except ValueError as fault:
-        raise click.UsageError(f"--broker: {fault}") from None
+    except ValueError as error:
+        raise click.UsageError(f"--broker: {error}") from None
 
 
 def _epoch_ms(start: datetime | None) -> int | None:

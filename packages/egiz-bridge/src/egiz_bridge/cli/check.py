@@ -1,9 +1,15 @@
-"""`egiz-bridge check`: whatever `run` needs, tried once, without touching any data."""
+"""`egiz-bridge check`: what `run` needs, tried once, without writing data."""
 
+import errno
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import NamedTuple
 
+from egiz_cli import DONE, FAILED, USAGE
+from urllib3.exceptions import HTTPError
+
+from egiz_bridge.cli.probe import base_url, fetch_json
 from egiz_bridge.config.settings import Settings
 from egiz_bridge.errors import ConfigError, MqttError, Unavailable
 from egiz_bridge.files import probe_sqlite
@@ -12,8 +18,16 @@ from egiz_bridge.mqtt.connection import try_login
 from egiz_bridge.sinks.sink import SinkTable
 
 
-def results(settings: Settings) -> Iterator[tuple[str, str | None]]:
-    """Each thing that was tried: (key, what is wrong or None)."""
+class Result(NamedTuple):
+    """What was tried, by its key, and what is wrong with it."""
+
+    key: str
+    problem: str | None = None
+    exit_code: int = DONE
+
+
+def results(settings: Settings) -> Iterator[Result]:
+    """Each thing that was tried."""
     yield from _tried("mqtt.url", lambda: try_login(broker_of(settings.mqtt)))
     for table in settings.sinks():
         key = f"{table.sink_name}.{table.where}"
@@ -22,17 +36,18 @@ def results(settings: Settings) -> Iterator[tuple[str, str | None]]:
     yield from _tried("http.listen", lambda: _probe_listen(*settings.http.address))
 
 
-def _tried(key: str, probe: Callable[[], object]) -> Iterator[tuple[str, str | None]]:
+def _tried(key: str, probe: Callable[[], object]) -> Iterator[Result]:
     try:
         probe()
     except ConfigError as error:  # names its own keys
         for problem in error.problems:
-            named, _, message = problem.partition(": ")
-            yield named, message
+            named, _, sentence = problem.partition(": ")
+            yield Result(named, sentence, USAGE)
     except (OSError, MqttError, Unavailable) as error:
-        yield key, getattr(error, "strerror", None) or str(error)
+        sentence = getattr(error, "strerror", None) or str(error)
+        yield Result(key, sentence, FAILED)
     else:
-        yield key, None
+        yield Result(key)
 
 
 def _probe_sink(table: SinkTable) -> None:
@@ -41,5 +56,17 @@ def _probe_sink(table: SinkTable) -> None:
 
 
 def _probe_listen(host: str, port: int) -> None:
-    with socket.create_server((host, port)):
-        pass
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE and _is_a_bridge(host, port):
+            return  # it runs, and is checked before a SIGHUP
+        raise
+
+
+def _is_a_bridge(host: str, port: int) -> bool:
+    try:
+        answer = fetch_json(base_url(host, port) + "/healthz")
+    except (HTTPError, OSError, ValueError):
+        return False
+    return isinstance(answer, dict) and "problems" in answer

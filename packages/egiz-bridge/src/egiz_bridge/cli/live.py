@@ -1,4 +1,4 @@
-"""`egiz-bridge tail`: live messages, decoded, as a passer-by sees them."""
+"""`egiz-bridge tail`: live messages, decoded, beside the bridge."""
 
 import json
 import queue
@@ -21,8 +21,8 @@ from egiz_bridge.mqtt.connection import try_login
 _CONNECT_TIMEOUT_S = 5.0
 
 
-class Seen(NamedTuple):
-    """A message; it has a point, or a reason why it is none of the contract."""
+class LiveMessage(NamedTuple):
+    """A message; it has a point, or a reason why it does not follow the contract."""
 
     topic: str
     received_s: float
@@ -32,11 +32,11 @@ class Seen(NamedTuple):
 
     def as_json(self) -> str:
         """One line for scripts."""
-        told = {"topic": self.topic, "received_s": round(self.received_s, 3)}
+        document = {"topic": self.topic, "received_s": round(self.received_s, 3)}
         if self.point is None:
-            return json.dumps(told | {"reason": self.reason, "detail": self.detail})
+            return json.dumps(document | {"reason": self.reason, "detail": self.detail})
         fields = dict(self.point.fields)
-        return json.dumps(told | {"time_ms": self.point.time_ms, "fields": fields})
+        return json.dumps(document | {"time_ms": self.point.time_ms, "fields": fields})
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Filter:
     kind: str = "*"
 
     def wants(self, topic: str) -> bool:
-        """Whether a message from there is shown; nonsense has no parts to go by."""
+        """Whether a message is shown; without a valid topic, if nothing filters."""
         try:
             found = parse_topic(topic)
         except EgizError:
@@ -64,46 +64,50 @@ class Rates:
     """Messages by facility since the last look."""
 
     def __init__(self) -> None:
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._since_s = time.monotonic()
-        self._good: Counter[str] = Counter()
-        self._bad: Counter[str] = Counter()
+        self._valid: Counter[str] = Counter()
+        self._rejected: Counter[str] = Counter()
         self._devices: dict[str, set[str]] = {}
 
-    def count(self, seen: Seen) -> None:
+    def count(self, seen: LiveMessage) -> None:
         """Enter a message."""
         if seen.point is None:
-            self._bad[_facility_of(seen.topic)] += 1
+            self._rejected[_facility_of(seen.topic)] += 1
             return
         facility = seen.point.facility
-        self._good[facility] += 1
+        self._valid[facility] += 1
         self._devices.setdefault(facility, set()).add(seen.point.device_id)
 
-    def take(self) -> list[tuple[str, float, float, int]]:
+    def pop(self) -> list[tuple[str, float, float, int]]:
         """(facility, messages/s, rejects/s, devices), and begin again."""
         elapsed_s = max(time.monotonic() - self._since_s, 1e-9)
-        told = [
+        counted = [
             (
                 facility,
-                self._good[facility] / elapsed_s,
-                self._bad[facility] / elapsed_s,
+                self._valid[facility] / elapsed_s,
+                self._rejected[facility] / elapsed_s,
                 len(self._devices.get(facility, ())),
             )
-            for facility in sorted(self._good.keys() | self._bad.keys())
+            for facility in sorted(self._valid.keys() | self._rejected.keys())
         ]
-        self._begin()
-        return told
+        self._reset()
+        return counted
 
 
-def live(broker: Broker, *, retained: bool) -> Iterator[Seen | None]:
-    """Messages as they come, for ever; nothing, now and then, if none comes.
+def live(broker: Broker, *, retained: bool) -> Iterator[LiveMessage | None]:
+    """Messages as they arrive, for ever; None now and then while none arrives.
 
     Raises:
-        MqttError, OSError: the broker cannot be reached, or refuses.
+        MqttError: the broker cannot be reached, or refuses.
     """
-    if try_login(broker):
+    try:
+        has_session = try_login(broker)
+    except OSError as error:
+        raise MqttError(f"{broker}: {error.strerror or error}") from None
+    if has_session:
         raise MqttError(
             f"{broker} has one session for each user name, and this one's is the"
             " bridge's: give another account, with EGIZ_BRIDGE_MQTT_USERNAME and"
@@ -121,7 +125,10 @@ def live(broker: Broker, *, retained: bool) -> Iterator[Seen | None]:
         client.username_pw_set(*broker.credentials)
     if broker.tls:
         client.tls_set_context(broker.tls)
-    client.connect(broker.host, broker.port)
+    try:
+        client.connect(broker.host, broker.port)
+    except OSError as error:
+        raise MqttError(f"{broker}: {error.strerror or error}") from None
     client.loop_start()
     try:
         _await_answer(broker, answers)
@@ -148,15 +155,15 @@ def _await_answer(broker: Broker, answers: "queue.SimpleQueue[Any]") -> None:
         raise MqttError(f"{broker} refuses: {code}")
 
 
-def _seen(message: paho.MQTTMessage) -> Seen:
+def _seen(message: paho.MQTTMessage) -> LiveMessage:
     now_s = time.time()
     try:
         topic = parse_topic(message.topic)
         decoded = decode(topic, bytes(message.payload))
         point = influx.to_point(topic, decoded, int(now_s * 1000))
-    except EgizError as fault:
-        return Seen(message.topic, now_s, None, fault.reason, str(fault))
-    return Seen(message.topic, now_s, point)
+    except EgizError as error:
+        return LiveMessage(message.topic, now_s, None, error.reason, str(error))
+    return LiveMessage(message.topic, now_s, point)
 
 
 def _facility_of(topic: str) -> str:

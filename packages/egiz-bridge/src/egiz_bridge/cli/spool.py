@@ -1,15 +1,15 @@
 """The commands `egiz-bridge dlq` and `egiz-bridge spool`."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from egiz_cli import FAILED, group
 
-from egiz_bridge.config.settings import Settings, load
-from egiz_bridge.errors import ConfigError, Unavailable
+from egiz_bridge.cli.shared import config_option, load_settings
+from egiz_bridge.errors import Unavailable
 from egiz_bridge.spool.dead_letters import (
     Letter,
     Selection,
@@ -20,34 +20,45 @@ from egiz_bridge.spool.dead_letters import (
     replay,
 )
 
-EXIT_CONFIG = 2
-
-config_option = click.option(
-    "--config", type=click.Path(path_type=Path), help="The file that `run` was given."
+_ID = click.IntRange(1, 2**63 - 1)  # as SQLite numbers rows
+_ids = click.argument("ids", nargs=-1, type=_ID)
+_reason = click.option(
+    "--reason", help="Those with this reason; `dlq list` counts them."
 )
-_ids = click.argument("ids", nargs=-1, type=int)
-_reason = click.option("--reason", help="All letters with this reason.")
-_all = click.option("--all", "is_all", is_flag=True, help="All letters.")
+_all = click.option("--all", "is_all", is_flag=True, help="All dead letters.")
+_UNUSABLE = {FAILED: "the spool cannot be used; the reason is printed"}
 
 
-@click.group("dlq")
+@group("dlq")
 def dead_letters() -> None:
-    """See, replay or purge dead letters: messages that could not be written.
+    """List, replay or purge messages that could not be written.
 
-    They may be replayed while the bridge runs, once the cause is mended: it takes them
-    within seconds, and what fails again is a dead letter again.
-    """
+    They are called dead letters. Replay them once the cause is mended: the bridge,
+    which may run meanwhile, writes them within seconds. What fails again becomes a dead
+    letter again.
+
+    \b
+      egiz-bridge dlq list --config bridge.toml
+      egiz-bridge dlq show 17 --config bridge.toml
+      egiz-bridge dlq replay --reason field_type_conflict --config bridge.toml
+    """  # noqa: D301  # \b is click's mark for lines that stay as they are
 
 
-@dead_letters.command("list")
+@dead_letters.command("list", exit_codes=_UNUSABLE)
 @config_option
 @_reason
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=_ID,
+    help="How many of the newest are listed.",
+)
 def list_letters(config: Path | None, reason: str | None, limit: int) -> None:
-    """Count dead letters by reason, and tell the newest."""
-    path = _settings(config).spool.path
+    """Count dead letters by reason, and list the newest."""
+    path = load_settings(config).spool.path
     selection = Selection(reason=reason, is_all=reason is None)
-    with _told():
+    with _translate_errors():
         counted = reasons(path)
         newest = letters(path, selection, limit)
     for sink, why, count in counted:
@@ -58,23 +69,27 @@ def list_letters(config: Path | None, reason: str | None, limit: int) -> None:
         click.echo("no dead letters", err=True)
 
 
-@dead_letters.command()
+@dead_letters.command(exit_codes={FAILED: "there is no such letter, or no spool"})
 @config_option
-@click.argument("letter_id", type=int, metavar="ID")
+@click.argument("letter_id", type=_ID, metavar="ID")
 def show(config: Path | None, letter_id: int) -> None:
-    """Tell all of one letter; its payload goes to stdout as it came."""
-    path = _settings(config).spool.path
-    with _told():
+    """Show one dead letter; its payload goes to stdout as it arrived.
+
+    \b
+      egiz-bridge dlq show 17 --config bridge.toml > payload.json
+    """  # noqa: D301  # as above
+    path = load_settings(config).spool.path
+    with _translate_errors():
         found = letters(path, Selection(ids=(letter_id,)), 1)
     if not found:
         raise click.ClickException(f"there is no dead letter {letter_id}")
     click.echo(f"{_line(found[0])}\n{found[0].detail}", err=True)
     if not found[0].is_whole:
         click.echo(f"of {found[0].payload_bytes} bytes, the first 4096", err=True)
-    sys.stdout.buffer.write(found[0].payload + b"\n")
+    click.echo(found[0].payload)
 
 
-@dead_letters.command("replay")
+@dead_letters.command("replay", exit_codes=_UNUSABLE)
 @config_option
 @_ids
 @_reason
@@ -82,19 +97,24 @@ def show(config: Path | None, letter_id: int) -> None:
 def replay_letters(
     config: Path | None, ids: tuple[int, ...], reason: str | None, is_all: bool
 ) -> None:
-    """Write letters once more: those with IDS, with a reason, or all."""
-    settings = _settings(config)
+    """Write dead letters again: those with IDS, with a reason, or all.
+
+    \b
+      egiz-bridge dlq replay --all --config bridge.toml
+    """  # noqa: D301  # as above
+    settings = load_settings(config)
     sinks = [table.sink_name for table in settings.sinks()]
-    with _told():
+    with _translate_errors():
         done, left = replay(
             settings.spool.path, _selection(ids, reason, is_all=is_all), sinks
         )
     click.echo(f"{done} handed to the bridge")
     if left:
-        click.echo(f"{left} left: longer than what was kept of them", err=True)
+        sentence = "their payloads were too long to be kept whole"
+        click.echo(f"{left} cannot be replayed: {sentence}", err=True)
 
 
-@dead_letters.command("purge")
+@dead_letters.command("purge", exit_codes=_UNUSABLE)
 @config_option
 @_ids
 @_reason
@@ -102,24 +122,32 @@ def replay_letters(
 def purge_letters(
     config: Path | None, ids: tuple[int, ...], reason: str | None, is_all: bool
 ) -> None:
-    """Forget letters: those with IDS, with a reason, or all."""
-    path = _settings(config).spool.path
-    with _told():
+    """Delete dead letters: those with IDS, with a reason, or all.
+
+    \b
+      egiz-bridge dlq purge 17 18 --config bridge.toml
+    """  # noqa: D301  # as above
+    path = load_settings(config).spool.path
+    with _translate_errors():
         done = purge(path, _selection(ids, reason, is_all=is_all))
-    click.echo(f"{done} forgotten")
+    click.echo(f"{done} deleted")
 
 
-@click.group()
+@group()
 def spool() -> None:
-    """See what waits on this disk for a database."""
+    """Show what waits on this disk for a database."""
 
 
-@spool.command()
+@spool.command(exit_codes=_UNUSABLE)
 @config_option
 def status(config: Path | None) -> None:
-    """Tell what waits for each sink, and how full the spool is."""
-    settings = _settings(config).spool
-    with _told():
+    """Show what waits for each sink, and how full the spool is.
+
+    \b
+      egiz-bridge spool status --config bridge.toml
+    """  # noqa: D301  # as above
+    settings = load_settings(config).spool
+    with _translate_errors():
         waiting = backlogs(settings.path)
         dead = sum(count for _, _, count in reasons(settings.path))
     for sink, batches, messages, size in waiting:
@@ -133,30 +161,21 @@ def status(config: Path | None) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Ends the command with a sentence when the spool cannot be used."""
     try:
         yield
-    except Unavailable as fault:
-        raise click.ClickException(str(fault)) from None
-
-
-def _settings(config: Path | None) -> Settings:
-    try:
-        return load(config)
-    except ConfigError as fault:
-        for problem in fault.problems:
-            click.echo(problem, err=True)
-        sys.exit(EXIT_CONFIG)
+    except Unavailable as error:
+        raise click.ClickException(f"spool.path: {error}") from None
 
 
 def _selection(ids: tuple[int, ...], reason: str | None, *, is_all: bool) -> Selection:
     if not (ids or reason or is_all):
-        raise click.UsageError("say which: IDS, --reason or --all")
+        raise click.UsageError("give IDS, --reason or --all: which dead letters?")
     return Selection(ids, reason, is_all)
 
 
 def _line(letter: Letter) -> str:
     at = datetime.fromtimestamp(letter.received_ms / 1000, UTC)
-    told = f"{letter.id:8}  {letter.reason:20} {at:%Y-%m-%d %H:%M:%S}Z"
-    return f"{told}  {letter.topic} ({letter.payload_bytes} B)"
+    start = f"{letter.id:8}  {letter.reason:20} {at:%Y-%m-%d %H:%M:%S}Z"
+    return f"{start}  {letter.topic} ({letter.payload_bytes} B)"

@@ -1,37 +1,41 @@
 """The command `egiz-bridge tail`."""
 
-import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import click
+from egiz_cli import FAILED, Real, command
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from egiz_bridge.cli.live import Filter, Rates, Seen, live
-from egiz_bridge.cli.spool import EXIT_CONFIG, config_option
-from egiz_bridge.config.settings import load
+from egiz_bridge.cli.live import Filter, LiveMessage, Rates, live
+from egiz_bridge.cli.shared import (
+    config_option,
+    exit_for,
+    json_option,
+    load_settings,
+)
 from egiz_bridge.errors import ConfigError, MqttError
 from egiz_bridge.mqtt.broker import broker_of
 
-_EXIT_NO_BROKER = 1
-_EXIT_CTRL_C = 130
 _RATES_EVERY_S = 1.0
 
 
-@click.command()
+@command(exit_codes={FAILED: "the broker cannot be reached, or refuses"})
 @config_option
-@click.option("--facility", default="*", help="Only these; * and ? stand for anything.")
-@click.option("--device", default="*", help="Only these device ids; globs, too.")
+@click.option("--facility", default="*", help="Only these, as 'north*'.")
+@click.option("--device", default="*", help="Only these device ids, as 'oven-*'.")
 @click.option("--kind", default="*", help="Only telemetry, status, config or command.")
-@click.option("--retained", is_flag=True, help="Also what the broker had kept.")
+@click.option("--retained", is_flag=True, help="Also the broker's retained messages.")
 @click.option("--rates", is_flag=True, help="Messages a second instead of messages.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document a line.")
-@click.option("--count", type=int, help="Stop after so many messages.")
-@click.option("--seconds", type=float, help="Stop after so many seconds.")
+@json_option
+@click.option("--count", type=click.IntRange(1), help="Stop after so many messages.")
+@click.option(
+    "--seconds", type=Real(0, min_open=True), help="Stop after so many seconds."
+)
 def tail(  # noqa: PLR0913  # an option each
     config: Path | None,
     *,
@@ -44,37 +48,36 @@ def tail(  # noqa: PLR0913  # an option each
     count: int | None,
     seconds: float | None,
 ) -> None:
-    """Show live messages, decoded; what is not of the contract is red, with the reason.
+    """Show live messages, decoded, until Ctrl-C.
 
-    A session of its own is used: the bridge goes on undisturbed. Until Ctrl-C.
+    What does not follow the contract is red, with the reason. The bridge is not
+    disturbed: this is a session of its own.
 
     \b
-    Exit codes: 0 done, 1 no broker, 2 the configuration is wrong, 130 Ctrl-C.
+      egiz-bridge tail --config bridge.toml --device 'oven-*' --kind telemetry
+      egiz-bridge tail --config bridge.toml --json --count 100 | jq .fields
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
     wanted = Filter(facility, device, kind)
+    settings = load_settings(config)
     try:
-        source = live(broker_of(load(config).mqtt), retained=retained)
+        source = live(broker_of(settings.mqtt), retained=retained)
         messages = _bounded(source, wanted, count, seconds)
         if rates:
             _show_rates(messages)
         else:
             _show(messages, as_json=as_json)
-    except ConfigError as fault:
-        click.echo(str(fault), err=True)
-        sys.exit(EXIT_CONFIG)
-    except (MqttError, OSError) as fault:
-        click.echo(f"mqtt.url: {fault}", err=True)
-        sys.exit(_EXIT_NO_BROKER)
-    except KeyboardInterrupt:
-        sys.exit(_EXIT_CTRL_C)
+    except ConfigError as error:  # files that the settings name
+        raise exit_for(error.problems) from None
+    except MqttError as error:
+        raise exit_for([f"mqtt.url: {error}"], FAILED) from None
 
 
 def _bounded(
-    source: Iterator[Seen | None],
+    source: Iterator[LiveMessage | None],
     wanted: Filter,
     count: int | None,
     seconds: float | None,
-) -> Iterator[Seen | None]:
+) -> Iterator[LiveMessage | None]:
     until = time.monotonic() + seconds if seconds is not None else float("inf")
     shown = 0
     for seen in source:
@@ -89,7 +92,7 @@ def _bounded(
                 return
 
 
-def _show(messages: Iterator[Seen | None], *, as_json: bool) -> None:
+def _show(messages: Iterator[LiveMessage | None], *, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for seen in messages:
         if seen is None:
@@ -100,11 +103,11 @@ def _show(messages: Iterator[Seen | None], *, as_json: bool) -> None:
             console.print(_line(seen))
 
 
-def _line(seen: Seen) -> str:
+def _line(seen: LiveMessage) -> str:
     clock = datetime.fromtimestamp(seen.received_s).astimezone().strftime("%H:%M:%S")
     if seen.point is None:
-        told = f"{seen.topic[:120]} {seen.reason}: {seen.detail}"
-        return f"[dim]{clock}[/] [red]{escape(told)}[/]"
+        problem = f"{seen.topic[:120]} {seen.reason}: {seen.detail}"
+        return f"[dim]{clock}[/] [red]{escape(problem)}[/]"
     point = seen.point
     where = f"[cyan]{point.facility}/{point.device_id}[/] [dim]{point.kind}[/]"
     fields = " ".join(
@@ -113,7 +116,7 @@ def _line(seen: Seen) -> str:
     return f"[dim]{clock}[/] {where} {fields}"
 
 
-def _show_rates(messages: Iterator[Seen | None]) -> None:
+def _show_rates(messages: Iterator[LiveMessage | None]) -> None:
     console = Console()
     rates = Rates()
     due = time.monotonic() + _RATES_EVERY_S
@@ -130,7 +133,7 @@ def _table(rates: Rates) -> Table:
     table.add_column("facility")
     for column in ("messages/s", "rejects/s", "devices"):
         table.add_column(column, justify="right")
-    for facility, good, bad, devices in rates.take():
-        told = f"[red]{bad:,.0f}[/]" if bad else "0"
-        table.add_row(facility, f"{good:,.0f}", told, f"{devices:,}")
+    for facility, valid, rejected, devices in rates.pop():
+        rejects = f"[red]{rejected:,.0f}[/]" if rejected else "0"
+        table.add_row(facility, f"{valid:,.0f}", rejects, f"{devices:,}")
     return table
