@@ -114,10 +114,9 @@ def test_every_package_imports_from_its_wheel(installed):
             assert str(installed) in _run(python, "-I", "-c", code), name
 
 
-PROGRAMS = ["egiz-bridge", "egiz-sim", "egiz-edge", "egiz-infra"]
-
-
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(
+    "program", ["egiz-bridge", "egiz-sim", "egiz-edge", "egiz-infra"]
+)
 def test_every_program_explains_itself(installed, program):
     path = str(installed / "bin" / program)
     assert "Commands:" in _run(path, "--help")

@@ -113,7 +113,7 @@ def _completion(program: Program) -> Command:
         help="Print a script with which the shell completes commands and options."
         "\n\n\b\nThen start a new shell:\n"
         + "\n".join(
-            f"  {name} completion {shell} > {target.format(name=name)}"
+            f"  {name} completion {shell} \\\n    > {target.format(name=name)}"
             for shell, target in _SHELLS.items()
         ),
     )

@@ -135,14 +135,15 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     seed: int,
     heap: str,
 ) -> None:
-    """Run the firmware on a virtual board: an oven with three meters and three zones.
+    """Run the firmware on a virtual board, without hardware.
 
-    It is real MicroPython and real MQTT; the host simulates the hardware. Ctrl-C stops
-    the device, which sends what waits and disconnects. The last line is JSON: how many
-    messages of each kind were acknowledged.
+    The board is an oven with three meters and three zones. It is real MicroPython and
+    real MQTT; the host simulates the hardware. Ctrl-C stops the device, which sends
+    what waits and disconnects. The last line is JSON: how many messages of each kind
+    were acknowledged.
 
     \b
-      egiz-edge run --broker mqtt://localhost --device-id oven-007 --publish-ms 1000
+      egiz-edge run --broker mqtt://localhost --device-id oven-007
     """  # noqa: D301  # as above
     _check_ids(facility, device_id)
     identity = Identity(

@@ -145,7 +145,7 @@ def monitor_command(port: str) -> None:
     help="Log in there, as a device does. " + BROKER_HELP,
 )
 def doctor_command(port: str | None, broker: Broker | None) -> None:
-    """Check machine, board and broker; print how to mend what is wrong.
+    """Check machine, board and broker, and say how to mend them.
 
     A board at --port is stopped for a moment, and started again.
 

@@ -82,7 +82,9 @@ def account(layout: Layout, name: str) -> None:
 @pass_layout
 @translate_errors
 def acl(layout: Layout) -> None:
-    """Print the access list: roles, and devices with a valid certificate.
+    """Print the access list: its roles, and the devices.
+
+    Only devices with a valid certificate are in it.
 
     \b
       egiz-infra acl > acl

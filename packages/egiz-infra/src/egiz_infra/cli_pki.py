@@ -24,6 +24,7 @@ from egiz_infra.layout import Layout, write
 from egiz_infra.register import Issued, expiring, good_ones, issued
 from egiz_infra.revoke import revoke as revoke_all
 
+_NAME_MAX = 64
 _DAYS_MAX = 365 * 100
 _NOT_DONE = {FAILED: "it was not possible; the reason is printed"}
 
@@ -37,12 +38,27 @@ _days = click.option(
 _facility = click.option(
     "--facility", default="factory", show_default=True, help="The place of the device."
 )
+
+
+def _name(_context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """What X.509 can hold as a common name, and a file's name as well."""
+    if not 0 < len(text) <= _NAME_MAX or not text.isprintable() or "/" in text:
+        raise click.BadParameter(
+            f"must be 1 to {_NAME_MAX} printable characters without /", param=parameter
+        )
+    return text
+
+
 _request = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @command(exit_codes=_NOT_DONE)
 @click.option(
-    "--name", default="OpenEgiz", show_default=True, help="Name of the authority."
+    "--name",
+    default="OpenEgiz",
+    show_default=True,
+    help="Name of the authority.",
+    callback=_name,
 )
 @pass_layout
 @translate_errors
@@ -72,7 +88,7 @@ def issue() -> None:
 
 
 @issue.command("broker", exit_codes=_NOT_DONE)
-@click.argument("name")
+@click.argument("name", callback=_name)
 @click.option("--address", multiple=True, help="Another name or IP; repeatable.")
 @_days
 @pass_layout
@@ -92,7 +108,7 @@ def issue_broker(
 
 
 @issue.command("service", exit_codes=_NOT_DONE)
-@click.argument("name")
+@click.argument("name", callback=_name)
 @_days
 @pass_layout
 @translate_errors
@@ -113,7 +129,10 @@ def issue_service(layout: Layout, name: str, days: int) -> None:
 def issue_device(
     layout: Layout, names: tuple[str, ...], facility: str, days: int
 ) -> None:
-    """Make them for devices, in DER; delete the key here once the device has it."""
+    """Make them for devices, in DER.
+
+    Delete the key here once the device has it.
+    """
     with layout.locked():
         authority = Authority(layout)
         for name in names:

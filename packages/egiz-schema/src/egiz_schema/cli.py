@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         _completion, "print a script for the shell", cli_text.COMPLETION
     )
     completion.add_argument("shell", choices=["bash", "zsh"])
-    completion.set_defaults(commands=commands.choices)
+    parser.set_defaults(commands=commands.choices)
     return parser
 
 
@@ -146,6 +147,12 @@ def _add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         failed="one does not",
     )
     vectors.add_argument("--list", action="store_true", help="list the rules, and end")
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, for completion, tests and documentation."""
+    found: dict[str, argparse.ArgumentParser] = _parser().get_default("commands")
+    return found
 
 
 def _completion(given: argparse.Namespace) -> int:
@@ -217,8 +224,21 @@ def _lines(name: str) -> Iterable[bytes]:
             print("Reading standard input; Ctrl-D ends it.", file=sys.stderr)
         yield from sys.stdin.buffer
         return
-    with Path(name).open("rb") as file:
+    with _named(Path(name)), Path(name).open("rb") as file:
         yield from file
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """An error of reading names the file, as one of opening does."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    except ValueError as error:
+        named = "" if str(path) in str(error) else f"{path}: "
+        raise ValueError(f"{named}{error}") from None
 
 
 def _problems(topic: str, payload: bytes) -> Iterator[str]:
@@ -315,7 +335,9 @@ def _gate(given: argparse.Namespace) -> int:
         for rule, meaning in gate.RULES.items():
             print(f"{rule:28}{meaning}")
         return 0
-    breaches = gate.check(given.released or contract.RELEASED)
+    released = given.released or contract.RELEASED
+    with _named(released):
+        breaches = gate.check(released)
     for breach in breaches:
         print(breach)
     return FAILED if breaches else 0

@@ -42,7 +42,9 @@ _HEADINGS = {
 def devices(
     config: Path | None, *, stale_after: float, trouble: bool, as_json: bool
 ) -> None:
-    """Show what the running bridge knows of each device since its start.
+    """Show what the running bridge knows of each device.
+
+    It counts since its start.
 
     \b
     losing    messages that it counted have not arrived

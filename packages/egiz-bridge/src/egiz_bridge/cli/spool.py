@@ -31,7 +31,7 @@ _UNUSABLE = {FAILED: "the spool cannot be used; the reason is printed"}
 
 @group("dlq")
 def dead_letters() -> None:
-    """List, replay or purge messages that could not be written.
+    """List, replay or purge messages that were not written.
 
     They are called dead letters. Replay them once the cause is mended: the bridge,
     which may run meanwhile, writes them within seconds. What fails again becomes a dead
