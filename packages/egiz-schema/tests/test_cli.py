@@ -313,7 +313,7 @@ def test_the_vectors_hold_and_their_rules_are_listed():
         ("topic", "egiz-schema topic sensors/factory/heat-pump-01/status"),
         ("generate", "egiz-schema generate --directory contract"),
         ("gate", "RULE path old new"),
-        ("vectors", "importlib.resources"),
+        ("vectors", "import egiz_schema.vectors"),
     ],
 )
 def test_help_teaches(command, example, capsys):

@@ -31,15 +31,16 @@ One message, from a file, from standard input, or as it is given:
 Many:
   mosquitto_sub -v -t 'sensors/#' | egiz-schema validate
 
-Without --topic, each line is a topic, a space and a payload, as mosquitto_sub -v
-prints them; a payload of several lines ends with its closing brace. Every problem is
-printed where pydantic is installed (pip install 'egiz-schema[pydantic]'); elsewhere,
-the first of each message. A member that readers ignore is noted: it may be newer than
-this contract, or misspelled. Ctrl-C ends live traffic with its summary.
+Without --topic, each line is a topic, a space and a payload, as mosquitto_sub
+-v prints them; a payload of several lines ends with its closing brace. Every
+problem is printed where pydantic is installed (pip install
+'egiz-schema[pydantic]'); elsewhere, the first of each message. A member that
+readers ignore is noted: it may be newer than this contract, or misspelled.
+Ctrl-C ends live traffic with its summary.
 """
 EXPLAIN = """\
-A field by its path, with or without its kind, or by its name in InfluxDB; a group;
-or nothing, for a list of all:
+A field by its path, with or without its kind, or by its name in InfluxDB; a
+group; or nothing, for a list of all:
   egiz-schema explain electrical.voltage.a
   egiz-schema explain status_wifi_rssi
   egiz-schema explain telemetry.thermal
@@ -52,26 +53,34 @@ Build one:
   egiz-schema topic factory heat-pump-01 status
 """
 GENERATE = """\
-Writes JSON Schemas, AsyncAPI, the data dictionary, the rules, TypeScript types and an
-example for Home Assistant, and prints the path of each:
+Writes JSON Schemas, AsyncAPI, the data dictionary, the rules, TypeScript types
+and an example for Home Assistant, and prints the path of each:
   egiz-schema generate --directory contract
 """
 GATE = """\
-Prints a line for each change that would break a reader or a device: RULE path old new.
+Prints a line for each change that would break a reader or a device:
+RULE path old new.
   egiz-schema gate
-What must be broken is allowed, with its reason, in allow.toml beside the release.
+What must be broken is allowed, with its reason, in allow.toml beside the
+release.
 """
 VECTORS = """\
 The vectors are JSON files in the package, for readers in any language:
-  python -c "from importlib.resources import files; print(files('egiz_schema.vectors'))"
-Each has a rule, a payload, a verdict with its reason, and its point in InfluxDB.
+  python -c "import egiz_schema.vectors as v; print(v.__path__[0])"
+Each has a rule, a payload, a verdict with its reason, and its point in
+InfluxDB.
 """
 COMPLETION = """\
 Then start a new shell:
-  egiz-schema completion bash > \
-~/.local/share/bash-completion/completions/egiz-schema
-  egiz-schema completion zsh > "${fpath[1]}/_egiz-schema"
+  egiz-schema completion bash \\
+    > ~/.local/share/bash-completion/completions/egiz-schema
+  egiz-schema completion zsh \\
+    > "${fpath[1]}/_egiz-schema"
 """
+_TARGETS = {
+    "bash": "~/.local/share/bash-completion/completions/egiz-schema",
+    "zsh": '"${fpath[1]}/_egiz-schema"',
+}
 
 _BASH = """\
 _egiz_schema() {{
@@ -118,8 +127,8 @@ def completion(commands: Mapping[str, argparse.ArgumentParser], shell: str) -> s
         cases = cases.replace('[ "$COMP_CWORD" -gt 1 ] && ', "")
         template = _ZSH.replace('words=""', 'options=""').replace("$words_", "$words")
     script = template.format(commands=" ".join(commands), cases=cases)
-    (install,) = [line for line in COMPLETION.splitlines() if f" {shell} >" in line]
-    return f"{script}# To install: {install.strip()}"
+    install = f"egiz-schema completion {shell} > {_TARGETS[shell]}"
+    return f"{script}# To install: {install}"
 
 
 def _words(parser: argparse.ArgumentParser) -> str:
