@@ -130,6 +130,7 @@ def _check(code, output, words, names):
     ]
     message = " ".join(shown)
     spelt = [*words, *(word[:2] for word in words if word[:1] == "-")]
+    spelt += [str(Path(word)) for word in words if word]  # as pathlib has it
     spelt += [part for word in words for part in (ascii(word)[1:-1], word[:40].strip())]
     wanted = [re.escape(" ".join(w.splitlines())) for w in [*names, *spelt] if w]
     pattern = rf"(?<!\w)({'|'.join(wanted)})"
