@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,14 +129,13 @@ def shell(machine, dist, tmp_path):
         # A reader has a checkout, and environments of its own for each target.
         "make demo": "egiz-sim demo",
         "infra/install.sh": f"{REPOSITORY}/infra/install.sh --wheels {dist}",
-        "infra/": f"{REPOSITORY}/infra/",
         "/etc/egiz": str(machine.etc),
         "/var/lib/": f"{machine.root}/var/lib/",
         "127.0.0.1:8088": f"127.0.0.1:{machine.ports['BACKUP']}",
         "localhost:1883": f"localhost:{broker.port}",
     }
     work = tmp_path / "work"
-    work.mkdir()
+    shutil.copytree(REPOSITORY / "infra", work / "infra")  # blocks write there
     yield lambda block: _run(block, there, env, work)
     broker.kill()
 
