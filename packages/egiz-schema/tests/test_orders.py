@@ -144,3 +144,38 @@ def _seeds(kind):
 def test_a_fault_names_the_member_and_what_it_must_be(document, told):
     with pytest.raises(ValueError, match=re.escape(told)):
         orders.check_config(document, DEVICE)
+
+
+_HOST_AND_PORT_ON_THE_DEVICE = """
+import json, sys
+from egiz_schema.orders import split_host_port
+for line in open(sys.argv[1]):
+    try:
+        print(json.dumps(split_host_port(json.loads(line))))
+    except ValueError as error:
+        print(json.dumps(str(error)))
+"""
+
+
+def test_host_and_port_are_read_the_same_on_the_device(micropython, tmp_path):
+    package = tmp_path / "egiz_schema"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for name in ("limits.py", "orders.py"):
+        shutil.copy(Path(orders.__file__).parent / name, package)
+    texts = ["h", "h:1", "[::1]:8883", "", "h:", "h:0", "h:65536", "h:-1", "h:²"]
+    texts += ["h:\u0661", "::1", "[::1", "[::1]1", "[1]", "a b", "é:1", "h\n", "h\0:1"]
+    (tmp_path / "texts").write_text("\n".join(map(json.dumps, texts)))
+    printed = micropython.run(
+        _HOST_AND_PORT_ON_THE_DEVICE, f"{tmp_path}/texts", path=[tmp_path]
+    )
+    assert [json.loads(line) for line in printed.splitlines()] == [
+        _host_and_port(text) for text in texts
+    ]
+
+
+def _host_and_port(text):
+    try:
+        return list(orders.split_host_port(text))
+    except ValueError as error:
+        return str(error)

@@ -7,6 +7,7 @@
 
 from egiz_schema import influx, limits, lines, topics
 from egiz_schema.address import Kind, Topic, parse_topic
+from egiz_schema.broker_url import BrokerUrl, parse_broker_url
 from egiz_schema.codec import decode, encode, unknown_fields
 from egiz_schema.errors import (
     DecodeError,
@@ -38,6 +39,7 @@ from egiz_schema.messages import (
 __all__ = [
     "Alert",
     "AppliedConfig",
+    "BrokerUrl",
     "Command",
     "CommandResult",
     "Config",
@@ -65,6 +67,7 @@ __all__ = [
     "influx",
     "limits",
     "lines",
+    "parse_broker_url",
     "parse_topic",
     "topics",
     "unknown_fields",

@@ -22,6 +22,47 @@ def check_command(document: object, device_id: str) -> None:
     _check_message(document, _COMMAND, ("device_id", "id", "action"), device_id)
 
 
+def split_host_port(text: str) -> tuple[str, int | None]:
+    """Read ``host`` or ``host:port``, as `mqtt_broker` of a config has it.
+
+    An IPv6 address is in brackets, which are left out of what is returned. The port is
+    None if there is none.
+
+    Raises:
+        ValueError: with one sentence, short enough for a status, that quotes nothing.
+    """
+    if text[:1] == "[":
+        host, bracket, port = text[1:].partition("]")
+        if not bracket or host.count(":") < 2 or not _all_in(host, _IPV6):
+            raise ValueError("no IPv6 address in [ ]; write [::1]:1883")
+        if port and port[0] != ":":
+            raise ValueError("after ] comes : and the port")
+        colon, port = port[:1], port[1:]
+    else:
+        host, colon, port = text.partition(":")
+        if ":" in port:
+            raise ValueError("an IPv6 address needs brackets: [::1]:1883")
+        if not host:
+            raise ValueError("no host; write host:port")
+        if len(host) > _HOST_MAX or not _all_in(host, _HOST):
+            raise ValueError("host must be of A-Z a-z 0-9 . _ and -")
+    if not colon:
+        return host, None
+    # int() reads digits of other scripts, signs and spaces, too.
+    if not 0 < len(port) <= _PORT_DIGITS or not _all_in(port, _DIGITS):
+        raise ValueError("port must be a number, 1 to 65535")
+    if not 0 < int(port) <= _PORT_MAX:
+        raise ValueError("port must be 1 to 65535")
+    return host, int(port)
+
+
+def _all_in(text, characters):
+    for character in text:  # noqa: SIM110  # a generator costs heap on the device
+        if character not in characters:
+            return False
+    return True
+
+
 def _check_message(document, rules, required, device_id):
     if type(document) is not dict:
         raise _fault("type", "", "not an object")
@@ -82,6 +123,13 @@ def _fault(reason, path, told):
     place = place[: limits.TEXT_MAX - len(told) - 2]
     return ValueError(reason, place + ": " + told if place else told)
 
+
+_DIGITS = "0123456789"
+_HOST = _DIGITS + "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-"
+_IPV6 = _DIGITS + "abcdefABCDEF:."
+_HOST_MAX = 253
+_PORT_MAX = 65535
+_PORT_DIGITS = 5
 
 # What a value must be, in words; and the rules, each with its ends.
 _INTEGER, _NUMBER, _TEXT = "an integer", "a number", "a text"
