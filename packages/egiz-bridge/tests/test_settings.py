@@ -4,6 +4,7 @@ import pytest
 from egiz_bridge.config import settings
 from egiz_bridge.config.secret import read_secret
 from egiz_bridge.errors import ConfigError
+from egiz_bridge.mqtt.broker import broker_of
 
 
 @pytest.fixture(autouse=True)
@@ -91,8 +92,13 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
     [
         ('[mqtt]\nulr = "x"', "mqtt.ulr: no such key; is mqtt.url meant?"),
         ("[mqqt]", "mqqt: no such key; is mqtt meant?"),
-        ("[mqtt]\nurl = 'http://x'", "mqtt.url (EGIZ_BRIDGE_MQTT_URL): URL scheme"),
+        ("[mqtt]\nurl = 'http://x'", "mqtt.url (EGIZ_BRIDGE_MQTT_URL): must be mqtt"),
         ("[mqtt]\nurl = 'mqtt://me:secret@h'", "mqtt.url (EGIZ_BRIDGE_MQTT_URL): must"),
+        (
+            "[mqtt]\nurl = 'mqtt://h:\u0661'",
+            "mqtt.url (EGIZ_BRIDGE_MQTT_URL): port must",
+        ),
+        ("[mqtt]\nurl = 5", "mqtt.url (EGIZ_BRIDGE_MQTT_URL): must be a text"),
         ("[influxdb]\nbucket = 'b'", "influxdb.url (EGIZ_BRIDGE_INFLUXDB_URL): Field"),
         ("[influxdb]\nurl = 'http://x'", "influxdb.bucket: needed with api = 'v2'"),
         (
@@ -145,3 +151,9 @@ def test_a_secret_is_read_without_its_newline(tmp_path):
     path.write_text("\n")
     with pytest.raises(ConfigError, match=r"influxdb\.token_file: .* is empty"):
         read_secret("influxdb.token_file", path)
+
+
+def test_an_ipv6_broker_is_connected_to_without_its_brackets(tmp_path):
+    loaded = settings.load(_file(tmp_path, "[mqtt]\nurl = 'mqtt://[::1]:1884'"))
+    assert broker_of(loaded.mqtt).host == "::1"
+    assert str(loaded.mqtt.url) == "mqtt://[::1]:1884"

@@ -59,7 +59,7 @@ def test_the_exit_code_is_1_when_a_message_was_not_acknowledged(launch, mosquitt
         (["--device-id", "Oven 1"], "--device-id 'Oven 1': type-unit"),
         (["--facility", "a/b"], "--facility 'a/b': words of"),
         (["--broker", "http://localhost"], "--broker: must be mqtt://host:port"),
-        (["--broker", "mqtt://localhost:99999"], "the port must be 1 to 65535"),
+        (["--broker", "mqtt://localhost:99999"], "--broker: port must be 1 to 65535"),
         (["--publish-ms", "5"], "--publish-ms"),
         (["--heap", "1e9"], "--heap"),
     ],

@@ -125,8 +125,8 @@ def test_a_broker_that_is_not_there_is_told_with_its_reason(launch, mosquitto):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--broker", "http://localhost"], "--broker: a broker is mqtt://host:port"),
-        (["--broker", "mqtt://localhost:0x1"], "the port of the broker must be"),
+        (["--broker", "http://localhost"], "--broker: must be mqtt://host:port"),
+        (["--broker", "mqtt://localhost:0x1"], "--broker: port must be"),
         (["--facility", "A"], "--facility 'A': words of a-z"),
         (["--devices", "0"], "--devices"),
         (["--rate", "-1"], "--rate"),

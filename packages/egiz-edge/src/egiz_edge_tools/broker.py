@@ -6,9 +6,9 @@ import socket
 import threading
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as paho
+from egiz_schema import parse_broker_url
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -34,17 +34,11 @@ class Broker:
         Raises:
             ValueError: what is wrong with the URL.
         """
-        parts = urlsplit(url)
-        try:
-            port = parts.port or 1883
-        except ValueError:
-            raise ValueError("the port must be 1 to 65535") from None
-        if parts.scheme != "mqtt" or not parts.hostname:
-            raise ValueError("must be mqtt://host:port")
-        inline = unquote(parts.password) if parts.password else None
-        password = os.environ.get(PASSWORD_VARIABLE, inline)
-        user = unquote(parts.username) if parts.username else None
-        return cls(parts.hostname, port, user, password)
+        parsed = parse_broker_url(url)
+        if parsed.scheme != "mqtt":
+            raise ValueError("must be mqtt://host:port (TLS is not supported yet)")
+        password = os.environ.get(PASSWORD_VARIABLE, parsed.password)
+        return cls(parsed.host, parsed.port, parsed.username, password)
 
     def probe(self) -> None:
         """Log in as a device does, with MQTT 3.1.1, and out again.

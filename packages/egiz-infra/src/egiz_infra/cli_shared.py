@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import click
+from egiz_schema.orders import split_host_port
 
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import Layout
@@ -12,7 +13,6 @@ from egiz_infra.running import Running
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_PORT_MAX = 65535
 
 pass_layout = click.make_pass_decorator(Layout)
 
@@ -68,10 +68,13 @@ def with_target(command: Callable[..., _R]) -> Callable[..., _R]:
 def _address(
     _context: click.Context, parameter: click.Parameter, text: str
 ) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= _PORT_MAX:
-        raise click.BadParameter("must be host:port", param=parameter)
-    return host.strip("[]"), int(port)
+    try:
+        host, port = split_host_port(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from None
+    if port is None:
+        raise click.BadParameter("no port; write host:port", param=parameter)
+    return host, port
 
 
 _reload = click.option(

@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from urllib.parse import unquote, urlsplit
+
+from egiz_schema import parse_broker_url
 
 KEEPALIVE_S = 30
 _CONNECT_TIMEOUT_S = 5.0
@@ -55,16 +56,11 @@ class Broker:
         Raises:
             ValueError: with a sentence that names what is wrong, not the password.
         """
-        parts = urlsplit(url)
-        if parts.scheme != "mqtt" or not parts.hostname:
-            raise ValueError("a broker is mqtt://host:port (TLS is not supported yet)")
-        try:
-            port = parts.port or 1883
-        except ValueError:
-            raise ValueError("the port of the broker must be 1 to 65535") from None
-        user = unquote(parts.username) if parts.username else None
-        inline = unquote(parts.password) if parts.password else None
-        return cls(parts.hostname, port, user, password or inline)
+        parsed = parse_broker_url(url)
+        if parsed.scheme != "mqtt":
+            raise ValueError("must be mqtt://host:port (TLS is not supported yet)")
+        secret = password or parsed.password
+        return cls(parsed.host, parsed.port, parsed.username, secret)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

@@ -1,20 +1,23 @@
 """The tables of the configuration, and what each key means."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
-from egiz_schema import topics
+from egiz_schema import BrokerUrl, parse_broker_url, topics
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    PlainValidator,
     UrlConstraints,
     model_validator,
 )
 from pydantic.networks import AnyUrl
+from pydantic_settings import NoDecode
 
 _PORT_MAX = 65535
+_Url = TypeVar("_Url", AnyUrl, BrokerUrl)
 
 
 def _facility(name: str) -> str:
@@ -23,7 +26,7 @@ def _facility(name: str) -> str:
     return name
 
 
-def _without_password(url: AnyUrl) -> AnyUrl:
+def _without_password(url: _Url) -> _Url:
     if url.username or url.password:
         raise ValueError(
             "must not carry a user or password; they have keys of their own"
@@ -31,9 +34,16 @@ def _without_password(url: AnyUrl) -> AnyUrl:
     return url
 
 
+def _broker_url(value: object) -> BrokerUrl:
+    if not isinstance(value, str):
+        raise ValueError("must be a text: mqtt://host:port")  # noqa: TRY004  # pydantic's
+    return parse_broker_url(value)
+
+
 MqttUrl = Annotated[
-    AnyUrl,
-    UrlConstraints(allowed_schemes=["mqtt", "mqtts"], host_required=True),
+    BrokerUrl,
+    NoDecode,  # a text in the environment, not JSON
+    PlainValidator(_broker_url),
     AfterValidator(_without_password),
 ]
 HttpUrl = Annotated[
@@ -56,7 +66,7 @@ class Mqtt(Table):
     """The broker."""
 
     url: MqttUrl = Field(
-        default=AnyUrl("mqtt://localhost:1883"),
+        default=parse_broker_url("mqtt://localhost:1883"),
         description="the broker: mqtt://host:port, or mqtts://host:port with TLS",
     )
     client_id: str = Field(

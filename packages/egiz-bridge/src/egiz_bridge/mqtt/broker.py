@@ -19,8 +19,6 @@ from egiz_bridge.errors import ConfigError
 # How long the broker queues for a bridge that is away: a long weekend.
 SESSION_EXPIRY_S = 4 * 24 * 3600
 
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
-
 
 @dataclass(frozen=True, slots=True)
 class Broker:
@@ -55,13 +53,11 @@ def broker_of(mqtt: Mqtt) -> Broker:
     url = mqtt.url
     password = read_secret("mqtt.password_file", mqtt.password_file)
     credentials = (mqtt.username, password) if mqtt.username else None
-    assert url.host is not None  # its type demands one
-    port = url.port or _PORTS[url.scheme]
     tls = _tls(mqtt) if url.scheme == "mqtts" else None
     filters = tuple(f"{topics.ROOT}/{name}/#" for name in mqtt.facilities)
     return Broker(
         url.host,
-        port,
+        url.port,
         mqtt.client_id,
         filters or (topics.WILDCARD,),
         credentials=credentials,
