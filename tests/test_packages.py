@@ -90,6 +90,20 @@ def test_siblings_are_ordinary_dependencies(wheels, name):
 
 
 @pytest.mark.parametrize("name", PACKAGES)
+def test_a_module_has_the_version_of_its_wheel(installed, wheels, name):
+    module = MODULES[name][-1]  # of egiz-edge, the one of the host
+    python = str(installed / "bin" / "python")
+    printed = _run(python, "-I", "-c", f"import {module}; print({module}.__version__)")
+    assert printed.strip() == _metadata(wheels[name])["Version"]
+
+
+def test_the_firmware_reports_the_version_of_its_wheel(installed, wheels):
+    code = "from egiz_edge.report import FIRMWARE_VERSION; print(FIRMWARE_VERSION)"
+    printed = _run(str(installed / "bin" / "python"), "-I", "-c", code)
+    assert printed.strip() == _metadata(wheels["egiz-edge"])["Version"]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
 def test_a_wheel_is_typed_and_holds_the_package_only(wheels, name):
     with zipfile.ZipFile(wheels[name]) as archive:
         names = archive.namelist()
@@ -117,10 +131,11 @@ def test_every_package_imports_from_its_wheel(installed):
 @pytest.mark.parametrize(
     "program", ["egiz-bridge", "egiz-sim", "egiz-edge", "egiz-infra"]
 )
-def test_every_program_explains_itself(installed, program):
+def test_every_program_explains_itself(installed, wheels, program):
     path = str(installed / "bin" / program)
     assert "Commands:" in _run(path, "--help")
-    assert "0.1.0" in _run(path, "--version")
+    (version,) = {wheel.name.split("-")[1] for wheel in wheels.values()}
+    assert _run(path, "--version") == f"{program} {version}\n"
     assert "Exit codes:" in _run(path, "completion", "--help")
 
 

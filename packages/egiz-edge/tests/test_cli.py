@@ -5,6 +5,7 @@ import json
 import egiz_edge_tools.virtual_board as board
 import pytest
 from click.testing import CliRunner
+from egiz_edge_tools import __version__
 from egiz_edge_tools.cli import main
 from rig.waiting import eventually
 
@@ -95,7 +96,7 @@ def test_build_prints_what_it_made(launch, tmp_path):
     assert running.wait() == 0
     sizes = [path.stat().st_size for path in (tmp_path / "made").rglob("*.*py")]
     assert running.output() == (
-        f"made: firmware 0.1.0 for xtensawin, {len(sizes)} files,"
+        f"made: firmware {__version__} for xtensawin, {len(sizes)} files,"
         f" {sum(sizes):,} bytes\n"
     )
     (tmp_path / "other").mkdir()

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import serial
 from click.testing import CliRunner
+from egiz_edge_tools import __version__
 from egiz_edge_tools.bundle import MANIFEST, BundledFile, Manifest, load
 from egiz_edge_tools.cli import main
 from rig.waiting import eventually
@@ -113,7 +114,7 @@ def test_the_firmware_reaches_a_board_and_is_started_there(
     path = [tmp_path / "got", tmp_path / "got/lib"]
     assert "no settings yet: egiz-edge deploy" in micropython.run(*start, path=path)
     (tmp_path / "got/settings.json").touch()
-    assert micropython.run(*start, path=path) == "0.1.0 starts in ''\n"
+    assert micropython.run(*start, path=path) == f"{__version__} starts in ''\n"
 
 
 SETTINGS = {

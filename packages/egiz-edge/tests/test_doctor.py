@@ -7,6 +7,7 @@ import egiz_edge_tools.doctor as doctor_module
 import egiz_edge_tools.remote as remote_module
 import pytest
 from click.testing import CliRunner
+from egiz_edge_tools import __version__
 from egiz_edge_tools.bundle import MANIFEST, build
 from egiz_edge_tools.cli import main
 from egiz_edge_tools.virtual_board import NoInterpreterError
@@ -49,7 +50,7 @@ def test_a_working_machine_board_and_broker_pass(serial_board, mosquitto, firmwa
         f"ok    {board.port}: may be used",
         "ok    linux [GCC 14.2.1] version: MicroPython 1.29.0",
         "ok    flash: ",
-        "ok    firmware 0.1.0: all of it is there",
+        f"ok    firmware {__version__}: all of it is there",
         f"ok    broker {mosquitto.host}:{mosquitto.port}: accepts a device",
     ):
         assert line in output
@@ -92,7 +93,7 @@ def test_for_a_board_with_older_files_the_deploy_command_is_shown(
     code, output = doctor("--port", board.port)
     assert code == 0, output
     count = len(firmware) - 1
-    assert f"-     firmware 0.1.0: {count} files differ\n" in output
+    assert f"-     firmware {__version__}: {count} files differ\n" in output
     assert f"      egiz-edge deploy --port {board.port}\n" in output
 
 

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from egiz_edge_tools import __version__
 from egiz_edge_tools.hardware import Thermocouple, Thermometer, Trouble, rom
 from egiz_schema import Config, Topic, encode
 from rig.device import DEVICE
@@ -84,7 +85,7 @@ def test_it_is_online_with_its_birth_and_offline_with_its_last_will(
     running = device(mosquitto)
     (birth,) = eventually(lambda: live.messages(DEVICE, "status"))
     assert (birth.state, birth.boot, birth.schema) == ("online", 1, "1")
-    assert birth.firmware_version == "0.1.0"
+    assert birth.firmware_version == __version__
     running.kill()
     eventually(lambda: DEVICE in live.wills)
     will = live.messages(DEVICE, "status")[-1]

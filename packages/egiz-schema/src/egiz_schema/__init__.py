@@ -36,6 +36,8 @@ from egiz_schema.messages import (
     VoltagePhases,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Alert",
     "AppliedConfig",
@@ -62,6 +64,7 @@ __all__ = [
     "Topic",
     "TopicError",
     "VoltagePhases",
+    "__version__",
     "decode",
     "encode",
     "influx",

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from egiz_schema import Health, Status, Telemetry, Topic, encode
 
+from egiz_sim import __version__
 from egiz_sim.machines import Machine
 from egiz_sim.mqtt import Broker, Outstanding, Publisher
 
 SCHEMA = "1"
-FIRMWARE = "sim-0.1.0"
+FIRMWARE = f"sim-{__version__}"
 _BOOT = 1
 
 
