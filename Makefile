@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := true
 CA_BUNDLES := /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem
 export NODE_EXTRA_CA_CERTS ?= $(firstword $(wildcard $(CA_BUNDLES)))
 
-.PHONY: help demo test check fix docs bench picture build clean
+.PHONY: help demo test check fix docs bench picture build release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,9 @@ picture: $(HATCH) ## the README's picture of the demo, from the demo itself
 build: $(HATCH) ## wheels and sdists of every package, into dist/
 	@rm -rf dist
 	@$(HATCH) build --all
+
+release: $(HATCH) ## build, try, commit and tag VERSION=x.y.z (DRY_RUN=1 only shows it)
+	@$(HATCH) run python .ci/release.py $(if $(DRY_RUN),--dry-run) $(VERSION)
 
 clean: ## remove everything that these targets made
 	rm -rf .venv .hatch dist site demo-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
