@@ -1,0 +1,112 @@
+"""`egiz-infra apply` on a running Mosquitto."""
+
+import socket
+
+import pytest
+from cryptography import x509
+from egiz_infra.acl import compile_acl
+from egiz_infra.apply import lint
+from egiz_infra.errors import InfraError, Refused
+from egiz_infra.probe import NOT_AUTHORISED, Probe
+from rig.process import require
+from rig.waiting import eventually
+
+OVEN = "sensors/factory/oven-001"
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning")
+
+
+def test_a_broken_access_list_is_found_before_the_broker_gets_it():
+    program = require("mosquitto", "apt install mosquitto")
+    lint(compile_acl({"oven-001": "factory"}), program)
+    for broken in ("topic bla x y", "topic read a/#/b", "usr bridge", "user"):
+        with pytest.raises(InfraError, match="does not accept the access list: Error"):
+            lint(f"user a\ntopic read a\n{broken}\n", program)
+
+
+def test_without_a_program_that_checks_it_the_list_is_not_replaced(infra):
+    infra("account", "health")
+    before = (infra.layout.broker / "acl").read_text()
+    output = infra("apply", "--mosquitto", "/no/such", code=1)
+    assert "there is no program '/no/such' to check the access list with" in output
+    assert (infra.layout.broker / "acl").read_text() == before
+
+
+def test_apply_gives_an_issued_device_its_rights(secure_mosquitto):
+    first = secure_mosquitto.device("oven-001")
+    secure_mosquitto.start()
+    late = secure_mosquitto.device("mixer-002")
+    with Probe(first) as old, Probe(late) as new:
+        assert new.publish("sensors/factory/mixer-002/status") == NOT_AUTHORISED
+        assert "in force: 2 devices" in secure_mosquitto.infra("apply")
+        assert new.publish("sensors/factory/mixer-002/status") != NOT_AUTHORISED
+        assert old.publish(f"{OVEN}/status") != NOT_AUTHORISED
+    before = secure_mosquitto.account("bridge")
+    secure_mosquitto.infra("account", "bridge")
+    secure_mosquitto.infra("apply")
+    with Probe(secure_mosquitto.account("bridge")):
+        pass
+    with pytest.raises(Refused), Probe(before):
+        pass
+
+
+def _sabotage(broker, times):
+    """A reload that finds a list which cannot be read, `times` times."""
+    count = broker.directory / "count"
+    script = broker.directory / "reload"
+    acl = broker.layout.broker / "acl"
+    script.write_text(
+        f"echo x >> {count}\n"
+        f"[ $(wc -l < {count}) -gt {times} ] || echo nonsense x y >> {acl}\n"
+        f"kill -HUP {broker.pid}\n"
+    )
+    return {"EGIZ_RELOAD": f"sh {script}"}
+
+
+def test_a_broker_that_fails_open_is_detected_and_closed_again(secure_mosquitto):
+    oven = secure_mosquitto.device("oven-001")
+    secure_mosquitto.start()
+    secure_mosquitto.device("mixer-002")
+    done = secure_mosquitto.try_infra("apply", **_sabotage(secure_mosquitto, 1))
+    assert "Error: Invalid line in acl_file" in secure_mosquitto.log  # it was open
+    assert done.returncode == 1
+    assert "allows what the list does not" in done.stderr
+    assert "The former access list is in force again" in done.stderr
+    with Probe(oven) as probe:
+        assert probe.publish(f"{OVEN}/status") != NOT_AUTHORISED
+        assert probe.publish(f"{OVEN}/config") == NOT_AUTHORISED
+    assert "mixer-002" not in (secure_mosquitto.layout.broker / "acl").read_text()
+
+
+def test_a_broker_that_stays_open_is_reported(secure_mosquitto):
+    secure_mosquitto.start()
+    done = secure_mosquitto.try_infra("apply", **_sabotage(secure_mosquitto, 9))
+    assert done.returncode == 1
+    assert "Stop the broker: it may be open to everybody" in done.stderr
+
+
+def test_a_reload_that_fails_is_reported(secure_mosquitto):
+    secure_mosquitto.start()
+    reload = "sh -c 'echo not today >&2; exit 3'"
+    done = secure_mosquitto.try_infra("apply", EGIZ_RELOAD=reload)
+    assert done.returncode == 1
+    assert "not today" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _serial_of_broker(broker, device):
+    plain = socket.create_connection((broker.host, broker.device_port))
+    with plain, device.tls.wrap_socket(plain, server_hostname="localhost") as tls:
+        shown = x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
+    return shown.serial_number
+
+
+def test_apply_loads_a_new_broker_certificate_without_a_restart(secure_mosquitto):
+    oven = secure_mosquitto.device("oven-001")
+    secure_mosquitto.start()
+    before = _serial_of_broker(secure_mosquitto, oven)
+    with Probe(oven) as live:
+        secure_mosquitto.infra("renew", "localhost")
+        assert _serial_of_broker(secure_mosquitto, oven) == before
+        secure_mosquitto.infra("apply")
+        eventually(lambda: _serial_of_broker(secure_mosquitto, oven) != before)
+        assert live.publish(f"{OVEN}/status") != NOT_AUTHORISED

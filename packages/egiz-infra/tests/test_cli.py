@@ -1,0 +1,59 @@
+"""The commands of `egiz-infra`: what they print, and what they refuse."""
+
+import stat
+
+import pytest
+
+
+def test_keys_and_passwords_are_private_and_never_shown(infra):
+    said = infra("issue", "broker", "broker.factory", "--address", "10.20.0.5")
+    said += infra("issue", "device", "oven-001", "mixer-002")
+    said += infra("issue", "service", "bridge") + infra("account", "bridge")
+    said += infra("renew", "oven-001") + infra("list") + infra("acl")
+    root = infra.layout.root
+    secret = [
+        root / "pki/ca.key",
+        root / "broker/broker.key",
+        root / "broker/passwd",
+        root / "issued/oven-001/key.der",
+        root / "issued/bridge/key.pem",
+        root / "secrets/bridge",
+    ]
+    for path in secret:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    for name in ("pki", "secrets", "issued"):
+        assert stat.S_IMODE((root / name).stat().st_mode) == 0o700
+    password = (root / "secrets/bridge").read_text()
+    assert len(password) >= 40
+    assert password.strip() == password
+    assert password not in said
+    assert password not in (root / "broker/passwd").read_text()
+    assert "PRIVATE" not in said
+    assert not list(root.rglob("*.new"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        (("init",), "there is an authority in"),
+        (("issue", "device", "Oven-1"), "'Oven-1' is no device id"),
+        (("issue", "device", "bridge"), "'bridge' is no device id"),
+        (("issue", "device", "oven-001\n"), "is no device id"),
+        (("issue", "device", "oven-1", "--facility", "a/b"), "'a/b' is no facility"),
+        (("issue", "service", "oven-001"), "no role for 'oven-001': there are bridge,"),
+        (("account", "root"), "no role for 'root': there are bridge, telegraf,"),
+        (("renew", "oven-001"), "oven-001 has no certificate that is good"),
+        (("revoke", "oven-001"), "oven-001 has no certificate: see"),
+        (("apply",), "run `egiz-infra account health`"),
+    ],
+)
+def test_a_mistake_is_explained_in_a_sentence(infra, arguments, output):
+    assert output in infra(*arguments, code=1)
+    assert not infra.certificates("oven-001")
+
+
+def test_an_error_names_the_directory_without_an_authority(infra_without_authority):
+    root = infra_without_authority.layout.root
+    for command in (["list"], ["issue", "device", "oven-001"], ["account", "bridge"]):
+        output = infra_without_authority(*command, code=1)
+        assert str(root) in output
