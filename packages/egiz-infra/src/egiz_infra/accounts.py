@@ -11,11 +11,11 @@ from egiz_infra.layout import Layout, write
 # mosquitto_passwd's format 7: PBKDF2 with SHA-512. The rounds protect passwords that
 # can be guessed; these are 256 random bits.
 _ROUNDS = 101
-_SALT_BYTES = 12  # Mosquitto 2.0 takes no other length
+_SALT_BYTES = 12  # Mosquitto 2.0 accepts no other length
 
 
 def check_account(name: str) -> None:
-    """Let only accounts pass that the access list has a role for.
+    """Refuse an account that the access list has no role for.
 
     Raises:
         InfraError: naming the roles.
@@ -34,14 +34,14 @@ def accounts(layout: Layout) -> list[str]:
 
 
 def set_password(layout: Layout, name: str) -> None:
-    """Make a new password for an account; the broker takes it at the next reload.
+    """Make a new password for an account; the broker reads it at the next reload.
 
     Raises:
         InfraError: if the access list has no such role.
     """
     check_account(name)
     password = secrets.token_urlsafe(32)
-    # No newline: some programs would take it for a part of the password.
+    # No newline: some programs would read it as a part of the password.
     write(layout.secrets / name, password.encode())
     kept = [line for line in _hashes(layout) if not line.startswith(f"{name}:")]
     text = "\n".join(sorted([*kept, f"{name}:{_hashed(password)}"])) + "\n"

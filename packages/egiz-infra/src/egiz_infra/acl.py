@@ -1,7 +1,7 @@
-"""The broker's access list, compiled from the contract's table of topics.
+"""The access list of the broker, compiled from the contract's table of topics.
 
-Nobody may do anything that is not listed. A device is listed by name with its own
-facility: a pattern with `%u` would let it publish as if it stood in another one.
+What is not listed is denied. A device is listed by name with its own facility: a
+pattern with `%u` would let it publish for another facility.
 """
 
 from collections.abc import Iterable, Mapping
@@ -77,9 +77,9 @@ def compile_acl(
 
     Args:
         devices: the facility of each device id.
-        accounts: those that there are, beside one for each role.
-        stamp: lets `health` write to one more topic, so that who tries it knows
-            whether the broker has loaded this very list.
+        accounts: more accounts, beside one for each role.
+        stamp: lets `health` write to one more topic: a publish to it proves that the
+            broker has loaded this list.
 
     Raises:
         ValueError: for a name that is no device id or no facility of the contract.

@@ -1,8 +1,8 @@
-"""Giving the running broker new files, and seeing what it makes of them.
+"""Give the running broker new files, and prove that it uses them.
 
-Mosquitto 2.0.11 fails open: a reload with an access list that it cannot read, or does
-not understand, leaves it running without one, and everybody may do everything. So the
-list is checked by another broker first, and the one that runs is probed afterwards.
+Mosquitto 2.0.11 fails open: after a reload with an access list that it cannot read or
+parse, it runs without one, and every client may do everything. So another Mosquitto
+checks the list first, and the running broker is probed after the reload.
 """
 
 import secrets
@@ -20,7 +20,7 @@ from egiz_infra.running import Running
 
 
 def write_files(authority: Authority) -> str:
-    """Write what the broker reads, for its next start or reload; gives the stamp."""
+    """Write what the broker reads at its next start or reload; returns the stamp."""
     stamp = secrets.token_hex(8)
     layout = authority.layout
     write(layout.broker / "ca.pem", authority.pem)
@@ -37,12 +37,12 @@ def listed(authority: Authority, stamp: str = "0") -> str:
 
 
 def apply(authority: Authority, running: Running) -> None:
-    """Check, replace, reload, probe; and go back if the probe fails.
+    """Check, replace, reload, probe; if the probe fails, restore the former list.
 
     Raises:
         InfraError: saying whether the former list is in force again.
     """
-    running.health()  # without it, nothing could be proved afterwards
+    running.health()  # without it, nothing could be probed afterwards
     if running.checker:
         lint(listed(authority), running.checker)
     path = authority.layout.broker / "acl"
@@ -51,25 +51,25 @@ def apply(authority: Authority, running: Running) -> None:
     try:
         running.ask_to_reload()
         running.wait_until_loaded(stamp)
-    except InfraError as fault:
-        _go_back(path, former, running, fault)
+    except InfraError as error:
+        _restore(path, former, running, error)
 
 
-def _go_back(
-    path: Path, former: bytes | None, running: Running, fault: InfraError
+def _restore(
+    path: Path, former: bytes | None, running: Running, error: InfraError
 ) -> None:
     if former is None:
-        raise fault
+        raise error
     write(path, former)
     try:
         running.ask_to_reload()
         running.wait_until_loaded(_stamp_in(former.decode()))
     except InfraError as second:
         raise InfraError(
-            f"{fault}. The former access list was put back, and that did not help:"
-            f" {second}. If the broker runs, stop it: it may be open to everybody"
-        ) from fault
-    raise InfraError(f"{fault}. The former access list is in force again") from fault
+            f"{error}. The former access list was restored, and the broker did not load"
+            f" it: {second}. Stop the broker: it may be open to everybody"
+        ) from error
+    raise InfraError(f"{error}. The former access list is in force again") from error
 
 
 def _stamp_in(text: str) -> str:
@@ -78,10 +78,10 @@ def _stamp_in(text: str) -> str:
 
 
 def lint(text: str, program: str) -> None:
-    """Let a broker of its own, which nobody can reach, read the list.
+    """Start another Mosquitto with the list, on a socket that no client can reach.
 
     Raises:
-        InfraError: with its complaint; or if there is no such program.
+        InfraError: with the error that it printed, or if there is no such program.
     """
     with tempfile.TemporaryDirectory(prefix="egiz-lint-") as name:
         directory = Path(name)
@@ -101,23 +101,23 @@ def lint(text: str, program: str) -> None:
         except FileNotFoundError:
             raise InfraError(
                 f"there is no program {program!r} to check the access list with: name"
-                " one with --mosquitto, or leave it out with --mosquitto ''"
+                " one with --mosquitto, or skip the check with --mosquitto ''"
             ) from None
-        told = _until_it_runs(process)
-    if told is not None:
-        raise InfraError(f"Mosquitto does not take the access list: {told}")
+        output = _startup_error(process)
+    if output is not None:
+        raise InfraError(f"Mosquitto does not accept the access list: {output}")
 
 
-def _until_it_runs(process: "subprocess.Popen[str]") -> str | None:
-    """What it complained of before it ended; None if it runs, which is then ended."""
+def _startup_error(process: "subprocess.Popen[str]") -> str | None:
+    """What it printed before it ended; None if it started, and it is then killed."""
     assert process.stdout is not None
     lines = []
     with process:
         for line in process.stdout:
             if line.rstrip().endswith("running"):
-                # It has nothing to save, and would forget a SIGTERM that comes now.
+                # It has nothing to save, and would miss a SIGTERM that comes now.
                 process.kill()
                 return None
             lines.append(line.partition(": ")[2].strip())
-    complaints = [line for line in lines if line.startswith("Error")]
-    return " ".join(complaints or lines)
+    errors = [line for line in lines if line.startswith("Error")]
+    return " ".join(errors or lines)

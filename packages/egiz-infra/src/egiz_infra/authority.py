@@ -20,7 +20,7 @@ from egiz_infra.layout import Layout, write
 Kind = Literal["broker", "service", "device"]
 
 AUTHORITY_DAYS = 3650
-# A clock that is a little behind must not find a new certificate to be of the future.
+# A clock that is a little behind must not refuse a new certificate as not yet valid.
 _BACKDATED = timedelta(hours=1)
 _PURPOSE: dict[Kind, x509.ObjectIdentifier] = {
     "broker": ExtendedKeyUsageOID.SERVER_AUTH,
@@ -31,7 +31,7 @@ _ALWAYS = ("localhost", "127.0.0.1")  # where the broker is probed
 
 
 class Subject(NamedTuple):
-    """Whom a certificate is for.
+    """What a certificate is for.
 
     Attributes:
         name: the device id, the account, or the broker's name.
@@ -62,9 +62,9 @@ class Authority:
                 (layout.pki / "ca.key").read_bytes(), None
             )
             self._crl = x509.load_pem_x509_crl((layout.pki / "crl.pem").read_bytes())
-        except (OSError, ValueError) as fault:
+        except (OSError, ValueError) as error:
             raise InfraError(
-                f"the authority in {layout.pki} cannot be used: {fault}"
+                f"the authority in {layout.pki} cannot be used: {error}"
             ) from None
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         self._key = key
@@ -76,11 +76,11 @@ class Authority:
 
     @property
     def crl(self) -> bytes:
-        """What it has revoked, as PEM."""
+        """Its revocation list, as PEM."""
         return self._crl.public_bytes(serialization.Encoding.PEM)
 
     def is_revoked(self, certificate: x509.Certificate) -> bool:
-        """Whether the list has it."""
+        """Whether the revocation list has it."""
         serial = certificate.serial_number
         return self._crl.get_revoked_certificate_by_serial_number(serial) is not None
 
@@ -102,7 +102,7 @@ class Authority:
         public_key: ec.EllipticCurvePublicKey,
         valid_for: timedelta,
     ) -> x509.Certificate:
-        """Sign a certificate; nothing is kept."""
+        """Sign a certificate; no copy is kept."""
         now = datetime.now(UTC)
         until = min(now + valid_for, self.certificate.not_valid_after_utc)
         builder = (
@@ -137,7 +137,7 @@ def create(layout: Layout, name: str) -> Authority:
     """Make a new authority.
 
     Raises:
-        InfraError: if there is one, for it would orphan every certificate.
+        InfraError: if there is one: its certificates would no longer be accepted.
     """
     if (layout.pki / "ca.key").exists():
         raise InfraError(f"there is an authority in {layout.pki} already")
@@ -189,7 +189,7 @@ def der_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def subject_of(certificate: x509.Certificate) -> Subject:
-    """Whom it was issued for.
+    """What it was issued for.
 
     Raises:
         InfraError: if it was not issued here.
@@ -264,8 +264,8 @@ def _crl(
 ) -> x509.CertificateRevocationList:
     """The list; it is good for as long as the authority.
 
-    A list that has expired locks every device out. This one is handed to the broker in
-    the moment of the revocation, so its date would protect from nothing.
+    A list that has expired locks every device out. The broker gets this one at the
+    moment of the revocation, so an earlier date would protect from nothing.
     """
     now = datetime.now(UTC)
     new = (x509.RevokedCertificateBuilder(number, now).build() for number in numbers)

@@ -1,4 +1,4 @@
-"""Giving out certificates: with a key that is made here, or for one made elsewhere."""
+"""Issue certificates: with a key that is made here, or for one made elsewhere."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ _P256_BITS = 256
 
 
 def issue(authority: Authority, subject: Subject, valid_for: timedelta) -> Path:
-    """Make a key and a certificate; gives the directory with both.
+    """Make a key and a certificate; returns the directory with both.
 
     Raises:
         InfraError: if the name is not one of the contract.
@@ -34,7 +34,7 @@ def issue(authority: Authority, subject: Subject, valid_for: timedelta) -> Path:
     _check(subject)
     key = new_key()
     certificate = authority.issue(subject, key.public_key(), valid_for)
-    directory = _hand_out(authority, subject, certificate)
+    directory = _write_issued(authority, subject, certificate)
     if subject.kind == "device":
         write(directory / "key.der", der_of_key(key))
     else:
@@ -51,12 +51,12 @@ def issue_for(
     """Sign a device's own request (PEM or DER); its private key never leaves it.
 
     Raises:
-        InfraError: if the request is not sound, or is for another name.
+        InfraError: if the request is not valid, or is for another name.
     """
     _check(subject)
     public_key = _requested(request, subject.name)
     certificate = authority.issue(subject, public_key, valid_for)
-    return _hand_out(authority, subject, certificate)
+    return _write_issued(authority, subject, certificate)
 
 
 def _check(subject: Subject) -> None:
@@ -75,7 +75,7 @@ def _check(subject: Subject) -> None:
         check_account(subject.name)
 
 
-def _hand_out(
+def _write_issued(
     authority: Authority,
     subject: Subject,
     certificate: x509.Certificate,
@@ -105,6 +105,6 @@ def _requested(path: Path, name: str) -> ec.EllipticCurvePublicKey:
         raise InfraError(f"{path}: its signature does not fit its key")
     names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if [one.value for one in names] != [name]:
-        asked = ", ".join(str(one.value) for one in names) or "nobody"
-        raise InfraError(f"{path} is for {asked}, not for {name}")
+        found = ", ".join(str(one.value) for one in names) or "no name"
+        raise InfraError(f"{path} is for {found}, not for {name}")
     return key

@@ -2,7 +2,7 @@
 
 InfraError
 ├── Refused         the broker refused a connection
-└── BrokerIsOpen    the broker lets through what must be denied
+└── BrokerIsOpen    the broker allows what must be denied
 """
 
 
@@ -11,8 +11,8 @@ class InfraError(Exception):
 
 
 class Refused(InfraError):
-    """The broker does not let this client in, or cannot be reached."""
+    """The broker refuses this client, or cannot be reached."""
 
 
 class BrokerIsOpen(InfraError):
-    """The broker lets through what must be denied."""
+    """The broker allows what must be denied."""

@@ -1,9 +1,9 @@
-"""Where everything lies, and how it is written: whole, private, and owned rightly.
+"""Where the files are, and how they are written: complete, private, right owner.
 
 /etc/egiz/
 pki/       the authority's key, certificates that were issued   (root alone)
 secrets/   one password in each file, named for its account     (root alone)
-issued/    what is carried to a device or a service             (root alone)
+issued/    what is copied to a device or a service              (root alone)
 broker/    what Mosquitto reads: mount it read-only             (Mosquitto's user)
 """
 
@@ -38,7 +38,7 @@ class Layout:
 
     @property
     def issued(self) -> Path:
-        """Keys and certificates to be carried away."""
+        """Keys and certificates to be copied to devices and services."""
         return self.root / "issued"
 
     @property
@@ -53,7 +53,7 @@ class Layout:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second egiz-infra waiting while this one changes something."""
+        """Let a second egiz-infra wait while this one changes something."""
         try:
             file = (self.pki / "lock").open("a")
         except FileNotFoundError:
@@ -69,8 +69,8 @@ class Layout:
 def write(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
     """Replace a file in one step; a crash leaves the old one or the new one.
 
-    It belongs to whoever owns its directory: Mosquitto reads its files anew as a user
-    of its own, and one that it cannot read leaves it without an access list.
+    It belongs to whoever owns its directory: Mosquitto reads its files again as a
+    user of its own, and runs without an access list if it cannot read that.
     """
     path.parent.mkdir(exist_ok=True, mode=_PRIVATE_DIRECTORY)
     temporary = path.with_name(f".{path.name}.new")

@@ -1,4 +1,4 @@
-"""The broker's limits, from what a factory asks of it.
+"""The limits of the broker, derived from the load of a factory.
 
 Where a limit is too low, Mosquitto loses messages silently: the publisher gets its
 PUBACK all the same. So the numbers of `infra/mosquitto/mosquitto.conf` are derived
@@ -28,7 +28,7 @@ _INFLIGHT_MARGIN = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked of the broker.
+    """The load of the broker.
 
     Attributes:
         rate: messages a second, over all devices.
@@ -48,7 +48,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the configuration says, and the memory that it may take (bytes)."""
+    """What the configuration says, and the memory that it may need (bytes)."""
 
     max_inflight_messages: int
     max_queued_messages: int

@@ -1,4 +1,4 @@
-"""A client of MQTT 5 that tells what the broker lets it do.
+"""A client of MQTT 5 that finds out what the broker allows.
 
 MQTT 3.1.1 has no answer to a publish that was denied: a PUBACK comes all the same.
 """
@@ -30,7 +30,7 @@ _IN_FLIGHT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where to connect, and as whom: with a password, or with a certificate."""
+    """Where to connect, and with what: a password, or a certificate."""
 
     host: str
     port: int
@@ -46,14 +46,14 @@ class Probe:
     """A connection, as a context manager.
 
     Args:
-        login: where, and as whom.
-        client_id: any, unless it is the matter of the probe.
-        keeps_session: go on with the session that there is, and leave it, with all that
-            is queued; else begin a new one, which ends with the connection.
+        login: where to connect, and with which account.
+        client_id: random, unless the probe is about the client id.
+        keeps_session: continue the session of this client id and keep it with its
+            queue; else start a new one, which ends with the connection.
         will: topic and payload of a last will.
 
     Raises:
-        Refused: if the broker does not let it in.
+        Refused: if the broker refuses the connection.
     """
 
     def __init__(
@@ -96,18 +96,18 @@ class Probe:
     def __exit__(
         self,
         kind: type[BaseException] | None,
-        fault: BaseException | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self.close()
 
     def close(self) -> None:
-        """Say good-bye, where somebody is there to hear it."""
+        """Disconnect, if the connection is open."""
         self._client.disconnect()
         self.die()
 
     def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> int:
-        """Publish at QoS 1; gives the reason code of the PUBACK (0x87: denied).
+        """Publish at QoS 1; returns the reason code of the PUBACK (0x87: denied).
 
         Raises:
             Refused: if the connection ends instead.
@@ -115,7 +115,7 @@ class Probe:
         return self.publish_all([(topic, payload, retain)])[0]
 
     def publish_all(self, messages: list[tuple[str, bytes, bool]]) -> list[int]:
-        """Publish several at once; gives their reason codes."""
+        """Publish several at once; returns their reason codes."""
         sent = [
             self._client.publish(topic, payload, 1, retain).mid
             for topic, payload, retain in messages
@@ -124,20 +124,20 @@ class Probe:
         return [self._acks.pop(mid) for mid in sent]
 
     def subscribe(self, *filters: str) -> None:
-        """Subscribe at QoS 1; Mosquitto grants it, and filters what it delivers."""
+        """Subscribe at QoS 1; Mosquitto always grants it, and filters on delivery."""
         granted: list[int] = []
         self._client.on_subscribe = lambda _c, _d, mid, _r, _p: granted.append(mid)
         self._client.subscribe([(one, SubscribeOptions(qos=1)) for one in filters])
         self._until(lambda: granted)
 
     def die(self) -> None:
-        """Break off without a DISCONNECT, so that the broker publishes the will."""
+        """Close without a DISCONNECT, so that the broker publishes the will."""
         sock = self._client.socket()
         if sock is not None:
             sock.close()
 
     def turn(self, seconds: float = _TURN_S) -> bool:
-        """Take what has come; tells whether the connection stands."""
+        """Receive what has arrived; returns whether the connection is open."""
         return self._client.loop(seconds) == paho.MQTT_ERR_SUCCESS
 
     def _connect(self, keeps_session: bool) -> None:
@@ -150,8 +150,8 @@ class Probe:
                 clean_start=not keeps_session,
                 properties=properties,
             )
-        except OSError as fault:  # ssl.SSLError is one
-            raise Refused(f"{self._login}: {fault}") from None
+        except OSError as error:  # ssl.SSLError is one
+            raise Refused(f"{self._login}: {error}") from None
         self._until(lambda: self._answer is not None)
         assert self._answer is not None
         if self._answer.is_failure:
@@ -161,7 +161,7 @@ class Probe:
         until = time.monotonic() + _TIMEOUT_S
         while not is_so():
             if not self.turn():
-                raise Refused(f"{self._login}: the broker broke off")
+                raise Refused(f"{self._login}: the broker closed the connection")
             if time.monotonic() > until:
                 raise Refused(f"{self._login}: no answer within {_TIMEOUT_S:.0f} s")
 

@@ -1,4 +1,4 @@
-"""What has been issued: to whom, until when, and whether it is still good."""
+"""What has been issued: to whom, until when, and whether it is still valid."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,12 +24,12 @@ class Issued(NamedTuple):
 
     @property
     def is_expired(self) -> bool:
-        """Whether its time is over."""
+        """Whether its validity has ended."""
         return self.until <= datetime.now(UTC)
 
     @property
     def is_good(self) -> bool:
-        """Whether the broker lets it in."""
+        """Whether the broker accepts it."""
         return not (self.is_revoked or self.is_expired)
 
     @property
@@ -47,7 +47,7 @@ def issued(authority: Authority) -> list[Issued]:
 
 
 def good_ones(authority: Authority, name: str) -> list[Issued]:
-    """The certificates of `name` that the broker lets in, the newest last.
+    """The certificates of `name` that the broker accepts, the newest last.
 
     Raises:
         InfraError: if there is none.
@@ -60,7 +60,7 @@ def good_ones(authority: Authority, name: str) -> list[Issued]:
 
 
 def unexpired(authority: Authority, name: str) -> list[Issued]:
-    """The certificates of `name`, good or revoked, whose time is not over; newest last.
+    """The certificates of `name`, good or revoked, not expired; newest last.
 
     Raises:
         InfraError: if there is none.
@@ -91,7 +91,7 @@ def services(everything: Iterable[Issued]) -> list[str]:
 
 
 def expiring(everything: Iterable[Issued], within: timedelta) -> list[Issued]:
-    """Good certificates whose name has none that lasts longer than `within`."""
+    """The newest good certificate of each name that expires `within` that time."""
     newest = {one.subject.name: one for one in everything if one.is_good}
     limit = datetime.now(UTC) + within
     return [one for one in newest.values() if one.until < limit]
@@ -101,7 +101,7 @@ def _read(authority: Authority) -> Iterator[Issued]:
     for path in (authority.layout.pki / "certificates").glob("[!.]*.pem"):
         try:
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        except ValueError as fault:
-            raise InfraError(f"{path} is not a certificate: {fault}") from None
+        except ValueError as error:
+            raise InfraError(f"{path} is not a certificate: {error}") from None
         revoked = authority.is_revoked(certificate)
         yield Issued(subject_of(certificate), certificate, revoked)

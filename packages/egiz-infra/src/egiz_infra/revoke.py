@@ -1,9 +1,9 @@
-"""Taking a certificate back, so that it is over at once, and seeing that it is.
+"""Revoke a certificate, end its connection, and prove both.
 
-The list of revoked certificates stops who connects; it leaves who is connected alone. A
-new access list silences who is connected, and does not end the connection. So the
-authority, which can be anybody, connects in the name of who is revoked: the broker ends
-the other connection, for a name has only one.
+The revocation list refuses new connections and leaves an open one alone. A new access
+list denies everything on an open connection and does not end it. So the authority,
+which can sign any name, connects with the revoked name: the broker then ends the other
+connection, because a name has only one.
 """
 
 import time
@@ -23,18 +23,18 @@ _PAUSE_S = 0.05
 
 
 def revoke(
-    authority: Authority, running: Running, name: str, tell: Callable[[str], None]
+    authority: Authority, running: Running, name: str, report: Callable[[str], None]
 ) -> None:
-    """Revoke every certificate of `name`, and prove it; again, if that failed.
+    """Revoke every certificate of `name`, and prove it; can be repeated if it failed.
 
     Args:
-        authority: who issued it.
+        authority: what issued it.
         running: the broker.
-        name: whose.
-        tell: called with a sentence after each step.
+        name: the device id or the account.
+        report: called with a sentence after each step.
 
     Raises:
-        InfraError: if there is nothing to revoke, or the broker was not convinced.
+        InfraError: if there is nothing to revoke, or the broker still accepts it.
     """
     found = unexpired(authority, name)
     newest = found[-1]
@@ -43,16 +43,16 @@ def revoke(
             f"{name} is a broker, and its clients have no list of what is revoked:"
             " issue a new certificate to it, and a new authority if its key is known"
         )
-    # It shares the fate of the others, and its key is here to prove that.
+    # Revoked with the others; its key is here, so the refusal can be proved with it.
     witness, witness_login = one_off(authority, newest.subject, running.devices)
     authority.revoke([*(one.certificate for one in found), witness])
     apply(authority, running)
-    tell("the access list is without it" if _is_device(newest) else "files loaded")
+    report("the access list is without it" if _is_device(newest) else "files loaded")
     _wait_until_refused(witness_login)
-    tell("its certificate is refused")
+    report("its certificate is refused")
     _, login = one_off(authority, newest.subject, running.devices)
-    _take_over(login, newest)
-    tell("its connection is ended")
+    _end_connection(login, newest)
+    report("its connection is ended")
 
 
 def _is_device(one: Issued) -> bool:
@@ -68,14 +68,16 @@ def _wait_until_refused(login: Login) -> None:
         except Refused:
             return
         time.sleep(_PAUSE_S)
-    raise InfraError("a revoked certificate is still let in: is crlfile configured?")
+    raise InfraError(
+        "a revoked certificate is still accepted: set crlfile in mosquitto.conf"
+    )
 
 
-def _take_over(login: Login, one: Issued) -> None:
-    """End the connection of who is revoked.
+def _end_connection(login: Login, one: Issued) -> None:
+    """End the connection of the revoked name.
 
-    A device's session goes with it. A service's is kept, with all that is queued in it:
-    its password, or its next certificate, goes on with that.
+    The session of a device ends, too. That of a service is kept with its queue: its
+    password, or its next certificate, continues it.
     """
     with Probe(login, keeps_session=not _is_device(one)) as probe:
         if not _is_device(one):

@@ -1,4 +1,4 @@
-"""The broker that is running: how to reach it, reload it, and see what it allows."""
+"""The running broker: how to reach it, reload it, and probe what it allows."""
 
 import shlex
 import ssl
@@ -18,7 +18,7 @@ from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
 
 _MUST_BE_DENIED = "health/denied"
 _LOADED_WITHIN_S = 15.0
-# A broker that was open before may need a moment to take the list that closes it.
+# A broker that was open before may need a moment to load the list that closes it.
 _CLOSED_WITHIN_S = 1.0
 _PAUSE_S = 0.05
 
@@ -28,11 +28,11 @@ class Running:
     """The broker.
 
     Attributes:
-        reload: the command that makes it read its files anew (SIGHUP).
+        reload: the command that makes it read its files again (SIGHUP).
         services: (host, port) of the listener with passwords.
         devices: (host, port) of the listener with certificates.
         checker: the Mosquitto program that checks an access list before this one gets
-            it; empty leaves that out.
+            it; empty skips the check.
     """
 
     layout: Layout
@@ -51,14 +51,14 @@ class Running:
             done = subprocess.run(
                 shlex.split(self.reload), capture_output=True, text=True, check=False
             )
-        except (OSError, ValueError) as fault:
-            raise InfraError(f"--reload {self.reload!r}: {fault}") from None
+        except (OSError, ValueError) as error:
+            raise InfraError(f"--reload {self.reload!r}: {error}") from None
         if done.returncode != 0:
-            told = done.stderr.strip() or f"exit code {done.returncode}"
-            raise InfraError(f"--reload {self.reload!r}: {told}")
+            output = done.stderr.strip() or f"exit code {done.returncode}"
+            raise InfraError(f"--reload {self.reload!r}: {output}")
 
     def wait_until_loaded(self, stamp: str) -> None:
-        """Wait for the access list with this stamp, and see that it denies.
+        """Wait for the access list with this stamp, and prove that it denies.
 
         Raises:
             BrokerIsOpen: if what must be denied is allowed.
@@ -69,8 +69,8 @@ class Running:
             waited = time.monotonic() - begun
             try:
                 loaded, denied = self._allows(stamp_topic(stamp), _MUST_BE_DENIED)
-            except Refused as fault:
-                loaded, denied, why = False, True, str(fault)
+            except Refused as error:
+                loaded, denied, why = False, True, str(error)
             else:
                 why = "the access list in force is another one"
             if loaded and denied:
@@ -106,7 +106,7 @@ class Running:
 def one_off(
     authority: Authority, subject: Subject, at: tuple[str, int]
 ) -> tuple[x509.Certificate, Login]:
-    """A certificate for minutes, to try with what the broker lets it do."""
+    """A certificate that is valid for minutes, to probe the broker with."""
     key = new_key()
     certificate = authority.sign(subject, key.public_key(), timedelta(minutes=10))
     context = ssl.create_default_context(cadata=authority.pem.decode())
