@@ -33,8 +33,10 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 def shape(payload: bytes) -> bytes:
     """Check the rules, and give the shape; nothing if it tells too little.
 
-    All payloads of a shape have the same members in the same places, and their texts
-    are printable ASCII that needs no escape.
+    All payloads of a shape are sound if one is; their texts are printable ASCII that
+    needs no escape. Their members need not be the same: `electrical2` has the shape of
+    `electrical`. But names that differ have shapes that differ, within an object of a
+    remembered shape, so that none is there twice.
 
     Raises:
         MalformedPayload: not JSON, too large or too deep.
