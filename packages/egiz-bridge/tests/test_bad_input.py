@@ -156,3 +156,20 @@ def test_a_database_that_rejects_one_row_gets_all_the_others(
     assert (
         len(influxdb.query("SELECT thermal_temperature_zones_0 FROM telemetry")) == 50
     )
+
+
+def test_a_member_with_the_shape_of_another_ends_nothing(broker, publish, bridge):
+    voltage = {"voltage": {"a": 220.5, "b": 219.8}}
+    first = _telemetry(electrical=voltage, thermal={"setpoint": 190.0})
+    second = _telemetry("oven-002", electrical2=voltage, thermal={"setpoint": 190.0})
+    publish(GOOD, first, retain=True)
+    publish(GOOD.replace("oven-001", "oven-002"), second, retain=True)
+    running = bridge(broker.url, archive={})
+    running.start()
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 2)
+    assert running.stop() == 0
+    found = stored.in_archive(running.archive)
+    points = {device_id: fields for (_, device_id, _), fields in found.items()}
+    assert points["oven-001"].pop("electrical_voltage_a") == 220.5
+    assert points["oven-001"].pop("electrical_voltage_b") == 219.8
+    assert points["oven-001"] == points["oven-002"] == {"thermal_setpoint": 190.0}

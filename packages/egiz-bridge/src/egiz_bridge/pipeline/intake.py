@@ -11,6 +11,7 @@ from egiz_bridge.batch import Batch, DeadLetter, Message, Row
 from egiz_bridge.ledger.counts import Ledger, Verdicts
 from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.mqtt.packets import DUP, RETAIN, Publish
+from egiz_bridge.pipeline.internal import INTERNAL, internal_error
 from egiz_bridge.pipeline.rows import Sources, timed
 from egiz_bridge.sinks.sink import SinkTable
 
@@ -105,6 +106,11 @@ class Intake:
                 verdicts.rejected[error.reason] += 1
                 text = topic.decode(errors="replace")
                 self._reject(Message(text, payload, received_ms), error)
+            except Exception as error:  # noqa: BLE001  # a bug costs one message, not all
+                verdicts.rejected[INTERNAL] += 1
+                text = topic.decode(errors="replace")
+                message = Message(text, payload, received_ms)
+                batch.rejects.append(internal_error(message, error))
             else:
                 batch.rows.append(row)
         self._count(len(packets), verdicts)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import egiz_schema
-from egiz_schema import Topic, influx, parse_topic
+from egiz_schema import EgizError, Topic, influx, parse_topic
 from egiz_schema.lines import decode_line
 
-from egiz_bridge.batch import AHEAD_MAX_MS, Message, Row
+from egiz_bridge.batch import AHEAD_MAX_MS, DeadLetter, Message, Row
 from egiz_bridge.ledger.devices import Device, Devices
+from egiz_bridge.pipeline.internal import internal_error
 from egiz_bridge.pipeline.route import Route, reason_to_skip, route_of
 from egiz_bridge.sinks.sink import SinkTable
 
@@ -64,6 +65,22 @@ class Sources:
         source = Source(text, topic, not_wanted, self._devices.of(topic))
         self._known[raw] = source
         return source
+
+
+def to_rows(messages: Sequence[Message]) -> tuple[list[Row], list[DeadLetter]]:
+    """The rows of messages of the spool, and the dead letters of the others.
+
+    A message that an older bridge accepted may be rejected now.
+    """
+    rows, dead = [], []
+    for message in messages:
+        try:
+            rows.append(to_row(message))
+        except EgizError as error:
+            dead.append(DeadLetter(message, error.reason, str(error)))
+        except Exception as error:  # noqa: BLE001  # a bug costs one message, not all
+            dead.append(internal_error(message, error))
+    return rows, dead
 
 
 def to_row(message: Message) -> Row:

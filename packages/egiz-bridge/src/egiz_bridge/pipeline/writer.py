@@ -12,16 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import structlog
-from egiz_schema import EgizError
 
-from egiz_bridge.batch import Batch, DeadLetter, Message, Row
+from egiz_bridge.batch import Batch, DeadLetter, Row
 from egiz_bridge.errors import ConfigError, SpoolDamaged, Unavailable
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.log import RateLimitedLog
 from egiz_bridge.pipeline.isolation import Isolation
 from egiz_bridge.pipeline.maintenance import Maintenance
 from egiz_bridge.pipeline.recovery import RecoveryProbe
-from egiz_bridge.pipeline.rows import to_row
+from egiz_bridge.pipeline.rows import to_rows
 from egiz_bridge.sinks.sink import Sink
 from egiz_bridge.spool import Spool
 from egiz_bridge.spool.batches import Spooled
@@ -199,7 +198,7 @@ class Writer(threading.Thread):
             self._pause_sink(error)
 
     def _replay(self, spooled: Spooled) -> None:
-        rows, undecodable = _decoded(spooled.messages)
+        rows, undecodable = to_rows(spooled.messages)
         dead = self._write(rows)
         if dead is None:
             return
@@ -263,14 +262,3 @@ class Writer(threading.Thread):
     def _record_failure(self, error: Unavailable) -> None:
         self._failures += 1
         self._ledger.sink_is_down(self._sink.name, str(error))
-
-
-def _decoded(messages: Sequence[Message]) -> tuple[list[Row], list[DeadLetter]]:
-    """Rows again; a message that an older bridge accepted may be rejected now."""
-    rows, dead = [], []
-    for message in messages:
-        try:
-            rows.append(to_row(message))
-        except EgizError as error:
-            dead.append(DeadLetter(message, error.reason, str(error)))
-    return rows, dead
