@@ -5,6 +5,8 @@ from egiz_cli.errors import Unusable, explain
 from egiz_cli.exit_codes import DONE, FAILED, INTERRUPTED, MEANINGS, PIPE_CLOSED, USAGE
 from egiz_cli.program import Program
 
+__version__ = "0.1.0"
+
 __all__ = [
     "DONE",
     "FAILED",
@@ -17,6 +19,7 @@ __all__ = [
     "Program",
     "Real",
     "Unusable",
+    "__version__",
     "command",
     "explain",
     "group",
