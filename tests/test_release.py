@@ -53,6 +53,10 @@ class Clone:
     def read(self, name):
         return (self.path / name).read_text()
 
+    def project(self, name):
+        text = self.read(f"packages/{name}/pyproject.toml")
+        return tomllib.loads(text)["project"]
+
     def edit(self, name, old, new):
         text = self.read(name)
         assert old in text
@@ -126,6 +130,7 @@ def test_a_release_is_built_tried_dated_committed_and_tagged(clone, version, tmp
     released = json.loads(clone.read(RELEASED))
     assert field in released["messages"]["telemetry"]["fields"]
     _check_ranges(clone, version)
+    _check_programs_of_the_checkout(clone, version)
     _check_wheels(clone, version, tmp_path / "venv")
     _check_the_next_one(clone, version)
 
@@ -144,6 +149,22 @@ def _check_ranges(clone, version):
         for line in required:
             if line.startswith("egiz-"):
                 assert line.endswith(f">={major}.{minor},<{end}"), (name, line)
+
+
+def _check_programs_of_the_checkout(clone, version):
+    """They read the one source: what is installed here is older than the release."""
+    sources = [str(clone.path / "packages" / name / "src") for name in PACKAGES]
+    for name in PACKAGES:
+        project = tomllib.loads(clone.read(f"packages/{name}/pyproject.toml"))[
+            "project"
+        ]
+        for program, entry in project.get("scripts", {}).items():
+            module = entry.partition(":")[0]
+            code = f"from {module} import main; main(['--version'])"
+            printed = clone.python(
+                "-c", f"import sys; sys.path[:0] = {sources}; {code}"
+            )
+            assert printed.stdout == f"{program} {version}\n", printed.stderr
 
 
 def _check_wheels(clone, version, venv):

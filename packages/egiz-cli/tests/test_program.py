@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 from egiz_cli import Program, command
 
-@click.group("egiz-cli", cls=Program)
+@click.group("egiz-cli", cls=Program, version="0.1.0")
 def main():
     "An example."
 
@@ -178,5 +178,5 @@ def test_the_readme_has_the_table():
 
 
 def test_a_program_is_named_as_its_package():
-    assert Program("egiz-cli").name == "egiz-cli"
-    assert isinstance(Program("egiz-cli"), click.Group)
+    assert Program("egiz-cli", version="0.1.0").name == "egiz-cli"
+    assert isinstance(Program("egiz-cli", version="0.1.0"), click.Group)

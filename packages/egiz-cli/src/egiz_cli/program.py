@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -20,13 +19,18 @@ _SHELLS = {
 
 
 class Program(Group):
-    """A program whose name is that of its package."""
+    """A program.
 
-    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+    Args:
+        name: of the program.
+        version: what `--version` prints.
+    """
+
+    def __init__(self, name: str, *args: Any, version: str, **kwargs: Any) -> None:
         kwargs["context_settings"] = {"help_option_names": ["-h", "--help"]}
         super().__init__(name, *args, **kwargs)
-        self._package = name
-        self.params.append(_version_option(name))
+        self._name = name
+        self.params.append(_version_option(f"{name} {version}"))
         self.add_command(_completion(self))
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
@@ -42,7 +46,7 @@ class Program(Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
         """Run the program; ends with an exit code of the table."""
         _prepare_streams()
-        kwargs["prog_name"] = self._package
+        kwargs["prog_name"] = self._name
         try:
             return super().main(args, *rest, **kwargs)
         except SystemExit as end:
@@ -76,10 +80,10 @@ def _flush_output(code: str | int | None) -> str | int | None:
     return code
 
 
-def _version_option(package: str) -> click.Option:
+def _version_option(text: str) -> click.Option:
     def show(ctx: click.Context, _option: click.Parameter, is_given: bool) -> None:
         if is_given and not ctx.resilient_parsing:
-            click.echo(f"{package} {version(package)}")
+            click.echo(text)
             ctx.exit()
 
     return click.Option(

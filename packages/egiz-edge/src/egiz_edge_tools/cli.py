@@ -14,6 +14,7 @@ import click
 from egiz_cli import DONE, FAILED, Program
 from egiz_schema import limits, topics
 
+from egiz_edge_tools import __version__
 from egiz_edge_tools.broker import Broker
 from egiz_edge_tools.cli_board import (
     BROKER_HELP,
@@ -35,7 +36,7 @@ from egiz_edge_tools.virtual_board import (
 _PLANT_STEP_S = 0.25
 
 
-@click.group("egiz-edge", cls=Program)
+@click.group("egiz-edge", cls=Program, version=__version__)
 def main() -> None:
     """Build, deploy and watch the firmware of the sensor boards.
 

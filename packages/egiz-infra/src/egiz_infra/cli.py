@@ -7,6 +7,7 @@ from typing import Any
 import click
 from egiz_cli import DONE, FAILED, Program, Real
 
+from egiz_infra import __version__
 from egiz_infra.accounts import set_password
 from egiz_infra.acl import compile_acl
 from egiz_infra.apply import apply as apply_files
@@ -23,7 +24,7 @@ _MEMORY_BUDGET = 512_000_000
 _SHIPPED = Load()
 
 
-@click.group("egiz-infra", cls=Program)
+@click.group("egiz-infra", cls=Program, version=__version__)
 @click.option(
     "--directory",
     envvar="EGIZ_DIRECTORY",

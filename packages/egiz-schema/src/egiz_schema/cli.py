@@ -7,10 +7,9 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
-from egiz_schema import cli_text
+from egiz_schema import __version__, cli_text
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.cli_text import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE
 from egiz_schema.codec import decode, unknown_fields
@@ -77,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=cli_text.with_exit_codes("", {}),
         formatter_class=as_written,
     )
-    about_version = f"%(prog)s {version('egiz-schema')}"
+    about_version = f"%(prog)s {__version__}"
     parser.add_argument("--version", action="version", version=about_version)
     commands = parser.add_subparsers(title="Commands", required=True, metavar="COMMAND")
 

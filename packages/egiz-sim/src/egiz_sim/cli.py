@@ -14,6 +14,7 @@ from egiz_cli import DONE, FAILED, Program, Real
 from egiz_schema.topics import FACILITY_MAX, is_facility
 from rich.console import Console
 
+from egiz_sim import __version__
 from egiz_sim.demo.parts import PartError
 from egiz_sim.demo.run import run_demo
 from egiz_sim.fleet import Fleet, Plan, UnreachableError
@@ -24,7 +25,7 @@ _PROGRESS_EVERY_S = 2.0
 _FILES_BESIDE_SOCKETS = 64
 
 
-@click.group("egiz-sim", cls=Program)
+@click.group("egiz-sim", cls=Program, version=__version__)
 def main() -> None:
     """Simulate a factory's sensors, and count what becomes of every message.
 

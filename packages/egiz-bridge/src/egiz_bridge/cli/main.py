@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from egiz_cli import DONE, FAILED, Command, Program
 
-from egiz_bridge import log
+from egiz_bridge import __version__, log
 from egiz_bridge.cli.bench import bench
 from egiz_bridge.cli.devices import devices
 from egiz_bridge.cli.probe import probe
@@ -34,7 +34,7 @@ def _entry(key: str, default: str, meaning: str) -> tuple[str, str]:
     return key, f"{meaning} [{default}]" if default else meaning
 
 
-@click.group("egiz-bridge", cls=Program)
+@click.group("egiz-bridge", cls=Program, version=__version__)
 def main() -> None:
     """Move MQTT telemetry into InfluxDB or SQLite, and lose none.
 
