@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the layer on one Debian 12 machine, or lays it out under a directory: see --help.
+# Installs the layer on one Debian 12 machine, or under a directory: see --help.
 set -eu
 umask 022
 
@@ -9,18 +9,18 @@ Usage: infra/install.sh [--prefix DIR] [--wheels DIR]
 
 Installs the ingestion layer on this Debian 12 machine, as root, from this checkout:
 Mosquitto, InfluxDB 1, egiz-bridge, Prometheus and the broker's exporter, as hardened
-systemd services that know each other's passwords. Ends when the bridge is subscribed and
-the database takes its writes.
+systemd services with passwords for each other. Ends when the bridge is subscribed and the
+database accepts its writes.
 
 Run it again to upgrade, or with other settings. Passwords, certificates and data stay. A
-file in /etc/egiz that you changed stays, too; ours is put beside it as FILE.new.
+file in /etc/egiz that you changed stays, too; ours is written beside it as FILE.new.
 
-  --prefix DIR  lay everything out under DIR, and touch nothing else: no root, no apt, no
-                systemd. To look at it, or to run it by other means: the units in
+  --prefix DIR  install under DIR, and change nothing else: no root, no apt, no systemd. To
+                look at it, or to run it in another way: the units in
                 DIR/etc/systemd/system say what to run
-  --wheels DIR  take the project's packages from DIR (`make build` makes them) instead of
-                building them. With PIP_NO_INDEX=1 the others, too: a machine without
-                Internet
+  --wheels DIR  install the project's packages from DIR (`make build` makes them) instead
+                of building them. With PIP_NO_INDEX=1 the others, too: for a machine
+                without Internet
   --help        this text
 
 Settings, from the environment; /etc/egiz/install.env keeps them for the next run:
@@ -39,7 +39,7 @@ A broker for the devices' network, which is 10.20.0.0/24 here:
 
   EGIZ_DEVICES=10.20.0.5:8883 EGIZ_NAMES='broker.factory 10.20.0.5' infra/install.sh
 
-Exit codes: 0 it is installed and works, 1 it does not, 2 wrong usage.
+Exit codes: 0 it is installed and works, 1 a step failed, 2 wrong usage.
 TEXT
 }
 
@@ -77,7 +77,7 @@ options() {
   if [ -n "$prefix" ]; then
     mkdir -p "$prefix" && prefix=$(cd "$prefix" && pwd)
   elif [ "$(id -u)" -ne 0 ]; then
-    wrong 'it must be run as root; with --prefix DIR, anybody may'
+    wrong 'it must be run as root; with --prefix DIR, any user may run it'
   fi
 }
 
@@ -93,12 +93,12 @@ need() {
   Debian 12: apt install --no-install-recommends $PACKAGES"
 }
 
-# What the environment says, else the last run, else the defaults; kept for the next run.
+# From the environment, else the last run, else the defaults; kept for the next run.
 settings() {
-  asked=''
+  given=''
   for name in $SETTINGS; do
     eval "value=\${$name:-}"
-    [ -z "$value" ] || { check "$name" "$value"; asked="$asked $name='$value'"; }
+    [ -z "$value" ] || { check "$name" "$value"; given="$given $name='$value'"; }
   done
   EGIZ_NAMES=$(hostname)
   EGIZ_DEVICES=127.0.0.1:8883 EGIZ_SERVICES=127.0.0.1:1883 EGIZ_INFLUXDB=127.0.0.1:8086
@@ -106,7 +106,7 @@ settings() {
   EGIZ_PROMETHEUS=127.0.0.1:9090
   # shellcheck source=/dev/null
   [ ! -e "$etc/install.env" ] || . "$etc/install.env"
-  eval "$asked"
+  eval "$given"
 }
 
 # check NAME VALUE: before it is in any file, or is evaluated.
@@ -130,7 +130,7 @@ packages() {
   # shellcheck disable=SC2086  # a list of words
   dpkg -s $PACKAGES >/dev/null 2>&1 && return
   say "Debian's packages"
-  # None may start before it has our configuration: that of InfluxDB is open to everybody.
+  # None may start before it has our configuration: InfluxDB's own needs no password.
   # shellcheck disable=SC2086
   systemctl mask --runtime --quiet $SERVICES 2>/dev/null || :
   # shellcheck disable=SC2086
@@ -156,7 +156,7 @@ infra() { "$opt/bin/egiz-infra" --directory "$etc" "$@" >/dev/null; }
 
 certificates() {
   mkdir -p "$etc/broker"
-  # What is written there belongs to whom the directory belongs to.
+  # A file there gets the owner of the directory.
   [ -n "$prefix" ] || chown mosquitto:mosquitto "$etc/broker"
   [ -e "$etc/pki/ca.key" ] || infra init
   names="$EGIZ_NAMES ${EGIZ_DEVICES%:*}"
@@ -181,7 +181,7 @@ passwords() {
   done
 }
 
-# Our files say where things are on a machine that is theirs alone.
+# The paths and addresses in our files are defaults: replace them by the settings.
 render() {
   expression="
     s|/etc/mosquitto|/etc/egiz/mosquitto|g
@@ -202,7 +202,7 @@ render() {
   sed "$expression"
 }
 
-# lay SOURCE TARGET: replace what we have put there, never what somebody has changed.
+# lay SOURCE TARGET: replace a file that we installed, never one that the operator changed.
 lay() {
   target=$prefix$2 record=$etc/.laid/$(printf %s "${2#/}" | tr / +)
   mkdir -p "$(dirname "$target")" "$etc/.laid"
@@ -228,7 +228,7 @@ configuration() {
   done
   for name in $SETTINGS; do eval "printf \"%s='%s'\\n\" $name \"\$$name\""; done >"$etc/install.env"
   [ -n "$prefix" ] || return 0
-  # Started by root, the broker would become a user who may not read here.
+  # If root starts it, the broker becomes a user who may not read here.
   printf 'user %s\n' "$(id -un)" >"$etc/mosquitto/conf.d/user.conf"
   for name in mosquitto influxdb prometheus egiz-bridge; do mkdir -p "$prefix/var/lib/$name"; done
 }
@@ -244,7 +244,7 @@ systemd_units() {
   done
 }
 
-# What an operator types knows where this machine's broker is.
+# The commands for the operator, with the settings of this machine.
 commands() {
   mkdir -p "$prefix/usr/local/sbin"
   cat >"$prefix/usr/local/sbin/egiz-infra" <<TEXT
@@ -267,23 +267,23 @@ start() {
   systemctl enable --quiet $SERVICES
   for service in $SERVICES; do
     timeout 120 systemctl restart "$service" ||
-      stop "$service does not start: journalctl --unit $service"
+      stop "$service does not start; see why: journalctl --unit $service"
   done
   sleep 5
   for service in $SERVICES; do
     [ "$(systemctl show --property NRestarts --value "$service")" = 0 ] ||
-      stop "$service ends again and again: journalctl --unit $service"
+      stop "$service has restarted already; see why: journalctl --unit $service"
   done
 }
 
 closing() {
   if [ -n "$prefix" ]; then
-    printf 'Laid out under %s. In this order, run ExecStart of:\n' "$prefix"
+    printf 'Installed under %s. In this order, run ExecStart of:\n' "$prefix"
     for service in $SERVICES; do find "$units" -name "$service.service" -o \
       -path "*/$service.service.d/egiz.conf"; done
   else
     cat <<TEXT
-Installed: subscribed on $EGIZ_SERVICES, and the database takes writes.
+Installed: subscribed on $EGIZ_SERVICES, and the database accepts writes.
   a device      egiz-infra issue device oven-001 && egiz-infra apply
   its messages  egiz-bridge devices --config /etc/egiz/bridge.toml
   alerts        http://$EGIZ_PROMETHEUS/alerts

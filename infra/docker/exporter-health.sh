@@ -3,5 +3,5 @@
 set -euo pipefail
 exec 3<>"/dev/tcp/127.0.0.1/${1:-9641}"
 printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3
-# To the end: an exporter that is cut off would log it.
+# Read to the end: the exporter logs a connection that is closed early.
 [[ $(cat <&3) == *'mqtt2prometheus_connected 1'* ]]

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Is the broker healthy? It takes a message from the account `health` and gives it back.
-# The password is in a file that mosquitto_rr reads by itself: setup.sh writes it.
+# Is the broker healthy? The account `health` publishes a message and must receive it.
+# mosquitto_rr reads its password from a file, which setup.sh writes.
 set -eu
-said="$(date +%s)-$$"
-heard=$(XDG_CONFIG_HOME=${EGIZ_HEALTH:-/run/egiz/mosquitto} \
-  mosquitto_rr -t health/broker -e health/broker -m "$said" -W 5)
-[ "$heard" = "$said" ]
+sent="$(date +%s)-$$"
+received=$(XDG_CONFIG_HOME=${EGIZ_HEALTH:-/run/egiz/mosquitto} \
+  mosquitto_rr -t health/broker -e health/broker -m "$sent" -W 5)
+[ "$received" = "$sent" ]

@@ -6,7 +6,7 @@ set -eu
 root=${EGIZ_DIRECTORY:-/etc/egiz}
 run=${EGIZ_RUN:-/run/egiz}
 
-# Whom the images run as.
+# The users that the images run as.
 MOSQUITTO=1883 INFLUXDB=1000 BRIDGE=10001 TELEGRAF=10002 EXPORTER=10003 GRAFANA=472
 
 hand() { # hand USER FILE < secret
@@ -18,7 +18,7 @@ hand() { # hand USER FILE < secret
   mv "$run/$2.new" "$run/$2"
 }
 
-password() { # password NAME: that of something else than the broker
+password() { # password NAME: of another service than the broker
   file=$root/secrets/$1
   [ -s "$file" ] || (umask 077 && head -c 24 /dev/urandom | base64 | tr '+/' '-_' |
     tr -d '\n' >"$file")

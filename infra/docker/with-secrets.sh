@@ -1,7 +1,7 @@
 #!/bin/sh
-# with-secrets.sh NAME=FILE... -- COMMAND...: run a program that takes secrets from its
-# environment only. They are in that of the process, not in the container's configuration,
-# which everybody who may ask Docker can read.
+# with-secrets.sh NAME=FILE... -- COMMAND...: run a program that reads secrets from its
+# environment only. They are in the environment of the process, not in the configuration of
+# the container, which every user of Docker can read.
 set -eu
 while [ "$1" != -- ]; do
   name=${1%%=*} file=${1#*=}

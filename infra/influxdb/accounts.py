@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Give InfluxDB 1 its database and its three accounts, as often as you like.
+"""Create the database and the three accounts of InfluxDB 1; can be repeated.
 
     CREDENTIALS_DIRECTORY=/etc/egiz/secrets accounts.py http://127.0.0.1:8086
 
@@ -11,11 +11,11 @@ egiz-influxdb.service runs it after each start of InfluxDB. It makes the databas
     grafana        may read `factory`, not write it
 
 each with the password that the file `influxdb-USER` of CREDENTIALS_DIRECTORY holds, as
-USER:PASSWORD. One that changed there is changed here: to rotate it, replace the file
-and restart. That of `admin` is the exception, since this program logs in with it.
+USER:PASSWORD. A changed file changes the password: to rotate one, replace the file and
+restart. That of `admin` is the exception, because this program logs in with it.
 
-Exit codes: 0 all is as it should be, 1 the database refuses or does not answer (60 s),
-2 wrong usage. Needs Python 3.11 and nothing else.
+Exit codes: 0 database and accounts exist, 1 the database refuses or does not answer
+(60 s), 2 wrong usage. Needs Python 3.11 and nothing else.
 """
 
 import base64
@@ -31,11 +31,11 @@ from pathlib import Path
 DATABASE = "factory"
 RETENTION = "30d"
 ACCOUNTS = {"bridge": "WRITE", "grafana": "READ"}
-PATIENCE_S = 60.0
+ANSWER_WITHIN_S = 60.0
 
 
 class RefusedError(Exception):
-    """The database said no, or nothing; the text says what to do."""
+    """The database refused or did not answer; the text says what to do."""
 
 
 def main(arguments: list[str]) -> int:
@@ -44,18 +44,18 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(__doc__ or "")
         return 0 if arguments in (["-h"], ["--help"]) else 2
     try:
-        _arrange(arguments[0].rstrip("/"))
-    except RefusedError as fault:
-        sys.stderr.write(f"{fault}\n")
+        _create_all(arguments[0].rstrip("/"))
+    except RefusedError as error:
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def _arrange(url: str) -> None:
+def _create_all(url: str) -> None:
     admin = _password("admin")
     _wait_for(url)
-    # Without any user yet, this one statement is allowed to everybody; later to nobody
-    # but `admin`, for whom it changes nothing.
+    # As long as there is no user, this statement is allowed without a login; afterwards
+    # to `admin` only, and then it changes nothing.
     create = f"CREATE USER admin WITH PASSWORD {_text(admin)} WITH ALL PRIVILEGES"
     _ask(url, admin, create)
     _ask(url, admin, f'CREATE DATABASE "{DATABASE}" WITH DURATION {RETENTION}')
@@ -73,19 +73,19 @@ def _password(user: str) -> str:
     path = Path(directory) / f"influxdb-{user}"
     try:
         text = path.read_text().strip()
-    except OSError as fault:
-        raise RefusedError(f"{path}: {fault.strerror}") from fault
+    except OSError as error:
+        raise RefusedError(f"{path}: {error.strerror}") from error
     return text.removeprefix(f"{user}:")
 
 
 def _wait_for(url: str) -> None:
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + ANSWER_WITHIN_S
     while True:
         try:
             urllib.request.urlopen(f"{url}/ping", timeout=5).close()
-        except OSError as fault:
+        except OSError as error:
             if time.monotonic() > until:
-                raise RefusedError(f"{url} does not answer: {fault}") from fault
+                raise RefusedError(f"{url} does not answer: {error}") from error
             time.sleep(0.2)
         else:
             return
@@ -102,11 +102,11 @@ def _ask(url: str, password: str, statement: str) -> list[list[str]]:
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             (result,) = json.load(answer)["results"]
-    except urllib.error.HTTPError as fault:
-        said = json.load(fault).get("error", fault.reason)
+    except urllib.error.HTTPError as error:
+        reason = json.load(error).get("error", error.reason)
         raise RefusedError(
-            f"{url}: {said}; does influxdb-admin hold the password of admin?"
-        ) from fault
+            f"{url}: {reason}; does influxdb-admin hold the password of admin?"
+        ) from error
     if "error" in result:
         raise RefusedError(f"{url}: {result['error']}")
     return [row for one in result.get("series", []) for row in one.get("values", [])]

@@ -1,7 +1,7 @@
 #!/bin/bash
-# One token that writes the bucket and one that reads it, each in a volume of whoever needs
-# it; nobody gets the administrator's. Run by the image of InfluxDB 2 at its first start,
-# and by you for new ones: `influx auth list` and `influx auth delete` end the old ones.
+# One token that writes the bucket and one that reads it, each in a volume of the service
+# that needs it; no service gets that of the administrator. The image of InfluxDB 2 runs it
+# at its first start. Run it for new tokens: `influx auth delete` revokes the old ones.
 set -euo pipefail
 
 bucket=$(influx bucket list --name "$DOCKER_INFLUXDB_INIT_BUCKET" --hide-headers | cut -f 1)

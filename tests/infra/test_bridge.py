@@ -126,9 +126,9 @@ def test_looking_at_the_broker_does_not_cost_the_bridge_its_queue(broker, bridge
     config = ("--config", str(running.config))
     checked = _run("check", *config)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    told = _run("tail", "--count", "1", *config)
-    assert told.returncode != 0
-    assert "give another account, with EGIZ_BRIDGE_MQTT_USERNAME" in told.stderr
+    done = _run("tail", "--count", "1", *config)
+    assert done.returncode != 0
+    assert "give another account, with EGIZ_BRIDGE_MQTT_USERNAME" in done.stderr
     operator = _with_password(broker, "operator")
     seen = _run(
         *("tail", "--retained", "--json", "--count", "1", *config),

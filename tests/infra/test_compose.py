@@ -23,7 +23,7 @@ SERVICES = COMPOSE["services"]
 # They end: nothing waits for their health, but for their success.
 ONE_OFF = {"setup", "admin"}
 DAEMONS = sorted(SERVICES.keys() - ONE_OFF)
-# Whose the directories are that setup.sh fills, in /run/egiz.
+# The service of each directory in /run/egiz, which setup.sh fills.
 OWNERS = {name: name for name in ("mosquitto", "influxdb", "telegraf", "grafana")}
 OWNERS |= {"bridge": "egiz-bridge", "exporter": "mqtt-exporter"}
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -41,7 +41,7 @@ def test_it_is_valid_by_the_specification():
     assert done.returncode == 0, done.stdout
 
 
-def test_the_profiles_are_those_that_are_told_of():
+def test_the_profiles_are_the_documented_ones():
     profiles = {name for one in SERVICES.values() for name in one["profiles"]}
     assert profiles == {"core", "monitoring", "telegraf", "sim", "admin"}
     core = {name for name, one in SERVICES.items() if "core" in one["profiles"]}
@@ -49,7 +49,7 @@ def test_the_profiles_are_those_that_are_told_of():
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_may_do_what_it_must_and_no_more(name):
+def test_a_service_has_only_the_rights_that_it_needs(name):
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -58,7 +58,7 @@ def test_a_service_may_do_what_it_must_and_no_more(name):
     assert service["cpus"]
     assert service["pids_limit"]
     assert "privileged" not in service
-    # Only who hands out files to the others is root, and has capabilities.
+    # Only a service that gives files to the others is root, and has capabilities.
     is_root = service["user"] == "0:0"
     assert is_root == ("cap_add" in service) == (name in ONE_OFF)
     if "cap_add" in service:
@@ -101,7 +101,7 @@ def test_no_secret_is_in_the_environment(name):
             assert value.startswith("/run/egiz/"), key
 
 
-def test_a_volume_with_secrets_is_for_one_service_and_who_fills_it():
+def test_a_volume_with_secrets_is_for_one_service_and_the_one_that_fills_it():
     mounted = {}
     for name, service in SERVICES.items():
         for mount in service.get("volumes", []):
@@ -124,7 +124,7 @@ def test_ports_are_bound_to_an_address_which_is_this_machine_alone():
     assert all(port.startswith("127.0.0.1:") for _, port in published)
 
 
-def test_only_who_is_talked_to_from_outside_is_in_an_open_network():
+def test_only_services_with_clients_outside_are_in_an_open_network():
     assert COMPOSE["networks"]["backend"] == {"internal": True}
     opened = {
         name
@@ -136,14 +136,14 @@ def test_only_who_is_talked_to_from_outside_is_in_an_open_network():
     assert outside == ONE_OFF
 
 
-def test_who_waits_for_whom_is_started_with_the_same_profile():
+def test_a_service_and_its_dependencies_start_with_the_same_profile():
     for service in SERVICES.values():
         for needed in service.get("depends_on", {}):
             if service["profiles"] != ["admin"]:
                 assert set(service["profiles"]) <= set(SERVICES[needed]["profiles"])
 
 
-def test_the_example_tells_of_every_variable_and_has_its_default():
+def test_the_example_has_every_variable_with_its_default():
     example = dict(
         line.split("=", 1)
         for line in (INFRA / ".env.example").read_text().splitlines()
@@ -152,14 +152,14 @@ def test_the_example_tells_of_every_variable_and_has_its_default():
     assert example == {found[1]: found[2] for found in _VARIABLE.finditer(TEXT)}
 
 
-def test_prometheus_asks_services_that_are_there():
+def test_prometheus_scrapes_services_that_exist():
     targets = yaml.safe_load((INFRA / "prometheus/targets-compose.yml").read_text())
     for host in (target.split(":")[0] for one in targets for target in one["targets"]):
         assert host in SERVICES
 
 
 @pytest.fixture(scope="module")
-def handed_out():
+def set_up_files():
     """What setup.sh makes: (directory of egiz-infra, directories of the containers).
 
     Not in pytest's directory, which it keeps to root, and the broker is not root here.
@@ -198,8 +198,8 @@ def _user(service):
     return int(SERVICES[service]["user"].split(":")[0])
 
 
-def test_each_container_gets_what_is_its_own(handed_out):
-    root, run = handed_out
+def test_each_container_gets_only_its_own_secrets(set_up_files):
+    root, run = set_up_files
     files = {path for path in run.rglob("*") if path.is_file()}
     assert {str(path.relative_to(run)) for path in files} == {
         "mosquitto/mosquitto_rr",
@@ -220,8 +220,8 @@ def test_each_container_gets_what_is_its_own(handed_out):
     assert owners == {_user("mosquitto")}
 
 
-def test_set_up_again_nothing_changes(handed_out):
-    root, run = handed_out
+def test_a_second_setup_changes_nothing(set_up_files):
+    root, run = set_up_files
     kept = [p for d in (root / "secrets", root / "pki", run) for p in d.rglob("*")]
     before = {path: path.read_bytes() for path in kept if path.is_file()}
     assert len(before) > 15
@@ -247,9 +247,9 @@ def _configuration(root, run, port):
 
 
 @pytest.fixture
-def broker(handed_out, tmp_path):
+def broker(set_up_files, tmp_path):
     """The broker of compose.yaml as its user: (process, port)."""
-    root, run = handed_out
+    root, run = set_up_files
     port = free_port()
     configuration = root / "mosquitto.conf"
     configuration.write_text(_configuration(root, run, port))
@@ -276,11 +276,11 @@ def _health(run, port, tmp_path):
     ).returncode
 
 
-def test_the_broker_is_healthy_while_it_gives_back_what_it_is_sent(
-    broker, handed_out, tmp_path
+def test_the_broker_is_healthy_while_it_returns_a_message(
+    broker, set_up_files, tmp_path
 ):
     process, port = broker
-    _, run = handed_out
+    _, run = set_up_files
     eventually(lambda: _health(run, port, tmp_path) == 0)
     process.kill()
     assert _health(run, port, tmp_path) != 0

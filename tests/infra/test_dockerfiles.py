@@ -28,7 +28,7 @@ def _all(stage, name):
     """The arguments of an instruction, those of the stages below included."""
     base = STAGES[stage][0][1]
     below = _all(base, name) if base in STAGES else []
-    return below + [rest for told, rest in STAGES[stage] if told == name]
+    return below + [rest for found, rest in STAGES[stage] if found == name]
 
 
 def test_the_linter_finds_nothing():
@@ -53,7 +53,7 @@ def test_everything_of_others_is_installed_as_a_wheel():
 
 def test_services_run_as_an_unprivileged_user():
     users = {stage: _all(stage, "USER")[-1].split(":")[0] for stage in FINAL}
-    # setup gives files to the others; compose takes all its rights but that.
+    # setup gives files to the others; compose removes all its other rights.
     assert users.pop("infra") == "0"
     assert all(int(user) >= 10000 for user in users.values())
 

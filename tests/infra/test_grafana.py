@@ -46,17 +46,17 @@ def test_grafanas_own_types_read_all_of_a_dashboard(name):
 
 
 @pytest.mark.parametrize("name", sorted(BOARDS))
-def test_panels_are_told_apart_and_do_not_overlap(name):
+def test_panels_have_different_ids_and_do_not_overlap(name):
     panels = BOARDS[name]["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    taken = set()
+    occupied = set()
     for panel in panels:
         at = panel["gridPos"]
         assert at["x"] + at["w"] <= 24
         rows = range(at["y"], at["y"] + at["h"])
         cells = set(itertools.product(range(at["x"], at["x"] + at["w"]), rows))
-        assert not cells & taken, panel["title"]
-        taken |= cells
+        assert not cells & occupied, panel["title"]
+        occupied |= cells
 
 
 @pytest.mark.parametrize("panel", PANELS)
@@ -115,8 +115,8 @@ def test_provisioning_has_a_source_for_each_kind_and_no_secret(archive):
 
 
 def test_what_is_changed_in_the_browser_is_not_kept():
-    told = yaml.safe_load((PROVISIONING / "dashboards/openegiz.yaml").read_text())
-    (provider,) = told["providers"]
+    file = yaml.safe_load((PROVISIONING / "dashboards/openegiz.yaml").read_text())
+    (provider,) = file["providers"]
     assert not provider["allowUiUpdates"]
     assert provider["disableDeletion"]
 
@@ -183,7 +183,7 @@ def _publish(publisher, device_id, kind, message):
 
 @pytest.fixture(scope="module")
 def seeded(tmp_path_factory):
-    """A database that the real bridge has filled, and what the bridge tells."""
+    """A database that the real bridge has filled, and the metrics of the bridge."""
     directory = tmp_path_factory.mktemp("grafana")
     database = InfluxDb(directory / "influxdb")
     database.start()
@@ -203,15 +203,15 @@ def seeded(tmp_path_factory):
 
 def _as_grafana_asks(query, **chosen):
     """With the variables of a dashboard that shows all."""
-    told = {
+    values = {
         "$timeFilter": "time >= now() - 1h",
         "$__interval": "10s",
         "$__rate_interval": "30s",
         **{f"${name}": ".*" for name in ("facility", "device_type", "device_id")},
         **{f"${name}": value for name, value in chosen.items()},
     }
-    for name in sorted(told, key=len, reverse=True):
-        query = query.replace(name, told[name])
+    for name in sorted(values, key=len, reverse=True):
+        query = query.replace(name, values[name])
     assert "$" not in query.replace("$/", ""), query
     return query
 

@@ -1,4 +1,4 @@
-"""The bare-metal path, run for real: laid out, started, used, and laid out again."""
+"""install.sh, run for real: installed, started, used, and installed again."""
 
 import hashlib
 import json
@@ -87,12 +87,12 @@ def _leave(client):
     client.loop_stop()
 
 
-def test_what_a_device_publishes_is_in_the_database(machine, stored):
+def test_a_message_that_a_device_publishes_is_in_the_database(machine, stored):
     reader = machine.secret("influxdb-grafana")
     assert eventually(lambda: machine.rows(reader, FOUND)[1], 30) == [stored]
 
 
-def test_nobody_gets_in_without_what_is_theirs(machine):
+def test_broker_and_database_refuse_a_wrong_login(machine):
     assert machine.rows("", FOUND)[0] == 401
     assert machine.rows("admin:admin", FOUND)[0] == 401
     writer = machine.secret("influxdb-bridge")
@@ -109,7 +109,7 @@ def test_nobody_gets_in_without_what_is_theirs(machine):
         tls.recv(1)
 
 
-def test_secrets_are_for_their_owner_alone_and_nowhere_else(machine):
+def test_only_the_owner_can_read_secrets_and_no_other_file_has_them(machine):
     for directory in ("secrets", "pki"):
         assert (machine.etc / directory).stat().st_mode & 0o077 == 0
     secrets = [p for p in (machine.etc / "secrets").iterdir() if p.is_file()]
@@ -173,7 +173,7 @@ def _fingerprints(machine):
     return {p: hashlib.sha256(p.read_bytes()).digest() for p in kept if p.is_file()}
 
 
-def test_another_run_keeps_secrets_data_and_what_was_changed(machine, stored):
+def test_another_run_keeps_secrets_data_and_changed_files(machine, stored):
     before = _fingerprints(machine)
     changed = machine.etc / "influxdb/influxdb.conf"
     offered = changed.with_name("influxdb.conf.new")
@@ -208,15 +208,15 @@ def _run(*arguments, **options):
 
 
 def test_it_explains_itself():
-    told = _run("--help")
-    assert (told.returncode, told.stderr) == (0, "")
+    done = _run("--help")
+    assert (done.returncode, done.stderr) == (0, "")
     for name in ADDRESSES:
-        assert f"EGIZ_{name} " in told.stdout
-    assert "--prefix DIR" in told.stdout
+        assert f"EGIZ_{name} " in done.stdout
+    assert "--prefix DIR" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "told"),
+    ("arguments", "environment", "message"),
     [
         (["--prefx", "x"], {}, "unknown argument: --prefx"),
         (["--prefix"], {}, "--prefix needs a directory"),
@@ -226,14 +226,14 @@ def test_it_explains_itself():
         (["--prefix", "{tmp}"], {"EGIZ_NAMES": "a'; id"}, "EGIZ_NAMES: letters"),
     ],
 )
-def test_wrong_usage_is_told_and_changes_nothing(
-    tmp_path, arguments, environment, told
+def test_wrong_usage_is_explained_and_changes_nothing(
+    tmp_path, arguments, environment, message
 ):
     target = tmp_path / "root"
     given = [text.format(tmp=target) for text in arguments]
     done = _run(*given, env={**os.environ, **environment})
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert not [path for path in target.rglob("*") if path.is_file()]
 
 
@@ -246,8 +246,8 @@ def test_a_program_that_is_missing_is_named(tmp_path):
     assert "apt install" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
-def test_who_may_not_install_is_told_of_prefix():
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_user_who_is_not_root_learns_of_prefix():
     done = _run(user=65534)
     assert done.returncode == 2
     assert "--prefix DIR" in done.stderr

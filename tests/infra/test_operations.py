@@ -20,7 +20,7 @@ def test_there_are_sizes():
 
 
 @pytest.mark.parametrize("row", SIZES, ids=lambda row: f"{row[0]}-{row[1]}")
-def test_a_size_is_what_the_calculator_says(row):
+def test_a_size_is_what_egiz_infra_limits_derives(row):
     clients, rate, outage, queued, memory = (int(x.replace(",", "")) for x in row)
     found = derive(Load(rate=rate, clients=clients, outage=outage))
     assert found.max_queued_messages == queued

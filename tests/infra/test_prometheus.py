@@ -28,8 +28,8 @@ RULES = [
     for rule in group["rules"]
 ]
 NAMES = [rule["alert"] for rule in RULES]
-RUNBOOK = REPOSITORY / "docs/runbook.md"
-# These tell of a machine that is too busy, as the one that runs the tests may be.
+RUNBOOKS = REPOSITORY / "docs/runbook.md"
+# These fire on a machine that is too busy, as the one that runs the tests may be.
 OF_SPEED = {"BridgeLag", "ReadingsLate", "SinkSlow"}
 METRIC = re.compile(r"\b(?:egiz_bridge|mosquitto|mqtt2prometheus|process)_\w+|\bup\b")
 
@@ -61,10 +61,10 @@ def test_targets_have_the_jobs_that_rules_ask_for(name):
     assert asked == set(ports)
 
 
-def test_each_alert_has_a_story_in_which_it_begins_to_fire():
+def test_each_alert_has_a_test_in_which_it_begins_to_fire():
     stories = yaml.safe_load((SHIPPED / "alerts_test.yml").read_text())["tests"]
-    told = {story["name"].partition(":")[0] for story in stories}
-    assert told == set(NAMES)
+    tested = {story["name"].partition(":")[0] for story in stories}
+    assert tested == set(NAMES)
     for story in stories:
         quiet, fires = story["promql_expr_test"]
         expected = f'ALERTS{{alertname="{story["name"].partition(":")[0]}"'
@@ -72,17 +72,17 @@ def test_each_alert_has_a_story_in_which_it_begins_to_fire():
         assert quiet["expr"].startswith(expected)
         assert "exp_samples" not in quiet
         assert fires["exp_samples"][0]["value"] == 1
-        minutes = [int(told["eval_time"].rstrip("m")) for told in (quiet, fires)]
+        minutes = [int(one["eval_time"].rstrip("m")) for one in (quiet, fires)]
         assert minutes[1] - minutes[0] == 1
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_an_alert_says_what_to_do(rule):
-    told = rule["annotations"]
+    annotations = rule["annotations"]
     assert rule["labels"]["severity"] in {"critical", "warning"}
-    assert told["summary"]
-    assert told["description"].endswith((".", "?", "list"))
-    assert told["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+    assert annotations["summary"]
+    assert annotations["description"].endswith((".", "?", "list"))
+    assert annotations["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
 
 
 def test_the_runbook_has_a_section_for_each_alert_and_for_nothing_else():
@@ -140,7 +140,7 @@ def test_the_exporter_has_every_metric_of_its_configuration(stack):
         # It may have been scraped in the middle of a round of $SYS.
         ask = partial(stack.prometheus.query, metric["prom_name"])
         (series,) = eventually(ask)
-        # Which topic it was is told by the name.
+        # The name of the metric says which topic it was.
         assert series["metric"].keys() == {"__name__", "instance", "job"}
     assert stack.prometheus.query("received_messages") == []
     # The bridge and the exporter, with the next round of $SYS.
@@ -164,8 +164,8 @@ def test_the_exporter_may_read_what_the_broker_says_of_itself_in_production(tmp_
 
 def test_prometheus_finds_who_tells_people(stack):
     def managers():
-        told = stack.prometheus.get("/api/v1/alertmanagers")
-        return json.loads(told)["data"]["activeAlertmanagers"]
+        answer = stack.prometheus.get("/api/v1/alertmanagers")
+        return json.loads(answer)["data"]["activeAlertmanagers"]
 
     (manager,) = eventually(managers)
     assert manager == {"url": f"http://{ALERTMANAGER}/api/v2/alerts"}

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# What gives a secret away, whatever it is called. Split, so that this file has none.
+# Patterns of secrets in a text. Split, so that this file has none.
 _KEY = "-----BEGIN " + r"(?:[A-Z]+ )*PRIVATE KEY-----\s*(?:\\n)?\s*[A-Za-z0-9+/]{40}"
 _HASH = r"\$(?:6|7|argon2id?)\$[^\s$]+\$[A-Za-z0-9+/=]{8,}"
 _GIVEN = (
@@ -23,10 +23,10 @@ _IDENTIFIER = re.compile(r"[:=]\s*[a-z_]+$")
 
 
 def _files():
-    """What git has or would take: what a clone and a build context can contain."""
+    """What git has or would add: what a clone and a build context can contain."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
-    found = [ROOT / name for name in told.decode().split("\0") if name]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    found = [ROOT / name for name in output.decode().split("\0") if name]
     return [path for path in found if path.is_file()]
 
 
@@ -49,12 +49,12 @@ def test_no_file_holds_a_secret():
     assert found == {}
 
 
-def test_no_file_is_named_as_a_secret_is():
+def test_no_file_has_the_name_of_a_secret():
     names = [str(path.relative_to(ROOT)) for path in _files()]
     assert [name for name in names if _SECRET_NAMES.search(name)] == []
 
 
-def test_what_egiz_infra_makes_would_be_found(secure_mosquitto):
+def test_the_scan_finds_the_secrets_that_egiz_infra_makes(secure_mosquitto):
     """The scan against real secrets, those of a whole installation."""
     secure_mosquitto.infra("issue", "service", "bridge")
     root = secure_mosquitto.layout.root

@@ -26,12 +26,12 @@ FRAMING = {"v": "string", "device_id": "string", "timestamp": "int", "ms": "int"
 
 def _fields():
     """Types of what may be a field, a list's by its first item."""
-    told = {
+    fields = {
         row["influx_field"].replace("_N", "_0"): row["influx_type"]
         for row in dictionary.rows()
         if row["kind"] in {"telemetry", "status"} and row["influx_field"]
     }
-    return {**FRAMING, **told}
+    return {**FRAMING, **fields}
 
 
 def _matched(name, patterns):
@@ -49,8 +49,8 @@ def _matched(name, patterns):
 def test_each_list_of_fields_is_that_of_the_dictionary(key, patterns, types):
     fields = _fields()
     wanted = {name for name, type_ in fields.items() if type_ in types}
-    told = {name for name in fields if _matched(name, patterns)}
-    assert told == wanted, key
+    matched = {name for name in fields if _matched(name, patterns)}
+    assert matched == wanted, key
     stale = {p for p in patterns if not any(fnmatchcase(name, p) for name in fields)}
     assert stale == set(), f"{key}: the contract has no such field"
 

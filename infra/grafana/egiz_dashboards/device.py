@@ -1,4 +1,4 @@
-"""One device: everything that it has measured and told."""
+"""One device: everything that it has measured and reported."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from grafana_foundation_sdk.builders.timeseries import Panel as Timeseries
@@ -7,7 +7,7 @@ from egiz_dashboards import panels
 from egiz_dashboards.queries import INFLUXDB, InfluxQl, by_device, over_time
 from egiz_dashboards.units import unit_of
 
-# Title, what it is, and the fields: one, or all that begin so.
+# Title, description, and the field: if it ends in _a, all three phases.
 _ELECTRICAL = (
     ("Voltage", "RMS, per phase.", "electrical_voltage_a"),
     ("Current", "RMS, per phase.", "electrical_current_a"),
@@ -18,37 +18,49 @@ _ELECTRICAL = (
         "electrical_energy_wh_a",
     ),
     ("Power factor", "Of the machine.", "electrical_power_factor"),
-    ("Frequency", "Of the line.", "electrical_frequency"),
+    ("Frequency", "Of the supply.", "electrical_frequency"),
 )
 _HEALTH = (
     ("Wi-Fi signal", "Below -80 dBm, messages are late.", "status_wifi_rssi"),
-    ("Uptime", "Falls to 0 with a boot.", "status_uptime_seconds"),
-    ("Free memory", "Of the heap. A slope down is a leak.", "status_free_memory_bytes"),
+    ("Uptime", "Falls to 0 at a boot.", "status_uptime_seconds"),
+    (
+        "Free memory",
+        "Free heap. If it falls steadily, there is a leak.",
+        "status_free_memory_bytes",
+    ),
     ("Outbox", "Messages that wait in the device.", "status_buffer_depth"),
     ("Dropped", "Messages lost since boot: the outbox was full.", "status_dropped"),
-    ("Boots", "Each step is one.", "boot"),
+    ("Boots", "Each step is one boot.", "boot"),
 )
 
 
 def board() -> Dashboard:
     """State, electrical, thermal, health."""
-    about = "One device: everything that it has measured and told."
+    about = "One device: everything that it has measured and reported."
     made = panels.with_choices(
         panels.new("device", "device", about, INFLUXDB), one_device=True
     )
     made.with_row(Row("State")).with_panel(
         panels.timeline(
-            "State", "What it says.", over_time('last("status_operational_state")')
+            "State",
+            "The operational state that the device reports.",
+            over_time('last("status_operational_state")'),
         )
     )
     made.with_panel(
         panels.listing(
-            "Status", "As told by boots and wills.", _told(), shows_time=True
+            "Status",
+            "The births of the device, and its last wills.",
+            _status(),
+            shows_time=True,
         )
     )
     made.with_panel(
         panels.listing(
-            "Faults", "Those of the last messages.", _faults(), shows_time=True
+            "Faults",
+            "The fault codes of the last messages.",
+            _faults(),
+            shows_time=True,
         )
     )
     made.with_row(Row("Electrical"))
@@ -77,7 +89,7 @@ def _mean_of(field: str) -> InfluxQl:
 def _zones() -> Timeseries:
     return panels.graph(
         "Temperature",
-        "Of each zone, and the one that is wanted. A zone that was not read is a gap.",
+        "Of each zone, and the setpoint. A zone that was not read is a gap.",
         over_time("mean(/^thermal_temperature_zones_/)", alias="$col"),
         over_time('mean("thermal_setpoint") AS "setpoint"', alias="$col"),
         unit=unit_of("thermal_setpoint"),
@@ -85,7 +97,7 @@ def _zones() -> Timeseries:
     )
 
 
-def _told() -> InfluxQl:
+def _status() -> InfluxQl:
     wanted = ("state", "boot", "firmware_version", "reset_cause", "ip", "config_rev")
     return _newest(", ".join(f'"{name}"' for name in wanted), "status")
 

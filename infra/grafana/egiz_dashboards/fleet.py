@@ -1,4 +1,4 @@
-"""Every device: what it does, and whether it is well."""
+"""Every device: what it does, and whether it has problems."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from grafana_foundation_sdk.models import units
@@ -18,7 +18,7 @@ from egiz_dashboards.units import unit_of
 
 def board() -> Dashboard:
     """Numbers, then machines, then trouble."""
-    about = "Every device: what it does, and whether it is well."
+    about = "Every device: what it does, and whether it has problems."
     made = panels.with_choices(
         panels.new("fleet", "fleet", about, INFLUXDB, PROMETHEUS), one_device=False
     )
@@ -28,12 +28,22 @@ def board() -> Dashboard:
 def _numbers(made: Dashboard) -> Dashboard:
     alerts = PromQl('count(ALERTS{alertstate="firing"}) or vector(0)')
     rows = [
-        ("Devices", "Heard since the bridge started.", "egiz_bridge_devices", None),
+        (
+            "Devices",
+            "Devices that sent a message since the bridge started.",
+            "egiz_bridge_devices",
+            None,
+        ),
         ("Stale", "Silent for more than a minute.", "egiz_bridge_devices_stale", 1),
-        ("Drifting", "A clock is off by a minute.", "egiz_bridge_devices_drifting", 1),
+        (
+            "Drifting",
+            "Devices with a clock that is off by more than a minute.",
+            "egiz_bridge_devices_drifting",
+            1,
+        ),
         (
             "Missing messages",
-            "Counted by devices, and never come.",
+            "Messages that devices counted and that did not arrive.",
             "egiz_bridge_devices_missing_messages",
             1,
         ),
@@ -43,7 +53,7 @@ def _numbers(made: Dashboard) -> Dashboard:
         query = PromQl(f"sum({metric})")
         made.with_panel(panels.number(title, text, query, bad_from=bad_from))
     received = PromQl(rate("egiz_bridge_messages_received_total"))
-    text = "What the broker sends to the bridge."
+    text = "Messages that the broker sends to the bridge."
     return made.with_panel(
         panels.number("Messages", text, received, unit=units.MessagesPerSecond)
     ).with_panel(
@@ -64,12 +74,14 @@ def _machines(made: Dashboard) -> Dashboard:
     return (
         made.with_row(Row("Machines"))
         .with_panel(
-            panels.timeline("State", "What each machine says that it does.", state)
+            panels.timeline(
+                "State", "The operational state that each machine reports.", state
+            )
         )
         .with_panel(
             panels.listing(
                 "Devices",
-                "The last that each has said in the chosen time.",
+                "The last values of each device in the chosen time.",
                 now,
                 fields={
                     "signal": "status_wifi_rssi",
@@ -89,7 +101,7 @@ def _machines(made: Dashboard) -> Dashboard:
 
 
 def _births() -> InfluxQl:
-    """A device tells its status when it boots, which may be long ago."""
+    """A device publishes its status when it boots, which may be long ago."""
     query = by_device(
         'last("state") AS "state", last("firmware_version") AS "firmware",'
         ' last("reset_cause") AS "reset cause", last("ip") AS "address",'
@@ -105,7 +117,7 @@ def _trouble(made: Dashboard) -> Dashboard:
     graphs = [
         (
             "Faults",
-            "Messages that tell of a fault, such as pzem_b:no_reply.",
+            "Messages that report a fault, such as pzem_b:no_reply.",
             'count("status_fault_codes_0")',
             units.Short,
         ),
@@ -117,13 +129,13 @@ def _trouble(made: Dashboard) -> Dashboard:
         ),
         (
             "Outbox",
-            "Messages that wait in the device: the network or the broker is away.",
+            "Messages that wait in the device: it cannot reach the broker.",
             'max("status_buffer_depth")',
             unit_of("status_buffer_depth"),
         ),
         (
             "Dropped",
-            "Messages that a full outbox has lost.",
+            "Messages that were lost because the outbox was full.",
             'non_negative_difference(last("status_dropped"))',
             unit_of("status_dropped"),
         ),

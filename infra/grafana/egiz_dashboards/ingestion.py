@@ -1,4 +1,4 @@
-"""The way of the messages: broker, bridge, databases, and what is in trouble."""
+"""The path of the messages: broker, bridge, databases, and problems."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from grafana_foundation_sdk.models import units
@@ -14,7 +14,7 @@ def board() -> Dashboard:
     made = panels.new(
         "ingestion",
         "ingestion health",
-        "The way of the messages. docs/reference/metrics.md explains each number.",
+        "The path of the messages. docs/reference/metrics.md explains each number.",
         PROMETHEUS,
     )
     alerts = PromQl('ALERTS{alertstate="firing"}', is_table=True)
@@ -26,10 +26,10 @@ def board() -> Dashboard:
     return made
 
 
-def _graphs(made: Dashboard, *told: tuple[str, str, str, list[PromQl]]) -> None:
-    for title, text, unit, queries in told:
-        asked: list[Query] = list(queries)
-        made.with_panel(panels.graph(title, text, *asked, unit=unit))
+def _graphs(made: Dashboard, *graphs: tuple[str, str, str, list[PromQl]]) -> None:
+    for title, text, unit, queries in graphs:
+        targets: list[Query] = list(queries)
+        made.with_panel(panels.graph(title, text, *targets, unit=unit))
 
 
 def _flow(made: Dashboard) -> None:
@@ -39,7 +39,7 @@ def _flow(made: Dashboard) -> None:
         made,
         (
             "Messages",
-            "Received from the broker, of the contract, stored and acknowledged.",
+            "Received, accepted by the contract, and acknowledged after the write.",
             units.MessagesPerSecond,
             [PromQl(rate(f"{_B}messages_{step}_total"), step) for step in steps],
         ),
@@ -51,7 +51,7 @@ def _flow(made: Dashboard) -> None:
         ),
         (
             "Connected",
-            "1 while subscribed, and while each database takes writes.",
+            "1 while subscribed, and while each database accepts writes.",
             units.NoUnit,
             [
                 PromQl(f"min({_B}mqtt_connected)", "broker"),
@@ -59,8 +59,8 @@ def _flow(made: Dashboard) -> None:
             ],
         ),
         (
-            "Books",
-            "Messages that are nowhere: must be 0.",
+            "Ledger",
+            "Messages that are not accounted for: must be 0.",
             units.Short,
             [PromQl(f"sum by (sink) ({_B}sink_unaccounted)", "{{sink}}")],
         ),
@@ -82,13 +82,13 @@ def _delay(made: Dashboard) -> None:
         made,
         (
             "From the device to the bridge",
-            "By the clocks of both.",
+            "From the timestamp of the device; both clocks must be right.",
             units.Seconds,
             _percentiles("event_to_receipt_seconds"),
         ),
         (
             "From receipt to each database",
-            "Of a batch's first message.",
+            "Of the first message of each batch.",
             units.Seconds,
             _percentiles("receipt_to_written_seconds", by="sink"),
         ),
@@ -100,7 +100,7 @@ def _delay(made: Dashboard) -> None:
         ),
         (
             "Turns of the main loop",
-            "For how long the socket was left alone: a busy machine, or a slow disk.",
+            "Time without reading the socket: a busy machine, or a slow disk.",
             units.Seconds,
             _percentiles("main_loop_turn_seconds"),
         ),
@@ -113,7 +113,7 @@ def _waiting(made: Dashboard) -> None:
         made,
         (
             "Unacknowledged",
-            "What the bridge holds, and how much it may.",
+            "Messages in the window of the bridge, and its limit.",
             units.Short,
             [
                 PromQl(f"sum({_B}mqtt_unacknowledged_messages)", "held"),
@@ -128,7 +128,7 @@ def _waiting(made: Dashboard) -> None:
         ),
         (
             "Spool",
-            "What they and the dead letters take, and how much they may.",
+            "The size of spool and dead letters on the disk, and its limit.",
             units.BytesIEC,
             [
                 PromQl(f"sum({_B}spool_bytes)", "used"),
@@ -149,20 +149,20 @@ def _trouble(made: Dashboard) -> None:
     _graphs(
         made,
         (
-            "Not of the contract",
+            "Break the contract",
             "Dead letters, by reason: egiz-bridge dlq list.",
             units.MessagesPerSecond,
             [PromQl(rate(f"{_B}messages_rejected_total", by="reason"), "{{reason}}")],
         ),
         (
             "Refused by a database",
-            "Dead letters, too.",
+            "Dead letters that a database did not accept: egiz-bridge dlq list.",
             units.MessagesPerSecond,
             [PromQl(rate(f"{_B}sink_dead_total", by="sink"), "{{sink}}")],
         ),
         (
             "Missing, late, twice",
-            "As the devices count.",
+            "By the sequence numbers of the devices.",
             units.Short,
             [
                 PromQl(f"sum({_B}devices_missing_messages)", "missing"),
@@ -173,7 +173,7 @@ def _trouble(made: Dashboard) -> None:
         ),
         (
             "Sessions",
-            "Subscribed, and sessions that the broker has forgotten.",
+            "Connections of the bridge, and sessions that the broker has lost.",
             units.Short,
             [
                 PromQl(f"sum({_B}mqtt_connections_total)", "connections"),

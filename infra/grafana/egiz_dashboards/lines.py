@@ -1,4 +1,4 @@
-"""Lines of machines beside each other: what they draw, and how warm they are."""
+"""Lines of machines compared: their power, and their temperatures."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from grafana_foundation_sdk.builders.timeseries import Panel as Timeseries
@@ -12,7 +12,7 @@ _PHASES = "abc"
 
 def board() -> Dashboard:
     """Electrical, then thermal."""
-    about = "Machines beside each other: what they draw, and how warm they are."
+    about = "Machines compared: their power, and their temperatures."
     made = panels.new("lines", "electrical and thermal lines", about, INFLUXDB)
     return _thermal(_electrical(panels.with_choices(made, one_device=False)))
 
@@ -98,7 +98,7 @@ def _thermal(made: Dashboard) -> Dashboard:
         .with_panel(
             panels.graph(
                 "Off the setpoint",
-                "Zone 0 of each machine against what is wanted.",
+                "Zone 0 of each machine minus its setpoint.",
                 over_time(off),
                 unit=unit,
             )
@@ -106,7 +106,7 @@ def _thermal(made: Dashboard) -> Dashboard:
         .with_panel(
             panels.graph(
                 "Setpoint",
-                "What is wanted of each machine.",
+                "The setpoint of each machine.",
                 over_time('mean("thermal_setpoint")'),
                 unit=unit,
             )

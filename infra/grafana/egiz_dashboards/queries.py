@@ -1,4 +1,4 @@
-"""What a panel asks, and of whom."""
+"""The queries of the panels, and their data sources."""
 
 from typing import NamedTuple
 
@@ -11,21 +11,21 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef
 INFLUXDB = DataSourceRef("influxdb", "${archive}")
 PROMETHEUS = DataSourceRef("prometheus", "${metrics}")
 
-# The devices that are chosen, in the time that is.
+# The chosen devices, in the chosen time.
 CHOSEN = (
     '$timeFilter AND "facility" =~ /^$facility$/'
     ' AND "device_type" =~ /^$device_type$/ AND "device_id" =~ /^$device_id$/'
 )
 
 
-class _Told(Builder[Dataquery]):
-    """The SDK has no InfluxQL; what it does not know, it passes on."""
+class _RawQuery(Builder[Dataquery]):
+    """The SDK has no InfluxQL; it passes on fields that it does not know."""
 
-    def __init__(self, told: dict[str, object]) -> None:
-        self._told = told
+    def __init__(self, fields: dict[str, object]) -> None:
+        self._fields = fields
 
     def build(self) -> Dataquery:
-        return UnknownDataquery(self._told)
+        return UnknownDataquery(self._fields)
 
 
 class InfluxQl(NamedTuple):
@@ -38,7 +38,7 @@ class InfluxQl(NamedTuple):
 
     def target(self, letter: str) -> Builder[Dataquery]:
         """As a panel holds it."""
-        told: dict[str, object] = {
+        fields: dict[str, object] = {
             "refId": letter,
             "datasource": self.source,
             "rawQuery": True,
@@ -46,7 +46,7 @@ class InfluxQl(NamedTuple):
             "alias": self.alias,
             "resultFormat": "table" if self.is_table else "time_series",
         }
-        return _Told(told)
+        return _RawQuery(fields)
 
 
 class PromQl(NamedTuple):
@@ -59,7 +59,7 @@ class PromQl(NamedTuple):
 
     def target(self, letter: str) -> Builder[Dataquery]:
         """As a panel holds it; a table shows what is, not what was."""
-        told: dict[str, object] = {
+        fields: dict[str, object] = {
             "refId": letter,
             "datasource": self.source,
             "expr": self.expr,
@@ -68,7 +68,7 @@ class PromQl(NamedTuple):
             "range": not self.is_table,
             "format": "table" if self.is_table else "time_series",
         }
-        return _Told(told)
+        return _RawQuery(fields)
 
 
 Query = InfluxQl | PromQl
