@@ -86,7 +86,7 @@ def test_an_alert_says_what_to_do(rule):
 
 
 def test_the_runbook_has_a_section_for_each_alert_and_for_nothing_else():
-    sections = re.findall(r"^### (.*)$", RUNBOOK.read_text(), re.MULTILINE)
+    sections = re.findall(r"^### (.*)$", RUNBOOKS.read_text(), re.MULTILINE)
     assert sorted(sections) == sorted(NAMES)
 
 
