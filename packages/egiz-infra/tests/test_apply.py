@@ -77,6 +77,17 @@ def test_a_broker_that_fails_open_is_detected_and_closed_again(secure_mosquitto)
     assert "mixer-002" not in (secure_mosquitto.layout.broker / "acl").read_text()
 
 
+def test_a_link_in_place_of_the_access_list_is_not_restored(secure_mosquitto):
+    secure_mosquitto.start()
+    acl = secure_mosquitto.layout.broker / "acl"
+    acl.unlink()
+    acl.symlink_to("../pki/ca.key")
+    done = secure_mosquitto.try_infra("apply", **_sabotage(secure_mosquitto, 1))
+    assert done.returncode == 1
+    assert not acl.is_symlink()
+    assert "PRIVATE KEY" not in acl.read_text()
+
+
 def test_a_broker_that_stays_open_is_reported(secure_mosquitto):
     secure_mosquitto.start()
     done = secure_mosquitto.try_infra("apply", **_sabotage(secure_mosquitto, 9))

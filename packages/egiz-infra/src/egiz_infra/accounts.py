@@ -6,7 +6,7 @@ import secrets
 
 from egiz_infra.acl import ROLES, role_of
 from egiz_infra.errors import InfraError
-from egiz_infra.layout import Layout, write
+from egiz_infra.layout import Layout, read_of_broker, write
 
 # mosquitto_passwd's format 7: PBKDF2 with SHA-512. The rounds protect passwords that
 # can be guessed; these are 256 random bits.
@@ -49,8 +49,12 @@ def set_password(layout: Layout, name: str) -> None:
 
 
 def _hashes(layout: Layout) -> list[str]:
-    path = layout.broker / "passwd"
-    return path.read_text().splitlines() if path.exists() else []
+    content = read_of_broker(layout.broker / "passwd")
+    if content is not None:
+        return content.decode(errors="replace").splitlines()
+    # It was deleted or replaced: make it again from the passwords.
+    made = layout.secrets.glob("[!.]*")
+    return [f"{p.name}:{_hashed(p.read_text())}" for p in made if role_of(p.name)]
 
 
 def _hashed(password: str) -> str:

@@ -14,7 +14,7 @@ from egiz_infra.accounts import accounts
 from egiz_infra.acl import compile_acl, stamp_topic
 from egiz_infra.authority import Authority
 from egiz_infra.errors import InfraError
-from egiz_infra.layout import write
+from egiz_infra.layout import read_of_broker, write
 from egiz_infra.register import devices, issued, services
 from egiz_infra.running import Running
 
@@ -46,7 +46,7 @@ def apply(authority: Authority, running: Running) -> None:
     if running.checker:
         lint(listed(authority), running.checker)
     path = authority.layout.broker / "acl"
-    former = path.read_bytes() if path.exists() else None
+    former = read_of_broker(path)
     stamp = write_files(authority)
     try:
         running.ask_to_reload()
@@ -59,11 +59,14 @@ def _restore(
     path: Path, former: bytes | None, running: Running, error: InfraError
 ) -> None:
     if former is None:
-        raise error
+        raise InfraError(
+            f"{error}. There is no former access list. Stop the broker: it may be open"
+            " to everybody"
+        ) from error
     write(path, former)
     try:
         running.ask_to_reload()
-        running.wait_until_loaded(_stamp_in(former.decode()))
+        running.wait_until_loaded(_stamp_in(former.decode(errors="replace")))
     except InfraError as second:
         raise InfraError(
             f"{error}. The former access list was restored, and the broker did not load"

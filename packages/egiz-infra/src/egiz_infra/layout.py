@@ -7,8 +7,10 @@ issued/    what is copied to a device or a service              (root alone)
 broker/    what Mosquitto reads: mount it read-only             (Mosquitto's user)
 """
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -64,6 +66,28 @@ class Layout:
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def read_of_broker(path: Path) -> bytes | None:
+    """Read a file of the directory that the broker's user owns; None if it is no file.
+
+    A link is not followed: that user could make one to a key that only root may read,
+    and what is read here is written back for the broker. Nor does a pipe block.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link, a socket
+            return None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
 
 
 def write(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
