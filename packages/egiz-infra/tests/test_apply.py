@@ -1,14 +1,18 @@
 """`egiz-infra apply` on a running Mosquitto."""
 
+import shutil
 import socket
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
 from egiz_infra.acl import compile_acl
 from egiz_infra.apply import lint
+from egiz_infra.authority import Subject, create, new_key, pem_of, pem_of_key
 from egiz_infra.errors import InfraError, Refused
+from egiz_infra.layout import Layout
 from egiz_infra.probe import NOT_AUTHORISED, Probe
-from rig.process import require
+from rig.process import free_port, require
 from rig.waiting import eventually
 
 OVEN = "sensors/factory/oven-001"
@@ -121,3 +125,73 @@ def test_apply_loads_a_new_broker_certificate_without_a_restart(secure_mosquitto
         secure_mosquitto.infra("apply")
         eventually(lambda: _serial_of_broker(secure_mosquitto, oven) != before)
         assert live.publish(f"{OVEN}/status") != NOT_AUTHORISED
+
+
+def _damage(broker, how):
+    pem, key = broker.layout.broker / "broker.pem", broker.layout.broker / "broker.key"
+    if how == "truncated":
+        pem.write_text("half a certificate")
+    if how == "missing":
+        pem.unlink()
+    if how == "key of another":
+        key.write_bytes(pem_of_key(new_key()))
+    if how == "authority of another":
+        other = create(Layout(broker.directory / "other"), "Other")
+        pair = new_key()
+        subject = Subject("broker", "localhost")
+        certificate = other.sign(subject, pair.public_key(), timedelta(1))
+        pem.write_bytes(pem_of(certificate))
+        key.write_bytes(pem_of_key(pair))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("truncated", "is missing or damaged"),
+        ("missing", "is missing or damaged"),
+        ("key of another", "is not the key of broker.pem"),
+        ("authority of another", "was not issued by this authority"),
+    ],
+)
+def test_apply_refuses_a_broker_certificate_that_would_lock_devices_out(
+    secure_mosquitto, how, message
+):
+    oven = secure_mosquitto.device("oven-001")
+    secure_mosquitto.start()
+    before = (secure_mosquitto.layout.broker / "acl").read_text()
+    _damage(secure_mosquitto, how)
+    done = secure_mosquitto.try_infra("apply")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "egiz-infra issue broker" in done.stderr
+    # Nothing was replaced or reloaded: devices still connect.
+    assert (secure_mosquitto.layout.broker / "acl").read_text() == before
+    with Probe(oven):
+        pass
+
+
+def test_apply_reports_a_listener_for_devices_that_accepts_no_certificate(
+    secure_mosquitto,
+):
+    secure_mosquitto.start()
+    nowhere = f"localhost:{free_port()}"
+    done = secure_mosquitto.try_infra("apply", EGIZ_DEVICES=nowhere)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the listener for devices does not accept a certificate" in done.stderr
+
+
+def test_apply_reports_a_broker_that_still_serves_its_old_certificate(secure_mosquitto):
+    secure_mosquitto.start()
+    files = secure_mosquitto.layout.broker
+    script = secure_mosquitto.directory / "reload"
+    script.write_text(
+        f"cd {files}; mkdir new; cp broker.* new; cp old/* .\n"
+        f"kill -HUP {secure_mosquitto.pid}; sleep 1; cp new/* .\n"
+    )
+    (files / "old").mkdir()
+    for name in ("broker.pem", "broker.key"):
+        shutil.copy(files / name, files / "old")
+    secure_mosquitto.infra("renew", "localhost")
+    done = secure_mosquitto.try_infra("apply", EGIZ_RELOAD=f"sh {script}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "serves another certificate than broker.pem" in done.stderr

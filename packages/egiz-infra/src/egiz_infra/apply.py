@@ -10,6 +10,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+
 from egiz_infra.accounts import accounts
 from egiz_infra.acl import compile_acl, stamp_topic
 from egiz_infra.authority import Authority
@@ -36,15 +40,46 @@ def listed(authority: Authority, stamp: str = "0") -> str:
     return compile_acl(devices(everything), names, stamp)
 
 
+def broker_certificate(authority: Authority) -> x509.Certificate:
+    """What the broker shows to devices.
+
+    Raises:
+        InfraError: if no device could connect to a broker that has loaded it.
+    """
+    directory = authority.layout.broker
+    remedy = "make a new one with `egiz-infra issue broker NAME`"
+    pem, key = (read_of_broker(directory / f"broker.{x}") for x in ("pem", "key"))
+    try:
+        certificate = x509.load_pem_x509_certificate(pem or b"")
+        private = serialization.load_pem_private_key(key or b"", None)
+    except (ValueError, TypeError):  # a TypeError for a key with a password
+        raise InfraError(
+            f"{directory}/broker.pem or broker.key is missing or damaged: {remedy}"
+        ) from None
+    if private.public_key() != certificate.public_key():
+        raise InfraError(
+            f"{directory}/broker.key is not the key of broker.pem: {remedy}"
+        )
+    try:
+        certificate.verify_directly_issued_by(authority.certificate)
+    except (ValueError, TypeError, InvalidSignature):
+        raise InfraError(
+            f"{directory}/broker.pem was not issued by this authority: {remedy}"
+        ) from None
+    return certificate
+
+
 def apply(authority: Authority, running: Running) -> None:
     """Check, replace, reload, probe; if the probe fails, restore the former list.
 
     Raises:
-        InfraError: saying whether the former list is in force again.
+        InfraError: saying whether the former list is in force again, or that the list
+            is in force and devices cannot connect.
     """
     running.health()  # without it, nothing could be probed afterwards
     if running.checker:
         lint(listed(authority), running.checker)
+    certificate = broker_certificate(authority)
     path = authority.layout.broker / "acl"
     former = read_of_broker(path)
     stamp = write_files(authority)
@@ -53,6 +88,7 @@ def apply(authority: Authority, running: Running) -> None:
         running.wait_until_loaded(stamp)
     except InfraError as error:
         _restore(path, former, running, error)
+    running.check_devices(authority, certificate)
 
 
 def _restore(

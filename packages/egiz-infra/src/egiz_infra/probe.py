@@ -136,6 +136,14 @@ class Probe:
         if sock is not None:
             sock.close()
 
+    def certificate(self) -> bytes:
+        """The certificate that the broker has shown, in DER."""
+        sock = self._client.socket()
+        assert isinstance(sock, ssl.SSLSocket)
+        shown = sock.getpeercert(binary_form=True)
+        assert shown is not None
+        return shown
+
     def turn(self, seconds: float = _TURN_S) -> bool:
         """Receive what has arrived; returns whether the connection is open."""
         return self._client.loop(seconds) == paho.MQTT_ERR_SUCCESS

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from egiz_infra.acl import stamp_topic
 from egiz_infra.authority import Authority, Subject, new_key, pem_of, pem_of_key
@@ -80,6 +81,28 @@ class Running:
             if waited > _LOADED_WITHIN_S:
                 raise InfraError(f"not loaded within {_LOADED_WITHIN_S:.0f} s: {why}")
             time.sleep(_PAUSE_S)
+
+    def check_devices(self, authority: Authority, expected: x509.Certificate) -> None:
+        """Connect with a certificate, as devices do, and see what the broker shows.
+
+        Raises:
+            InfraError: if it accepts none, or shows another one than expected.
+        """
+        subject = Subject("service", "health")
+        _, login = one_off(authority, subject, self.devices)
+        try:
+            with Probe(login) as probe:
+                shown = probe.certificate()
+        except Refused as error:
+            raise InfraError(
+                f"the listener for devices does not accept a certificate: {error}. Its"
+                " log says why; no device can connect until this is solved"
+            ) from None
+        if shown != expected.public_bytes(serialization.Encoding.DER):
+            raise InfraError(
+                f"the listener for devices, {login}, serves another certificate than"
+                " broker.pem: restart the broker, and see its log"
+            )
 
     def _allows(self, stamp: str, forbidden: str) -> tuple[bool, bool]:
         """(is the first topic allowed, is the second one denied)."""
