@@ -7,6 +7,7 @@ the health check of the broker against the real Mosquitto.
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -284,3 +285,19 @@ def test_the_broker_is_healthy_while_it_returns_a_message(
     eventually(lambda: _health(run, port, tmp_path) == 0)
     process.kill()
     assert _health(run, port, tmp_path) != 0
+
+
+def test_admin_reloads_the_broker_with_the_programs_of_its_image(
+    secure_mosquitto, tmp_path
+):
+    """The image has Python and Mosquitto, and neither procps nor its `kill`."""
+    secure_mosquitto.start()
+    (tmp_path / "python3").symlink_to(sys.executable)
+    command = SERVICES["admin"]["environment"]["EGIZ_RELOAD"]
+    assert "procps" not in (INFRA / "docker/Dockerfile").read_text()
+    # In the namespace of the container, the broker is process 1.
+    here, replaced = re.subn(r"\b1\b", str(secure_mosquitto.pid), command)
+    assert replaced == 1
+    secure_mosquitto.infra("issue", "device", "oven-001")
+    done = secure_mosquitto.try_infra("apply", EGIZ_RELOAD=here, PATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "in force: 1 devices\n"), done.stderr
