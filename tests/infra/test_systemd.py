@@ -71,3 +71,22 @@ def test_a_drop_in_replaces_the_command(name):
 
 def test_the_broker_is_not_root_as_it_is_with_debian():
     assert "User=mosquitto" in (OURS / "mosquitto.conf").read_text().splitlines()
+
+
+def _last(unit, key):
+    """The value that counts: a drop-in comes after the unit."""
+    files = [unit, *sorted(unit.with_name(f"{unit.name}.d").iterdir())]
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    values = [line.partition("=")[2] for line in lines if line.startswith(f"{key}=")]
+    return values[-1] if values else None
+
+
+def test_a_service_that_cannot_start_is_started_again_for_ever(unit):
+    """An address that comes late must not stop a service for good.
+
+    By default systemd gives up after five starts within ten seconds.
+    """
+    if _last(unit, "Type") == "oneshot":  # runs once, after each start of InfluxDB
+        return
+    assert _last(unit, "Restart") in {"always", "on-failure"}
+    assert _last(unit, "StartLimitIntervalSec") == "0"
