@@ -1,5 +1,7 @@
 """`egiz-sim demo`: what `make demo` runs."""
 
+import asyncio
+import io
 import os
 import pty
 import re
@@ -8,12 +10,15 @@ import sqlite3
 import subprocess
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from egiz_sim.cli import main
-from egiz_sim.demo import parts
+from egiz_sim.demo import parts, run
+from egiz_sim.fleet import Fleet
+from rich.console import Console
 from rig.process import own_program
 from rig.waiting import eventually
 
@@ -70,6 +75,41 @@ def test_it_ends_with_a_balanced_ledger_of_25_devices(demo, tmp_path, broker):
     for name in ("oven-001", "mixer-006", "conveyor-003", "freezer-006", "oven-900"):
         assert re.search(rf"{name}\W+(\d+)\W+\1\W+=", output)
     assert re.search(r"publish to archive \d+ ms", output)
+
+
+class _InTwoGroups(Fleet):
+    """A fleet of which one half connects when the births of the other are retained."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        half = len(self.devices) // 2
+        self._first = self.devices[:half]
+        for device in self.devices[half:]:
+            device.publisher.run = partial(self._run_late, device.publisher.run)
+
+    async def _run_late(self, run):
+        while not all(device.account.acknowledged["status"] for device in self._first):  # noqa: ASYNC110  # a count has no event
+            await asyncio.sleep(0.01)
+        await run()
+
+
+@pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
+def test_it_balances_if_devices_connect_after_the_first_births(
+    monkeypatch, demo, tmp_path, broker
+):
+    del demo  # for its check of what is left behind
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "Fleet", _InTwoGroups)
+    output = io.StringIO()
+    assert run.run_demo(broker, 3, Console(file=output)), output.getvalue()
+    with closing(sqlite3.connect(_archive(tmp_path))) as db:
+        births = dict(
+            db.execute(
+                "SELECT device_id, count(*) FROM status WHERE state = 'online'"
+                " AND device_id != 'oven-900' GROUP BY device_id"
+            )
+        )
+    assert list(births.values()) == [1] * 24
 
 
 def test_the_query_that_it_prints_works(demo, tmp_path):

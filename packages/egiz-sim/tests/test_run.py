@@ -178,11 +178,13 @@ def test_a_refused_login_is_told_with_the_brokers_reason(launch):
 
 
 @pytest.fixture
-def embedded(tmp_path):
-    """The broker that the demo brings, with a subscriber on it."""
+def amqtt(tmp_path):
+    """A broker that sends each new client what is retained, subscribed to or not."""
     address = SimpleNamespace(host="127.0.0.1", port=free_port())
-    module = ("-m", "egiz_sim.demo.embedded_broker", str(address.port))
-    broker = Process([own_program("python"), *module], tmp_path / "broker.log")
+    config = tmp_path / "amqtt.yaml"
+    config.write_text(_AMQTT_CONF.format(port=address.port))
+    command = [own_program("amqtt"), "-c", str(config)]
+    broker = Process(command, tmp_path / "amqtt.log")
     where = (address.host, address.port)
     broker.wait_until(lambda: socket.create_connection(where).close() or True)
     address.live = LiveSubscriber(*where)
@@ -191,15 +193,21 @@ def embedded(tmp_path):
     broker.kill()
 
 
-# amqtt sends each new client what is retained for the subscriptions of others.
+_AMQTT_CONF = """\
+listeners: {{default: {{type: tcp, bind: "127.0.0.1:{port}"}}}}
+plugins:
+  amqtt.plugins.authentication.AnonymousAuthPlugin: {{allow_anonymous: true}}
+"""
+
+
 @pytest.mark.parametrize("size", [1, 127, 128, 300, 20_000])
-def test_a_message_that_nobody_subscribed_to_hides_no_puback(launch, embedded, size):
-    with Publisher(embedded) as publisher:
+def test_a_message_without_a_subscription_hides_no_puback(launch, amqtt, size):
+    with Publisher(amqtt) as publisher:
         publisher.publish("sensors/factory/oven-009/note", b"x" * size, retain=True)
     plan = ("run", "--devices", "4", "--rate", "5", "--seconds", "1")
-    broker = f"mqtt://{embedded.host}:{embedded.port}"
+    broker = f"mqtt://{amqtt.host}:{amqtt.port}"
     running = launch("egiz-sim", *plan, "--broker", broker)
     assert running.wait(60) == 0, running.output()
     for name in ("oven-001", "mixer-001", "conveyor-001", "freezer-001"):
-        messages = partial(embedded.live.messages, name, "telemetry")
+        messages = partial(amqtt.live.messages, name, "telemetry")
         eventually(lambda m=messages: len(m()) == 5)
