@@ -1,15 +1,18 @@
 """`egiz-sim run`, as a person types it: every message is accounted for."""
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import threading
+import time
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from egiz_schema import encode
+from egiz_sim.fleet import Fleet, Plan
 from egiz_sim.mqtt import Broker
 from rig.live import LiveSubscriber
 from rig.process import Process, free_port, own_program
@@ -61,6 +64,34 @@ def test_the_same_seed_and_start_give_the_same_telemetry_to_the_byte(run, live):
             seen.append([encode(message) for message in messages()[-20:]])
     assert seen[:4] == seen[4:]
     assert len({message for messages in seen for message in messages}) == 80
+
+
+def _times(messages):
+    return [message.timestamp * 1000 + message.ms for message in messages]
+
+
+def test_no_two_readings_of_a_device_have_the_same_time(run, live):
+    # 0.5, 1.5, 2.5 ms, ... are the times of the second device.
+    running = run("--devices", "2", "--rate", "1000", "--seconds", "1")
+    assert running.wait() == 0, running.output()
+    for name in ("oven-001", "mixer-001"):
+        live.until_offline(name)
+        times = _times(live.messages(name, "telemetry"))
+        assert len(times) == 1000
+        assert times == sorted(set(times))
+        assert times[-1] - times[0] < 1005
+
+
+def test_birth_and_offline_have_times_of_their_own_also_in_the_same_millisecond(
+    mosquitto, live, monkeypatch
+):
+    monkeypatch.setattr(time, "time_ns", lambda: 1_780_000_000_123_456_789)
+    fleet = Fleet(Broker.from_url(mosquitto.url), Plan(4, 10, 0.1, seed=1))
+    asyncio.run(fleet.run(asyncio.Event()))
+    for device in fleet.devices:
+        live.until_offline(device.device_id)
+        times = _times(live.messages(device.device_id, "status"))
+        assert times == [1_780_000_000_123, 1_780_000_000_124]
 
 
 def test_a_broker_restart_loses_nothing_and_is_told(run, live, mosquitto):

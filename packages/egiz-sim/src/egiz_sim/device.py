@@ -51,7 +51,7 @@ class Device:
         self._telemetry = str(Topic(facility, device_id, "telemetry"))
         self._status = str(Topic(facility, device_id, "status"))
         self._seq = 0
-        self._status_ms = 0
+        self._last_ms = {"telemetry": 0, "status": 0}
         self._started_ms = 0
         will = encode(Status(device_id=device_id, state="offline", boot=_BOOT))
         self.publisher = Publisher(
@@ -59,8 +59,15 @@ class Device:
         )
 
     def publish(self, time_ms: int, seconds: float) -> None:
-        """Let `seconds` pass and publish the reading, as of `time_ms` since 1970."""
+        """Let `seconds` pass and publish the reading, as of `time_ms` since 1970.
+
+        If the reading before has this time, or a later one, it is a millisecond later.
+
+        Raises:
+            OverflowError: if 65,535 messages of this device wait for their PUBACK.
+        """
         electrical, thermal = self._machine.step(seconds)
+        time_ms = self._stamp_ms("telemetry", time_ms)
         self._started_ms = self._started_ms or time_ms
         self.last = Telemetry(
             device_id=self.device_id,
@@ -87,18 +94,22 @@ class Device:
         self._report("online")
 
     def _report(self, state: str) -> None:
-        # Never twice the same millisecond: it would be one point in the database.
-        self._status_ms = max(time.time_ns() // 1_000_000, self._status_ms + 1)
+        time_ms = self._stamp_ms("status", time.time_ns() // 1_000_000)
         status = Status(
             device_id=self.device_id,
-            timestamp=self._status_ms // 1000,
-            ms=self._status_ms % 1000,
+            timestamp=time_ms // 1000,
+            ms=time_ms % 1000,
             state=state,
             boot=_BOOT,
             schema=SCHEMA,
             firmware_version=FIRMWARE,
         )
         self._send("status", self._status, encode(status))
+
+    def _stamp_ms(self, kind: str, time_ms: int) -> int:
+        """`time_ms` or later: two of one instant are one point in a database."""
+        self._last_ms[kind] = max(time_ms, self._last_ms[kind] + 1)
+        return self._last_ms[kind]
 
     def _send(self, kind: str, topic: str, payload: bytes) -> None:
         self.account.published[kind] += 1
