@@ -2,38 +2,22 @@
 
 Thousands fit in one process: no thread, no task for a message. What is unacknowledged
 outlives a connection and is sent again, in order, on the next one.
-Section numbers are those of the OASIS standard, MQTT Version 3.1.1.
 """
 
 import asyncio
 import random
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
 from egiz_schema import parse_broker_url
 
-KEEPALIVE_S = 30
+from egiz_sim import packets
+
 _CONNECT_TIMEOUT_S = 5.0
 _BACKOFF_FIRST_S = 0.25
 _BACKOFF_DOUBLINGS = 5  # to 8 s
 _PACKET_IDS = 65535
-_LENGTH_DIGITS = 4  # 2.2.3
-
-_CONNACK, _PUBACK = 0x20, 0x40
-_PUBLISH_QOS1_RETAINED, _DUP = 0x33, 0x08
-_PINGREQ = b"\xc0\x00"
-_DISCONNECT = b"\xe0\x00"
-
-# 3.2.2.3
-_REFUSALS = {
-    1: "it does not speak MQTT 3.1.1",
-    2: "it does not like the client id",
-    3: "it is not available",
-    4: "bad user name or password",
-    5: "not authorised",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +79,9 @@ class Publisher:
         on_ack: Callable[[Outstanding, float], None],
     ) -> None:
         self._broker = broker
-        self._connect_packet = _connect(broker, client_id, will)
+        self._connect_packet = packets.connect(
+            client_id, will, broker.username, broker.password
+        )
         self._on_connect = on_connect
         self._on_ack = on_ack
         self._link: _Link | None = None
@@ -127,7 +113,7 @@ class Publisher:
         message = Outstanding(topic, payload, monotonic())
         self._outstanding[packet_id] = message
         if self._link is not None:
-            self._link.write(_publish(packet_id, message))
+            self._link.write(packets.publish(packet_id, topic, payload))
 
     async def run(self) -> None:
         """Connect, and connect again whenever it breaks, until cancelled or closed."""
@@ -154,7 +140,7 @@ class Publisher:
         """Say good-bye, so that the broker keeps the last will to itself."""
         self._is_closed = True
         if self._link is not None:
-            self._link.write(_DISCONNECT)
+            self._link.write(packets.DISCONNECT)
             await self._link.end()
 
     async def _serve(self, link: "_Link") -> None:
@@ -163,7 +149,9 @@ class Publisher:
         again = list(self._outstanding.items())
         self._on_connect()
         for packet_id, message in again:
-            link.write(_publish(packet_id, message, _DUP))
+            link.write(
+                packets.publish(packet_id, message.topic, message.payload, packets.DUP)
+            )
         self.resent += len(again)
         try:
             await link.until_lost()
@@ -214,10 +202,10 @@ class _Link(asyncio.Protocol):
     async def until_lost(self) -> None:
         """Keep alive; ends when the connection does, or hangs."""
         while not self._lost.done():
-            await asyncio.wait([self._lost], timeout=KEEPALIVE_S / 2)
-            if monotonic() - self._heard > KEEPALIVE_S:
+            await asyncio.wait([self._lost], timeout=packets.KEEPALIVE_S / 2)
+            if monotonic() - self._heard > packets.KEEPALIVE_S:
                 return
-            self.write(_PINGREQ)
+            self.write(packets.PINGREQ)
 
     async def end(self) -> None:
         """Close after what was written has gone out."""
@@ -252,7 +240,7 @@ class _Link(asyncio.Protocol):
         self._heard = monotonic()
         data = self._rest + data
         position = 0
-        while (found := _body(data, position)) is not None:
+        while (found := packets.body(data, position)) is not None:
             start, end = found
             self._packet(data[position], data[start:end])
             position = end
@@ -260,66 +248,10 @@ class _Link(asyncio.Protocol):
 
     def _packet(self, kind: int, body: bytes) -> None:
         # The rest is skipped: brokers send messages that nobody here subscribed to.
-        if kind == _PUBACK:
+        if kind == packets.PUBACK:
             self._on_puback(body[0] << 8 | body[1])
-        elif kind == _CONNACK and not self._accepted.done():
+        elif kind == packets.CONNACK and not self._accepted.done():
             if body[1]:
-                reason = _REFUSALS.get(body[1], f"code {body[1]}")
-                self._accepted.set_exception(ConnectionError(reason))
+                self._accepted.set_exception(ConnectionError(packets.refusal(body[1])))
             else:
                 self._accepted.set_result(None)
-
-
-def _connect(broker: Broker, client_id: str, will: tuple[str, bytes]) -> bytes:
-    """CONNECT (3.1): clean session, last will at QoS 1, retained."""
-    flags = 0x02 | 0x04 | 0x08 | 0x20
-    fields = [client_id.encode(), will[0].encode(), will[1]]
-    if broker.username is not None:
-        flags |= 0x80
-        fields.append(broker.username.encode())
-        if broker.password is not None:
-            flags |= 0x40
-            fields.append(broker.password.encode())
-    body = _prefixed(b"MQTT") + struct.pack("!BBH", 4, flags, KEEPALIVE_S)
-    body += b"".join(map(_prefixed, fields))
-    return b"\x10" + _length(len(body)) + body
-
-
-def _publish(packet_id: int, message: Outstanding, flags: int = 0) -> bytes:
-    """PUBLISH (3.3)."""
-    topic = message.topic.encode()
-    size = 4 + len(topic) + len(message.payload)
-    return b"".join(
-        (
-            bytes([_PUBLISH_QOS1_RETAINED | flags]),
-            _length(size),
-            _prefixed(topic),
-            packet_id.to_bytes(2, "big"),
-            message.payload,
-        )
-    )
-
-
-def _prefixed(data: bytes) -> bytes:
-    return struct.pack("!H", len(data)) + data
-
-
-def _body(data: bytes, position: int) -> tuple[int, int] | None:
-    """Start and end of the body of the packet at `position`; None if incomplete."""
-    length = 0
-    for index, digit in enumerate(data[position + 1 : position + 1 + _LENGTH_DIGITS]):
-        length |= (digit & 0x7F) << 7 * index
-        if not digit & 0x80:
-            start = position + 2 + index
-            return (start, start + length) if len(data) >= start + length else None
-    return None
-
-
-def _length(number: int) -> bytes:
-    """The remaining length (2.2.3)."""
-    digits = bytearray()
-    while True:
-        number, digit = divmod(number, 128)
-        digits.append(digit | 0x80 if number else digit)
-        if not number:
-            return bytes(digits)
