@@ -1,6 +1,6 @@
 """Draw what the demo shows in a terminal, for the README: `make picture`.
 
-It runs the demo itself and keeps the last state of the live view and the verdict.
+It runs the demo itself and keeps the last state of the live view and the result.
 """
 
 import io
@@ -21,7 +21,7 @@ PICTURE = Path(__file__).parents[1] / "docs/assets/demo.svg"
 SECONDS = 20.0
 WIDTH = 110
 
-# Rich refers to a font on a server of somebody else's; the reader's own will do.
+# Rich refers to a font on another server; one of the reader's machine is used.
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
@@ -32,7 +32,7 @@ class LastView(View):
     devices: Mapping[str, Latest] = {}
 
     def show(self, summary: str, devices: Mapping[str, Latest]) -> None:
-        """Keep where things stand."""
+        """Keep the totals, and the last telemetry by device id."""
         self.summary, self.devices = summary, dict(devices)
 
 
@@ -48,8 +48,8 @@ def draw() -> bool:
     lines = printed.getvalue().splitlines()
     picture.print(*(f"$ make demo\n{lines[1]}\n{lines[2]}\n",), highlight=False)
     picture.print(rendered(view.summary, view.devices))
-    (verdict,) = (line for line in lines if "archived:" in line)
-    picture.print(f"\n{verdict}", highlight=False, style="bold")
+    (result,) = (line for line in lines if "archived:" in line)
+    picture.print(f"\n{result}", highlight=False, style="bold")
     PICTURE.parent.mkdir(exist_ok=True)
     picture.save_svg(str(PICTURE), title="egiz-sim demo", code_format=FORMAT)
     return is_balanced

@@ -63,13 +63,13 @@ def _rows(archive):
 
 
 @pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
-def test_it_ends_with_a_balanced_ledger_of_25_devices(demo, tmp_path, broker):
+def test_the_demo_ends_with_a_balanced_ledger_of_25_devices(demo, tmp_path, broker):
     running = demo("--broker", broker, seconds=5)
     assert running.wait(60) == 0, running.output()
     output = running.output()
-    told = re.search(r"(\d+) published, (\d+) archived: balanced", output)
-    assert told, output
-    published, archived = map(int, told.groups())
+    totals = re.search(r"(\d+) published, (\d+) archived: balanced", output)
+    assert totals, output
+    published, archived = map(int, totals.groups())
     assert published == archived == _rows(_archive(tmp_path))
     assert published > 24 * 5
     for name in ("oven-001", "mixer-006", "conveyor-003", "freezer-006", "oven-900"):
@@ -88,13 +88,13 @@ class _InTwoGroups(Fleet):
             device.publisher.run = partial(self._run_late, device.publisher.run)
 
     async def _run_late(self, run):
-        while not all(device.account.acknowledged["status"] for device in self._first):  # noqa: ASYNC110  # a count has no event
+        while not all(device.counts.acknowledged["status"] for device in self._first):  # noqa: ASYNC110  # a count has no event
             await asyncio.sleep(0.01)
         await run()
 
 
 @pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
-def test_it_balances_if_devices_connect_after_the_first_births(
+def test_the_demo_balances_if_devices_connect_after_the_first_births(
     monkeypatch, demo, tmp_path, broker
 ):
     del demo  # for its check of what is left behind
@@ -112,7 +112,7 @@ def test_it_balances_if_devices_connect_after_the_first_births(
     assert list(births.values()) == [1] * 24
 
 
-def test_the_query_that_it_prints_works(demo, tmp_path):
+def test_the_query_that_the_demo_prints_works(demo, tmp_path):
     running = demo(seconds=8)  # the firmware boots, and publishes every two
     assert running.wait(60) == 0, running.output()
     (query,) = re.findall(r'sqlite3 \S+ "(SELECT .+)"', running.output())
@@ -122,14 +122,14 @@ def test_the_query_that_it_prints_works(demo, tmp_path):
     assert all(count > 0 and 180 < volts < 250 for count, volts in rows.values())
 
 
-def test_ctrl_c_ends_it_with_the_ledger(demo):
+def test_ctrl_c_ends_the_demo_with_a_balanced_ledger(demo):
     running = demo()
     running.wait_for("msg/s", timeout=30)
     assert running.interrupt(60) == 0
     assert "archived: balanced" in running.output()
 
 
-def test_one_message_that_is_missing_makes_it_fail_and_is_named(demo, tmp_path):
+def test_a_missing_message_fails_the_demo_and_its_device_is_named(demo, tmp_path):
     running = demo(seconds=6)
     running.wait_for("msg/s", timeout=30)
     archive = _archive(tmp_path)
@@ -155,7 +155,7 @@ def test_a_part_that_dies_is_named_with_its_log(demo, tmp_path):
     assert "Traceback" not in running.output()
 
 
-def test_a_killed_demo_leaves_nothing_behind(demo, tmp_path):
+def test_a_killed_demo_leaves_no_process_behind(demo, tmp_path):
     running = demo()
     running.wait_for("msg/s", timeout=30)
     assert _processes_in(tmp_path / "demo-")
@@ -163,7 +163,7 @@ def test_a_killed_demo_leaves_nothing_behind(demo, tmp_path):
     # The fixture waits for the end of all of them.
 
 
-def test_on_a_terminal_it_draws(demo, tmp_path):
+def test_on_a_terminal_the_demo_shows_a_live_table(demo, tmp_path):
     del demo  # for its check of what is left behind
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -176,7 +176,7 @@ def test_on_a_terminal_it_draws(demo, tmp_path):
     )
     os.close(theirs)
     drawn = b""
-    while process.poll() is None or b"Ask it" not in drawn:
+    while process.poll() is None or b"Query it" not in drawn:
         try:
             drawn += os.read(ours, 65536)
         except OSError:  # the other end is closed
@@ -189,14 +189,16 @@ def test_on_a_terminal_it_draws(demo, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("missing", "told"),
+    ("missing", "message"),
     [
         ("own_program", "egiz-bridge is missing: pip install 'egiz-sim[demo]'"),
         ("nats", "nats-server is missing: pip install 'egiz-sim[demo]'"),
         ("mosquitto", "Mosquitto is not installed: apt install mosquitto"),
     ],
 )
-def test_what_is_missing_is_told_in_a_line(monkeypatch, tmp_path, missing, told):
+def test_a_missing_program_is_named_with_its_installation(
+    monkeypatch, tmp_path, missing, message
+):
     monkeypatch.chdir(tmp_path)
     if missing == "own_program":
         monkeypatch.setattr(parts.sys, "executable", str(tmp_path / "python"))
@@ -205,7 +207,7 @@ def test_what_is_missing_is_told_in_a_line(monkeypatch, tmp_path, missing, told)
     broker = "auto" if missing == "nats" else "mosquitto"
     done = CliRunner().invoke(main, ["demo", "--seconds", "1", "--broker", broker])
     assert done.exit_code == 1
-    assert done.output.splitlines()[-1].endswith(told)
+    assert done.output.splitlines()[-1].endswith(message)
     assert isinstance(done.exception, SystemExit)
 
 
@@ -217,7 +219,7 @@ def test_a_time_that_is_too_short_is_wrong_usage(launch):
 
 @pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
 @pytest.mark.parametrize("delay_s", [0.0, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0])
-def test_ctrl_c_at_any_moment_of_the_start_ends_it(demo, broker, delay_s):
+def test_ctrl_c_at_any_moment_of_the_start_ends_the_demo(demo, broker, delay_s):
     running = demo("--broker", broker)
     running.wait_for("Broker:")
     time.sleep(delay_s)  # a moment of the start, whichever it is on this machine

@@ -35,7 +35,7 @@ def test_every_device_of_a_large_fleet_has_an_id_of_its_own():
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_an_hour_of_readings_is_of_the_contract(machine):
+def test_an_hour_of_readings_is_valid_in_the_contract(machine):
     running = machine(random.Random(1))
     topic = Topic("factory", f"{machine.device_type}-001", "telemetry")
     for electrical, thermal in (running.step(5) for _ in range(720)):
@@ -52,9 +52,9 @@ def test_an_oven_keeps_its_setpoint_and_its_current_shows_when_it_heats():
     oven = Oven(random.Random(1))
     readings = [oven.step(1) for _ in range(600)]
     means = [sum(t.temperature_zones) / 3 for _, t in readings]
-    settled = means[120:]
-    assert 186 < min(settled) < 189  # below the thermostat's lower limit, not far
-    assert 191 < max(settled) < 194
+    steady = means[120:]
+    assert 186 < min(steady) < 189  # below the thermostat's lower limit, not far
+    assert 191 < max(steady) < 194
     for (electrical, _), (before, after) in zip(
         readings[1:], itertools.pairwise(means), strict=True
     ):
@@ -95,7 +95,7 @@ def test_a_freezer_stays_cold():
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_energy_is_what_the_power_amounts_to(machine):
+def test_energy_is_the_integral_of_the_power(machine):
     running = machine(random.Random(1))
     first = running.step(1)[0]
     used = 0.0

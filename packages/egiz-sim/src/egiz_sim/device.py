@@ -1,4 +1,4 @@
-"""A light device: a machine, a connection of its own, an account of its messages."""
+"""A light device: a machine, a connection of its own, and counts of its messages."""
 
 import time
 from collections import Counter
@@ -17,8 +17,8 @@ _BOOT = 1
 
 
 @dataclass(slots=True)
-class Account:
-    """Messages of one device, by kind."""
+class Counts:
+    """Messages of one device, by kind: telemetry and status."""
 
     published: Counter[str] = field(default_factory=Counter)
     acknowledged: Counter[str] = field(default_factory=Counter)
@@ -28,10 +28,10 @@ class Device:
     """Publishes what its machine's sensors read.
 
     Args:
-        broker: where to.
-        facility: where it stands.
-        device_id: who it is.
-        machine: what it watches.
+        broker: where it connects.
+        facility: of its topics, as `egiz_schema.topics.is_facility` allows.
+        device_id: of its topics and payloads; also its client id.
+        machine: what it measures.
         on_latency: called with the seconds from each publish to its PUBACK.
     """
 
@@ -44,7 +44,7 @@ class Device:
         on_latency: Callable[[float], None],
     ) -> None:
         self.device_id = device_id
-        self.account = Account()
+        self.counts = Counts()
         self.last: Telemetry | None = None
         self._machine = machine
         self._on_latency = on_latency
@@ -86,8 +86,8 @@ class Device:
         self._seq += 1
         self._send("telemetry", self._telemetry, encode(self.last))
 
-    def leave(self) -> None:
-        """Report offline of its own will: the last message of a device that stops."""
+    def report_offline(self) -> None:
+        """Publish offline: the last message of a device that stops in good order."""
         self._report("offline")
 
     def _connected(self) -> None:
@@ -112,10 +112,10 @@ class Device:
         return self._last_ms[kind]
 
     def _send(self, kind: str, topic: str, payload: bytes) -> None:
-        self.account.published[kind] += 1
+        self.counts.published[kind] += 1
         self.publisher.publish(topic, payload)
 
     def _acknowledged(self, message: Outstanding, latency_s: float) -> None:
         kind = "telemetry" if message.topic == self._telemetry else "status"
-        self.account.acknowledged[kind] += 1
+        self.counts.acknowledged[kind] += 1
         self._on_latency(latency_s)

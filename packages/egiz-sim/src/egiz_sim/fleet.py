@@ -14,8 +14,8 @@ from egiz_sim.mqtt import Broker
 CONNECT_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 30.0
 
-# While behind schedule, how often the loop still looks at what the broker sent.
-_TURN_EVERY = 50
+# While behind schedule, after how many messages the loop reads what the broker sent.
+_YIELD_EVERY = 50
 _POLL_S = 0.05
 
 
@@ -28,10 +28,11 @@ class Plan:
     """What a fleet does.
 
     Attributes:
-        devices: how many.
-        rate_hz: messages a second, of each device.
-        seconds: for how long; None until stopped.
-        seed: same seed, same readings.
+        devices: how many, 1 or more.
+        rate_hz: messages a second of each device, above 0 and at most 1000.
+        seconds: how long they publish, above 0; None is until stopped.
+        seed: the same seed gives the same readings.
+        facility: of their topics, as `egiz_schema.topics.is_facility` allows.
         start_ms: the time of the first reading, ms since 1970; None is now.
     """
 
@@ -44,7 +45,18 @@ class Plan:
 
 
 class Fleet:
-    """Connects, publishes on schedule, leaves, and waits for the last PUBACK."""
+    """Connects, publishes on schedule, reports offline, waits for the last PUBACK.
+
+    Args:
+        broker: where all devices connect, each with a connection of its own.
+        plan: what they publish.
+
+    Attributes:
+        devices: in the order in which they publish.
+        latencies_s: seconds from each publish to its PUBACK.
+        lags_s: by how many seconds each reading was published late.
+        started_ms: the time of the first reading, ms since 1970; 0 before it.
+    """
 
     def __init__(self, broker: Broker, plan: Plan) -> None:
         self.broker = broker
@@ -59,19 +71,23 @@ class Fleet:
 
     @property
     def published(self) -> int:
-        """Messages handed over."""
-        return sum(device.account.published.total() for device in self.devices)
+        """Messages published, or waiting for a connection."""
+        return sum(device.counts.published.total() for device in self.devices)
 
     @property
     def acknowledged(self) -> int:
         """Messages that the broker has acknowledged."""
-        return sum(device.account.acknowledged.total() for device in self.devices)
+        return sum(device.counts.acknowledged.total() for device in self.devices)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """All of it, until the plan is done or `stop` is set.
+        """Run until the plan is done or `stop` is set, and wait for the last PUBACK.
+
+        A connection that breaks is made again. Ends, with less acknowledged than
+        published, if a PUBACK is still missing 30 s after the last message.
 
         Raises:
-            UnreachableError: if a device cannot connect in the first place.
+            UnreachableError: if not all devices are connected within 30 s.
+            OverflowError: if 65,535 messages of a device wait for their PUBACK.
         """
         tasks = [asyncio.create_task(d.publisher.run()) for d in self.devices]
         try:
@@ -79,7 +95,7 @@ class Fleet:
             await self._publish(stop)
             for device in self.devices:
                 if device.publisher.connections:
-                    device.leave()  # who was never there has nothing to leave
+                    device.report_offline()
             await _until(lambda: self.acknowledged == self.published, DRAIN_TIMEOUT_S)
             await asyncio.gather(*(d.publisher.close() for d in self.devices))
         finally:
@@ -92,10 +108,10 @@ class Fleet:
             return stop.is_set() or all(d.publisher.is_connected for d in self.devices)
 
         if not await _until(connected, CONNECT_TIMEOUT_S):
-            away = [d for d in self.devices if not d.publisher.is_connected]
+            missing = [d for d in self.devices if not d.publisher.is_connected]
             raise UnreachableError(
-                f"{len(away)} of {len(self.devices)} devices could not connect to"
-                f" {self.broker}: {away[0].publisher.fault}"
+                f"{len(missing)} of {len(self.devices)} devices could not connect to"
+                f" {self.broker}: {missing[0].publisher.fault}"
             )
 
     async def _publish(self, stop: asyncio.Event) -> None:
@@ -107,7 +123,7 @@ class Fleet:
             ahead_s = begun + after_s - loop.time()
             if ahead_s > 0:
                 await _sleep(ahead_s, stop)
-            elif number % _TURN_EVERY == 0:
+            elif number % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
             if stop.is_set():
                 return
@@ -116,7 +132,7 @@ class Fleet:
             device.publish(self.started_ms + round(after_s * 1000), period_s)
 
     def _schedule(self) -> Iterator[tuple[int, float]]:
-        """(number, seconds after the start) of each message: devices take turns."""
+        """(number, seconds after the start) of each message; devices alternate."""
         gap_s = 1 / (self.plan.rate_hz * len(self.devices))
         seconds = self.plan.seconds
         number = 0
@@ -134,10 +150,10 @@ async def _sleep(seconds: float, stop: asyncio.Event) -> None:
         await asyncio.wait_for(stop.wait(), seconds)
 
 
-async def _until(is_so: Callable[[], bool], timeout_s: float) -> bool:
-    """Wait for a condition; gives whether it came true in time."""
+async def _until(is_true: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait for a condition; gives whether it was true in time."""
     until = time.monotonic() + timeout_s
-    while not is_so():
+    while not is_true():
         if time.monotonic() > until:
             return False
         await asyncio.sleep(_POLL_S)

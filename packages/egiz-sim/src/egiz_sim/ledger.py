@@ -11,23 +11,15 @@ from egiz_sim.fleet import Fleet
 
 
 def ledger(fleet: Fleet) -> dict[str, Any]:
-    """What a run amounts to, ready for JSON.
+    """What became of every message of a run, ready for JSON.
 
     ``{"parameters", "totals", "puback_ms", "schedule_lag_ms", "devices", "balanced"}``:
     counts are messages, times are milliseconds; `balanced` is whether every message
     that was published is acknowledged.
     """
-    devices = {device.device_id: _account(device) for device in fleet.devices}
+    devices = {device.device_id: _counts(device) for device in fleet.devices}
     return {
-        "parameters": {
-            "broker": str(fleet.broker),
-            "devices": fleet.plan.devices,
-            "rate_hz": fleet.plan.rate_hz,
-            "seconds": fleet.plan.seconds,
-            "seed": fleet.plan.seed,
-            "facility": fleet.plan.facility,
-            "start_ms": fleet.started_ms,
-        },
+        "parameters": _parameters(fleet),
         "totals": {
             "published": fleet.published,
             "acknowledged": fleet.acknowledged,
@@ -39,6 +31,18 @@ def ledger(fleet: Fleet) -> dict[str, Any]:
         "schedule_lag_ms": percentiles_ms(fleet.lags_s),
         "devices": devices,
         "balanced": fleet.published == fleet.acknowledged,
+    }
+
+
+def _parameters(fleet: Fleet) -> dict[str, Any]:
+    return {
+        "broker": str(fleet.broker),
+        "devices": fleet.plan.devices,
+        "rate_hz": fleet.plan.rate_hz,
+        "seconds": fleet.plan.seconds,
+        "seed": fleet.plan.seed,
+        "facility": fleet.plan.facility,
+        "start_ms": fleet.started_ms,
     }
 
 
@@ -56,22 +60,22 @@ def percentiles_ms(seconds: Iterable[float]) -> dict[str, float | None]:
     return {"p50": at(0.5), "p99": at(0.99), "max": at(1.0)}
 
 
-def show(told: dict[str, Any], console: Console) -> None:
-    """Print the totals, and the devices whose accounts do not balance."""
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print the totals, and the devices with an unacknowledged message."""
     table = Table(title="Ledger", title_justify="left")
     for column in ("", "published", "acknowledged", "unacknowledged", "resent"):
         table.add_column(column, justify="left" if not column else "right")
-    open_accounts = {
+    unbalanced = {
         name: device
-        for name, device in told["devices"].items()
+        for name, device in report["devices"].items()
         if device["unacknowledged"]
     }
-    for name, account in [("all", told["totals"]), *open_accounts.items()]:
+    for name, part in [("all", report["totals"]), *unbalanced.items()]:
         counts = ("published", "acknowledged", "unacknowledged", "resent")
-        table.add_row(name, *(f"{_total(account[count]):,}" for count in counts))
+        table.add_row(name, *(f"{_total(part[count]):,}" for count in counts))
     console.print(table)
     for name, key in (("PUBACK after", "puback_ms"), ("behind", "schedule_lag_ms")):
-        figures = told[key]
+        figures = report[key]
         console.print(
             f"{name}: p50 {figures['p50']} ms, p99 {figures['p99']} ms,"
             f" max {figures['max']} ms"
@@ -82,8 +86,8 @@ def _total(count: int | dict[str, int]) -> int:
     return count if isinstance(count, int) else sum(count.values())
 
 
-def _account(device: Device) -> dict[str, Any]:
-    published, acknowledged = device.account.published, device.account.acknowledged
+def _counts(device: Device) -> dict[str, Any]:
+    published, acknowledged = device.counts.published, device.counts.acknowledged
     return {
         "published": dict(published),
         "acknowledged": dict(acknowledged),

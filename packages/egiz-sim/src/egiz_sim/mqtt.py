@@ -22,7 +22,7 @@ _PACKET_IDS = 65535
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where to connect, and as whom."""
+    """Where to connect, and with which account."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ class Broker:
             password: wins over the one in the URL.
 
         Raises:
-            ValueError: with a sentence that names what is wrong, not the password.
+            ValueError: if it is not; the message never contains the password.
         """
         parsed = parse_broker_url(url)
         if parsed.scheme != "mqtt":
@@ -63,11 +63,16 @@ class Publisher:
     """Publishes for one device until it is closed.
 
     Args:
-        broker: where to.
-        client_id: the device.
+        broker: where it connects.
+        client_id: of the device.
         will: (topic, payload) that the broker publishes if the connection breaks.
         on_connect: called at each connection before anything is sent again.
         on_ack: called with each acknowledged message and its latency in seconds.
+
+    Attributes:
+        connections: how often the broker has accepted a connection.
+        resent: messages that were sent again at a new connection.
+        fault: why the last attempt or connection failed.
     """
 
     def __init__(
@@ -104,7 +109,11 @@ class Publisher:
         return len(self._outstanding)
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Send now, or at the next connection.
+        """Send at QoS 1, retained: now, or at the next connection.
+
+        Args:
+            topic: at most 65,535 bytes in UTF-8.
+            payload: of a packet of at most 268,435,455 bytes.
 
         Raises:
             OverflowError: if all 65,535 packet ids wait for a PUBACK.
@@ -116,7 +125,11 @@ class Publisher:
             self._link.write(packets.publish(packet_id, topic, payload))
 
     async def run(self) -> None:
-        """Connect, and connect again whenever it breaks, until cancelled or closed."""
+        """Stay connected until cancelled or closed.
+
+        An attempt may last 5 s. After one that failed, `fault` says why, and the next
+        one follows after a random pause of at most 0.5 s, doubling up to 8 s.
+        """
         loop = asyncio.get_running_loop()
         failures = 0
         while not self._is_closed:
@@ -128,8 +141,8 @@ class Publisher:
                         self._broker.port,
                     )
                     await link.handshake(self._connect_packet)
-            except (OSError, TimeoutError) as fault:
-                self.fault = str(fault) or "it does not answer"
+            except (OSError, TimeoutError) as error:
+                self.fault = str(error) or "it does not answer"
                 failures += 1
                 await asyncio.sleep(self._backoff_s(failures))
                 continue
@@ -137,7 +150,7 @@ class Publisher:
             await self._serve(link)
 
     async def close(self) -> None:
-        """Say good-bye, so that the broker keeps the last will to itself."""
+        """Disconnect in good order: the broker does not publish the last will."""
         self._is_closed = True
         if self._link is not None:
             self._link.write(packets.DISCONNECT)
@@ -146,13 +159,13 @@ class Publisher:
     async def _serve(self, link: "_Link") -> None:
         self.connections += 1
         self._link = link
-        again = list(self._outstanding.items())
+        unacknowledged = list(self._outstanding.items())
         self._on_connect()
-        for packet_id, message in again:
+        for packet_id, message in unacknowledged:
             link.write(
                 packets.publish(packet_id, message.topic, message.payload, packets.DUP)
             )
-        self.resent += len(again)
+        self.resent += len(unacknowledged)
         try:
             await link.until_lost()
         finally:
@@ -184,11 +197,11 @@ class _Link(asyncio.Protocol):
     def __init__(self, on_puback: Callable[[int], None]) -> None:
         loop = asyncio.get_running_loop()
         self._on_puback = on_puback
-        self._rest = b""
+        self._unparsed = b""
         self._accepted: asyncio.Future[None] = loop.create_future()
         self._lost: asyncio.Future[None] = loop.create_future()
         self._transport: asyncio.Transport | None = None
-        self._heard = monotonic()
+        self._received_s = monotonic()
 
     async def handshake(self, connect_packet: bytes) -> None:
         """Wait for the CONNACK; raises ConnectionError with the broker's reason."""
@@ -203,7 +216,7 @@ class _Link(asyncio.Protocol):
         """Keep alive; ends when the connection does, or hangs."""
         while not self._lost.done():
             await asyncio.wait([self._lost], timeout=packets.KEEPALIVE_S / 2)
-            if monotonic() - self._heard > packets.KEEPALIVE_S:
+            if monotonic() - self._received_s > packets.KEEPALIVE_S:
                 return
             self.write(packets.PINGREQ)
 
@@ -214,12 +227,12 @@ class _Link(asyncio.Protocol):
             await asyncio.wait([self._lost], timeout=_CONNECT_TIMEOUT_S)
 
     def abort(self) -> None:
-        """Break off."""
+        """Close immediately; what was not sent is lost."""
         if self._transport is not None:
             self._transport.abort()
 
     def write(self, packet: bytes) -> None:
-        """Send; of a connection that broke nothing comes back, which is told later."""
+        """Send; dropped if the connection broke, since the next one sends it again."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(packet)
 
@@ -232,22 +245,22 @@ class _Link(asyncio.Protocol):
         """Called by asyncio."""
         if not self._accepted.done():
             self._accepted.set_exception(exc or ConnectionError("it closed at once"))
-            self._accepted.exception()  # looked at: nobody may wait for it any more
+            self._accepted.exception()  # retrieved: no task may wait for it
         self._lost.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
-        self._heard = monotonic()
-        data = self._rest + data
+        self._received_s = monotonic()
+        data = self._unparsed + data
         position = 0
         while (found := packets.body(data, position)) is not None:
             start, end = found
             self._packet(data[position], data[start:end])
             position = end
-        self._rest = data[position:]
+        self._unparsed = data[position:]
 
     def _packet(self, kind: int, body: bytes) -> None:
-        # The rest is skipped: brokers send messages that nobody here subscribed to.
+        # Others are skipped: amqtt, for one, sends messages without a subscription.
         if kind == packets.PUBACK:
             self._on_puback(body[0] << 8 | body[1])
         elif kind == packets.CONNACK and not self._accepted.done():

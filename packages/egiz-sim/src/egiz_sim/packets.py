@@ -17,7 +17,7 @@ _LENGTH_DIGITS = 4  # 2.2.3
 # 3.2.2.3
 _REFUSALS = {
     1: "it does not speak MQTT 3.1.1",
-    2: "it does not like the client id",
+    2: "it refuses the client id",
     3: "it is not available",
     4: "bad user name or password",
     5: "not authorised",

@@ -1,1 +1,1 @@
-"""The whole thing on one machine, live: what `make demo` runs."""
+"""The whole ingestion layer on one machine, live: what `make demo` runs."""

@@ -1,4 +1,4 @@
-"""What the demo reads of the archive, as any other program would."""
+"""What the demo reads from the archive, as any other program could."""
 
 import sqlite3
 import time
@@ -53,8 +53,8 @@ class ArchiveReader:
             ).fetchall()
         return {row[1]: Latest(*row[2:]) for row in rows}
 
-    def look(self) -> None:
-        """Note the ages of messages that were not there at the last look."""
+    def poll(self) -> None:
+        """Note the ages of messages that were archived since the last call."""
         with self._opened() as (db, kinds):
             if "telemetry" in kinds:
                 new = db.execute(
@@ -72,11 +72,11 @@ class ArchiveReader:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[sqlite3.Connection, list[str]]]:
-        """The archive, and which of its tables are there already."""
+        """The archive, and which of its tables exist already."""
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
         # The bridge makes the file with the first message.
-        there = self._path.exists()
-        db = sqlite3.connect(uri if there else ":memory:", uri=there)
+        exists = self._path.exists()
+        db = sqlite3.connect(uri if exists else ":memory:", uri=exists)
         try:
             names = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             yield db, [name for (name,) in names if name in _KINDS]

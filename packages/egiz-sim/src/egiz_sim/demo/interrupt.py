@@ -1,8 +1,8 @@
 """Ctrl-C, noted instead of raised.
 
 A KeyboardInterrupt may be raised anywhere, also where Python can only ignore it (while
-it collects garbage, for example), and is lost then. What is noted is found by whoever
-waits next.
+it collects garbage, for example), and is lost then. What is noted is checked at the
+next wait.
 """
 
 import signal
@@ -38,6 +38,6 @@ class Interrupt:
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        del number, frame  # one is as good as the other
+        del number, frame  # both end the demo
         self.check()
         self.is_set = True

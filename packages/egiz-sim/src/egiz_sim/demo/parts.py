@@ -65,7 +65,7 @@ class Part:
                 cwd=directory,
                 # Ctrl-C is for the demo, which stops its parts in order.
                 start_new_session=True,
-                preexec_fn=_die_with_the_demo if sys.platform == "linux" else None,  # noqa: PLW1509  # no other thread yet
+                preexec_fn=_end_with_the_demo if sys.platform == "linux" else None,  # noqa: PLW1509  # no other thread yet
             )
 
     @property
@@ -77,7 +77,7 @@ class Part:
         """Wait for it to be ready.
 
         Raises:
-            PartError: if it ends, or takes longer than half a minute.
+            PartError: if it ends, or is not ready within 30 s.
             KeyboardInterrupt: if Ctrl-C was pressed.
         """
         until = time.monotonic() + READY_TIMEOUT_S
@@ -105,10 +105,10 @@ class Part:
 
 
 class Broker(Part):
-    """Mosquitto, or the NATS server that pip has installed where there is none.
+    """Mosquitto, or the NATS server that pip has installed if there is none.
 
     Args:
-        kind: "mosquitto", "embedded", or "auto" for the first that there is.
+        kind: "mosquitto", "embedded", or "auto": Mosquitto if it is installed.
         directory: for configuration and log.
         interrupt: ends the wait for it.
 
@@ -195,16 +195,16 @@ class FirmwareDevice(Part):
         self.stop()
         lines = self.output().strip().splitlines()
         try:
-            told = json.loads(lines[-1])
-            return {str(kind): int(count) for kind, count in told["acked"].items()}
+            report = json.loads(lines[-1])
+            return {str(kind): int(n) for kind, n in report["acked"].items()}
         except (IndexError, ValueError, KeyError):
             if not had_ended:
                 return {}  # stopped before it ran: if it has published, no balance
-            raise PartError(f"the firmware has no account; see {self.log}") from None
+            raise PartError(f"the firmware printed no counts; see {self.log}") from None
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
+    """A TCP port of the loopback interface that no program listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -229,6 +229,6 @@ def _find_mosquitto() -> str | None:
     return found
 
 
-def _die_with_the_demo() -> None:
-    """Not even a killed demo leaves a part behind (Linux)."""
+def _end_with_the_demo() -> None:
+    """Have the kernel end this part if the demo is killed (Linux)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

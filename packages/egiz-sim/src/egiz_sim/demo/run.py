@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -27,8 +27,8 @@ from egiz_sim.mqtt import Broker as BrokerAddress
 
 DEVICES = 24
 RATE_HZ = 1.0
-_SETTLE_TIMEOUT_S = 15.0
-_LOOK_EVERY_S = 0.05
+_ARCHIVE_TIMEOUT_S = 15.0
+_POLL_EVERY_S = 0.05
 _SHOW_EVERY_S = 1.0
 _QUERY = (
     "SELECT device_id, count(*), round(avg(electrical_voltage_a), 1)"
@@ -38,7 +38,7 @@ _QUERY = (
 _P = TypeVar("_P", bound=Part)
 
 # Messages by (device id, kind).
-Accounts = dict[tuple[str, str], int]
+Counts = dict[tuple[str, str], int]
 
 
 def run_demo(
@@ -51,9 +51,9 @@ def run_demo(
 
     Args:
         broker_kind: "auto", "mosquitto" or "embedded".
-        seconds: None to run until Ctrl-C.
+        seconds: how long the devices publish, above 0; None is until Ctrl-C.
         console: where to show it.
-        view: shows where things stand; a table on `console` if it is left out.
+        view: shows the progress; a table on `console` if it is left out.
 
     Raises:
         PartError: if a part does not run.
@@ -61,36 +61,48 @@ def run_demo(
     """
     directory = Path(f"demo-{datetime.now():%Y%m%d-%H%M%S}").absolute()  # noqa: DTZ005  # a name for a person
     directory.mkdir()
-    with contextlib.ExitStack() as parts:
-        interrupt = parts.enter_context(Interrupt())
-        broker = parts.enter_context(
-            _stopping(Broker(broker_kind, directory, interrupt))
-        )
-        console.print(f"Broker: {broker.kind} on {broker.url}", highlight=False)
-        bridge = parts.enter_context(_stopping(Bridge(broker, directory, interrupt)))
-        console.print("Bridge: subscribed; the archive is SQLite", highlight=False)
-        firmware = parts.enter_context(_stopping(FirmwareDevice(broker, directory)))
-        fleet = Fleet(BrokerAddress("127.0.0.1", broker.port), _plan(seconds))
-        reader = ArchiveReader(bridge.archive)
-        console.print(f"Devices: {DEVICES} simulated, 1 with the real firmware\n")
-        asyncio.run(
-            _watch(fleet, [broker, bridge], reader, view or View(console), interrupt)
-        )
-        acknowledged = _acknowledged(fleet, firmware, console)
-        _settle(reader, acknowledged)
-        bridge.stop()
+    with (
+        Interrupt() as interrupt,
+        _running(broker_kind, directory, console, interrupt) as parts,
+    ):
+        address = BrokerAddress("127.0.0.1", parts.broker.port)
+        fleet = Fleet(address, Plan(DEVICES, RATE_HZ, seconds, seed=1))
+        reader = ArchiveReader(parts.bridge.archive)
+        view = view or View(console)
+        asyncio.run(_watch(fleet, parts, reader, view, interrupt))
+        acknowledged = _acknowledged(fleet, parts.firmware, console)
+        _wait_for_archive(reader, acknowledged)
+        parts.bridge.stop()
         archived = reader.counts()
-    _tell(acknowledged, archived, bridge.archive, console)
+    _print_ledger(acknowledged, archived, parts.bridge.archive, console)
     return acknowledged == archived
 
 
-def _plan(seconds: float | None) -> Plan:
-    return Plan(devices=DEVICES, rate_hz=RATE_HZ, seconds=seconds, seed=1)
+class _Parts(NamedTuple):
+    broker: Broker
+    bridge: Bridge
+    firmware: FirmwareDevice
+
+
+@contextlib.contextmanager
+def _running(
+    broker_kind: str, directory: Path, console: Console, interrupt: Interrupt
+) -> Iterator[_Parts]:
+    """Start the parts one after another; stop them in reverse order."""
+    with contextlib.ExitStack() as stack:
+        started = Broker(broker_kind, directory, interrupt)
+        broker = stack.enter_context(_stopping(started))
+        console.print(f"Broker: {broker.kind} on {broker.url}", highlight=False)
+        bridge = stack.enter_context(_stopping(Bridge(broker, directory, interrupt)))
+        console.print("Bridge: subscribed; the archive is SQLite", highlight=False)
+        firmware = stack.enter_context(_stopping(FirmwareDevice(broker, directory)))
+        console.print(f"Devices: {DEVICES} simulated, 1 with the real firmware\n")
+        yield _Parts(broker, bridge, firmware)
 
 
 async def _watch(
     fleet: Fleet,
-    parts: list[Part],
+    parts: _Parts,
     reader: ArchiveReader,
     view: View,
     interrupt: Interrupt,
@@ -100,15 +112,15 @@ async def _watch(
     running = asyncio.create_task(fleet.run(stop))
     with view:
         while not running.done():
-            seen = fleet.acknowledged
+            acknowledged = fleet.acknowledged
             until = time.monotonic() + _SHOW_EVERY_S
             while not running.done() and time.monotonic() < until:
-                await asyncio.wait([running], timeout=_LOOK_EVERY_S)
+                await asyncio.wait([running], timeout=_POLL_EVERY_S)
                 if interrupt.is_set:
                     stop.set()
-                reader.look()
-            _check_alive(parts)
-            rate = (fleet.acknowledged - seen) / _SHOW_EVERY_S
+                reader.poll()
+            _check_alive([parts.broker, parts.bridge])
+            rate = (fleet.acknowledged - acknowledged) / _SHOW_EVERY_S
             view.show(_summary(fleet, reader, rate), reader.latest())
     await running
 
@@ -132,31 +144,32 @@ def _summary(fleet: Fleet, reader: ArchiveReader, rate: float) -> str:
     )
 
 
-def _acknowledged(fleet: Fleet, firmware: FirmwareDevice, console: Console) -> Accounts:
-    """What the broker acknowledged, as the devices themselves tell it."""
-    accounts = {
+def _acknowledged(fleet: Fleet, firmware: FirmwareDevice, console: Console) -> Counts:
+    """What the broker acknowledged, as the devices themselves counted."""
+    counts = {
         (device.device_id, kind): count
         for device in fleet.devices
-        for kind, count in device.account.acknowledged.items()
+        for kind, count in device.counts.acknowledged.items()
     }
     if firmware.is_missing:
         console.print("The firmware was left out: no MicroPython for this platform.")
-        return accounts
-    told = firmware.acknowledged()
-    return accounts | {
-        (FIRMWARE_DEVICE_ID, kind): count for kind, count in told.items() if count
+        return counts
+    return counts | {
+        (FIRMWARE_DEVICE_ID, kind): count
+        for kind, count in firmware.acknowledged().items()
+        if count
     }
 
 
-def _settle(reader: ArchiveReader, acknowledged: Accounts) -> None:
+def _wait_for_archive(reader: ArchiveReader, acknowledged: Counts) -> None:
     """Give the bridge time to archive the last batch."""
-    until = time.monotonic() + _SETTLE_TIMEOUT_S
+    until = time.monotonic() + _ARCHIVE_TIMEOUT_S
     while reader.counts() != acknowledged and time.monotonic() < until:
         time.sleep(0.1)
 
 
-def _tell(
-    acknowledged: Accounts, archived: Accounts, archive: Path, console: Console
+def _print_ledger(
+    acknowledged: Counts, archived: Counts, archive: Path, console: Console
 ) -> None:
     table = Table(title="Ledger: messages by device", title_justify="left")
     table.add_column("device")
@@ -166,26 +179,26 @@ def _tell(
     published_of, archived_of = _by_device(acknowledged), _by_device(archived)
     for device_id in sorted(published_of | archived_of):
         published, kept = published_of.get(device_id, 0), archived_of.get(device_id, 0)
-        verdict = "=" if published == kept else f"[red]{kept - published:+}[/red]"
-        table.add_row(device_id, str(published), str(kept), verdict)
+        result = "=" if published == kept else f"[red]{kept - published:+}[/red]"
+        table.add_row(device_id, str(published), str(kept), result)
     console.print(table)
     total, kept = sum(acknowledged.values()), sum(archived.values())
-    verdict = "balanced" if acknowledged == archived else "NOT BALANCED"
-    console.print(f"{total:,} published, {kept:,} archived: {verdict}")
-    console.print(f"\nThe archive: {archive}\nAsk it something:", soft_wrap=True)
+    result = "balanced" if acknowledged == archived else "NOT BALANCED"
+    console.print(f"{total:,} published, {kept:,} archived: {result}")
+    console.print(f"\nThe archive: {archive}\nQuery it:", soft_wrap=True)
     console.print(f'  sqlite3 {archive} "{_QUERY}"', soft_wrap=True, highlight=False)
 
 
-def _by_device(accounts: Accounts) -> dict[str, int]:
+def _by_device(counts: Counts) -> dict[str, int]:
     found: dict[str, int] = {}
-    for (device_id, _), count in accounts.items():
+    for (device_id, _), count in counts.items():
         found[device_id] = found.get(device_id, 0) + count
     return found
 
 
 @contextlib.contextmanager
 def _stopping(part: _P) -> Iterator[_P]:
-    """Stop a part at the end, however it comes."""
+    """Stop a part at the end, also after an error."""
     try:
         yield part
     finally:

@@ -12,7 +12,7 @@ from egiz_sim.demo.archive import Latest
 
 
 class View:
-    """Shows the state of things; use it as a context manager."""
+    """Shows the progress of the demo; use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -27,7 +27,7 @@ class View:
         self._live.stop()
 
     def show(self, summary: str, devices: Mapping[str, Latest]) -> None:
-        """Show where things stand."""
+        """Show the totals, and the last telemetry by device id."""
         if self._console.is_terminal:
             self._live.update(rendered(summary, devices))
         else:
