@@ -1,4 +1,4 @@
-"""The rig itself: what the other tests take for granted."""
+"""The rig itself: what the other tests rely on."""
 
 import socket
 import time
@@ -9,11 +9,11 @@ from rig.servers import InfluxDb, Mosquitto, VictoriaMetrics
 from rig.waiting import eventually
 
 
-def test_mosquitto_takes_the_shipped_configuration_without_complaint(mosquitto):
+def test_mosquitto_accepts_the_shipped_configuration_without_a_warning(mosquitto):
     lines = [line for line in mosquitto.log.lower().splitlines() if "root" not in line]
     assert any(line.endswith(" running") for line in lines)
-    for complaint in ("warning", "error", "deprecated"):
-        assert not [line for line in lines if complaint in line]
+    for word in ("warning", "error", "deprecated"):
+        assert not [line for line in lines if word in line]
 
 
 @pytest.mark.parametrize("server", ["mosquitto", "influxdb", "victoriametrics"])
@@ -28,7 +28,7 @@ def test_a_server_comes_back_on_the_same_port_after_stop_and_kill(server, reques
         socket.create_connection((running.host, running.port), timeout=5).close()
 
 
-def test_a_paused_proxy_hangs_and_a_refusing_one_refuses(proxy, mosquitto):
+def test_a_proxy_can_hang_break_and_refuse_connections(proxy, mosquitto):
     between = proxy(mosquitto.host, mosquitto.port)
     connect = b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x3c\x00\x03abc"
     with socket.create_connection((between.host, between.port), timeout=0.3) as client:
@@ -58,7 +58,7 @@ def test_waiting_fails_with_what_was_seen_last():
         eventually(lambda: 0, timeout=0.05)
 
 
-def test_waiting_for_a_process_that_ends_fails_at_once_with_its_output(tmp_path):
+def test_waiting_for_a_process_that_ended_fails_immediately_with_its_output(tmp_path):
     process = Process(["sh", "-c", "echo bye; exit 3"], tmp_path / "log")
     begun = time.monotonic()
     with pytest.raises(AssertionError, match="bye"):

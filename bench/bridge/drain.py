@@ -50,7 +50,7 @@ def _fill(rig: Rig, messages: int) -> None:
                 for n in numbers
             ]
         )
-    while not connection.take_acks(5):
+    while not connection.read_acks(5):
         pass
 
 

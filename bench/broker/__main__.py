@@ -1,8 +1,8 @@
 """`hatch run bench-broker`: 1,000 devices with certificates, 10,000 messages a second.
 
 The shipped configuration, egiz-bridge on it with an account, VictoriaMetrics behind it;
-all on this machine, with the load. Then the bridge is away for as long as the limits
-allow, and comes back. Then a device is revoked while all are connected.
+all on this machine, with the load. Then the bridge is stopped for as long as the limits
+allow, and started again. Then a device is revoked while all are connected.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from rig.secure import SecureMosquitto
 from rig.servers import VictoriaMetrics
 
 _TICKS_PER_S = 100  # of /proc/PID/stat
-_SETTLED_S = 120.0
+_STORED_TIMEOUT_S = 120.0
 
 
 class Bench:
@@ -33,7 +33,7 @@ class Bench:
     def __init__(self, directory: Path, options: argparse.Namespace) -> None:
         self.options = options
         self.broker = SecureMosquitto(directory / "broker")
-        _say(f"{options.clients} certificates")
+        _print_progress(f"{options.clients} certificates")
         names = [f"oven-{number}" for number in range(options.clients)]
         subjects = [Subject("device", name, "factory") for name in names]
         self.pairs = [self.broker.pair(subject) for subject in subjects]
@@ -69,14 +69,14 @@ class Bench:
         begun, cpu = time.monotonic(), self._cpu_s()
         fleet.stdin.write("\n")
         fleet.stdin.flush()
-        told = _heard(fleet)
-        told["rate"] = told["sent"] / self.seconds
+        figures = _read_figures(fleet)
+        figures["rate"] = figures["sent"] / self.seconds
         seconds = time.monotonic() - begun
-        self.sent += int(told["sent"])
-        told["drained_in_s"] = seconds - self.seconds
-        told["broker_cpu_us"] = (self._cpu_s() - cpu) / told["sent"] * 1e6
-        told["broker_mb"] = self.memory_mb()
-        return told
+        self.sent += int(figures["sent"])
+        figures["drained_in_s"] = seconds - self.seconds
+        figures["broker_cpu_us"] = (self._cpu_s() - cpu) / figures["sent"] * 1e6
+        figures["broker_mb"] = self.memory_mb()
+        return figures
 
     def memory_mb(self) -> float:
         """Resident memory of the broker, in 10^6 bytes."""
@@ -87,7 +87,7 @@ class Bench:
     def wait_until_stored(self) -> dict[str, float]:
         """What the database holds, once it is everything, and what was dropped."""
         rig = Rig(self.broker, self.database, self.database.url, Path())
-        stored = rig.settled(self.sent, _SETTLED_S)
+        stored = rig.settled(self.sent, _STORED_TIMEOUT_S)
         for _ in range(50):
             self.exporter.turn()
         if self.exporter.received:
@@ -119,7 +119,7 @@ def main() -> None:
         bench = Bench(Path(name), options)
         try:
             bench.start()
-            _measure(bench, lambda what, told: _keep(found, what, told))
+            _measure(bench, lambda what, figures: _keep(found, what, figures))
         finally:
             bench.close()
     if options.json:
@@ -129,19 +129,19 @@ def main() -> None:
 def _measure(bench: Bench, keep: Callable[[str, dict[str, float]], None]) -> None:
     options = bench.options
     with bench.fleet(options.seconds) as fleet:
-        keep("connecting", _heard(fleet) | {"broker_mb": bench.memory_mb()})
+        keep("connecting", _read_figures(fleet) | {"broker_mb": bench.memory_mb()})
         keep("steady", bench.round(fleet) | bench.wait_until_stored())
         _revoke(bench, keep)
         fleet.kill()
     if options.outage:
         with bench.fleet(options.outage) as fleet:
-            _heard(fleet)
+            _read_figures(fleet)
             bench.bridge.stop()
-            keep("bridge away", bench.round(fleet) | {"predicted_mb": _predicted()})
+            keep("bridge stopped", bench.round(fleet) | {"predicted_mb": _predicted()})
             begun = time.monotonic()
             bench.bridge.start()
-            keep("back", bench.wait_until_stored())
-            keep("back", {"seconds": time.monotonic() - begun})
+            keep("bridge started", bench.wait_until_stored())
+            keep("bridge started", {"seconds": time.monotonic() - begun})
             fleet.kill()
 
 
@@ -150,26 +150,26 @@ def _predicted() -> float:
 
 
 def _revoke(bench: Bench, keep: Callable[[str, dict[str, float]], None]) -> None:
-    told = bench.broker.infra("revoke", bench.pairs.pop().stem)
-    steps = [line.split(" s ") for line in told.splitlines()]
+    output = bench.broker.infra("revoke", bench.pairs.pop().stem)
+    steps = [line.split(" s ") for line in output.splitlines()]
     keep("revocation", {what.strip(): float(seconds) for seconds, what in steps})
 
 
-def _heard(fleet: "subprocess.Popen[str]") -> dict[str, float]:
+def _read_figures(fleet: "subprocess.Popen[str]") -> dict[str, float]:
     assert fleet.stdout is not None
-    told: dict[str, float] = json.loads(fleet.stdout.readline())
-    return told
+    figures: dict[str, float] = json.loads(fleet.stdout.readline())
+    return figures
 
 
 def _keep(
-    found: dict[str, dict[str, float]], what: str, told: dict[str, float]
+    found: dict[str, dict[str, float]], what: str, figures: dict[str, float]
 ) -> None:
-    found.setdefault(what, {}).update(told)
-    figures = ", ".join(f"{name} {value:,.4g}" for name, value in told.items())
-    print(f"{what}: {figures}", flush=True)
+    found.setdefault(what, {}).update(figures)
+    text = ", ".join(f"{name} {value:,.4g}" for name, value in figures.items())
+    print(f"{what}: {text}", flush=True)
 
 
-def _say(what: str) -> None:
+def _print_progress(what: str) -> None:
     print(what, file=sys.stderr)
 
 

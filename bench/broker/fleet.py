@@ -2,7 +2,7 @@
 
 `python -m broker.fleet PORT CA RATE SECONDS PAIR...`: each has a connection with a
 certificate of its own. The first line of output is how long connecting took; a line on
-stdin starts a round; each has a line that tells what came of it, in JSON.
+stdin starts a round; the figures of each round are a line of JSON.
 """
 
 import json
@@ -53,13 +53,13 @@ class Device:
         head = bytes((0x33, length & 127 | 128, length >> 7))
         self.socket.send(head + body + payload)
 
-    def take_acks(self) -> float | None:
-        """Read; gives how long the last message took, once it is acknowledged."""
+    def read_acks(self) -> float | None:
+        """Read; gives the latency of the last PUBACK in seconds, once it is there."""
         try:
             data = self.socket.recv(4096)
         except ssl.SSLWantReadError:
             return None
-        assert data, f"{self.name}: the broker broke off"
+        assert data, f"{self.name}: the broker closed the connection"
         self.acknowledged_bytes += len(data)
         return time.monotonic() - self.sent_at if self.is_done else None
 
@@ -74,7 +74,7 @@ class Fleet:
 
     def __init__(self, devices: list[Device]) -> None:
         self.devices = devices
-        self.took_s: list[float] = []
+        self.latencies_s: list[float] = []
         self._selector = selectors.DefaultSelector()
         for device in devices:
             self._selector.register(device.socket, selectors.EVENT_READ, device)
@@ -93,31 +93,31 @@ class Fleet:
             while number < elapsed * rate:
                 self.devices[number % len(self.devices)].publish(now_ms)
                 number += 1
-            self._take_acks(_TICK_S)
+            self._read_acks(_TICK_S)
         until = time.monotonic() + _DRAIN_S
         while not all(d.is_done for d in self.devices) and time.monotonic() < until:
-            self._take_acks(_TICK_S)
+            self._read_acks(_TICK_S)
 
-    def _take_acks(self, timeout_s: float) -> None:
+    def _read_acks(self, timeout_s: float) -> None:
         for key, _ in self._selector.select(timeout_s):
-            took = key.data.take_acks()
-            if took is not None:
-                self.took_s.append(took)
+            latency_s = key.data.read_acks()
+            if latency_s is not None:
+                self.latencies_s.append(latency_s)
 
 
 def main() -> None:
-    """Connect, wait for the word, publish, tell."""
+    """Connect; then, for each line on stdin, publish and print the figures."""
     port, ca, rate, seconds, *pairs = sys.argv[1:]
     begun = time.monotonic()
     fleet = Fleet([Device(int(port), ca, Path(pair)) for pair in pairs])
-    _tell(connect_s=time.monotonic() - begun)
+    _print_figures(connect_s=time.monotonic() - begun)
     for _ in sys.stdin:
-        fleet.took_s.clear()
+        fleet.latencies_s.clear()
         sent, cpu_s = fleet.sent, time.process_time()
         fleet.run(int(rate), float(seconds))
         sent, cpu_s = fleet.sent - sent, time.process_time() - cpu_s
-        cuts = statistics.quantiles(fleet.took_s, n=100)
-        _tell(
+        cuts = statistics.quantiles(fleet.latencies_s, n=100)
+        _print_figures(
             sent=sent,
             unacknowledged=sum(not device.is_done for device in fleet.devices),
             puback_p50_ms=cuts[49] * 1000,
@@ -126,7 +126,7 @@ def main() -> None:
         )
 
 
-def _tell(**figures: float) -> None:
+def _print_figures(**figures: float) -> None:
     print(json.dumps(figures), flush=True)
 
 

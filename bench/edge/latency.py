@@ -24,17 +24,10 @@ class Latency(NamedTuple):
 
 def measure(seconds: float) -> Latency:
     """Of the whole firmware on a virtual board; five messages a second."""
+    ages: list[float] = []
     with fresh_broker() as (broker, directory):
-        ages: list[float] = []
-
-        def receive(_: object, __: object, packet: paho.MQTTMessage) -> None:
-            now_ms = time.time_ns() / 1e6
-            head = packet.payload.split(b'"timestamp":', 1)[1]
-            seconds, rest = head.split(b',"ms":', 1)
-            ages.append(now_ms - int(seconds) * 1000 - int(rest.split(b",", 1)[0]))
-
         client = paho.Client(CallbackAPIVersion.VERSION2)
-        client.on_message = receive
+        client.on_message = lambda _, __, packet: ages.append(_age_ms(packet.payload))
         client.on_connect = _subscribe
         client.connect(broker.host, broker.port)
         client.loop_start()
@@ -48,6 +41,13 @@ def measure(seconds: float) -> Latency:
         client.loop_stop()
     steady = ages[5:]
     return Latency(len(steady), share(steady, 50), share(steady, 99), max(steady))
+
+
+def _age_ms(payload: bytes | bytearray) -> float:
+    now_ms = time.time_ns() / 1e6
+    head = payload.split(b'"timestamp":', 1)[1]
+    seconds, rest = head.split(b',"ms":', 1)
+    return now_ms - int(seconds) * 1000 - int(rest.split(b",", 1)[0])
 
 
 def _subscribe(client: paho.Client, *_: object) -> None:

@@ -4,7 +4,7 @@ Both run in the same interpreter, on the heap of the device, with the same broke
 subscriber counts what arrives. One without progress for STALL_S has stalled.
 
 umqtt.simple writes a packet in four pieces, which Nagle's algorithm draws out to 44
-ms; for it, that is turned off here: its end would take 50 minutes to come. Its packet
+ms; for it, that is turned off here: it would only end after 50 minutes. Its packet
 ids do not wrap. Mosquitto closes the connection at id 0, and after that no PUBACK is
 the right one.
 """

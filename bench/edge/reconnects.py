@@ -26,32 +26,36 @@ class Reconnects(NamedTuple):
 def measure(rounds: int) -> Reconnects:
     """Outages of 1 to 6 s: connections are reset, and new ones refused."""
     generator = random.Random(_SEED)
-    durations: list[float] = []
     with fresh_broker() as (broker, directory):
         live = LiveSubscriber(broker.host, broker.port)
         between = Proxy(broker.host, broker.port)
         flash = directory / "flash"
         flash.mkdir()
-        address = (between.host, between.port)
-        device = Device(address, flash, full_hardware())
-
-        def births() -> int:
-            found = live.messages(DEVICE, "status")
-            return sum(getattr(status, "state", "") == "online" for status in found)
-
-        eventually(births)
-        for _ in range(rounds):
-            between.refuse()
-            time.sleep(generator.uniform(1, 6))
-            before = births()
-            between.accept()
-            started = time.monotonic()
-            eventually(lambda before=before: births() > before)  # type: ignore[misc]  # mypy does not see the default
-            durations.append(time.monotonic() - started)
-            time.sleep(0.5)
+        device = Device((between.host, between.port), flash, full_hardware())
+        eventually(lambda: _births(live))
+        durations = [
+            _reconnect_s(live, between, generator.uniform(1, 6)) for _ in range(rounds)
+        ]
         device.stop()
         between.close()
         live.close()
     return Reconnects(
         rounds, share(durations, 50), share(durations, 95), max(durations)
     )
+
+
+def _reconnect_s(live: LiveSubscriber, between: Proxy, outage_s: float) -> float:
+    between.refuse()
+    time.sleep(outage_s)
+    before = _births(live)
+    between.accept()
+    started = time.monotonic()
+    eventually(lambda: _births(live) > before)
+    duration = time.monotonic() - started
+    time.sleep(0.5)
+    return duration
+
+
+def _births(live: LiveSubscriber) -> int:
+    found = live.messages(DEVICE, "status")
+    return sum(getattr(status, "state", "") == "online" for status in found)

@@ -17,19 +17,19 @@ from compat.points import differences
 
 # Why a message that is not of the contract makes a point, by its reason.
 _NOT_CHECKED = {
-    "charset": "it does not look into texts",
-    "empty": "it does not know what a reading is",
-    "missing": "it does not know what belongs together",
-    "not_json": "its JSON parser forgives it",
-    "not_utf8": "its JSON parser forgives it",
-    "range": "it knows no ranges",
-    "too_large": "it knows no bound",
-    "type": "its converter takes what it can, and leaves the rest out",
+    "charset": "it does not check texts",
+    "empty": "it does not require a reading",
+    "missing": "it has no required fields",
+    "not_json": "its JSON parser accepts it",
+    "not_utf8": "its JSON parser accepts it",
+    "range": "it checks no ranges",
+    "too_large": "it has no limit of size",
+    "type": "its converter skips what it cannot convert",
 }
 
 
 class Found(NamedTuple):
-    """A vector and what is otherwise; `why` is empty if nobody has explained it."""
+    """A vector and its differences; `why` is empty if they are not explained."""
 
     case: Case
     differences: list[str]
@@ -49,21 +49,21 @@ def main() -> int:
 
 
 def compared(everything: list[Case], written: Written) -> list[Found]:
-    """Those that differ. That neither writes what it should is no agreement, either."""
+    """Those that differ. Two wrong results that agree are a difference, too."""
     found = []
     for case in everything:
         ours = written.bridge.get(case.topic.facility, [])
         theirs = written.telegraf.get(case.topic.facility, [])
         if len(ours) != case.points:
             found.append(Found(case, [f"egiz-bridge writes {len(ours)} points"], ""))
-        elif told := differences(ours, theirs):
-            found.append(Found(case, told, _why(case)))
+        elif differing := differences(ours, theirs):
+            found.append(Found(case, differing, _why(case)))
     return found
 
 
 def _why(case: Case) -> str:
     if case.vector["verdict"] == "either":
-        return "readers are free here"
+        return "the contract leaves it to readers"
     return _NOT_CHECKED.get(case.vector.get("reason", ""), "")
 
 
@@ -72,9 +72,9 @@ def _show(found: list[Found], messages: int, name: str) -> None:
     for column in ("the contract says", "message", name, "why"):
         table.add_column(column)
     together: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for case, told, why in found:
+    for case, differing, why in found:
         verdict = " ".join([case.vector["verdict"], case.vector.get("reason", "")])
-        together[verdict, "; ".join(told), why].append(case.name)
+        together[verdict, "; ".join(differing), why].append(case.name)
     for (verdict, what, why), names in sorted(together.items()):
         table.add_row(verdict, "\n".join(names), what, why or "[red]not explained")
     Console(width=160).print(table)

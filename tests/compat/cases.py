@@ -24,7 +24,7 @@ class Case(NamedTuple):
 
     @property
     def points(self) -> int:
-        """How many egiz-bridge makes of it, which takes what readers may refuse."""
+        """How many egiz-bridge makes of it; it accepts what readers may refuse."""
         return int(self.vector["verdict"] != "reject")
 
     @property

@@ -57,8 +57,8 @@ def _publish(
     peer: Process,
 ) -> None:
     def all_have(topic: Topic) -> bool:
-        heard = [points_of(list(one.requests)) for one in recorders]
-        return all(topic.facility in points for points in heard)
+        received = [points_of(list(one.requests)) for one in recorders]
+        return all(topic.facility in points for points in received)
 
     def all_are_subscribed() -> bool:
         publisher.publish(str(FIRST), READING)

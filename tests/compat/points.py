@@ -34,36 +34,36 @@ def points_of(requests: Iterable[Request]) -> dict[str, list[Point]]:
     for request in requests:
         (precision,) = parse_qs(urlsplit(request.path).query).get("precision", ["ns"])
         for line in request.lines:
-            if told := _FACILITY.search(line):  # else the rest of a line with a newline
+            if match := _FACILITY.search(line):  # else the rest after a newline
                 point = _point(line, _NS[precision])
-                found.setdefault(told[1].decode(), []).append(point)
+                found.setdefault(match[1].decode(), []).append(point)
     return found
 
 
 def _point(line: bytes, unit_ns: int) -> Point:
     try:
-        told = parse_line(line.decode())
+        parsed = parse_line(line.decode())
     except LineFormatError:
         return Point("no line protocol", {}, {}, 0.0)
-    time_ms = told["time"] * unit_ns / 1e6
+    time_ms = parsed["time"] * unit_ns / 1e6
     is_of_now = abs(time.time() * 1000 - time_ms) < _A_WHILE_MS
-    measurement, tags, fields = told["measurement"], told["tags"], told["fields"]
+    measurement, tags, fields = parsed["measurement"], parsed["tags"], parsed["fields"]
     return Point(measurement, tags, fields, RECEIPT if is_of_now else time_ms)
 
 
 def differences(ours: list[Point], theirs: list[Point]) -> list[str]:
-    """What theirs has otherwise, one phrase each; none if they are the same."""
+    """What differs in theirs, one phrase each; none if they are the same."""
     if len(ours) != len(theirs):
         return [f"{len(theirs)} points instead of {len(ours)}"]
-    told = []
+    found = []
     for our, their in zip(ours, theirs, strict=True):
-        told += _compared("measurement", our.measurement, their.measurement)
-        told += _compared("time", our.time, their.time)
+        found += _compared("measurement", our.measurement, their.measurement)
+        found += _compared("time", our.time, their.time)
         for part in ("tags", "fields"):
             one, other = getattr(our, part), getattr(their, part)
             for name in sorted(one.keys() | other.keys()):
-                told += _compared(name, one.get(name), other.get(name))
-    return told
+                found += _compared(name, one.get(name), other.get(name))
+    return found
 
 
 def _compared(name: str, ours: object, theirs: object) -> list[str]:

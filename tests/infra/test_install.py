@@ -103,7 +103,7 @@ def test_broker_and_database_refuse_a_wrong_login(machine):
     _leave(_connected(services, ("egizcore", machine.secret("egizcore"))))
     with (
         socket.create_connection(("127.0.0.1", machine.ports["DEVICES"])) as raw,
-        machine.tls_of_nobody().wrap_socket(raw, server_hostname="127.0.0.1") as tls,
+        machine.anonymous_tls().wrap_socket(raw, server_hostname="127.0.0.1") as tls,
         pytest.raises(ssl.SSLError, match="certificate required"),
     ):
         tls.recv(1)

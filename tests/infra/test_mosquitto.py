@@ -72,7 +72,7 @@ def test_memory_of_a_queue_is_as_predicted(mosquitto):
     before = _resident_bytes(mosquitto)
     with closing(Connection(mosquitto.port)) as publisher:
         publisher.publish(messages)
-        eventually(lambda: publisher.take_acks(1))
+        eventually(lambda: publisher.read_acks(1))
     grown = _resident_bytes(mosquitto) - before
     assert 0.8 < grown / (20_000 * (size + MESSAGE_BYTES)) < 1.25
 

@@ -1,1 +1,1 @@
-"""The test rig of all packages: real servers, real interpreters, honest waiting."""
+"""The test rig of all packages: real servers, real interpreters, no fixed waits."""

@@ -34,9 +34,9 @@ class Device:
     ) -> None:
         self.hardware = hardware
         self._outbox = directory / "data" / "outbox"
-        told = {"sampling_rate_ms": 200, "publish_rate_ms": 1000, **identity}
+        settings = {"sampling_rate_ms": 200, "publish_rate_ms": 1000, **identity}
         self._board = VirtualBoard(
-            Identity("factory", device_id, *address, **told), hardware, directory
+            Identity("factory", device_id, *address, **settings), hardware, directory
         )
         self.output: list[str] = []
         self._reader = threading.Thread(
@@ -50,12 +50,12 @@ class Device:
         self._end()
 
     def stop(self) -> dict[str, Any]:
-        """Let it say good-bye; gives its account."""
+        """Stop it in good order; gives its counts, as the firmware prints them."""
         self._board.stop()
         code = self._end()
         assert code == 0, self.output
-        account: dict[str, Any] = json.loads(self.output[-1])
-        return account
+        counts: dict[str, Any] = json.loads(self.output[-1])
+        return counts
 
     def newest_segment(self) -> int:
         """Number of its outbox's newest file, which holds up to ten messages; or 0."""

@@ -100,8 +100,8 @@ class LiveSubscriber:
         try:
             topic = parse_topic(packet.topic)
             message = decode(topic, bytes(packet.payload))
-        except EgizError as fault:
-            self.rejected.append((packet.topic, fault.reason))
+        except EgizError as error:
+            self.rejected.append((packet.topic, error.reason))
             return
         with self._lock:
             self._messages.append((topic, message))

@@ -2,8 +2,8 @@
 
 Each message carries the time at which it was due, so that no two of a device are the
 same point, even if this process was held up. Beside the 1,000 devices there is a probe,
-which sends 20 times a second and tells when: how long it takes to be found is the
-latency.
+which sends 20 times a second, with the time: how long after it the message is found is
+the latency.
 Prints how many were sent; all of them were acknowledged by the broker.
 """
 
@@ -33,17 +33,17 @@ class Connection:
     def publish(self, messages: list[tuple[str, bytes]]) -> None:
         """Send them in one write."""
         self._socket.sendall(b"".join([self._packet(*one) for one in messages]))
-        self.take_acks(0)
+        self.read_acks(0)
 
-    def take_acks(self, timeout_s: float) -> bool:
-        """Read what has come; tells whether everything is acknowledged."""
+    def read_acks(self, timeout_s: float) -> bool:
+        """Read what has come; gives whether everything is acknowledged."""
         while self._selector.select(timeout_s):
             self._acknowledged_bytes += len(self._socket.recv(65536))
             timeout_s = 0
         return self._acknowledged_bytes == 4 * self.sent
 
     def close(self) -> None:
-        """Break off."""
+        """Close the connection without a DISCONNECT."""
         self._selector.close()
         self._socket.close()
 
@@ -75,7 +75,7 @@ def main(port: int, rate: int, seconds: float) -> None:
         connection.publish(due)
         time.sleep(_TICK_S)
     until = time.monotonic() + 10
-    while not connection.take_acks(1) and time.monotonic() < until:
+    while not connection.read_acks(1) and time.monotonic() < until:
         pass
     sys.stdout.write(f"{connection.sent}\n")
 

@@ -47,9 +47,9 @@ class Machine:
         self._wheels = wheels
 
     def install(self, **settings: str) -> str:
-        """Run install.sh; gives what it says."""
+        """Run install.sh; gives its output."""
         command = ["sh", INSTALL, "--prefix", self.root, "--wheels", self._wheels]
-        return _said(command, settings)
+        return _output_of(command, settings)
 
     def addresses(self) -> dict[str, str]:
         """The settings that make it listen on its own ports."""
@@ -70,10 +70,10 @@ class Machine:
         return {unit.name: unit.stop() for unit in units if not unit.is_one_shot}
 
     def infra(self, *arguments: str) -> str:
-        """The operator's `egiz-infra`; gives what it says."""
+        """The operator's `egiz-infra`; gives its output."""
         reload = f"kill -HUP {self.units['mosquitto'].process.pid}"
         program = self.root / "usr/local/sbin/egiz-infra"
-        return _said([program, *arguments], {"EGIZ_RELOAD": reload})
+        return _output_of([program, *arguments], {"EGIZ_RELOAD": reload})
 
     def secret(self, name: str) -> str:
         """A password; those of the database are `user:password`."""
@@ -91,15 +91,15 @@ class Machine:
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as fault:
-            with fault:
-                return fault.code, fault.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
 
     def rows(self, login: str, query: str) -> tuple[int, list[list[Any]]]:
-        """(status, rows) as the database tells them to `login`; times are in ms."""
+        """(status, rows) as the database gives them to `login`; times are in ms."""
         where = urllib.parse.urlencode({"db": "factory", "epoch": "ms"})
-        asked = urllib.parse.urlencode({"q": query}).encode()
-        status, body = self.get("INFLUXDB", f"/query?{where}", login, asked)
+        form = urllib.parse.urlencode({"q": query}).encode()
+        status, body = self.get("INFLUXDB", f"/query?{where}", login, form)
         if status != 200:
             return status, []
         (result,) = json.loads(body)["results"]
@@ -116,18 +116,18 @@ class Machine:
             f"-----BEGIN EC PRIVATE KEY-----\n{key}-----END EC PRIVATE KEY-----\n"
             + ssl.DER_cert_to_PEM_cert((issued / "certificate.der").read_bytes())
         )
-        context = self.tls_of_nobody()
+        context = self.anonymous_tls()
         context.load_cert_chain(pem)
         return context
 
-    def tls_of_nobody(self) -> ssl.SSLContext:
+    def anonymous_tls(self) -> ssl.SSLContext:
         """TLS 1.3 with a client that shows no certificate."""
         context = ssl.create_default_context(cafile=self.etc / "broker/ca.pem")
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         return context
 
 
-def _said(command: list[Any], settings: dict[str, str]) -> str:
+def _output_of(command: list[Any], settings: dict[str, str]) -> str:
     own = {k: v for k, v in os.environ.items() if not k.startswith("EGIZ_")}
     done = subprocess.run(
         command, env=own | settings, capture_output=True, text=True, check=False

@@ -30,7 +30,7 @@ class MicroPython:
             code: a program.
             arguments: its sys.argv[1:].
             path: where it may import from.
-            heap: bytes of heap, as the interpreter's option takes it.
+            heap: bytes of heap, as the interpreter's option is written.
             timeout: in seconds.
         """
         done = subprocess.run(

@@ -14,7 +14,7 @@ from rig.process import Process, require
 from rig.servers import REPOSITORY, HttpServer, Mosquitto
 
 SHIPPED = REPOSITORY / "infra/prometheus"
-ALERTMANAGER = "127.0.0.1:9"  # nobody is there
+ALERTMANAGER = "127.0.0.1:9"  # no program listens there
 
 
 class MqttExporter(HttpServer):
@@ -49,15 +49,15 @@ class MqttExporter(HttpServer):
 
 
 class Prometheus(HttpServer):
-    """Prometheus; `targets` are addresses by job. It scrapes and judges each second."""
+    """Prometheus, scraping and evaluating each second; `targets`: addresses by job."""
 
     def __init__(self, directory: Path, targets: dict[str, str]) -> None:
         super().__init__(directory)
         self._program = require("prometheus", "apt install prometheus")
         shipped = (SHIPPED / "prometheus.yml").read_text()
-        hurried = re.sub(r"_interval: \d+s", "_interval: 1s", shipped)
+        shortened = re.sub(r"_interval: \d+s", "_interval: 1s", shipped)
         self._config = directory / "prometheus.yml"
-        self._config.write_text(hurried)
+        self._config.write_text(shortened)
         rules = (SHIPPED / "alerts.yml").read_text()
         (directory / "alerts.yml").write_text(rules)
         found = [

@@ -33,7 +33,7 @@ from rig.umqtt import fetch
 
 Launch = Callable[..., Process]
 
-# On a loaded machine, how long an example takes says nothing of the code.
+# On a loaded machine, the duration of an example says nothing about the code.
 settings.register_profile(
     "loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -80,7 +80,7 @@ def chrony(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def scripted_http() -> Iterator[ScriptedHttp]:
-    """A database that answers as it is told to."""
+    """A database with answers that the test decides."""
     server = ScriptedHttp()
     yield server
     server.close()
@@ -175,7 +175,7 @@ def proxy() -> Iterator[Callable[[str, int], Proxy]]:
 
 @pytest.fixture
 def live(mosquitto: Mosquitto) -> Iterator[LiveSubscriber]:
-    """A subscriber to everything, there before anybody publishes."""
+    """A subscriber to everything, connected before the first message."""
     subscriber = LiveSubscriber(mosquitto.host, mosquitto.port)
     yield subscriber
     subscriber.close()

@@ -22,12 +22,12 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 # Debian keeps servers where a user's PATH does not look.
 _ALSO_ON_PATH = "/usr/sbin:/usr/local/sbin"
 # Below those that a kernel gives to whoever asks for any: while a server is stopped, no
-# client gets its port, and nobody who looks for a server connects to himself.
+# client gets its port, and no client connects to itself.
 _FIRST_PORT, _PORTS_OF_A_RUN, _RUNS = 10_000, 250, 40
 
 
 def free_port(in_a_row: int = 1) -> int:
-    """A TCP port of the loopback interface that nobody listens on or will be given.
+    """A TCP port of the loopback interface that no program listens on or will be given.
 
     Args:
         in_a_row: how many are wanted; the first of them is returned.
@@ -69,7 +69,7 @@ def require(program: str, install: str) -> str:
     """The path of a program that a test needs.
 
     Without it the test is skipped; with CI=true it fails, so that nothing is left out
-    unnoticed where it counts.
+    unnoticed in CI.
     """
     path = shutil.which(program, path=f"{os.environ['PATH']}:{_ALSO_ON_PATH}")
     if path is not None:
@@ -105,7 +105,7 @@ class Process:
                 env={**os.environ, **(env or {})},
                 cwd=cwd,
                 # Tests start processes before threads that could hold a lock it needs.
-                preexec_fn=_die_with_the_tests if sys.platform == "linux" else None,  # noqa: PLW1509  # as above
+                preexec_fn=_end_with_the_tests if sys.platform == "linux" else None,  # noqa: PLW1509  # as above
             )
 
     @property
@@ -153,11 +153,11 @@ class Process:
         return self.wait(timeout)
 
     def kill(self) -> None:
-        """End it without a chance to say anything (SIGKILL)."""
+        """End it without a chance to clean up (SIGKILL)."""
         self._popen.kill()
         self._popen.wait()
 
 
-def _die_with_the_tests() -> None:
-    """Not even a killed pytest leaves a server behind."""
+def _end_with_the_tests() -> None:
+    """Have the kernel end this server if pytest is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

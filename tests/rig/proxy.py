@@ -26,7 +26,7 @@ class Proxy:
         self._is_open.set()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._listener: socket.socket | None = None
-        # What is made of that which the server sends; may wait.
+        # Changes what the server sends; may wait.
         self.replies: Callable[[bytes], bytes] | None = None
         self.accept()
 
@@ -44,35 +44,35 @@ class Proxy:
         self._is_open.set()
 
     def cut(self) -> None:
-        """Break all connections; new ones are welcome."""
-        for pair in self._taken():
+        """Break all connections; new ones are accepted."""
+        for pair in self._pop_pairs():
             for end in pair:
                 end.close()
 
     def finish(self) -> None:
-        """End all connections in good order, with FIN; new ones are welcome."""
-        for pair in self._taken():
+        """End all connections in good order, with FIN; new ones are accepted."""
+        for pair in self._pop_pairs():
             for end in pair:
                 with contextlib.suppress(OSError):  # it has ended before
                     end.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        """End all connections with RST; new ones are welcome."""
-        for pair in self._taken():
+        """End all connections with RST; new ones are accepted."""
+        for pair in self._pop_pairs():
             for end in pair:
                 with contextlib.suppress(OSError):  # it has ended before
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
                 end.close()
 
     def half_open(self) -> None:
-        """Let the server lose its clients, and the clients not know of it."""
+        """Close the connections to the server; those of the clients stay open."""
         self.pause()
         with self._lock:
             for _, server in self._pairs:
                 with contextlib.suppress(OSError):  # it has ended before
                     server.shutdown(socket.SHUT_RDWR)
 
-    def _taken(self) -> list[tuple[socket.socket, socket.socket]]:
+    def _pop_pairs(self) -> list[tuple[socket.socket, socket.socket]]:
         with self._lock:
             pairs, self._pairs = self._pairs, []
         return pairs
@@ -87,7 +87,7 @@ class Proxy:
         self.cut()
 
     def accept(self) -> None:
-        """Welcome connections."""
+        """Accept new connections."""
         listener = socket.create_server((self.host, self.port))
         self._listener = listener
         threading.Thread(target=self._listen, args=(listener,), daemon=True).start()

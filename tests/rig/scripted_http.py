@@ -1,11 +1,12 @@
-"""A database that answers as a test tells it to, which no real one does."""
+"""A database with answers that a test decides, such as errors that are rare."""
 
 import contextlib
+import functools
 import gzip
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rig.process import free_port
 
@@ -19,7 +20,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is said to it; `hangs` says nothing until the server closes."""
+    """The answer to a write; with `hangs`, none is sent until the server closes."""
 
     status: int = 204
     text: str = ""
@@ -28,7 +29,7 @@ class Answer(NamedTuple):
 
 
 class Script(Protocol):
-    """Decides what is said to each request."""
+    """Decides the answer to each request."""
 
     def __call__(self, request: Request, /) -> Answer: ...
 
@@ -44,7 +45,8 @@ class ScriptedHttp:
         self.answer: Script = lambda _: Answer()
         self.port = free_port()
         self._is_closing = threading.Event()
-        self._server = ThreadingHTTPServer((self.host, self.port), self._handler())
+        handler = functools.partial(_Handler, self._respond)
+        self._server = ThreadingHTTPServer((self.host, self.port), handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -59,7 +61,7 @@ class ScriptedHttp:
         self._server.shutdown()
         self._server.server_close()
 
-    def _take(self, request: Request) -> Answer:
+    def _respond(self, request: Request) -> Answer:
         self.requests.append(request)
         answer = self.answer(request)
         if answer.hangs:
@@ -68,34 +70,33 @@ class ScriptedHttp:
             self.lines.update(request.lines)
         return answer
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        take = self._take
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
 
-            def handle(self) -> None:
-                with contextlib.suppress(ConnectionError):  # the client was killed
-                    super().handle()
+    def __init__(self, respond: Script, *arguments: Any) -> None:
+        self._respond = respond
+        super().__init__(*arguments)
 
-            def do_POST(self) -> None:  # its name there
-                body = _body(self.rfile, self.headers.get("Content-Length"))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                headers = {name.title(): value for name, value in self.headers.items()}
-                request = Request(self.path, headers, body.splitlines())
-                answer = take(request)
-                self.send_response(answer.status)
-                for name, value in answer.headers:
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.text)))
-                self.end_headers()
-                self.wfile.write(answer.text.encode())
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # the client was killed
+            super().handle()
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
-                """Tests look at `requests`."""
+    def do_POST(self) -> None:  # its name there
+        body = _body(self.rfile, self.headers.get("Content-Length"))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        headers = {name.title(): value for name, value in self.headers.items()}
+        answer = self._respond(Request(self.path, headers, body.splitlines()))
+        self.send_response(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.text)))
+        self.end_headers()
+        self.wfile.write(answer.text.encode())
 
-        return Handler
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
+        """Tests look at `requests`."""
 
 
 def _body(stream: BufferedIOBase, length: str | None) -> bytes:

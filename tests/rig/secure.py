@@ -40,7 +40,7 @@ class SecureMosquitto(Mosquitto):
         super().start()
 
     def infra(self, *arguments: str) -> str:
-        """Run `egiz-infra`, which must succeed; gives what it says."""
+        """Run `egiz-infra`, which must succeed; gives its output."""
         done = self.try_infra(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

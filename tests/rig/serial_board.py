@@ -22,7 +22,7 @@ _BLOCK = 4096
 _RESET = 7  # the exit code of a hard reset
 _BOOT = Path(__file__).parent / "board_boot.py"
 _FLASH = Path(__file__).parent / "board_flash.py"
-# A session without a terminal takes the first that it opens; Ctrl-C needs one.
+# A session without a terminal gets the first that it opens; Ctrl-C needs one.
 _ON_TERMINAL = 'tty=$1; shift; exec "$@" <"$tty" >"$tty" 2>&1'
 
 
@@ -54,15 +54,21 @@ class SerialBoard:
         self._access("".join(f"{p} {data.hex()}\n" for p, data in files.items()))
         self._runs_main = runs_main
         self.boots = 0
+        self._is_off = False
+        self._lock = threading.Lock()
+        self._make_port()
+        self._switch_on()
+
+    def _make_port(self) -> None:
         self._console = b""
         self._left_to_board: int | None = None
-        self._is_off = False
         self._inner, self._terminal = _open_terminal()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._inner, selectors.EVENT_READ)
         self._outer: int | None = None
-        self._lock = threading.Lock()
         self.plug_in()
+
+    def _switch_on(self) -> None:
         self._threads = [
             threading.Thread(target=run, daemon=True) for run in (self._pump, self._run)
         ]
@@ -81,7 +87,7 @@ class SerialBoard:
         return {path: bytes.fromhex(content) for path, _, content in lines}
 
     def plug_in(self) -> None:
-        """Give it a cable; the port may have another name than before."""
+        """Connect a cable; the port may have another name than before."""
         master, slave = _open_terminal()
         os.set_blocking(master, False)
         self.port = os.ttyname(slave)
@@ -95,7 +101,7 @@ class SerialBoard:
         self._left_to_board = count
 
     def unplug(self) -> None:
-        """Take the cable off."""
+        """Remove the cable."""
         with self._lock:
             self._unplug()
 

@@ -81,7 +81,7 @@ class Mosquitto(Server):
         return f"mqtt://{self.host}:{self.port}"
 
     def _substitutions(self) -> dict[str, str]:
-        """What of the shipped files is another here: places, nothing else."""
+        """What differs from the shipped files: ports and paths, nothing else."""
         return {
             "listener 1883 127.0.0.1": f"listener {self.port} {self.host}",
             "/var/lib/mosquitto/": f"{self.directory}/",
@@ -103,7 +103,7 @@ class Mosquitto(Server):
 
 
 class Chrony(Server):
-    """An NTP server that says what this machine's clock says, and leaves that alone."""
+    """An NTP server that serves the time of this machine and does not set it."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -206,7 +206,7 @@ class InfluxDb(HttpServer):
 
 
 class VictoriaMetrics(HttpServer):
-    """VictoriaMetrics, whose /api/v2/write is InfluxDB 2's."""
+    """VictoriaMetrics; its /api/v2/write is that of InfluxDB 2."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)

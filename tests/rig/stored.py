@@ -84,7 +84,7 @@ def _fields(row: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the write lock of an SQLite file: nobody else can store anything."""
+    """Hold the write lock of an SQLite file: no other program can store anything."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         yield

@@ -1,4 +1,4 @@
-"""systemd's part in a test: run what a unit says, with the credentials it names."""
+"""systemd's part in a test: run the commands of a unit, with its credentials."""
 
 import os
 import shlex

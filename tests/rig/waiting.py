@@ -23,8 +23,8 @@ def eventually(check: Callable[[], _T], timeout: float = 60.0) -> _T:
     while True:
         try:
             seen: _T | OSError = check()
-        except OSError as fault:
-            seen = fault
+        except OSError as error:
+            seen = error
         if seen and not isinstance(seen, OSError):
             return seen
         if time.monotonic() > until:
