@@ -16,7 +16,12 @@ _NOT_FIELDS = {"facility", "device_id", "device_type", "time_ms", "received_ms",
 
 
 def in_archive(path: Path) -> Points:
-    """Of the SQLite archive, read as any other program would."""
+    """Of the SQLite archive, read as any other program would.
+
+    The bridge makes the file with the first message; until then it holds nothing.
+    """
+    if not path.exists():
+        return {}
     reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     reader.row_factory = sqlite3.Row
     try:
