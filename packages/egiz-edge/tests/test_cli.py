@@ -57,8 +57,8 @@ def test_the_exit_code_is_1_when_a_message_was_not_acknowledged(launch, mosquitt
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--device-id", "Oven 1"], "--device-id 'Oven 1': type-unit"),
-        (["--facility", "a/b"], "--facility 'a/b': words of"),
+        (["--device-id", "Oven 1"], "--device-id 'Oven 1': a device id is"),
+        (["--facility", "a/b"], "--facility 'a/b': a facility is"),
         (["--broker", "http://localhost"], "--broker: must be mqtt://host:port"),
         (["--broker", "mqtt://localhost:99999"], "--broker: port must be 1 to 65535"),
         (["--publish-ms", "5"], "--publish-ms"),

@@ -158,9 +158,9 @@ def test_for_a_certificate_in_pem_the_conversion_to_der_is_shown(bundle, tmp_pat
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"facility": "a/b"}, "facility: words as in bakery-2"),
-        ({"device_id": "Oven"}, "device_id: type-unit as in oven-001"),
-        ({"device_id": None}, "device_id: type-unit as in oven-001"),
+        ({"facility": "a/b"}, "facility: a facility is words of"),
+        ({"device_id": "Oven"}, "device_id: a device id is type-unit"),
+        ({"device_id": None}, "device_id: a device id is type-unit"),
         ({"broker": ""}, "broker: a text is needed"),
         ({"wifi_password": 12345678}, "wifi_password: a text is needed"),
         ({"tls": {"cert": "x.der"}}, "tls: an object with ca"),

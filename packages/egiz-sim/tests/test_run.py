@@ -156,7 +156,7 @@ def test_an_unreachable_broker_is_named_with_its_address(launch, mosquitto):
     [
         (["--broker", "http://localhost"], "--broker: must be mqtt://host:port"),
         (["--broker", "mqtt://localhost:0x1"], "--broker: port must be"),
-        (["--facility", "A"], "--facility 'A': words of a-z"),
+        (["--facility", "A"], "--facility 'A': a facility is"),
         (["--devices", "0"], "--devices"),
         (["--rate", "-1"], "--rate"),
         (["--start", "yesterday"], "--start"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 from egiz_cli import DONE, FAILED, Program
-from egiz_schema import limits, topics
+from egiz_schema import explain, limits, topics
 
 from egiz_edge_tools import __version__
 from egiz_edge_tools.broker import Broker
@@ -209,12 +209,6 @@ def _state_directory(state: Path | None) -> Iterator[Path]:
 
 def _check_ids(facility: str, device_id: str) -> None:
     if not topics.is_facility(facility):
-        raise click.UsageError(
-            f"--facility {facility!r}: words of a-z, 0-9, _ joined by single hyphens,"
-            f" at most {topics.FACILITY_MAX} characters"
-        )
+        raise click.UsageError(f"--facility {facility!r}: {explain('bad_facility')}")
     if not topics.is_device_id(device_id):
-        raise click.UsageError(
-            f"--device-id {device_id!r}: type-unit of a-z, 0-9 and _, as oven-001,"
-            f" at most {topics.DEVICE_ID_MAX} characters"
-        )
+        raise click.UsageError(f"--device-id {device_id!r}: {explain('bad_device_id')}")

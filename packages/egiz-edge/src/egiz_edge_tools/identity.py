@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from egiz_schema import topics
+from egiz_schema import explain, topics
 
 from egiz_edge_tools.errors import SettingsError
 
@@ -22,9 +22,9 @@ def files_of(path: Path) -> list[Path]:
     """
     settings = _read(path)
     if not topics.is_facility(str(settings.get("facility"))):
-        raise SettingsError(f"{path}: facility: words as in bakery-2 are needed")
+        raise SettingsError(f"{path}: facility: {explain('bad_facility')}")
     if not topics.is_device_id(str(settings.get("device_id"))):
-        raise SettingsError(f"{path}: device_id: type-unit as in oven-001 is needed")
+        raise SettingsError(f"{path}: device_id: {explain('bad_device_id')}")
     for name in _TEXTS:
         if not isinstance(settings.get(name), str) or not settings[name]:
             raise SettingsError(f"{path}: {name}: a text is needed")

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from egiz_schema import topics
+from egiz_schema import explain, topics
 
 from egiz_infra.accounts import check_account
 from egiz_infra.authority import (
@@ -63,13 +63,11 @@ def _check(subject: Subject) -> None:
     if subject.kind == "device":
         if not topics.is_device_id(subject.name):
             raise InfraError(
-                f"{subject.name!r} is no device id: type-unit, as oven-001, of a-z, 0-9"
-                f" and _ with single hyphens, at most {topics.DEVICE_ID_MAX} characters"
+                f"{subject.name!r} is no device id: {explain('bad_device_id')}"
             )
         if not topics.is_facility(subject.facility):
             raise InfraError(
-                f"{subject.facility!r} is no facility: words of a-z, 0-9 and _ joined"
-                f" by single hyphens, at most {topics.FACILITY_MAX} characters"
+                f"{subject.facility!r} is no facility: {explain('bad_facility')}"
             )
     if subject.kind == "service":
         check_account(subject.name)

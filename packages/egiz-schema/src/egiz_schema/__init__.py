@@ -16,6 +16,7 @@ from egiz_schema.errors import (
     InvalidPayload,
     MalformedPayload,
     TopicError,
+    explain,
 )
 from egiz_schema.messages import (
     Alert,
@@ -67,6 +68,7 @@ __all__ = [
     "__version__",
     "decode",
     "encode",
+    "explain",
     "influx",
     "limits",
     "lines",

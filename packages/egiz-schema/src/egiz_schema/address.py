@@ -6,7 +6,7 @@ from typing import Literal, cast
 import msgspec
 
 from egiz_schema import topics
-from egiz_schema.errors import TopicError
+from egiz_schema.errors import TopicError, explain
 
 Kind = Literal["telemetry", "status", "config", "command"]
 
@@ -60,17 +60,6 @@ def parse_topic(topic: str) -> Topic:
     return Topic(facility, device_id, cast("Kind", kind))
 
 
-_EXPLAINED = {
-    "wrong_root": f"the first level must be {topics.ROOT!r}",
-    "wrong_levels": "there must be four levels: sensors/facility/device_id/kind",
-    "bad_facility": "a facility is words of a-z, 0-9 and _ joined by single hyphens, "
-    f"at most {topics.FACILITY_MAX} characters",
-    "bad_device_id": "a device id is type-unit, of a-z, 0-9 and _ with single hyphens, "
-    f"at most {topics.DEVICE_ID_MAX} characters",
-    "unknown_kind": f"the last level must be one of {', '.join(topics.KINDS)}",
-}
-
-
 def _error(topic: str, fault: ValueError) -> TopicError:
     reason = str(fault)
-    return TopicError(f"{topic[:120]!r}: {_EXPLAINED[reason]}", reason)
+    return TopicError(f"{topic[:120]!r}: {explain(reason)}", reason)

@@ -13,7 +13,7 @@ from egiz_schema import __version__, cli_text
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.cli_text import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE
 from egiz_schema.codec import decode, unknown_fields
-from egiz_schema.errors import DecodeError, TopicError
+from egiz_schema.errors import DecodeError, TopicError, explain, reasons
 
 _CONTINUES = (b" ", b"\t", b"}", b"]")  # no topic of ours begins so
 
@@ -274,6 +274,9 @@ def _explain(given: argparse.Namespace) -> int:
 
     known = {f"{row['kind']}.{row['path']}": row for row in rows()}
     wanted = given.field or ""
+    if any(wanted in codes for codes in reasons().values()):
+        print(f"{wanted}: {explain(wanted)}")
+        return 0
     of_item = re.sub(r"_\d+", "_N", wanted)  # temperature_zones_0 is one of many
     found = [
         row

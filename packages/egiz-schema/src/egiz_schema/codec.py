@@ -7,7 +7,7 @@ import msgspec
 
 from egiz_schema import limits, topics, wire
 from egiz_schema.address import Topic, parse_topic
-from egiz_schema.errors import DecodeError, EncodeError, InvalidPayload
+from egiz_schema.errors import DecodeError, EncodeError, InvalidPayload, explain
 from egiz_schema.messages import Command, Config, Message, Status, Telemetry
 from egiz_schema.wire import BYTES_MAX, VARYING, plain_shapes
 
@@ -62,14 +62,15 @@ def encode(message: Message) -> bytes:
     except DecodeError as fault:
         raise EncodeError(str(fault), fault.reason) from None
     except UnicodeEncodeError:
-        raise EncodeError("a text is not printable ASCII", "charset") from None
+        raise EncodeError(explain("charset"), "charset") from None
     except (TypeError, OverflowError) as fault:
         raise EncodeError(str(fault), "type") from None
     if not topics.is_device_id(message.device_id):
-        raise EncodeError(f"{message.device_id!r} is no device id", "bad_device_id")
+        sentence = f"{message.device_id!r}: {explain('bad_device_id')}"
+        raise EncodeError(sentence, "bad_device_id")
     if read_back != message:
         # JSON has no NaN and no infinity: they were written as null.
-        raise EncodeError("a number is not finite", "not_finite")
+        raise EncodeError(explain("not_finite"), "not_finite")
     return payload
 
 
@@ -92,7 +93,7 @@ def unknown_fields(topic: Topic | str, payload: bytes) -> tuple[str, ...]:
 def mismatch(topic: Topic) -> InvalidPayload:
     """The error of a payload that is another device's."""
     return InvalidPayload(
-        f"the topic is {topic.device_id}'s, the payload another device's",
+        f"{explain('device_mismatch')}: {topic.device_id}",
         "device_mismatch",
         "$.device_id",
     )
@@ -131,7 +132,7 @@ def faulty_texts(value: Any, path: str) -> Iterator[InvalidPayload]:
     """An error for each text that line protocol or a terminal cannot carry."""
     if isinstance(value, str):
         if not (value.isascii() and value.isprintable()):
-            yield InvalidPayload("not printable ASCII", "charset", path)
+            yield InvalidPayload(explain("charset"), "charset", path)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from faulty_texts(item, f"{path}[{index}]")
@@ -143,7 +144,7 @@ def faulty_texts(value: Any, path: str) -> Iterator[InvalidPayload]:
 
 def empty() -> InvalidPayload:
     """The error of telemetry that says nothing."""
-    return InvalidPayload("nothing was measured", "empty")
+    return InvalidPayload(explain("empty"), "empty")
 
 
 def check_version(document: Any) -> None:
@@ -151,7 +152,7 @@ def check_version(document: Any) -> None:
     version = document.get("v") if isinstance(document, dict) else None
     if type(version) is int and version != limits.WIRE_VERSION:
         raise InvalidPayload(
-            f"wire version {version}; this reader knows {limits.WIRE_VERSION}",
+            f"wire version {version}; {explain('unsupported_version')}",
             "unsupported_version",
             "$.v",
         )

@@ -14,6 +14,8 @@ the payload's text, so logging one leaks nothing.
 
 import re
 
+from egiz_schema import limits, topics
+
 
 class EgizError(Exception):
     """Base of every error this package raises.
@@ -69,6 +71,43 @@ class EncodeError(EgizError, ValueError):
     `reason` is one of ``bad_device_id``, ``charset``, ``empty``, ``not_finite``,
     ``range``, ``too_large``, ``type``, ``unsupported_version``.
     """
+
+
+_SENTENCES = {
+    "wrong_root": f"the first level of a topic must be {topics.ROOT!r}",
+    "wrong_levels": "there must be four levels: sensors/facility/device_id/kind",
+    "bad_facility": "a facility is words of a-z, 0-9 and _ joined by single hyphens, "
+    f"at most {topics.FACILITY_MAX} characters, as bakery-2",
+    "bad_device_id": "a device id is type-unit, of a-z, 0-9 and _ with single hyphens, "
+    f"at most {topics.DEVICE_ID_MAX} characters, as oven-001",
+    "unknown_kind": f"the last level of a topic is one of {', '.join(topics.KINDS)}",
+    "no_payload": "a payload has no bytes only if a retained message was cleared",
+    "too_large": f"a payload has at most {limits.PAYLOAD_BYTES_MAX} bytes",
+    "too_deep": f"objects and lists are at most {limits.DEPTH_MAX} levels deep",
+    "not_utf8": "a payload is UTF-8",
+    "not_json": "a payload is JSON (RFC 8259) without NaN and half surrogate pairs",
+    "duplicate": "an object must not name a member twice",
+    "missing": "a required member must be there",
+    "type": "a value must have the type that its member has in the contract",
+    "range": "a value, or its length, must be within the limits of its member",
+    "charset": "a text is printable ASCII",
+    "empty": "a message must say something: telemetry a reading, a point a field",
+    "device_mismatch": "the device_id of a payload is that of its topic",
+    "unsupported_version": f"this reader knows wire version {limits.WIRE_VERSION}",
+    "not_finite": "a number must be finite; leave out what was not measured",
+}
+
+
+def explain(reason: str) -> str:
+    """The rule behind a reason, as one sentence without its full stop.
+
+    >>> explain("charset")
+    'a text is printable ASCII'
+
+    Raises:
+        KeyError: there is no such reason.
+    """
+    return _SENTENCES[reason]
 
 
 def reasons() -> dict[str, tuple[str, ...]]:

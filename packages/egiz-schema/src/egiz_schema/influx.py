@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from egiz_schema.address import Kind, Topic
-from egiz_schema.errors import EncodeError
+from egiz_schema.errors import EncodeError, explain
 from egiz_schema.messages import Message
 
 Value = float | int | bool | str
@@ -67,7 +67,7 @@ def to_line(point: Point) -> bytes:
     """
     kind, facility, device_type, device_id, time_ms, fields = point
     if not fields:
-        raise EncodeError("a point needs a field", "empty")
+        raise EncodeError(explain("empty"), "empty")
     topic = Topic(facility, device_id, kind)
     if topic.device_type != device_type:
         raise EncodeError(f"{device_id} is not of type {device_type}", "bad_device_id")
@@ -95,11 +95,11 @@ def _key(name: str) -> str:
 def _literal(value: Value) -> str:
     if isinstance(value, float):
         if not isfinite(value):
-            raise EncodeError("a number is not finite", "not_finite")
+            raise EncodeError(explain("not_finite"), "not_finite")
         return repr(value)
     if isinstance(value, str):
         if not (value.isascii() and value.isprintable()):
-            raise EncodeError("a text is not printable ASCII", "charset")
+            raise EncodeError(explain("charset"), "charset")
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
     if isinstance(value, bool):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from egiz_schema import limits
-from egiz_schema.errors import InvalidPayload, MalformedPayload
+from egiz_schema.errors import InvalidPayload, MalformedPayload, explain
 
 BYTES_MAX = limits.PAYLOAD_BYTES_MAX
 
@@ -69,13 +69,13 @@ def parse(payload: bytes) -> Any:
     if len(payload) > BYTES_MAX:
         raise _too_large(payload)
     if not payload:
-        raise MalformedPayload("no bytes: a retained message was cleared", "no_payload")
+        raise MalformedPayload(explain("no_payload"), "no_payload")
     try:
         text = payload.decode()
     except UnicodeDecodeError as fault:
         raise MalformedPayload(f"byte {fault.start} is not UTF-8", "not_utf8") from None
     if _depth(payload) > limits.DEPTH_MAX:
-        raise MalformedPayload(f"deeper than {limits.DEPTH_MAX} levels", "too_deep")
+        raise MalformedPayload(explain("too_deep"), "too_deep")
     try:
         document = json.loads(
             text,
@@ -92,7 +92,9 @@ def parse(payload: bytes) -> Any:
 
 
 def _too_large(payload: bytes) -> MalformedPayload:
-    return MalformedPayload(f"{len(payload)} bytes; at most {BYTES_MAX}", "too_large")
+    return MalformedPayload(
+        f"{len(payload)} bytes; {explain('too_large')}", "too_large"
+    )
 
 
 def _depth(payload: bytes) -> int:
@@ -111,7 +113,7 @@ def _depth(payload: bytes) -> int:
 def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
     named = dict(members)
     if len(named) < len(members):
-        raise InvalidPayload("an object names a member twice", "duplicate")
+        raise InvalidPayload(explain("duplicate"), "duplicate")
     return named
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 from egiz_cli import DONE, FAILED, Program, Real
-from egiz_schema.topics import FACILITY_MAX, is_facility
+from egiz_schema import explain
+from egiz_schema.topics import is_facility
 from rich.console import Console
 
 from egiz_sim import __version__
@@ -192,10 +193,7 @@ async def _progress(fleet: Fleet) -> None:
 
 def _facility(text: str) -> str:
     if not is_facility(text):
-        raise click.UsageError(
-            f"--facility {text!r}: words of a-z, 0-9 and _ joined by single hyphens,"
-            f" at most {FACILITY_MAX} characters"
-        )
+        raise click.UsageError(f"--facility {text!r}: {explain('bad_facility')}")
     return text
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
-from egiz_schema import BrokerUrl, parse_broker_url, topics
+from egiz_schema import BrokerUrl, explain, parse_broker_url, topics
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,7 +22,7 @@ _Url = TypeVar("_Url", AnyUrl, BrokerUrl)
 
 def _facility(name: str) -> str:
     if not topics.is_facility(name):
-        raise ValueError(f"{name!r} is no facility: words of a-z, 0-9, _ and hyphens")
+        raise ValueError(f"{name!r} is no facility: {explain('bad_facility')}")
     return name
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from egiz_schema import topics
+from egiz_schema.errors import explain, reasons
 from egiz_schema.vectors import load
 
 _INTRODUCTION = """\
@@ -15,6 +16,12 @@ its reason. Where a rule leaves readers a freedom, a vector says *either*.
 
 | rule | what holds | accept | reject, with the reason | either |
 |---|---|---|---|---|
+"""
+_REASONS = """
+## Reasons
+
+| reason | the rule |
+|---|---|
 """
 
 
@@ -29,7 +36,13 @@ def rules_markdown() -> str:
             verdict = str(vector.get("reason") or vector["verdict"])
             shown.setdefault(vector["rule"], Counter())[verdict] += 1
     lines = [_line(rule, sentences[rule], shown[rule]) for rule in _sorted(sentences)]
-    return _INTRODUCTION + "\n".join(lines) + "\n"
+    return _INTRODUCTION + "\n".join(lines) + "\n" + _reasons()
+
+
+def _reasons() -> str:
+    codes = dict.fromkeys(code for codes in reasons().values() for code in codes)
+    lines = [f"| `{code}` | {explain(code)} |" for code in codes]
+    return _REASONS + "\n".join(lines) + "\n"
 
 
 def _sorted(rules: dict[str, str]) -> list[str]:
