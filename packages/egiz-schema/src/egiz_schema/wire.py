@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 from egiz_schema import limits
 from egiz_schema.errors import InvalidPayload, MalformedPayload, explain
 
+Payload = bytes | bytearray | memoryview
+
 BYTES_MAX = limits.PAYLOAD_BYTES_MAX
 
 _DIGITS_MAX = 400  # the largest float has 309
@@ -57,6 +59,20 @@ def shape(payload: bytes) -> bytes:
         plain_shapes.clear()
     plain_shapes.add(shape)
     return shape
+
+
+def as_bytes(payload: Payload) -> bytes:
+    """The payload as the decoder wants it.
+
+    Raises:
+        TypeError: it is no bytes: a text must be encoded by who knows how.
+    """
+    if isinstance(payload, bytes):
+        return payload
+    if isinstance(payload, bytearray | memoryview):
+        return bytes(payload)
+    name = type(payload).__name__
+    raise TypeError(f"a payload is bytes, bytearray or memoryview, not {name}")
 
 
 def parse(payload: bytes) -> Any:
