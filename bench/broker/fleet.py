@@ -1,7 +1,7 @@
 """A factory's devices in one process.
 
 `python -m broker.fleet PORT CA RATE SECONDS PAIR...`: each has a connection with a
-certificate of its own. The first line of output is how long connecting took; a line on
+certificate of its own. The first line of output is the time of connecting; a line on
 stdin starts a round; the figures of each round are a line of JSON.
 """
 

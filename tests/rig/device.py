@@ -1,4 +1,4 @@
-"""A device: the firmware on a virtual board, whose output is read by a thread."""
+"""A device: the firmware on a virtual board; a thread reads its output."""
 
 import json
 import os
