@@ -68,9 +68,12 @@ def test_it_is_configured_by_file_and_environment_and_has_help(load, monkeypatch
 
 
 def test_check_probes_it_and_gives_its_words(load):
-    assert dict(results(load("[toy]\n")))["toy.shelf"] is None
-    found = dict(results(load("[toy]\nshelf = 13\n")))
-    assert found["toy.shelf"] == "there is no shelf 13"
+    def problem(text):
+        (found,) = [r for r in results(load(text)) if r.key == "toy.shelf"]
+        return found.problem
+
+    assert problem("[toy]\n") is None
+    assert problem("[toy]\nshelf = 13\n") == "there is no shelf 13"
 
 
 def test_it_is_opened_and_written(toy_sink, load, tmp_path):
