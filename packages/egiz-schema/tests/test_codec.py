@@ -302,17 +302,3 @@ def test_the_size_limit_is_that_of_the_contract():
     padding = limits.PAYLOAD_BYTES_MAX - len(_telemetry())
     assert decode(TELEMETRY, _telemetry() + b" " * padding)
     assert _reason(TELEMETRY, _telemetry() + b" " * (padding + 1)) == "too_large"
-
-
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-@pytest.mark.parametrize("read", [decode, models.decode, unknown_fields])
-def test_whatever_a_client_library_calls_bytes_is_read(read, kind):
-    payload = b'{"device_id":"oven-001","timestamp":1706352600,"status":{"dropped":1}}'
-    assert read(TELEMETRY, kind(payload)) == read(TELEMETRY, payload)
-
-
-@pytest.mark.parametrize("payload", ["{}", 5, None, [123]])
-@pytest.mark.parametrize("read", [decode, models.decode, unknown_fields])
-def test_what_is_no_bytes_is_a_type_error_that_says_so(read, payload):
-    with pytest.raises(TypeError, match="a payload is bytes, bytearray or memoryview"):
-        read(TELEMETRY, payload)

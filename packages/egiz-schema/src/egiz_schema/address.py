@@ -1,8 +1,7 @@
 """A topic as a value: what `topics.py` is to the device, `Topic` is to a service."""
 
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Literal, TypeVar, cast
+from typing import Literal, cast
 
 import msgspec
 
@@ -45,19 +44,9 @@ class Topic(msgspec.Struct, frozen=True, gc=False):
         return topics.split_device_id(self.device_id)[1]
 
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def remembered(function: _Function) -> _Function:
-    """Remember results by their arguments, and keep the signature for type checkers.
-
-    A factory has few topics and many messages. The bound keeps a flood of invented
-    topics from growing the process.
-    """
-    return cast("_Function", lru_cache(maxsize=65536)(function))
-
-
-@remembered
+# A factory has few topics and many messages. The bound keeps a flood of invented
+# topics from growing the process.
+@lru_cache(maxsize=65536)
 def parse_topic(topic: str) -> Topic:
     """Take a topic apart.
 

@@ -9,7 +9,7 @@ from egiz_schema import limits, topics, wire
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.errors import DecodeError, EncodeError, InvalidPayload, explain
 from egiz_schema.messages import Command, Config, Message, Status, Telemetry
-from egiz_schema.wire import BYTES_MAX, VARYING, Payload, as_bytes, plain_shapes
+from egiz_schema.wire import BYTES_MAX, VARYING, plain_shapes
 
 TYPES: dict[str, type[Message]] = {
     "telemetry": Telemetry,
@@ -22,7 +22,7 @@ _KIND_OF = {type_: kind for kind, type_ in TYPES.items()}
 _ENCODER = msgspec.json.Encoder()
 
 
-def decode(topic: Topic | str, payload: Payload) -> Message:
+def decode(topic: Topic | str, payload: bytes) -> Message:
     """Read the payload that arrived on `topic`.
 
     Args:
@@ -30,14 +30,13 @@ def decode(topic: Topic | str, payload: Payload) -> Message:
         payload: UTF-8 JSON of at most 4096 bytes.
 
     Raises:
-        TypeError: the payload is no bytes, bytearray or memoryview.
         TopicError: the topic is not one of the contract's.
         MalformedPayload: not JSON, too large or too deep.
         InvalidPayload: JSON, but not this message of this device.
     """
     if isinstance(topic, str):
         topic = parse_topic(topic)
-    message, _ = _decode(topic.kind, as_bytes(payload))
+    message, _ = _decode(topic.kind, payload)
     if message.device_id != topic.device_id:
         raise mismatch(topic)
     return message
@@ -75,7 +74,7 @@ def encode(message: Message) -> bytes:
     return payload
 
 
-def unknown_fields(topic: Topic | str, payload: Payload) -> tuple[str, ...]:
+def unknown_fields(topic: Topic | str, payload: bytes) -> tuple[str, ...]:
     """The fields of a payload that `decode` ignored, as ``$.electrical.thd``.
 
     They are no fault: a newer writer knows more. A reader counts them, to know that it
@@ -88,7 +87,7 @@ def unknown_fields(topic: Topic | str, payload: Payload) -> tuple[str, ...]:
     if isinstance(topic, str):
         topic = parse_topic(topic)
     known = msgspec.inspect.type_info(TYPES[topic.kind])
-    return tuple(_unknown(known, wire.parse(as_bytes(payload)), "$"))
+    return tuple(_unknown(known, wire.parse(payload), "$"))
 
 
 def mismatch(topic: Topic) -> InvalidPayload:

@@ -1,10 +1,8 @@
 """From a payload to its line, quickly: what the shape of a payload tells is kept.
 
-Payloads of one shape (`wire.shape`) nearly always have the same members. So the text
-around the values, and where they are in the message, are worked out once for a shape;
-a further message of that shape fills its values in, if it holds exactly those members.
-That is asked of the decoded message: a shape does not say it, for `electrical2` has the
-shape of `electrical`.
+Which fields a message has, and of which types, is told by its shape (`wire.shape`). So
+the text around the values, and where they are in the message, are worked out once for
+each shape; a further message of that shape fills its values in.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,20 +33,14 @@ class _Mold(NamedTuple):
     Attributes:
         fields: all fields, with %b for each value.
         values: how many there are.
-        nulls: how many of them are null: zones that were not read.
         scalars: gives those that stand alone; they come first.
         lists: give the others.
-        flags: give the truth values, which `fields` holds already.
-        constants: what they must be.
     """
 
     fields: bytes
     values: int
-    nulls: int
     scalars: Callable[[Message], tuple[Any, ...]]
-    lists: tuple[Callable[[Message], list[Any] | None], ...]
-    flags: tuple[Callable[[Message], bool | None], ...]
-    constants: list[bool]
+    lists: tuple[Callable[[Message], list[Any]], ...]
 
 
 def decode_line(
@@ -71,34 +63,15 @@ def decode_line(
     """
     message, shape = decode_with_shape(topic, payload)
     if shape and (mold := _mold(topic.kind, shape, message)):
-        try:
-            if (fields := _filled(mold, message)) is not None:
-                time_ms = message.timestamp * 1000 + message.ms  # type: ignore[union-attr, operator]  # else it is handled below
-                return message, b"%b %b %d" % (influx.series(topic), fields, time_ms)
-        except (AttributeError, TypeError):
-            pass  # a group, or the timestamp, is absent
+        values: tuple[Any, ...] = mold.scalars(message)
+        for listed in mold.lists:
+            values += (*listed(message),)
+        texts = _values_as_json(values)[1:-1].split(b",")
+        if len(texts) == mold.values:  # no text has a comma of its own
+            time_ms = message.timestamp * 1000 + message.ms  # type: ignore[union-attr, operator]  # all with a mold have both
+            fields = mold.fields % (*texts,)
+            return message, b"%b %b %d" % (influx.series(topic), fields, time_ms)
     return message, influx.to_line(influx.to_point(topic, message, received_ms))
-
-
-def _filled(mold: _Mold, message: Message) -> bytes | None:
-    """The fields of a message; None if it has other members than the template.
-
-    A known member that is absent, because the payload has another name in its place,
-    is null or no item at all, and changes how many there are.
-    """
-    values: tuple[Any, ...] = mold.scalars(message)
-    for listed in mold.lists:
-        values += (*(listed(message) or ()),)
-    if len(values) != mold.values:
-        return None
-    if mold.flags and [flag(message) for flag in mold.flags] != mold.constants:
-        return None
-    joined = _values_as_json(values)
-    texts = joined[1:-1].split(b",")
-    # A text may have a comma of its own, or the letters of null.
-    if len(texts) != mold.values or joined.count(b"null") != mold.nulls:
-        return None
-    return mold.fields % (*texts,)
 
 
 def _mold(kind: str, shape: bytes, message: Message) -> _Mold | None:
@@ -115,12 +88,10 @@ def _mold(kind: str, shape: bytes, message: Message) -> _Mold | None:
 def _molded(message: Message) -> _Mold | None:
     if getattr(message, "timestamp", None) is None:
         return None
-    scalars, lists, flags, constants = [], [], [], []
+    scalars, lists = [], []
     fields, listed = [], []
     for path, name, value in _held(message, influx.plan(type(message), ""), ""):
-        if isinstance(value, bool):
-            flags.append(path)
-            constants.append(value)
+        if isinstance(value, bool):  # which of the two, the shape tells
             listed.append(f"{name}={'true' if value else 'false'}")
         elif isinstance(value, list):
             lists.append(path)
@@ -136,11 +107,8 @@ def _molded(message: Message) -> _Mold | None:
     return _Mold(
         text.encode(),
         text.count("%"),
-        text.count("%.0b"),
         attrgetter(*scalars),
         tuple(attrgetter(path) for path in lists),
-        tuple(attrgetter(path) for path in flags),
-        constants,
     )
 
 

@@ -14,8 +14,6 @@ from typing import Any, NoReturn
 from egiz_schema import limits
 from egiz_schema.errors import InvalidPayload, MalformedPayload, explain
 
-Payload = bytes | bytearray | memoryview
-
 BYTES_MAX = limits.PAYLOAD_BYTES_MAX
 
 _DIGITS_MAX = 400  # the largest float has 309
@@ -35,10 +33,8 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 def shape(payload: bytes) -> bytes:
     """Check the rules, and give the shape; nothing if it tells too little.
 
-    All payloads of a shape are sound if one is; their texts are printable ASCII that
-    needs no escape. Their members need not be the same: `electrical2` has the shape of
-    `electrical`. But names that differ have shapes that differ, within an object of a
-    remembered shape, so that none is there twice.
+    All payloads of a shape have the same members in the same places, and their texts
+    are printable ASCII that needs no escape.
 
     Raises:
         MalformedPayload: not JSON, too large or too deep.
@@ -59,20 +55,6 @@ def shape(payload: bytes) -> bytes:
         plain_shapes.clear()
     plain_shapes.add(shape)
     return shape
-
-
-def as_bytes(payload: Payload) -> bytes:
-    """The payload as the decoder wants it.
-
-    Raises:
-        TypeError: it is no bytes: a text must be encoded by who knows how.
-    """
-    if isinstance(payload, bytes):
-        return payload
-    if isinstance(payload, bytearray | memoryview):
-        return bytes(payload)
-    name = type(payload).__name__
-    raise TypeError(f"a payload is bytes, bytearray or memoryview, not {name}")
 
 
 def parse(payload: bytes) -> Any:
