@@ -116,7 +116,7 @@ def test_a_second_message_of_a_shape_has_values_of_its_own(first, second):
         _check(TOPIC, payload)
     shapes = {wire.shape(payload) for payload in payloads}
     assert len(shapes) == 1
-    assert lines.molds["telemetry", shapes.pop()] is not None
+    assert lines.templates["telemetry", shapes.pop()] is not None
 
 
 def test_a_text_with_a_comma_is_one_value():
@@ -133,8 +133,8 @@ def test_what_the_contract_refuses_has_no_line():
 
 
 def test_a_flood_of_shapes_does_not_grow_the_process(monkeypatch):
-    monkeypatch.setattr(lines, "_MOLDS_MAX", 10)
+    monkeypatch.setattr(lines, "_TEMPLATES_MAX", 10)
     for number in range(100):
         name = "x" + "".join("abcdefghij"[int(digit)] for digit in str(number))
         _check(TOPIC, _telemetry(seq=1, boot=1, thermal={"setpoint": 1, name: 1}))
-    assert len(lines.molds) <= 10
+    assert len(lines.templates) <= 10

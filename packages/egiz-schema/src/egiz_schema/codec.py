@@ -9,7 +9,7 @@ from egiz_schema import limits, topics, wire
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.errors import DecodeError, EncodeError, InvalidPayload, explain
 from egiz_schema.messages import Command, Config, Message, Status, Telemetry
-from egiz_schema.wire import BYTES_MAX, VARYING, plain_shapes
+from egiz_schema.wire import BYTES_MAX, VARYING, Payload, plain_shapes
 
 TYPES: dict[str, type[Message]] = {
     "telemetry": Telemetry,
@@ -22,7 +22,7 @@ _KIND_OF = {type_: kind for kind, type_ in TYPES.items()}
 _ENCODER = msgspec.json.Encoder()
 
 
-def decode(topic: Topic | str, payload: bytes) -> Message:
+def decode(topic: Topic | str, payload: Payload) -> Message:
     """Read the payload that arrived on `topic`.
 
     Args:
@@ -33,21 +33,14 @@ def decode(topic: Topic | str, payload: bytes) -> Message:
         TopicError: the topic is not one of the contract's.
         MalformedPayload: not JSON, too large or too deep.
         InvalidPayload: JSON, but not this message of this device.
+        TypeError: the payload holds no bytes.
     """
     if isinstance(topic, str):
         topic = parse_topic(topic)
-    message, _ = _decode(topic.kind, payload)
+    message, _ = decode_with_shape(topic.kind, payload)
     if message.device_id != topic.device_id:
         raise mismatch(topic)
     return message
-
-
-def decode_with_shape(topic: Topic, payload: bytes) -> tuple[Message, bytes]:
-    """What `decode` gives, and the payload's shape (see `wire.shape`)."""
-    message, shape = _decode(topic.kind, payload)
-    if message.device_id != topic.device_id:
-        raise mismatch(topic)
-    return message, shape
 
 
 def encode(message: Message) -> bytes:
@@ -58,7 +51,7 @@ def encode(message: Message) -> bytes:
     """
     try:
         payload = _ENCODER.encode(message)
-        read_back, _ = _decode(_KIND_OF[type(message)], payload)
+        read_back, _ = decode_with_shape(_KIND_OF[type(message)], payload)
     except DecodeError as fault:
         raise EncodeError(str(fault), fault.reason) from None
     except UnicodeEncodeError:
@@ -74,7 +67,7 @@ def encode(message: Message) -> bytes:
     return payload
 
 
-def unknown_fields(topic: Topic | str, payload: bytes) -> tuple[str, ...]:
+def unknown_fields(topic: Topic | str, payload: Payload) -> tuple[str, ...]:
     """The fields of a payload that `decode` ignored, as ``$.electrical.thd``.
 
     They are no fault: a newer writer knows more. A reader counts them, to know that it
@@ -87,7 +80,7 @@ def unknown_fields(topic: Topic | str, payload: bytes) -> tuple[str, ...]:
     if isinstance(topic, str):
         topic = parse_topic(topic)
     known = msgspec.inspect.type_info(TYPES[topic.kind])
-    return tuple(_unknown(known, wire.parse(payload), "$"))
+    return tuple(_unknown(known, wire.parse(wire.as_bytes(payload)), "$"))
 
 
 def mismatch(topic: Topic) -> InvalidPayload:
@@ -105,7 +98,10 @@ def has_reading(message: Telemetry) -> bool:
     return any(map(_has_value, parts))
 
 
-def _decode(kind: str, payload: bytes) -> tuple[Message, bytes]:
+def decode_with_shape(kind: str, payload: Payload) -> tuple[Message, bytes]:
+    """A message, of whatever device, and its shape (see `wire.shape`)."""
+    if type(payload) is not bytes:
+        payload = wire.as_bytes(payload)
     # As `wire.shape` begins; a call less for what is known to be sound.
     if len(payload) > BYTES_MAX or (
         (shape := payload.translate(None, VARYING)) not in plain_shapes

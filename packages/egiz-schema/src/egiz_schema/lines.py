@@ -1,8 +1,11 @@
-"""From a payload to its line, quickly: what the shape of a payload tells is kept.
+"""From a payload to its line, quickly: the text around the values is kept.
 
-Which fields a message has, and of which types, is told by its shape (`wire.shape`). So
-the text around the values, and where they are in the message, are worked out once for
-each shape; a further message of that shape fills its values in.
+Which fields a message has, and of which types, is told by the shape of its payload (see
+`wire.shape`), but for one thing: a member whose name has a digit, sign or point. So the
+text around the values, and where they are in the message, are worked out once for each
+shape, from a payload without such names; a further message of that shape fills its
+values in. One in which a member of the template is absent is found by its nulls, and is
+written the exact way.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,9 +14,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from egiz_schema import influx
+from egiz_schema import influx, wire
 from egiz_schema.address import Topic
-from egiz_schema.codec import decode_with_shape
+from egiz_schema.codec import decode_with_shape, mismatch
 from egiz_schema.messages import Message
 
 # What follows a value in line protocol. JSON writes these values as line protocol does:
@@ -23,28 +26,34 @@ _values_as_json = msgspec.json.Encoder().encode
 
 _FEWEST = 2  # scalars: of one alone, attrgetter gives no tuple
 # The bound keeps a flood of invented shapes from growing the process.
-_MOLDS_MAX = 4096
-molds: "dict[tuple[str, bytes], _Mold | None]" = {}
+_TEMPLATES_MAX = 4096
+templates: "dict[tuple[str, bytes], LineTemplate | None]" = {}
 
 
-class _Mold(NamedTuple):
+class LineTemplate(NamedTuple):
     """How the messages of one shape are written.
 
     Attributes:
-        fields: all fields, with %b for each value.
-        values: how many there are.
+        line: with %b for the series, for each value and for the time.
+        values: how many there are, the time included.
+        nulls: how many of these are null: zones that were not read.
         scalars: gives those that stand alone; they come first.
         lists: give the others.
+        booleans: gives those that are part of `line`; nothing if there are none.
+        expected: what `booleans` gives of a message that fits.
     """
 
-    fields: bytes
+    line: bytes
     values: int
+    nulls: int
     scalars: Callable[[Message], tuple[Any, ...]]
-    lists: tuple[Callable[[Message], list[Any]], ...]
+    lists: tuple[Callable[[Message], list[Any] | None], ...]
+    booleans: Callable[[Message], Any] | None
+    expected: Any
 
 
 def decode_line(
-    topic: Topic, payload: bytes, received_ms: int
+    topic: Topic, payload: wire.Payload, received_ms: int
 ) -> tuple[Message, bytes]:
     """Read a payload, and write its point in line protocol, precision ms.
 
@@ -61,40 +70,76 @@ def decode_line(
         DecodeError: the payload is not of the contract.
         EncodeError: it holds what line protocol cannot carry.
     """
-    message, shape = decode_with_shape(topic, payload)
-    if shape and (mold := _mold(topic.kind, shape, message)):
-        values: tuple[Any, ...] = mold.scalars(message)
-        for listed in mold.lists:
-            values += (*listed(message),)
-        texts = _values_as_json(values)[1:-1].split(b",")
-        if len(texts) == mold.values:  # no text has a comma of its own
-            time_ms = message.timestamp * 1000 + message.ms  # type: ignore[union-attr, operator]  # all with a mold have both
-            fields = mold.fields % (*texts,)
-            return message, b"%b %b %d" % (influx.series(topic), fields, time_ms)
+    message, shape = decode_with_shape(topic.kind, payload)
+    if message.device_id != topic.device_id:
+        raise mismatch(topic)
+    if shape:
+        try:
+            template = templates[topic.kind, shape]
+        except KeyError:
+            template = _learn(topic, shape, message, payload)
+        if template and (line := _filled(template, topic, message)):
+            return message, line
     return message, influx.to_line(influx.to_point(topic, message, received_ms))
 
 
-def _mold(kind: str, shape: bytes, message: Message) -> _Mold | None:
-    """How such a message is written; nothing if it must be worked out."""
+def _filled(template: LineTemplate, topic: Topic, message: Message) -> bytes | None:
+    """The line of a message; nothing if it lacks a member of the template.
+
+    No text of a template has a comma, and commas are part of the shape. So the number
+    of values says that no list is absent; then that of nulls, that no scalar is.
+    """
+    line, count, nulls, scalars, lists, booleans, expected = template
+    seconds = message.timestamp  # type: ignore[union-attr]  # as all with a template
+    if seconds is None:
+        return None
     try:
-        return molds[kind, shape]
-    except KeyError:
-        if len(molds) >= _MOLDS_MAX:
-            molds.clear()
-        molds[kind, shape] = mold = _molded(message)
-        return mold
+        values = [*scalars(message)]
+        for listed in lists:
+            values += listed(message) or ()
+        if booleans and booleans(message) != expected:
+            return None
+    except AttributeError:  # a part of the message is absent, as a whole
+        return None
+    values.append(seconds * 1000 + message.ms)  # type: ignore[union-attr]  # who has a timestamp has it
+    written = _values_as_json(values)
+    if written.count(b"null") != nulls:
+        return None
+    texts = written[1:-1].split(b",")
+    if len(texts) != count:
+        return None
+    return line % (influx.series(topic), *texts)
 
 
-def _molded(message: Message) -> _Mold | None:
+def _learn(
+    topic: Topic, shape: bytes, message: Message, payload: wire.Payload
+) -> LineTemplate | None:
+    """The template of a shape; nothing if its messages must be written exactly."""
+    # Else it would lack a field that others of this shape have.
+    if not wire.has_plain_names(payload):
+        return None
+    if len(templates) >= _TEMPLATES_MAX:
+        templates.clear()
+    template = _template(message)
+    if template and not _filled(template, topic, message):
+        template = None  # a text has a comma, or reads as null does
+    templates[topic.kind, shape] = template
+    return template
+
+
+def _template(message: Message) -> LineTemplate | None:
     if getattr(message, "timestamp", None) is None:
         return None
-    scalars, lists = [], []
+    scalars, lists, booleans = [], [], []
     fields, listed = [], []
+    nulls = 0
     for path, name, value in _held(message, influx.plan(type(message), ""), ""):
         if isinstance(value, bool):  # which of the two, the shape tells
+            booleans.append(path)
             listed.append(f"{name}={'true' if value else 'false'}")
         elif isinstance(value, list):
             lists.append(path)
+            nulls += value.count(None)
             listed += [_slot(f"{name}_{n}", item) for n, item in enumerate(value)]
         elif type(value) in _SUFFIX:
             scalars.append(path)
@@ -104,11 +149,15 @@ def _molded(message: Message) -> _Mold | None:
     if len(scalars) < _FEWEST:
         return None
     text = ",".join(fields + listed).replace(",%.0b", "%.0b")
-    return _Mold(
-        text.encode(),
-        text.count("%"),
+    read_booleans = attrgetter(*booleans) if booleans else None
+    return LineTemplate(
+        f"%b {text} %b".encode(),
+        text.count("%") + 1,
+        nulls,
         attrgetter(*scalars),
         tuple(attrgetter(path) for path in lists),
+        read_booleans,
+        read_booleans and read_booleans(message),
     )
 
 

@@ -198,7 +198,7 @@ MODELS: dict[str, type[Message]] = {
 }
 
 
-def decode(topic: Topic | str, payload: bytes) -> Message:
+def decode(topic: Topic | str, payload: wire.Payload) -> Message:
     """`egiz_schema.decode`, with pydantic: the same verdict, the same reason.
 
     Raises:
@@ -214,7 +214,7 @@ def decode(topic: Topic | str, payload: bytes) -> Message:
     return message
 
 
-def problems(topic: Topic | str, payload: bytes) -> list[DecodeError]:
+def problems(topic: Topic | str, payload: wire.Payload) -> list[DecodeError]:
     """Everything that is wrong with a payload, in the order in which it is read.
 
     Raises:
@@ -225,9 +225,11 @@ def problems(topic: Topic | str, payload: bytes) -> list[DecodeError]:
     return _read(topic, payload)[1]
 
 
-def _read(topic: Topic, payload: bytes) -> tuple[Message | None, list[DecodeError]]:
+def _read(
+    topic: Topic, payload: wire.Payload
+) -> tuple[Message | None, list[DecodeError]]:
     try:
-        document = wire.parse(payload)
+        document = wire.parse(wire.as_bytes(payload))
         codec.check_version(document)
     except DecodeError as fault:
         return None, [fault]

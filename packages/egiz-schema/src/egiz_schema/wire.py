@@ -8,7 +8,7 @@ numbers; so a shape that was sound once is remembered.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from egiz_schema import limits
@@ -18,9 +18,12 @@ BYTES_MAX = limits.PAYLOAD_BYTES_MAX
 
 _DIGITS_MAX = 400  # the largest float has 309
 
+Payload = bytes | bytearray | memoryview
+
 # What is left without these bytes is the shape. Removing them moves no quote, brace or
-# comma, and cannot make two equal names differ.
+# comma, and cannot make equal names differ; but names that differ can become equal.
 VARYING = b"0123456789+-."
+_VARYING = frozenset(VARYING)
 
 # Shapes that are known to be sound, and whose texts are printable ASCII. The bound
 # keeps a flood of invented shapes from growing the process.
@@ -33,15 +36,16 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 def shape(payload: bytes) -> bytes:
     """Check the rules, and give the shape; nothing if it tells too little.
 
-    All payloads of a shape have the same members in the same places, and their texts
-    are printable ASCII that needs no escape.
+    All payloads of a shape have as many members in the same places, no object of theirs
+    names one twice, and their texts are printable ASCII that needs no escape. A name in
+    one may have varying bytes where that of another has none.
 
     Raises:
         MalformedPayload: not JSON, too large or too deep.
         InvalidPayload: a member is named twice.
     """
     if len(payload) > BYTES_MAX:
-        raise _too_large(payload)
+        raise _too_large(len(payload))
     shape = payload.translate(None, VARYING)
     if shape in plain_shapes:
         return shape
@@ -49,12 +53,37 @@ def shape(payload: bytes) -> bytes:
     if not payload.isascii() or b"\\" in payload or b"\x7f" in payload:
         return b""
     # A name with a varying byte has the shape of another name.
-    if any(set(name.encode()) & set(VARYING) for name in names):
+    if not _are_plain(names):
         return b""
     if len(plain_shapes) >= _PLAIN_SHAPES_MAX:
         plain_shapes.clear()
     plain_shapes.add(shape)
     return shape
+
+
+def has_plain_names(payload: Payload) -> bool:
+    """Whether no member's name has a byte that the shape leaves out."""
+    return _are_plain(_names(parse(as_bytes(payload))))
+
+
+def as_bytes(payload: Payload) -> bytes:
+    """The same as bytes, which nobody can change.
+
+    Raises:
+        TypeError: it holds no bytes.
+        MalformedPayload: it is too large to be copied.
+    """
+    if isinstance(payload, bytes):
+        return payload
+    if not isinstance(payload, bytearray | memoryview):
+        raise TypeError(
+            f"a payload is bytes, bytearray or memoryview, not "
+            f"{type(payload).__name__}; a text needs .encode()"
+        )
+    size = memoryview(payload).nbytes
+    if size > BYTES_MAX:
+        raise _too_large(size)
+    return bytes(payload)
 
 
 def parse(payload: bytes) -> Any:
@@ -65,7 +94,7 @@ def parse(payload: bytes) -> Any:
         InvalidPayload: a member is named twice.
     """
     if len(payload) > BYTES_MAX:
-        raise _too_large(payload)
+        raise _too_large(len(payload))
     if not payload:
         raise MalformedPayload(explain("no_payload"), "no_payload")
     try:
@@ -89,10 +118,8 @@ def parse(payload: bytes) -> Any:
     return document
 
 
-def _too_large(payload: bytes) -> MalformedPayload:
-    return MalformedPayload(
-        f"{len(payload)} bytes; {explain('too_large')}", "too_large"
-    )
+def _too_large(size: int) -> MalformedPayload:
+    return MalformedPayload(f"{size} bytes; {explain('too_large')}", "too_large")
 
 
 def _depth(payload: bytes) -> int:
@@ -132,6 +159,10 @@ def _refuse_lone_surrogates(document: Any) -> None:
         raise MalformedPayload(
             "half of a surrogate pair is no character", "not_json"
         ) from None
+
+
+def _are_plain(names: Iterable[str]) -> bool:
+    return not any(set(name.encode()) & _VARYING for name in names)
 
 
 def _names(document: Any) -> Iterator[str]:
