@@ -1,11 +1,11 @@
 """A topic as a value: what `topics.py` is to the device, `Topic` is to a service."""
 
-from functools import lru_cache
 from typing import Literal, cast
 
 import msgspec
 
 from egiz_schema import topics
+from egiz_schema.cache import cached_by_topic
 from egiz_schema.errors import TopicError, explain
 
 Kind = Literal["telemetry", "status", "config", "command"]
@@ -44,9 +44,7 @@ class Topic(msgspec.Struct, frozen=True, gc=False):
         return topics.split_device_id(self.device_id)[1]
 
 
-# A factory has few topics and many messages. The bound keeps a flood of invented
-# topics from growing the process.
-@lru_cache(maxsize=65536)
+@cached_by_topic
 def parse_topic(topic: str) -> Topic:
     """Take a topic apart.
 

@@ -6,13 +6,14 @@ What line protocol cannot carry is refused, never changed.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from math import isfinite
 from typing import Any, NamedTuple
 
 import msgspec
 
 from egiz_schema.address import Kind, Topic
+from egiz_schema.cache import cached_by_topic
 from egiz_schema.errors import EncodeError, explain
 from egiz_schema.messages import Message
 
@@ -75,8 +76,7 @@ def to_line(point: Point) -> bytes:
     return b"%b %b %d" % (series(topic), written.encode(), time_ms)
 
 
-# A factory has few devices and many messages; the bound is that of `parse_topic`.
-@lru_cache(maxsize=65536)
+@cached_by_topic
 def series(topic: Topic) -> bytes:
     """Measurement and tags, of an alphabet in which nothing needs escaping."""
     tags = f"device_id={topic.device_id},device_type={topic.device_type}"
