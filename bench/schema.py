@@ -24,7 +24,7 @@ from egiz_schema import (
     decode,
     encode,
     influx,
-    lines,
+    line_protocol,
     messages,
     models,
     parse_topic,
@@ -151,7 +151,7 @@ def _mappers(payloads: list[bytes]) -> Candidates:
         "to_point": (lambda m: influx.to_point(topic, m, 0), ours),
         "to_line": (influx.to_line, points),
         "decode_line (decode, and a line)": (
-            lambda p: lines.decode_line(topic, p, 0),
+            lambda p: line_protocol.decode_line(topic, p, 0),
             payloads,
         ),
     }

@@ -15,7 +15,7 @@ from egiz_schema import (
     Topic,
     decode,
     influx,
-    lines,
+    line_protocol,
     wire,
 )
 from line_protocol_parser import parse_line  # type: ignore[import-untyped]  # it has none
@@ -80,7 +80,7 @@ def _slow(topic: Topic, payload: bytes) -> tuple[Any, bytes]:
 
 
 def _quick(topic: Topic, payload: bytes) -> tuple[Any, bytes]:
-    return lines.decode_line(topic, payload, _RECEIVED_MS)
+    return line_protocol.decode_line(topic, payload, _RECEIVED_MS)
 
 
 def _outcome(
@@ -104,7 +104,7 @@ def _outcome(
 
 def _forget() -> None:
     wire.plain_shapes.clear()
-    lines.templates.clear()
+    line_protocol.templates.clear()
 
 
 def _decoded_only(topic: Topic, payload: bytes) -> None:
@@ -118,7 +118,7 @@ def _with_its_line(topic: Topic, payload: bytes) -> None:
 
 def _with_its_line_forgotten(topic: Topic, payload: bytes) -> None:
     _with_its_line(topic, payload)
-    lines.templates.clear()
+    line_protocol.templates.clear()
 
 
 _PREPARATIONS = {

@@ -1,6 +1,6 @@
 """Messages to points, and points to line protocol.
 
-That an independent parser reads the same point is tested in `test_lines`, of every
+That an independent parser reads the same point is tested in `test_line_protocol`, of every
 vector and of made-up messages of each kind.
 """
 

@@ -1,7 +1,7 @@
 """A payload is bytes in any container, and a text is refused with the fix."""
 
 import pytest
-from egiz_schema import MalformedPayload, decode, lines, models, parse_topic
+from egiz_schema import MalformedPayload, decode, line_protocol, models, parse_topic
 from egiz_schema.codec import unknown_fields
 
 TOPIC = parse_topic("sensors/factory/oven-001/telemetry")
@@ -10,7 +10,7 @@ PAYLOAD = (
 )
 READERS = {
     "decode": decode,
-    "decode_line": lambda topic, payload: lines.decode_line(topic, payload, 0),
+    "decode_line": lambda topic, payload: line_protocol.decode_line(topic, payload, 0),
     "models.decode": models.decode,
     "unknown_fields": unknown_fields,
 }
@@ -48,6 +48,6 @@ def test_a_large_container_is_refused_before_it_is_copied(read, wrap):
 
 def test_a_container_that_is_changed_later_does_not_change_what_is_known():
     payload = bytearray(PAYLOAD)
-    before = lines.decode_line(TOPIC, payload, 0)
+    before = line_protocol.decode_line(TOPIC, payload, 0)
     payload[:] = b"x" * len(payload)
-    assert lines.decode_line(TOPIC, PAYLOAD, 0) == before
+    assert line_protocol.decode_line(TOPIC, PAYLOAD, 0) == before

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from egiz_schema import codec, decode, influx, lines, parse_topic, wire
+from egiz_schema import codec, decode, influx, line_protocol, parse_topic, wire
 from rig.payload_pairs import disagreements
 
 TOPIC = parse_topic("sensors/factory/oven-001/telemetry")
@@ -16,7 +16,7 @@ PRD = HONEST[:-1] + b',"buffered":true,"status":{"time_synced":true}}'
 @pytest.fixture(autouse=True)
 def _nothing_is_known():
     wire.plain_shapes.clear()
-    lines.templates.clear()
+    line_protocol.templates.clear()
 
 
 def _fields(line):
@@ -43,7 +43,7 @@ def test_a_name_with_a_digit_is_not_the_name_without(name, other, is_honest_firs
         decode(TOPIC, payloads[0])  # so that the shape is known, and no template
         payloads.reverse()
     for payload in (*payloads, *payloads):
-        message, line = lines.decode_line(TOPIC, payload, 0)
+        message, line = line_protocol.decode_line(TOPIC, payload, 0)
         exact = influx.to_line(influx.to_point(TOPIC, message, 0))
         assert _fields(line) == _fields(exact)
 
@@ -55,9 +55,9 @@ def test_a_status_without_a_member_of_its_shape_has_its_own_line(missing):
         b'{"device_id":"oven-001","state":"online","timestamp":1706352600,'
         b'"boot":3,"sensors":["a"]}'
     )
-    lines.decode_line(topic, whole, 7)
+    line_protocol.decode_line(topic, whole, 7)
     payload = whole.replace(missing, missing[:-1] + b'9"')
-    message, line = lines.decode_line(topic, payload, 7)
+    message, line = line_protocol.decode_line(topic, payload, 7)
     exact = influx.to_line(influx.to_point(topic, message, 7))
     assert _fields(line) == _fields(exact)
 
@@ -65,11 +65,13 @@ def test_a_status_without_a_member_of_its_shape_has_its_own_line(missing):
 def test_an_honest_device_is_written_by_its_template_after_an_odd_one():
     odd = HONEST.replace(b'"b"', b'"b2"')
     decode(TOPIC, HONEST)
-    lines.decode_line(TOPIC, odd, 0)
-    assert not lines.templates
-    lines.decode_line(TOPIC, HONEST, 0)
-    lines.decode_line(TOPIC, odd, 0)
-    assert [template is not None for template in lines.templates.values()] == [True]
+    line_protocol.decode_line(TOPIC, odd, 0)
+    assert not line_protocol.templates
+    line_protocol.decode_line(TOPIC, HONEST, 0)
+    line_protocol.decode_line(TOPIC, odd, 0)
+    assert [template is not None for template in line_protocol.templates.values()] == [
+        True
+    ]
 
 
 def test_pairs_of_payloads_do_not_change_each_others_line():

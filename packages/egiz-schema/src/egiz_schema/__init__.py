@@ -5,7 +5,7 @@
 'sensors/factory/oven-001/telemetry'
 """
 
-from egiz_schema import influx, limits, lines, topics
+from egiz_schema import influx, limits, line_protocol, topics
 from egiz_schema.address import Kind, Topic, parse_topic
 from egiz_schema.broker_url import BrokerUrl, parse_broker_url
 from egiz_schema.codec import decode, encode, unknown_fields
@@ -71,7 +71,7 @@ __all__ = [
     "explain",
     "influx",
     "limits",
-    "lines",
+    "line_protocol",
     "parse_broker_url",
     "parse_topic",
     "topics",

@@ -13,7 +13,7 @@ from egiz_schema import codec, wire
 from egiz_schema import types as t
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.errors import DecodeError
-from egiz_schema.faults import in_order
+from egiz_schema.pydantic_errors import in_order
 
 
 class _Part(BaseModel):

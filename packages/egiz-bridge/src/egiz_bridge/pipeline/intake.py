@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 from egiz_schema import EgizError, decode, parse_topic
-from egiz_schema.lines import decode_line
+from egiz_schema.line_protocol import decode_line
 
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
 from egiz_bridge.ledger.counts import Ledger, Verdicts

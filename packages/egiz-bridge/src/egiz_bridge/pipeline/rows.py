@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import egiz_schema
 from egiz_schema import EgizError, Topic, influx, parse_topic
-from egiz_schema.lines import decode_line
+from egiz_schema.line_protocol import decode_line
 
 from egiz_bridge.batch import AHEAD_MAX_MS, DeadLetter, Message, Row
 from egiz_bridge.ledger.devices import Device, Devices

@@ -7,7 +7,7 @@ from egiz_schema import (
     decode,
     encode,
     influx,
-    lines,
+    line_protocol,
     parse_topic,
     testing,
     vectors,
@@ -48,7 +48,7 @@ def _check(topic, payload):
     point = influx.to_point(topic, message, RECEIVED_MS)
     assert _said(influx.to_line(point)) == _told(point)
     for _ in ("cold", "warm"):
-        again, line = lines.decode_line(topic, payload, RECEIVED_MS)
+        again, line = line_protocol.decode_line(topic, payload, RECEIVED_MS)
         assert again == message
         assert _said(line) == _told(point)
 
@@ -70,7 +70,7 @@ def test_every_message_has_the_line_that_says_its_point(kind):
             _check(topic, payload)
         else:  # what line protocol cannot carry
             with pytest.raises(EncodeError):
-                lines.decode_line(topic, payload, RECEIVED_MS)
+                line_protocol.decode_line(topic, payload, RECEIVED_MS)
 
     check()
 
@@ -116,7 +116,7 @@ def test_a_second_message_of_a_shape_has_values_of_its_own(first, second):
         _check(TOPIC, payload)
     shapes = {wire.shape(payload) for payload in payloads}
     assert len(shapes) == 1
-    assert lines.templates["telemetry", shapes.pop()] is not None
+    assert line_protocol.templates["telemetry", shapes.pop()] is not None
 
 
 def test_a_text_with_a_comma_is_one_value():
@@ -126,15 +126,15 @@ def test_a_text_with_a_comma_is_one_value():
 
 def test_what_the_contract_refuses_has_no_line():
     good = _telemetry(seq=1, boot=1, thermal={"setpoint": 185})
-    lines.decode_line(TOPIC, good, RECEIVED_MS)
+    line_protocol.decode_line(TOPIC, good, RECEIVED_MS)
     with pytest.raises(InvalidPayload) as refused:
-        lines.decode_line(TOPIC, good.replace(b"185", b"99185"), RECEIVED_MS)
+        line_protocol.decode_line(TOPIC, good.replace(b"185", b"99185"), RECEIVED_MS)
     assert refused.value.reason == "range"
 
 
 def test_a_flood_of_shapes_does_not_grow_the_process(monkeypatch):
-    monkeypatch.setattr(lines, "_TEMPLATES_MAX", 10)
+    monkeypatch.setattr(line_protocol, "_TEMPLATES_MAX", 10)
     for number in range(100):
         name = "x" + "".join("abcdefghij"[int(digit)] for digit in str(number))
         _check(TOPIC, _telemetry(seq=1, boot=1, thermal={"setpoint": 1, name: 1}))
-    assert len(lines.templates) <= 10
+    assert len(line_protocol.templates) <= 10
