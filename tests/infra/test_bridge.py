@@ -75,7 +75,7 @@ def test_the_bridge_stores_everything(broker, bridge, how):
     assert running.stop() == 0
 
 
-def test_the_firmware_is_enrolled_heard_and_revoked(
+def test_the_firmware_is_enrolled_stored_and_revoked(
     secure_mosquitto, bridge, hardware, micropython, tmp_path
 ):
     """On the listener for stock MicroPython, with the files that egiz-infra makes."""
@@ -95,8 +95,8 @@ def test_the_firmware_is_enrolled_heard_and_revoked(
         eventually(lambda: len(_telemetry(running)) >= 3, 60)
         broker.infra("revoke", DEVICE)
         eventually(lambda: len([x for x in device.output if "no broker" in x]) >= 2, 60)
-        heard = _telemetry(running)
-        assert heard == set(range(len(heard)))
+        received = _telemetry(running)
+        assert received == set(range(len(received)))
     finally:
         device.kill()
 

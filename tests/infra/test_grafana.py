@@ -1,4 +1,4 @@
-"""Dashboards: as their code says, and every query asked of a real database."""
+"""Dashboards: as their code writes them, and every query run on a real database."""
 
 import itertools
 import json
@@ -239,14 +239,14 @@ def test_every_query_is_answered_with_rows(seeded, panel):
 def test_what_has_no_rows_here_is_served_all_the_same(seeded):
     _, running = seeded
     served = set(names_served(running.bridge.get("/metrics")[1]))
-    asked = [
+    queried = [
         target["expr"]
         for board in BOARDS.values()
         for panel in board["panels"]
         if panel["title"] in WITHOUT_ROWS
         for target in panel["targets"]
     ]
-    names = {name for expr in asked for name in re.findall(r"egiz_bridge_\w+", expr)}
+    names = {name for expr in queried for name in re.findall(r"egiz_bridge_\w+", expr)}
     assert len(names) == len(WITHOUT_ROWS)
     assert names <= served
 

@@ -55,8 +55,8 @@ def test_the_shipped_limits_are_those_of_egiz_infra_limits():
         name, value = line.split()
         assert shipped[name] == value, name
     assert derive(Load()).memory < 512e6
-    said = int(re.search(r"may need (\d+) MB", _text("mosquitto.conf"))[1])
-    assert said == round(derive(Load()).memory / 1e6)
+    stated = int(re.search(r"may need (\d+) MB", _text("mosquitto.conf"))[1])
+    assert stated == round(derive(Load()).memory / 1e6)
 
 
 def _text(name):

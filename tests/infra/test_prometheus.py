@@ -1,4 +1,4 @@
-"""The shipped files of Prometheus, run; each alert has stories and a runbook."""
+"""The shipped files of Prometheus, run; each alert has a test and a runbook."""
 
 import json
 import re
@@ -57,17 +57,17 @@ def test_targets_have_the_jobs_that_rules_ask_for(name):
     }
     bridge = Http().listen.partition(":")[2]
     assert ports == {"egiz-bridge": bridge, "mosquitto": "9641"}
-    asked = set(re.findall(r'job="([^"]+)"', (SHIPPED / "alerts.yml").read_text()))
-    assert asked == set(ports)
+    jobs = set(re.findall(r'job="([^"]+)"', (SHIPPED / "alerts.yml").read_text()))
+    assert jobs == set(ports)
 
 
 def test_each_alert_has_a_test_in_which_it_begins_to_fire():
-    stories = yaml.safe_load((SHIPPED / "alerts_test.yml").read_text())["tests"]
-    tested = {story["name"].partition(":")[0] for story in stories}
+    cases = yaml.safe_load((SHIPPED / "alerts_test.yml").read_text())["tests"]
+    tested = {one["name"].partition(":")[0] for one in cases}
     assert tested == set(NAMES)
-    for story in stories:
-        quiet, fires = story["promql_expr_test"]
-        expected = f'ALERTS{{alertname="{story["name"].partition(":")[0]}"'
+    for one in cases:
+        quiet, fires = one["promql_expr_test"]
+        expected = f'ALERTS{{alertname="{one["name"].partition(":")[0]}"'
         assert quiet["expr"] == fires["expr"]
         assert quiet["expr"].startswith(expected)
         assert "exp_samples" not in quiet

@@ -58,8 +58,8 @@ def test_each_list_of_fields_is_that_of_the_dictionary(key, patterns, types):
 @pytest.mark.parametrize("kind", ["telemetry", "status", "config", "command"])
 def test_it_subscribes_to_what_is_archived(kind):
     topic = str(Topic("factory", "heat-pump-01", kind))
-    heard = [one for one in INPUT["topics"] if topic_matches_sub(one, topic)]
-    assert len(heard) == (kind in {"telemetry", "status"})
+    received = [one for one in INPUT["topics"] if topic_matches_sub(one, topic)]
+    assert len(received) == (kind in {"telemetry", "status"})
 
 
 def test_tags_are_those_of_the_contract():

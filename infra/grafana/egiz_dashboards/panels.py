@@ -108,7 +108,7 @@ def listing(
     Args:
         title: of the panel.
         about: its description.
-        queries: what is asked.
+        queries: one or more.
         span: columns of 24.
         fields: which columns hold which field of the contract, for their unit.
         shows_time: whether the time of a row is its own, and not that of the query.
@@ -124,7 +124,7 @@ def listing(
 
 
 def timeline(title: str, about: str, query: Query) -> statetimeline.Panel:
-    """Words over time."""
+    """A state over time."""
     panel = statetimeline.Panel().height(8).merge_values(True).mappings([_STATES])
     panel.line_width(0).fill_opacity(70)
     return _filled(panel, title, about, FULL, [query])
@@ -174,7 +174,7 @@ def new(
 
 
 def _choice_of(source: DataSourceRef) -> dashboard.DatasourceVariable:
-    """The provisioned one, unless somebody chooses another."""
+    """The provisioned one, unless the reader chooses another."""
     name, plugin = str(source.uid).strip("${}"), str(source.type_val)
     ours = VariableOption(text=f"OpenEgiz {name}", value=f"openegiz-{plugin}")
     variable = dashboard.DatasourceVariable(name).label(name.capitalize())

@@ -1,4 +1,4 @@
-"""The probe matrix: who may do what, asked of the real broker."""
+"""The probe matrix: who may do what, tried on the real broker."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ ALIEN = "sensors/north/kiln-003"  # of another facility
 DEVICES = {"oven-001": "factory", "mixer-002": "factory", "kiln-003": "north"}
 SENT, RECEIVED = ("telemetry", "status"), ("config", "command")
 
-# Where somebody publishes: topics of devices, and what is none of the contract.
+# Topics to publish to: those of devices, and some that are not of the contract.
 TOPICS = [
     *(f"{device}/{kind}" for device in (OVEN, MIXER, ALIEN) for kind in topics.KINDS),
     "sensors/north/oven-001/telemetry",  # facility spoofing
@@ -56,7 +56,7 @@ def may_read(who):
 
 
 EVERYBODY = [*DEVICES, *(role.name for role in ROLES)]
-# Who publishes what everybody else may try to read.
+# The clients that publish; all others try to read.
 WRITER = {topic: who for who in EVERYBODY for topic in may_write(who)}
 
 
@@ -108,7 +108,7 @@ class Party:
         return Matrix(written, self._read(mark))
 
     def _read(self, mark):
-        """What reached whom: a PUBACK each shows that all before it has come."""
+        """The messages of each client; after a PUBACK, all before it have arrived."""
         found = set()
         for who, probe in self.probes.items():
             probe.publish("health/denied")

@@ -6,10 +6,10 @@ import pytest
 
 
 def test_keys_and_passwords_are_private_and_never_shown(infra):
-    said = infra("issue", "broker", "broker.factory", "--address", "10.20.0.5")
-    said += infra("issue", "device", "oven-001", "mixer-002")
-    said += infra("issue", "service", "bridge") + infra("account", "bridge")
-    said += infra("renew", "oven-001") + infra("list") + infra("acl")
+    output = infra("issue", "broker", "broker.factory", "--address", "10.20.0.5")
+    output += infra("issue", "device", "oven-001", "mixer-002")
+    output += infra("issue", "service", "bridge") + infra("account", "bridge")
+    output += infra("renew", "oven-001") + infra("list") + infra("acl")
     root = infra.layout.root
     secret = [
         root / "pki/ca.key",
@@ -26,9 +26,9 @@ def test_keys_and_passwords_are_private_and_never_shown(infra):
     password = (root / "secrets/bridge").read_text()
     assert len(password) >= 40
     assert password.strip() == password
-    assert password not in said
+    assert password not in output
     assert password not in (root / "broker/passwd").read_text()
-    assert "PRIVATE" not in said
+    assert "PRIVATE" not in output
     assert not list(root.rglob("*.new"))
 
 

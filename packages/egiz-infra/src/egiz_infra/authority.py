@@ -1,6 +1,6 @@
 """The certificate authority: P-256, X.509, and a list of what it has revoked.
 
-It has no database. Each certificate that it issued lies in `pki/certificates`, and what
+It has no database. Each certificate that it issued is in `pki/certificates`, and what
 is revoked is in the list that the broker reads; nothing can disagree with them.
 """
 

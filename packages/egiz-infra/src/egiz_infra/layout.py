@@ -93,7 +93,7 @@ def read_of_broker(path: Path) -> bytes | None:
 def write(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
     """Replace a file in one step; a crash leaves the old one or the new one.
 
-    It belongs to whoever owns its directory: Mosquitto reads its files again as a
+    It gets the owner of its directory: Mosquitto reads its files again as a
     user of its own, and runs without an access list if it cannot read that.
     """
     path.parent.mkdir(exist_ok=True, mode=_PRIVATE_DIRECTORY)

@@ -1,4 +1,4 @@
-"""What has been issued: to whom, until when, and whether it is still valid."""
+"""What has been issued: for which name, until when, and whether it is still valid."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
