@@ -56,9 +56,16 @@ main() {
   settings
   [ -n "$prefix" ] || packages
   need mosquitto influxd prometheus prometheus-mqtt-exporter python3
-  say 'Python packages' && python_packages
-  say 'certificates and accounts' && certificates && passwords
-  say 'configuration' && configuration && commands && systemd_units
+  # No && between them: `set -e` does not hold in a function that stands before one.
+  say 'Python packages'
+  python_packages
+  say 'certificates and accounts'
+  certificates
+  passwords
+  say 'configuration'
+  configuration
+  commands
+  systemd_units
   [ -n "$prefix" ] || start
   closing
 }
@@ -147,12 +154,16 @@ python_packages() {
     set -- "$here/../packages/egiz-schema" "$here/../packages/egiz-cli" \
       "$here/../packages/egiz-bridge" "$here/../packages/egiz-infra"
   fi
-  "$opt/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$@"
+  "$opt/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$@" ||
+    stop 'pip install failed: solve what it says above, and run this again'
   mkdir -p "$opt/lib"
   install -m 0755 "$here/influxdb/accounts.py" "$opt/lib/accounts.py"
 }
 
-infra() { "$opt/bin/egiz-infra" --directory "$etc" "$@" >/dev/null; }
+infra() {
+  "$opt/bin/egiz-infra" --directory "$etc" "$@" >/dev/null ||
+    stop "egiz-infra $1 failed: solve what it says above, and run this again"
+}
 
 certificates() {
   mkdir -p "$etc/broker"

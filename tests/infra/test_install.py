@@ -246,6 +246,48 @@ def test_a_program_that_is_missing_is_named(tmp_path):
     assert "apt install" in done.stderr
 
 
+_STEPS = {
+    "init": "egiz-infra init failed",
+    "issue": "egiz-infra issue failed",
+    "account": "egiz-infra account failed",
+    "apply": "egiz-infra apply failed",
+}
+
+
+def _stand_in(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def _install_with_stand_ins(root, failing):
+    """Packages and egiz-infra are programs that do nothing; one command fails."""
+    _stand_in(root / "opt/egiz/bin/python", "exit 0")
+    _stand_in(
+        root / "opt/egiz/bin/egiz-infra",
+        f"mkdir -p {root}/etc/egiz/pki {root}/etc/egiz/secrets\n"
+        f'[ "$3" != {failing} ] || {{ echo "disk full" >&2; exit 1; }}',
+    )
+    return _run("--prefix", root)
+
+
+def test_stand_ins_install_everything_if_no_step_fails(tmp_path):
+    done = _install_with_stand_ins(tmp_path, "none")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "etc/egiz/install.env").exists()
+
+
+@pytest.mark.parametrize("step", _STEPS)
+def test_a_step_that_fails_ends_the_installation_and_is_named(tmp_path, step):
+    done = _install_with_stand_ins(tmp_path, step)
+    assert done.returncode == 1
+    assert "disk full" in done.stderr
+    assert _STEPS[step] in done.stderr
+    # Nothing after it: no configuration for a broker without certificates.
+    assert not (tmp_path / "etc/egiz/install.env").exists()
+    assert not (tmp_path / "etc/egiz/mosquitto").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_user_who_is_not_root_learns_of_prefix():
     done = _run(user=65534)
