@@ -1,7 +1,7 @@
 """Messages to points, and points to line protocol.
 
-That an independent parser reads the same point is tested in `test_line_protocol`, of every
-vector and of made-up messages of each kind.
+That an independent parser reads the same point is tested in `test_line_protocol`, for
+each vector and for made-up messages of each kind.
 """
 
 import json
