@@ -1,0 +1,46 @@
+"""Payloads that have each member, which the tests of the documents share."""
+
+from typing import get_args
+
+from egiz_schema import Kind
+from egiz_schema.documents.examples import BIRTH, TELEMETRY
+
+KINDS = get_args(Kind)
+FULL_HEALTH = {
+    "operational_state": "running",
+    "wifi_rssi": -60,
+    "uptime_seconds": 10,
+    "free_memory_bytes": 1000,
+    "buffer_depth": 1,
+    "dropped": 2,
+    "time_synced": False,
+    "fault_codes": ["a", "b"],
+}
+FULL = {
+    "telemetry": {
+        **TELEMETRY,
+        "v": 1,
+        "ms": 5,
+        "seq": 7,
+        "boot": 3,
+        "buffered": True,
+        "electrical": {
+            **TELEMETRY["electrical"],
+            "frequency": 50.0,
+            "active_power": {"a": 1.0, "b": 2.0, "c": 3.0},
+            "energy_wh": {"a": 1, "b": 2, "c": 3},
+        },
+        "status": FULL_HEALTH,
+    },
+    "status": {
+        **BIRTH,
+        "v": 1,
+        "reset_cause": "power",
+        "ip": "192.168.1.7",
+        "config": {"rev": 4, "applied": False, "error": "range"},
+        "last_command": {"id": "1", "result": "failed", "error": "busy"},
+        "health": FULL_HEALTH,
+        "sensors": ["pzem_a", "ds18b20:28ff"],
+        "ota": {"state": "loading", "version": "2", "progress": 3, "error": "crc"},
+    },
+}
