@@ -13,20 +13,20 @@ def asyncapi():
     return json.loads(render()["asyncapi.json"])
 
 
-def test_asyncapi_tells_topics_and_delivery_as_the_requirements_do():
+def test_asyncapi_has_topics_and_delivery_as_required():
     document = asyncapi()
-    told = {}
+    found = {}
     for operation in document["operations"].values():
         channel = operation["channel"]["$ref"].removeprefix("#/channels/")
         binding = operation["bindings"]["mqtt"]
-        told[channel] = (operation["action"], binding["qos"], binding["retain"])
-    assert told == {
+        found[channel] = (operation["action"], binding["qos"], binding["retain"])
+    assert found == {
         "telemetry": ("send", 1, True),
         "status": ("send", 1, True),
         "config": ("receive", 1, True),
         "command": ("receive", 1, False),
     }
-    assert told == {k: (d.action, d.qos, d.retain) for k, d in DELIVERY.items()}
+    assert found == {k: (d.action, d.qos, d.retain) for k, d in DELIVERY.items()}
     for kind, channel in document["channels"].items():
         assert channel["address"] == f"sensors/{{facility}}/{{device_id}}/{kind}"
         assert channel["parameters"] == {
@@ -37,7 +37,7 @@ def test_asyncapi_tells_topics_and_delivery_as_the_requirements_do():
         }
 
 
-def test_asyncapi_tells_the_last_will():
+def test_asyncapi_has_the_last_will():
     will = asyncapi()["servers"]["broker"]["bindings"]["mqtt"]["lastWill"]
     assert json.loads(will.pop("message")) == WILL
     assert will == {

@@ -212,7 +212,7 @@ def test_an_error_says_where(members, path):
     assert caught.value.path == path
 
 
-def test_an_error_does_not_tell_the_payload():
+def test_an_error_does_not_show_the_payload():
     with pytest.raises(DecodeError) as caught:
         decode(CONFIG, b'{"device_id":"oven-001","wifi_ssid":"S3cret\\u00e9"}')
     assert "S3cret" not in str(caught.value)

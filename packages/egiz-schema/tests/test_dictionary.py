@@ -133,7 +133,7 @@ def test_what_is_not_archived_has_no_influx_field():
             assert (row["influx_field"], row["influx_type"]) == ("", "")
 
 
-def test_the_markdown_tells_the_same_rows():
+def test_the_markdown_has_the_same_rows():
     lines = render()["dictionary.md"].splitlines()
     paths = [line.split("`")[1] for line in lines if line.startswith("| `")]
     rows = [row["path"] for row in dictionary()]
@@ -148,13 +148,13 @@ def test_the_markdown_tells_the_same_rows():
 
 
 def test_the_reasons_are_those_that_are_raised():
-    told = reasons()
-    assert set(told["TopicError"]) == {
+    documented = reasons()
+    assert set(documented["TopicError"]) == {
         "wrong_root",
         "wrong_levels",
         "bad_facility",
         "bad_device_id",
         "unknown_kind",
     }
-    assert "device_mismatch" in told["InvalidPayload"]
-    assert "not_finite" in told["EncodeError"]
+    assert "device_mismatch" in documented["InvalidPayload"]
+    assert "not_finite" in documented["EncodeError"]

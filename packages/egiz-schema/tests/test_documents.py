@@ -34,7 +34,7 @@ def test_the_files_are_what_the_code_renders():
         assert on_disk[name] == text, f"{name} is stale: run `egiz-schema generate`"
 
 
-def test_write_makes_the_directory_and_tells_the_files(tmp_path):
+def test_write_makes_the_directory_and_returns_the_files(tmp_path):
     written = write(tmp_path / "new" / "v1")
     assert {path.name: path.read_text("utf-8") for path in written} == render()
     assert {path.parent for path in written} == {tmp_path / "new" / "v1"}
@@ -58,10 +58,10 @@ def test_the_rules_are_those_of_the_vectors_with_what_each_shows():
     rows = re.findall(
         r"^\| ([A-Z]+-\d+) \| (.*) \|$", render()["rules.md"], re.MULTILINE
     )
-    told = {}
+    expected = {}
     for name in ("topics", *KINDS):
-        told |= vectors.load(name)[0]
-    assert {rule: row.split(" | ")[0] for rule, row in rows} == told
+        expected |= vectors.load(name)[0]
+    assert {rule: row.split(" | ")[0] for rule, row in rows} == expected
     assert (
         dict(rows)["WIRE-5"]
         == "an object names each member once | 1 | 4 `duplicate` | "

@@ -176,7 +176,7 @@ def test_the_same_contract_is_frozen_byte_for_byte(tmp_path):
     assert json.loads((tmp_path / "one").read_bytes()) == contract.describe()
 
 
-def test_a_field_is_told_with_all_that_is_promised_of_it():
+def test_a_field_is_described_with_all_that_is_promised_of_it():
     fields = contract.describe()["messages"]["telemetry"]["fields"]
     assert fields[VOLTAGE] == {
         "type": "number|null",
@@ -195,7 +195,7 @@ def test_a_field_is_told_with_all_that_is_promised_of_it():
 
 
 @pytest.mark.parametrize("option", ["array_like", "forbid_unknown_fields", "tag"])
-def test_a_message_that_cannot_evolve_is_not_told(monkeypatch, option):
+def test_a_message_that_cannot_evolve_is_not_reported(monkeypatch, option):
     closed = msgspec.defstruct("Closed", [], **{option: True})
     monkeypatch.setitem(codec.TYPES, "telemetry", closed)
     with pytest.raises(AssertionError):
@@ -224,7 +224,7 @@ def test_a_closed_set_does_not_grow_in_either_direction(kind):
     assert texts(gate.compare(new, old)) == [shrunk]
 
 
-def test_a_closed_set_is_told_as_one(monkeypatch):
+def test_a_closed_set_is_described_as_one(monkeypatch):
     mode = ("mode", Literal["auto", "manual"] | None, None)
     struct = msgspec.defstruct("Closed", [mode])
     monkeypatch.setitem(codec.TYPES, "status", struct)
@@ -244,7 +244,7 @@ def test_every_rule_is_broken_by_some_test():
     assert broken | others == set(gate.RULES)
 
 
-def test_what_is_deleted_or_new_is_told_once_with_all_that_is_within():
+def test_what_is_deleted_or_new_is_reported_once_with_all_that_is_within():
     old, new = deepcopy(FROZEN), deepcopy(FROZEN)
     for document, gone in ((new, "electrical"), (old, "thermal")):
         fields = document["messages"]["telemetry"]["fields"]
@@ -274,14 +274,14 @@ def allowance(rule, path, reason):
     return f'[[allow]]\nrule = "{rule}"\npath = "{path}"\nreason = "{reason}"\n'
 
 
-def test_a_breach_that_is_allowed_is_not_told(tmp_path):
+def test_a_breach_that_is_allowed_is_not_reported(tmp_path):
     allowed = written(tmp_path, allowance(SETPOINT.rule, SETPOINT.path, "never sent"))
     other = gate.Breach("UNIT_SAME", SETPOINT.path, "Cel", "K")
     allowances = gate.read_allowances(allowed)
     assert gate.excuse([SETPOINT, other], allowances) == [other]
 
 
-def test_an_allowance_that_allows_nothing_is_told(tmp_path):
+def test_an_allowance_that_allows_nothing_is_reported(tmp_path):
     allowed = written(tmp_path, allowance(SETPOINT.rule, "telemetry.seq", "old"))
     unused = 'ALLOWANCE_UNUSED telemetry.seq "FIELD_NO_DELETE" null'
     found = gate.excuse([SETPOINT], gate.read_allowances(allowed))

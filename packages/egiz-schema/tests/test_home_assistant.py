@@ -94,7 +94,7 @@ def test_home_assistant_discovers_the_device():
 
 def test_home_assistant_knows_each_quantity():
     _, payload = discovered(FULL["telemetry"])
-    told = {
+    found = {
         name: (
             component.get("unit_of_measurement"),
             component.get("device_class"),
@@ -109,7 +109,7 @@ def test_home_assistant_knows_each_quantity():
         "active_power": ("W", "power", "measurement"),
         "energy_wh": ("Wh", "energy", "total_increasing"),
     }
-    assert told == {
+    assert found == {
         **{f"electrical_{q}_{p}": about for q, about in phases.items() for p in "abc"},
         "electrical_power_factor": (None, "power_factor", "measurement"),
         "electrical_frequency": ("Hz", "frequency", "measurement"),
@@ -124,7 +124,7 @@ def test_home_assistant_knows_each_quantity():
     }
 
 
-def test_home_assistant_is_told_of_what_is_there_only():
+def test_home_assistant_discovers_only_what_is_there():
     payload = {
         "device_id": "oven-001",
         "timestamp": 1706352600,
@@ -132,48 +132,48 @@ def test_home_assistant_is_told_of_what_is_there_only():
         "electrical": {"voltage": {"b": 0.0}},
         "thermal": {"temperature_zones": [None, 20.0]},
     }
-    _, told = discovered(payload, birth=WILL)
-    assert list(told["components"]) == [
+    _, found = discovered(payload, birth=WILL)
+    assert list(found["components"]) == [
         "electrical_voltage_b",
         "thermal_temperature_zones_0",  # there, but not read this time
         "thermal_temperature_zones_1",
     ]
-    assert "sw_version" not in told["device"]
+    assert "sw_version" not in found["device"]
 
 
 def test_home_assistant_shows_what_was_measured_and_nothing_else():
     """Rendered as Home Assistant does; `None` is "unknown", nothing is "no change"."""
     sandbox = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
-    _, told = discovered(FULL["telemetry"])
+    _, found = discovered(FULL["telemetry"])
 
     def shown(payload):
         return {
             name: sandbox.from_string(component["value_template"]).render(
                 value_json=payload
             )
-            for name, component in told["components"].items()
+            for name, component in found["components"].items()
         }
 
     live = {**FULL["telemetry"], "buffered": False}
     fields = influx.to_point(
         topic("telemetry"), msgspec.convert(live, Telemetry), received_ms=0
     ).fields
-    assert shown(live) == {name: str(fields[name]) for name in told["components"]}
-    assert len(told["components"]) > 20
+    assert shown(live) == {name: str(fields[name]) for name in found["components"]}
+    assert len(found["components"]) > 20
     partial = {
         "electrical": {"voltage": {"a": 0.0}, "current": None},
         "thermal": {"temperature_zones": [None]},
     }
-    unknown = dict.fromkeys(told["components"], "None")
+    unknown = dict.fromkeys(found["components"], "None")
     assert shown(partial) == {**unknown, "electrical_voltage_a": "0.0"}
     assert set(shown({**partial, "buffered": True}).values()) == {""}
 
 
-def test_a_birth_tells_which_sensors_to_expect():
+def test_a_birth_says_which_sensors_to_expect():
     sensors = ["pzem_b", "ds18b20:28ff", "max31855:cs5", "input_run"]
     birth = Status(device_id="oven-001", state="online", sensors=sensors)
-    _, told = discovery(topic("status"), birth)
-    assert list(told["components"]) == [
+    _, found = discovery(topic("status"), birth)
+    assert list(found["components"]) == [
         *(f"electrical_{q}_b" for q in ("voltage", "current")),
         "electrical_power_factor",
         "electrical_frequency",
@@ -192,6 +192,6 @@ def test_the_components_have_one_identity_each_across_devices():
             device_id=device, timestamp=1706352600, status=Health(wifi_rssi=-60)
         )
         birth = Status(device_id=device, state="online")
-        address, told = discovery(Topic(facility, device, "status"), birth, reading)
-        ids |= {address, told["components"]["status_wifi_rssi"]["unique_id"]}
+        address, found = discovery(Topic(facility, device, "status"), birth, reading)
+        ids |= {address, found["components"]["status_wifi_rssi"]["unique_id"]}
     assert len(ids) == 6

@@ -1,7 +1,7 @@
 """Messages to points, and points to line protocol.
 
-That an independent parser reads the same point is tested in `test_line_protocol`, for
-each vector and for made-up messages of each kind.
+That an independent parser reads the same point is tested in `test_line_protocol`, of
+every vector and of made-up messages of each kind.
 """
 
 import json
@@ -62,7 +62,7 @@ def test_a_last_will_has_the_time_of_its_receipt():
     assert point.fields == {"state": "offline", "boot": 3}
 
 
-def test_a_line_tells_types_and_escapes_text():
+def test_a_line_has_types_and_escapes_text():
     point = _point(
         TOPIC,
         timestamp=1706352600,

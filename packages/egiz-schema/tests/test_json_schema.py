@@ -25,7 +25,7 @@ def topic(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_schema_is_valid_and_tells_what_it_is(kind):
+def test_a_schema_is_valid_and_says_what_it_is(kind):
     schema = json.loads(render()[f"{kind}.schema.json"])
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -92,7 +92,7 @@ def test_a_schema_requires_what_the_decoder_requires(kind):
             decode(topic(kind), json.dumps(partial).encode())
 
 
-def test_docstrings_are_told_in_the_words_of_json():
+def test_descriptions_say_null_where_docstrings_say_none():
     schemas = components(TYPES.values(), "{name}")
     assert schemas["Thermal"]["description"] == (
         "Temperatures in °C, zone by zone; `null` is a zone that could not be read."

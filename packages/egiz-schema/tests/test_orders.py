@@ -141,7 +141,7 @@ def _seeds(kind):
         ),
     ],
 )
-def test_a_fault_names_the_member_and_what_it_must_be(document, told):
+def test_an_error_names_the_member_and_what_it_must_be(document, told):
     with pytest.raises(ValueError, match=re.escape(told)):
         orders.check_config(document, DEVICE)
 

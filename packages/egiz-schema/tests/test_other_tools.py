@@ -52,7 +52,7 @@ const { Parser } = require("@asyncapi/parser");
 
 
 @pytest.mark.timeout(400)  # npm and node, on a loaded machine
-def test_the_parser_of_asyncapi_has_no_complaint_and_would_have_some(npm_directory):
+def test_the_parser_of_asyncapi_accepts_ours_and_refuses_a_spoiled_one(npm_directory):
     wrong = asyncapi()
     wrong["operations"]["send_status"]["bindings"]["mqtt"]["qos"] = 3
     del wrong["channels"]["config"]["messages"]["config"]
@@ -89,7 +89,7 @@ export const text: Telemetry["electrical"] = {{ voltage: {{ a: "220" }} }};
 
 
 @pytest.mark.timeout(400)  # npm and node, on a loaded machine
-def test_typescript_takes_the_types_and_the_examples(npm_directory):
+def test_typescript_accepts_the_types_and_the_examples(npm_directory):
     examples = {
         kind: json.dumps(next(iter(payloads.values())))
         for kind, payloads in {**EXAMPLES, **{k: {"": FULL[k]} for k in FULL}}.items()

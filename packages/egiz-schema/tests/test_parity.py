@@ -113,7 +113,7 @@ def test_every_struct_has_its_model():
         assert issubclass(getattr(models, name), pydantic.BaseModel)
 
 
-def test_all_problems_are_told_at_once_and_in_order():
+def test_all_problems_are_reported_at_once_and_in_order():
     payload = (
         b'{"thermal":{"setpoint":"warm"},"electrical":{"voltage":{"a":-1,"b":2000}},'
         b'"timestamp":5,"status":{"fault_codes":[1]}}'
@@ -147,7 +147,7 @@ def test_a_name_is_read_before_its_value(kind, text, paths):
     assert _verdict(decode, topic, payload) == "range"
 
 
-def test_afterthoughts_are_told_together():
+def test_checks_beyond_types_are_reported_together():
     payload = b'{"device_id":"mixer-001","timestamp":1706352600,"status":{}}'
     told = models.problems("sensors/factory/oven-001/telemetry", payload)
     assert [fault.reason for fault in told] == ["empty", "device_mismatch"]

@@ -157,7 +157,7 @@ def test_influxdb_accepts_every_vector_and_reads_back_the_same(influxdb):
     assert len(found) > 85
 
 
-def test_an_old_reader_takes_what_a_newer_one_writes():
+def test_an_old_reader_accepts_what_a_newer_one_writes():
     """Unknown members of each group, at once, in every vector that is accepted."""
     for vector in VECTORS:
         if vector["verdict"] != "accept" or "json" not in vector:

@@ -25,9 +25,9 @@ class Topic(msgspec.Struct, frozen=True, gc=False):
     def __post_init__(self) -> None:
         try:
             topics.join_topic(self.facility, self.device_id, self.kind)
-        except ValueError as fault:
+        except ValueError as error:
             raise _error(
-                f"{self.facility}/{self.device_id}/{self.kind}", fault
+                f"{self.facility}/{self.device_id}/{self.kind}", error
             ) from None
 
     def __str__(self) -> str:
@@ -53,11 +53,11 @@ def parse_topic(topic: str) -> Topic:
     """
     try:
         facility, device_id, kind = topics.split_topic(topic)
-    except ValueError as fault:
-        raise _error(topic, fault) from None
+    except ValueError as error:
+        raise _error(topic, error) from None
     return Topic(facility, device_id, cast("Kind", kind))
 
 
-def _error(topic: str, fault: ValueError) -> TopicError:
-    reason = str(fault)
+def _error(topic: str, error: ValueError) -> TopicError:
+    reason = str(error)
     return TopicError(f"{topic[:120]!r}: {explain(reason)}", reason)

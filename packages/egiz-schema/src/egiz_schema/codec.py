@@ -52,12 +52,12 @@ def encode(message: Message) -> bytes:
     try:
         payload = _ENCODER.encode(message)
         read_back, _ = decode_with_shape(_KIND_OF[type(message)], payload)
-    except DecodeError as fault:
-        raise EncodeError(str(fault), fault.reason) from None
+    except DecodeError as error:
+        raise EncodeError(str(error), error.reason) from None
     except UnicodeEncodeError:
         raise EncodeError(explain("charset"), "charset") from None
-    except (TypeError, OverflowError) as fault:
-        raise EncodeError(str(fault), "type") from None
+    except (TypeError, OverflowError) as error:
+        raise EncodeError(str(error), "type") from None
     if not topics.is_device_id(message.device_id):
         sentence = f"{message.device_id!r}: {explain('bad_device_id')}"
         raise EncodeError(sentence, "bad_device_id")
@@ -70,7 +70,7 @@ def encode(message: Message) -> bytes:
 def unknown_fields(topic: Topic | str, payload: Payload) -> tuple[str, ...]:
     """The fields of a payload that `decode` ignored, as ``$.electrical.thd``.
 
-    They are no fault: a newer writer knows more. A reader counts them, to know that it
+    They are no error: a newer writer knows more. A reader counts them, to know that it
     is time to upgrade. This reads the payload a second time.
 
     Raises:
@@ -109,14 +109,14 @@ def decode_with_shape(kind: str, payload: Payload) -> tuple[Message, bytes]:
         shape = wire.shape(payload)
     try:
         message = _DECODE[kind](payload)
-    except ValueError as fault:
-        raise _explained(fault, payload) from None
+    except ValueError as error:
+        raise _explained(error, payload) from None
     if not shape:
         for faulty in faulty_texts(msgspec.to_builtins(message), "$"):
             raise faulty
     if type(message) is Telemetry:
         status = message.status
-        # Most tell a state; to look at the others takes longer.
+        # Most have a state; to look at the others takes longer.
         if (status is None or status.operational_state is None) and not has_reading(
             message
         ):
@@ -144,7 +144,7 @@ def empty() -> InvalidPayload:
 
 
 def check_version(document: Any) -> None:
-    """Raise for another wire major: any type may differ, so no other fault counts."""
+    """Raise for another wire major: any type may differ, so no other error counts."""
     version = document.get("v") if isinstance(document, dict) else None
     if type(version) is int and version != limits.WIRE_VERSION:
         raise InvalidPayload(
@@ -154,26 +154,26 @@ def check_version(document: Any) -> None:
         )
 
 
-def _explained(fault: Exception, payload: bytes) -> DecodeError:
+def _explained(error: Exception, payload: bytes) -> DecodeError:
     """What was wrong, in the package's words."""
     try:
         # A shape that is known says nothing of numbers: read it again, wholly.
         check_version(wire.parse(payload))
     except DecodeError as explained:
         return explained
-    told, _, path = str(fault).partition(" - at `")
-    return InvalidPayload(str(fault), _reason(told), path.rstrip("`") or "$")
+    message, _, path = str(error).partition(" - at `")
+    return InvalidPayload(str(error), _reason(message), path.rstrip("`") or "$")
 
 
-# The words of msgspec's own sentences tell the kind of fault; the tests hold every
+# The words of msgspec's own sentences tell the kind of error; the tests hold every
 # release to them.
 _RANGE = ("<=", ">=", "of length", "out of range")
 
 
-def _reason(told: str) -> str:
-    if "missing required field" in told:
+def _reason(message: str) -> str:
+    if "missing required field" in message:
         return "missing"
-    return "range" if any(word in told for word in _RANGE) else "type"
+    return "range" if any(word in message for word in _RANGE) else "type"
 
 
 def _has_value(part: object) -> bool:

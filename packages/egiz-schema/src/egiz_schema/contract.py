@@ -43,7 +43,7 @@ _LIMITS = {
     "min_length": "min_length",
     "max_length": "max_length",
 }
-_TOLD = {"x-unit": "unit", "examples": "known", "pattern": "pattern"}
+_FROM_SCHEMA = {"x-unit": "unit", "examples": "known", "pattern": "pattern"}
 
 
 def describe() -> Document:
@@ -97,10 +97,10 @@ def _fields(prefix: str, struct: inspect.Type) -> Iterator[tuple[str, Document]]
     # An object, open to fields that an old reader does not know: nothing else evolves.
     assert not any((struct.array_like, struct.forbid_unknown_fields, struct.tag))
     for field in struct.fields:
-        told: Document = {"required": field.required}
+        facts: Document = {"required": field.required}
         if not field.required:
-            told["default"] = _default(field)
-        yield from _described(f"{prefix}{field.encode_name}", field.type, told)
+            facts["default"] = _default(field)
+        yield from _described(f"{prefix}{field.encode_name}", field.type, facts)
 
 
 def _default(field: inspect.Field) -> Any:
@@ -110,7 +110,7 @@ def _default(field: inspect.Field) -> Any:
 
 
 def _described(
-    path: str, type_: inspect.Type, told: Document
+    path: str, type_: inspect.Type, facts: Document
 ) -> Iterator[tuple[str, Document]]:
     """The field, item, value or key at `path`, then what is within it."""
     union = type_.types if isinstance(type_, inspect.UnionType) else (type_,)
@@ -118,13 +118,13 @@ def _described(
     is_nullable = named.pop("null", None) is not None
     # Sorted, for the order in which a union is written says nothing.
     names = [*sorted(named), *(["null"] if is_nullable else [])]
-    told = {"type": "|".join(names), **told}
+    facts = {"type": "|".join(names), **facts}
     if len(named) == 1:
         (value,) = named.values()
-        yield path, told | _limits(value)
+        yield path, facts | _limits(value)
         yield from _within(path, _bare(value))
     else:
-        yield path, told
+        yield path, facts
         for name in sorted(named):
             yield from _described(f"{path}<{name}>", named[name], {})
 
@@ -141,10 +141,10 @@ def _within(path: str, type_: inspect.Type) -> Iterator[tuple[str, Document]]:
 
 def _limits(type_: inspect.Type) -> Document:
     bare = _bare(type_)
-    found = {name: getattr(bare, told, None) for told, name in _LIMITS.items()}
+    found = {name: getattr(bare, source, None) for source, name in _LIMITS.items()}
     if isinstance(type_, inspect.Metadata):
         extra = type_.extra_json_schema or {}
-        found |= {name: extra.get(told) for told, name in _TOLD.items()}
+        found |= {name: extra.get(source) for source, name in _FROM_SCHEMA.items()}
     if isinstance(bare, inspect.LiteralType):  # all other known values are examples
         found |= {"known": list(bare.values), "open": False}
     return {name: value for name, value in found.items() if value is not None}

@@ -82,7 +82,7 @@ class Breach(msgspec.Struct, frozen=True):
 
 
 class Allowance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A breach that is meant; nobody may mean one without a reason."""
+    """A breach that is meant; it must have a reason."""
 
     rule: str
     path: str
@@ -104,8 +104,8 @@ def check(released: Path = contract.RELEASED) -> list[Breach]:
     allowances = read_allowances(released.with_name("allow.toml"))
     try:
         breaches = compare(old, contract.describe())
-    except (KeyError, TypeError) as fault:
-        raise ValueError(f"{released}: not a released contract ({fault!r})") from None
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{released}: not a released contract ({error!r})") from None
     return excuse(breaches, allowances)
 
 

@@ -19,7 +19,7 @@ from egiz_schema.messages import Message
 
 Value = float | int | bool | str
 
-# Identity, time and framing are told by tags and time, not by fields.
+# Identity, time and framing are tags and time, not fields.
 NOT_FIELDS = frozenset({"device_id", "timestamp", "ms", "v"})
 _INT64_MAX = 2**63 - 1
 _ESCAPED_IN_KEYS = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
@@ -86,7 +86,7 @@ def series(topic: Topic) -> bytes:
 def _key(name: str) -> str:
     if name.isidentifier() and name.isascii():
         return name  # as all are, but for names that people chose (zones, arguments)
-    # Parsers disagree about a backslash in a name: some take it for an escape.
+    # Parsers disagree about a backslash in a name: to some it is an escape.
     if not (name and name.isascii() and name.isprintable()) or "\\" in name:
         raise EncodeError(f"{name!r} cannot name a field", "charset")
     return name.translate(_ESCAPED_IN_KEYS)

@@ -1,10 +1,10 @@
 """From a payload to its line, quickly: the text around the values is kept.
 
-Which fields a message has, and of which types, is told by the shape of its payload (see
-`wire.shape`), but for one thing: a member whose name has a digit, sign or point. So the
-text around the values, and where they are in the message, are worked out once for each
-shape, from a payload without such names; a further message of that shape fills its
-values in. One in which a member of the template is absent is found by its nulls, and is
+Which fields a message has, and of which types, follows from the shape of its payload
+(see `wire.shape`), but for one thing: a member whose name has a digit, sign or point.
+So the text around the values, and where they are in the message, are worked out once for
+each shape, from a payload without such names; a further message of that shape fills its
+values in. One in which a member of the template is absent is found by its values, and is
 written the exact way.
 """
 
@@ -134,7 +134,7 @@ def _template(message: Message) -> LineTemplate | None:
     fields, listed = [], []
     nulls = 0
     for path, name, value in _held(message, influx.plan(type(message), ""), ""):
-        if isinstance(value, bool):  # which of the two, the shape tells
+        if isinstance(value, bool):  # the shape says which of the two
             booleans.append(path)
             listed.append(f"{name}={'true' if value else 'false'}")
         elif isinstance(value, list):

@@ -231,21 +231,22 @@ def _read(
     try:
         document = wire.parse(wire.as_bytes(payload))
         codec.check_version(document)
-    except DecodeError as fault:
-        return None, [fault]
+    except DecodeError as error:
+        return None, [error]
     try:
         message = MODELS[topic.kind].model_validate(document)
-    except ValidationError as fault:
-        return None, in_order(fault.errors(include_url=False), document)
+    except ValidationError as error:
+        return None, in_order(error.errors(include_url=False), document)
     return message, list(_afterthoughts(topic, message))
 
 
 def _afterthoughts(topic: Topic, message: Message) -> Iterator[DecodeError]:
     """What no type can say."""
-    told = message.model_dump(exclude_unset=True)
-    yield from codec.faulty_texts(told, "$")
+    members = message.model_dump(exclude_unset=True)
+    yield from codec.faulty_texts(members, "$")
     if isinstance(message, Telemetry) and not any(
-        _says_something(told.get(part)) for part in ("electrical", "thermal", "status")
+        _says_something(members.get(part))
+        for part in ("electrical", "thermal", "status")
     ):
         yield codec.empty()
     if message.device_id != topic.device_id:

@@ -1,11 +1,11 @@
-"""What a device is told, checked by the device: config and command.
+"""What a device receives, checked by the device: config and command.
 
 This file keeps to the MicroPython subset, as limits and topics do. The verdicts are
 those of `egiz_schema.decode`; the golden vectors and a comparison by fuzzing hold the
 two together. What is checked is a parsed document: the rules of the JSON text itself
 (a member named twice, depth) are the sender's to keep.
 
-Each fault is a ``ValueError(reason, sentence)``: a reason of the contract, and which
+Each error is a ``ValueError(reason, sentence)``: a reason of the contract, and which
 member is wrong and how, in as many characters as a status can carry.
 """
 
@@ -65,19 +65,19 @@ def _all_in(text, characters):
 
 def _check_message(document, rules, required, device_id):
     if type(document) is not dict:
-        raise _fault("type", "", "not an object")
+        raise _error("type", "", "not an object")
     version = document.get("v", limits.WIRE_VERSION)
     if type(version) is int and version != limits.WIRE_VERSION:
-        raise _fault("unsupported_version", "v", "not %d" % limits.WIRE_VERSION)
+        raise _error("unsupported_version", "v", "not %d" % limits.WIRE_VERSION)
     for name, value in document.items():
-        # An unknown member is one of a newer contract; null is one that is not told.
+        # An unknown member is one of a newer contract; null is one that is left out.
         if name in rules and (value is not None or name in required or name == "v"):
             _check(value, rules[name], name)
     for name in required:
         if name not in document:
-            raise _fault("missing", name, "missing")
+            raise _error("missing", name, "missing")
     if document["device_id"] != device_id:
-        raise _fault("device_mismatch", "device_id", "not ours")
+        raise _error("device_mismatch", "device_id", "not ours")
 
 
 def _check(value, rule, path):
@@ -85,7 +85,7 @@ def _check(value, rule, path):
     kind, low, high = rule
     if type(value) is bool or type(value) not in _TYPES[kind]:
         if not (kind is _ARGUMENT and type(value) is bool):
-            raise _fault("type", path, "not " + kind)
+            raise _error("type", path, "not " + kind)
     elif type(value) is str:
         _check_text(value, 0 if kind is _ARGUMENT else low, high, path)
     elif type(value) is dict:
@@ -93,21 +93,21 @@ def _check(value, rule, path):
     else:
         span = _EXACT if kind is _ARGUMENT else (low, high)
         if not span[0] <= value <= span[1]:
-            raise _fault("range", path, "not %d..%d" % span)
+            raise _error("range", path, "not %d..%d" % span)
 
 
 def _check_text(value, shortest, longest, path):
     if not shortest <= len(value) <= longest:
-        raise _fault("range", path, "not %d..%d characters" % (shortest, longest))
+        raise _error("range", path, "not %d..%d characters" % (shortest, longest))
     for character in value:
         if not " " <= character <= "~":
-            raise _fault("charset", path, "not printable ASCII")
+            raise _error("charset", path, "not printable ASCII")
 
 
 def _check_members(value, rule, most, path):
     """An object: of at most so many members by one rule, or of those that are named."""
     if len(value) > most:
-        raise _fault("range", path, "more than %d" % most)
+        raise _error("range", path, "more than %d" % most)
     for name, item in value.items():
         place = path + "." + name
         if type(rule) is tuple:
@@ -117,11 +117,11 @@ def _check_members(value, rule, most, path):
             _check(item, rule[name], place)
 
 
-def _fault(reason, path, told):
+def _error(reason, path, sentence):
     # The place is cut, if something must be: a status carries printable ASCII only.
     place = "".join([c if " " <= c <= "~" else "?" for c in path])
-    place = place[: limits.TEXT_MAX - len(told) - 2]
-    return ValueError(reason, place + ": " + told if place else told)
+    place = place[: limits.TEXT_MAX - len(sentence) - 2]
+    return ValueError(reason, place + ": " + sentence if place else sentence)
 
 
 _DIGITS = "0123456789"
@@ -145,7 +145,7 @@ _EXACT = (-limits.INTEGER_MAX, limits.INTEGER_MAX)
 _ANY_TEXT = (_TEXT, 0, limits.TEXT_MAX)
 _NAME = (_TEXT, 1, limits.TEXT_MAX)
 _LIMIT = (_NUMBER, _EXACT[0], _EXACT[1])
-_MANY = 1000  # members that nobody counts: the payload is short
+_MANY = 1000  # members without a limit of their own: the payload is short
 
 _CONFIG = {
     "device_id": (_TEXT, 3, 48),  # as topics.py has it, which is large

@@ -1,4 +1,4 @@
-"""The faults that pydantic finds, as the errors of the contract."""
+"""The errors that pydantic finds, as the errors of the contract."""
 
 from math import inf
 from sys import float_info
@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 from egiz_schema.errors import DecodeError, InvalidPayload
 
-# pydantic names dozens of faults; the contract's other reasons are not of one field.
+# pydantic names dozens of kinds; the contract's other reasons are not of one field.
 _OUT_OF_RANGE = frozenset(
     {
         "finite_number",
@@ -27,7 +27,7 @@ _NAME = -1
 
 
 def in_order(details: list[ErrorDetails], document: Any) -> list[DecodeError]:
-    """The faults as msgspec would meet them: it stops at the first that it reads.
+    """The errors as msgspec would meet them: it stops at the first that it reads.
 
     Args:
         details: of a `pydantic.ValidationError`.
@@ -37,7 +37,7 @@ def in_order(details: list[ErrorDetails], document: Any) -> list[DecodeError]:
     for detail in details:
         place, value = _place(detail["loc"], document)
         reason = _reason(detail["type"], value)
-        # Each type of a union has a fault of its own; it was one of the right type.
+        # Each type of a union has an error of its own; it was one of the right type.
         if place not in found or reason == "range":
             found[place] = InvalidPayload(detail["msg"], reason, _path(place))
     order = sorted(found, key=lambda place: _position(place, document))
@@ -47,7 +47,7 @@ def in_order(details: list[ErrorDetails], document: Any) -> list[DecodeError]:
 def _reason(kind: str, value: Any) -> str:
     if kind == "missing":
         return "missing"
-    # Too large for a number is told before the type that was expected.
+    # Too large for a number is reported before the type that was expected.
     is_huge = isinstance(value, int | float) and abs(value) > float_info.max
     return "range" if is_huge or kind in _OUT_OF_RANGE else "type"
 

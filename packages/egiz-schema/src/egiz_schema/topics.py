@@ -2,7 +2,7 @@
 
 This file imports nothing and keeps to the MicroPython subset, because the very same
 file runs on the device and on the server. Services use `egiz_schema.parse_topic` and
-`egiz_schema.Topic`; firmware uses the functions here. Each fault is a ``ValueError``
+`egiz_schema.Topic`; firmware uses the functions here. Each error is a ``ValueError``
 whose only argument is the reason code.
 """
 

@@ -1,7 +1,7 @@
 """The vocabulary: one annotated type per quantity, with its unit, range and meaning.
 
 A limit is written once, in `egiz_schema.limits`; a type is written once, here. msgspec
-reads `Meta`; pydantic and hypothesis read what `_Shared` tells them of the same `Meta`.
+reads `Meta`; pydantic and hypothesis read what `_Shared` makes of the same `Meta`.
 Units are UCUM codes ("Cel" is °C, "By" is bytes, "1" is none).
 """
 
@@ -14,7 +14,7 @@ from egiz_schema import limits, topics
 
 
 class _Shared:
-    """A `Meta`, told by the protocol of annotated_types (grouped metadata).
+    """A `Meta`, in the protocol of annotated_types (grouped metadata).
 
     The package is imported only when somebody asks, so that the contract needs msgspec
     and nothing else.
@@ -28,13 +28,13 @@ class _Shared:
     def __iter__(self) -> Iterator[Any]:
         import annotated_types as at  # noqa: PLC0415  # see the class
 
-        told = {
+        constraints = {
             at.Ge: self._meta.ge,
             at.Le: self._meta.le,
             at.MinLen: self._meta.min_length,
             at.MaxLen: self._meta.max_length,
         }
-        return (kind(value) for kind, value in told.items() if value is not None)
+        return (kind(value) for kind, value in constraints.items() if value is not None)
 
 
 def _between(

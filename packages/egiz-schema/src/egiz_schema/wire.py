@@ -34,7 +34,7 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 
 def shape(payload: bytes) -> bytes:
-    """Check the rules, and give the shape; nothing if it tells too little.
+    """Check the rules, and give the shape; nothing if it does not suffice.
 
     All payloads of a shape have as many members in the same places, no object of theirs
     names one twice, and their texts are printable ASCII that needs no escape. A name in
@@ -67,7 +67,7 @@ def has_plain_names(payload: Payload) -> bool:
 
 
 def as_bytes(payload: Payload) -> bytes:
-    """The same as bytes, which nobody can change.
+    """The same as bytes, which cannot be changed.
 
     Raises:
         TypeError: it holds no bytes.
@@ -99,8 +99,8 @@ def parse(payload: bytes) -> Any:
         raise MalformedPayload(explain("no_payload"), "no_payload")
     try:
         text = payload.decode()
-    except UnicodeDecodeError as fault:
-        raise MalformedPayload(f"byte {fault.start} is not UTF-8", "not_utf8") from None
+    except UnicodeDecodeError as error:
+        raise MalformedPayload(f"byte {error.start} is not UTF-8", "not_utf8") from None
     if _depth(payload) > limits.DEPTH_MAX:
         raise MalformedPayload(explain("too_deep"), "too_deep")
     try:
@@ -110,9 +110,9 @@ def parse(payload: bytes) -> Any:
             parse_constant=_no_constant,
             parse_int=_integer,
         )
-    except json.JSONDecodeError as fault:
-        told = f"{fault.msg} at character {fault.pos}"
-        raise MalformedPayload(told, "not_json") from None
+    except json.JSONDecodeError as error:
+        message = f"{error.msg} at character {error.pos}"
+        raise MalformedPayload(message, "not_json") from None
     if b"\\" in payload:
         _refuse_lone_surrogates(document)
     return document

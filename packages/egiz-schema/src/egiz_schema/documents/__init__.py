@@ -53,7 +53,7 @@ def _discovered() -> dict[str, Any]:
 
 
 def write(directory: Path = DIRECTORY) -> list[Path]:
-    """Write every document into `directory`, and tell where they are.
+    """Write every document into `directory`, and return where they are.
 
     Raises:
         OSError: the directory cannot be made or written.

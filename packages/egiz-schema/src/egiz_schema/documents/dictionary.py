@@ -127,14 +127,14 @@ def _line(row: Row) -> str:
 
 
 def _span(row: Row) -> str:
-    told = []
+    limits = []
     if row["min"]:
-        told.append(f"{row['min']} to {row['max']}")
+        limits.append(f"{row['min']} to {row['max']}")
     if row["max_length"]:
-        told.append(f"{row['min_length'] or '0'} to {row['max_length']} characters")
+        limits.append(f"{row['min_length'] or '0'} to {row['max_length']} characters")
     if row["max_items"]:
-        told.append(f"at most {row['max_items']} of them")
-    return "; ".join(told)
+        limits.append(f"at most {row['max_items']} of them")
+    return "; ".join(limits)
 
 
 def _open_set(row: Row) -> str:

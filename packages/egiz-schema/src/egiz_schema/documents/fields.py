@@ -1,4 +1,4 @@
-"""Every field of every message, as one flat list: what the other documents tell of."""
+"""Every field of every message, as one flat list: which the other documents use."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -72,7 +72,7 @@ def _within(outer: Field, schema: Schema, path: tuple[str, ...]) -> Field:
 
 
 def _leaf(outer: Field, schema: Schema) -> Field:
-    told = (outer.meaning, schema.get("description", ""))
+    meanings = (outer.meaning, schema.get("description", ""))
     choices = schema.get("anyOf", [schema])
     # The choices of one field have the same unit and range, if they have any.
     limits = {name: value for choice in choices for name, value in choice.items()}
@@ -84,5 +84,5 @@ def _leaf(outer: Field, schema: Schema) -> Field:
         shortest=limits.get("minLength"),
         longest=limits.get("maxLength"),
         known=tuple(limits.get("examples", ())),
-        meaning=". ".join(filter(None, told)),
+        meaning=". ".join(filter(None, meanings)),
     )

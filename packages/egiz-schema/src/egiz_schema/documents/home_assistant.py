@@ -48,7 +48,7 @@ def discovery(
         topic: any topic of the device.
         birth: its status, which names the firmware and the sensors: ``pzem_a`` measures
             phase a, and what has an address, as ``ds18b20:28ff…``, is a zone.
-        telemetry: a message of it, which tells more exactly: each number there becomes
+        telemetry: a message of it, which is more exact: each number there becomes
             a sensor, and a zone that could not be read does, too.
 
     Returns:
@@ -102,7 +102,7 @@ def _expected(birth: Status) -> Object:
 def _components(device: str, sample: Object) -> Iterator[tuple[str, Object]]:
     for field in fields("telemetry"):
         is_number = field.type in {"number", "integer"}
-        # Numbers of the message itself tell when and which, not what was measured.
+        # Numbers of the message itself say when and which, not what was measured.
         if is_number and len(field.path) > 1:
             for path in _present(sample, field.path):
                 yield _joined(path, "_"), _sensor(device, field, path)

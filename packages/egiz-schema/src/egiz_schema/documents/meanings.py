@@ -1,7 +1,7 @@
-"""What a field means where its type tells only its form.
+"""What a field means where its type says only its form.
 
 A type of `egiz_schema.types` says what the quantity is, wherever it is used. A text or
-a truth value has as many meanings as it has uses: they are told here, by struct and
+a truth value has as many meanings as it has uses: they are here, by struct and
 field, and nowhere else.
 """
 

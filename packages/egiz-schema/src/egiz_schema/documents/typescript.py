@@ -45,16 +45,16 @@ export type Topic<
 def _interface(name: str, schema: Schema) -> str:
     lines = [_comment(schema["description"], ""), f"export interface {name} {{"]
     for field, member in schema["properties"].items():
-        told = _facts(present(member))
-        if told:
-            lines.append(_comment(told, "  "))
+        facts = _facts(present(member))
+        if facts:
+            lines.append(_comment(facts, "  "))
         mark = "" if field in schema["required"] else "?"
         lines.append(f"  {field}{mark}: {_type(member)};")
     return "\n".join([*lines, "}\n"])
 
 
 def _facts(schema: Schema) -> str:
-    """Meaning, unit and range of a field; its own type tells those of an object."""
+    """Meaning, unit and range of a field; those of an object are at its own type."""
     meaning = str(schema.get("description", ""))
     measured = present(schema.get("items", schema))
     if "x-unit" not in measured:
@@ -94,10 +94,10 @@ def _payloads() -> str:
 
 
 def _reasons() -> str:
-    codes = dict.fromkeys(code for told in reasons().values() for code in told)
+    codes = dict.fromkeys(code for codes in reasons().values() for code in codes)
     lines = [f'  | "{code}"' for code in codes]
     lines[-1] += ";\n"
     about = (
-        "/** Why a topic or payload was refused; dead letters and metrics tell it. */"
+        "/** Why a topic or payload was refused; dead letters and metrics carry it. */"
     )
     return "\n".join([about, "export type Reason =", *lines])

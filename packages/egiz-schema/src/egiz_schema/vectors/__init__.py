@@ -32,8 +32,8 @@ def load(name: str) -> tuple[dict[str, str], list[Vector]]:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    told = json.loads((files(__name__) / f"{name}.json").read_text())
-    return told["rules"], told["vectors"]
+    document = json.loads((files(__name__) / f"{name}.json").read_text())
+    return document["rules"], document["vectors"]
 
 
 def payload_of(vector: Vector) -> bytes:
@@ -67,8 +67,8 @@ def _compared(vector: Vector, read: Callable[[Vector], object]) -> Iterator[Mism
     try:
         read(vector)
         said = "accept"
-    except EgizError as fault:
-        said = f"reject {fault.reason}"
+    except EgizError as error:
+        said = f"reject {error.reason}"
     expected = " ".join(filter(None, (vector["verdict"], vector.get("reason"))))
     if expected not in {said, "either"}:
         yield Mismatch(vector, said)

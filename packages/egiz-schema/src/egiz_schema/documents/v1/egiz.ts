@@ -240,7 +240,7 @@ export interface Payloads {
   command: Command;
 }
 
-/** Why a topic or payload was refused; dead letters and metrics tell it. */
+/** Why a topic or payload was refused; dead letters and metrics carry it. */
 export type Reason =
   | "wrong_root"
   | "wrong_levels"
