@@ -2,10 +2,10 @@
 
 Which fields a message has, and of which types, follows from the shape of its payload
 (see `wire.shape`), but for one thing: a member whose name has a digit, sign or point.
-So the text around the values, and where they are in the message, are worked out once for
-each shape, from a payload without such names; a further message of that shape fills its
-values in. One in which a member of the template is absent is found by its values, and is
-written the exact way.
+So the text around the values, and where they are in the message, are worked out once
+for each shape, from a payload without such names; a further message of that shape
+fills its values in. One in which a member of the template is absent is found by its
+values, and is written the exact way.
 """
 
 from collections.abc import Callable, Iterator
