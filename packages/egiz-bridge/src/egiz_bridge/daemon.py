@@ -3,7 +3,7 @@
 import gc
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from egiz_bridge.mqtt.broker import broker_of
 from egiz_bridge.observe.health import Parts, serving
 from egiz_bridge.observe.systemd import Notifier, supervised
 from egiz_bridge.pipeline.dispatch import Dispatcher
+from egiz_bridge.pipeline.guard import GuardedSink
 from egiz_bridge.pipeline.intake import Intake
 from egiz_bridge.session import Session, Waker
 from egiz_bridge.session_record import SessionRecord
+from egiz_bridge.sinks.sink import SinkTable
 from egiz_bridge.spool import Spool
 
 _log = structlog.get_logger()
@@ -69,8 +71,24 @@ def _parts(settings: Settings) -> Parts:
 def _check_files(settings: Settings) -> None:
     """Raise now for a file that cannot be read, and not when it is needed."""
     broker_of(settings.mqtt)
-    for table in settings.sinks():
-        table.open().close()
+    check_sinks(settings.sinks())
+
+
+def check_sinks(tables: Sequence[SinkTable]) -> None:
+    """Open and close each sink.
+
+    Raises:
+        ConfigError: one cannot be opened.
+    """
+    for table in tables:
+        sink = GuardedSink(table.sink_name, table.open)
+        try:
+            sink.open()
+        except Unavailable as error:
+            key = f"{table.sink_name}.{table.where}"
+            raise ConfigError([f"{key}: {error}"]) from None
+        finally:
+            sink.close()
 
 
 def _tune_gc() -> None:

@@ -66,6 +66,7 @@ class Dispatcher:
         self._ledger.open(name, self._spool.batches.counts().get(name, 0))
         before = [one for one in self._retired if one.sink_name == name]
         writer = Writer(
+            name,
             table.open,
             self._spool,
             self._ledger,

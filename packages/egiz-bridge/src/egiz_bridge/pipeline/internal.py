@@ -15,7 +15,7 @@ def internal_error(message: Message, error: Exception) -> DeadLetter:
 
     The traceback is logged once for each place that raises.
     """
-    place = _place_of(error)
+    place = place_of(error)
     if place not in _logged:
         _logged.add(place)
         _log.exception(
@@ -26,7 +26,7 @@ def internal_error(message: Message, error: Exception) -> DeadLetter:
     return DeadLetter(message, INTERNAL, f"{type(error).__name__} at {place}")
 
 
-def _place_of(error: Exception) -> str:
+def place_of(error: BaseException) -> str:
     """Module and line of the innermost frame; the source has few, so few are kept."""
     traceback = error.__traceback__
     while traceback and traceback.tb_next:

@@ -5,11 +5,12 @@ long as a write, and meanwhile batches must go to the spool.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 
 from egiz_bridge.backoff import Backoff
-from egiz_bridge.errors import ConfigError, Unavailable
+from egiz_bridge.errors import Unavailable
 from egiz_bridge.sinks.sink import Sink
 
 _BACKOFF = Backoff(first_s=0.5, doublings=6)  # up to 32 s
@@ -19,7 +20,7 @@ class RecoveryProbe(threading.Thread):
     """Probes a sink until it answers, as often as `_BACKOFF` and Retry-After allow.
 
     Args:
-        open_sink: gives a sink to try.
+        open_sink: gives a sink to try, which raises nothing but `Unavailable`.
         error: why the last try failed.
         failures: how many tries have failed by now, one at least.
         failed: called, in this thread, when one more has.
@@ -38,7 +39,20 @@ class RecoveryProbe(threading.Thread):
         self._failures = failures
         self._failed = failed
         self._ended = threading.Event()
-        self.is_over = False
+        self._has_answered = False
+        self._over_at_s = float("inf")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the sink may be written to again."""
+        return self._has_answered or time.monotonic() >= self._over_at_s
+
+    def begin(self) -> None:
+        """Start the thread; without one, the next write after the pause is the try."""
+        try:
+            self.start()
+        except RuntimeError:  # the machine, or a limit of the service, has no more
+            self._over_at_s = time.monotonic() + self._pause_s()
 
     def run(self) -> None:
         """Until the sink answers."""
@@ -50,7 +64,7 @@ class RecoveryProbe(threading.Thread):
                 self._failures += 1
                 self._failed(error)
             else:
-                self.is_over = True
+                self._has_answered = True
                 return
 
     def end(self) -> None:
@@ -61,9 +75,5 @@ class RecoveryProbe(threading.Thread):
         return max(self._error.retry_after_s, _BACKOFF.pause_s(self._failures))
 
     def _try(self) -> None:
-        try:
-            sink = self._open_sink()
-            with closing(sink):
-                sink.probe()
-        except ConfigError as error:  # a file of its table cannot be read
-            raise Unavailable(str(error)) from error
+        with closing(self._open_sink()) as sink:
+            sink.probe()

@@ -14,9 +14,10 @@ from contextlib import contextmanager
 import structlog
 
 from egiz_bridge.batch import Batch, DeadLetter, Row
-from egiz_bridge.errors import ConfigError, SpoolDamaged, Unavailable
+from egiz_bridge.errors import SpoolDamaged, Unavailable
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.log import RateLimitedLog
+from egiz_bridge.pipeline.guard import GuardedSink, outage_on_error
 from egiz_bridge.pipeline.isolation import Isolation
 from egiz_bridge.pipeline.maintenance import Maintenance
 from egiz_bridge.pipeline.recovery import RecoveryProbe
@@ -39,19 +40,19 @@ class Writer(threading.Thread):
 
     def __init__(
         self,
+        name: str,
         open_sink: Callable[[], Sink],
         spool: Spool,
         ledger: Ledger,
         done: Callable[[Batch], None],
         after: Sequence["Writer"] = (),
     ) -> None:
-        sink = open_sink()
-        super().__init__(name=f"writer-{sink.name}", daemon=True)
-        self.sink_name = sink.name
+        super().__init__(name=f"writer-{name}", daemon=True)
+        self.sink_name = name
         self._open_sink = open_sink
         self._after = after
-        self._sink = sink
-        self._isolation = Isolation(sink)
+        self._sink = GuardedSink(name, open_sink)
+        self._isolation = Isolation(self._sink)
         self._spool = spool
         self._ledger = ledger
         self._done = done
@@ -62,7 +63,7 @@ class Writer(threading.Thread):
         self._limited_log = RateLimitedLog()
         self._recovery: RecoveryProbe | None = None
         self.busy_since_s = float("inf")
-        self._maintenance = Maintenance(sink.name, spool, ledger)
+        self._maintenance = Maintenance(name, spool, ledger)
 
     def offer(self, batch: Batch) -> None:
         """Queue a batch; never blocks."""
@@ -100,8 +101,6 @@ class Writer(threading.Thread):
         try:
             with self._busy():
                 self._sink.probe()
-        except ConfigError as error:
-            self._pause_sink(Unavailable(str(error)))
         except Unavailable as error:
             self._pause_sink(error)
         else:
@@ -138,7 +137,7 @@ class Writer(threading.Thread):
 
     def _deliver(self, batch: Batch) -> None:
         """Write or spool; backpressure until one of them works."""
-        rows = batch.rows_for[self._sink.name]
+        rows = batch.rows_for[self.sink_name]
         while not (was_written := self._was_written(rows)):
             if self._was_spooled(rows):
                 break
@@ -147,7 +146,7 @@ class Writer(threading.Thread):
         self._limited_log.over("backpressure")
         if was_written:
             took_s = time.monotonic() - batch.begun_s
-            self._ledger.observe_write(self._sink.name, took_s, len(rows))
+            self._ledger.observe_write(self.sink_name, took_s, len(rows))
         self._done(batch)
 
     def _was_written(self, rows: Sequence[Row]) -> bool:
@@ -158,44 +157,48 @@ class Writer(threading.Thread):
         if dead is None:
             return False
         self._ledger.complete(
-            self._sink.name, written=len(rows) - len(dead), dead=len(dead)
+            self.sink_name, written=len(rows) - len(dead), dead=len(dead)
         )
         return True
 
     def _was_spooled(self, rows: Sequence[Row]) -> bool:
         try:
-            with self._busy():
-                self._spool.batches.put(self._sink.name, [row.message for row in rows])
+            with self._busy(), outage_on_error(self.sink_name):
+                self._spool.batches.put(self.sink_name, [row.message for row in rows])
         except Unavailable as error:
             if times := self._limited_log.due("backpressure"):
                 _log.error(
                     "backpressure: sink and spool unavailable; not acknowledging",
-                    sink=self._sink.name,
+                    sink=self.sink_name,
                     why=str(error),
                     times=times,
                 )
             return False
         self._has_backlog = True
-        self._ledger.complete(self._sink.name, spooled=len(rows))
+        self._ledger.complete(self.sink_name, spooled=len(rows))
         return True
 
     def _replay_oldest(self) -> None:
+        try:
+            with outage_on_error(self.sink_name):
+                self._maintain_and_replay()
+        except SpoolDamaged:
+            return  # there is a new one
+        except Unavailable as error:
+            self._pause_sink(error)
+
+    def _maintain_and_replay(self) -> None:
         if self._maintenance.run():
             self._isolation.forget()
             self._has_backlog = True
         if not self._has_backlog or self._is_paused():
             return
-        try:
-            spooled = self._spool.batches.oldest(self._sink.name)
-            if spooled is None:
-                self._has_backlog = False
-                self._ledger.spool_is_empty(self._sink.name)
-            else:
-                self._replay(spooled)
-        except SpoolDamaged:
-            return  # there is a new one
-        except Unavailable as error:
-            self._pause_sink(error)
+        spooled = self._spool.batches.oldest(self.sink_name)
+        if spooled is None:
+            self._has_backlog = False
+            self._ledger.spool_is_empty(self.sink_name)
+        else:
+            self._replay(spooled)
 
     def _replay(self, spooled: Spooled) -> None:
         rows, undecodable = to_rows(spooled.messages)
@@ -206,14 +209,15 @@ class Writer(threading.Thread):
         self._spool.batches.drop(spooled)
         gone = len(dead) + len(undecodable)
         self._ledger.replay(
-            self._sink.name, written=len(spooled.messages) - gone, dead=gone
+            self.sink_name, written=len(spooled.messages) - gone, dead=gone
         )
 
     def _write(self, rows: Sequence[Row]) -> list[DeadLetter] | None:
         """Write rows, bad ones apart; nothing if the sink does not answer."""
         try:
-            dead = self._isolation.write(rows) if rows else []
-            self._add_dead_letters(dead)
+            with outage_on_error(self.sink_name):
+                dead = self._isolation.write(rows) if rows else []
+                self._add_dead_letters(dead)
         except Unavailable as error:
             self._pause_sink(error)
             return None
@@ -225,21 +229,21 @@ class Writer(threading.Thread):
         if self._recovery:
             _log.info(
                 "sink outage is over; replaying the spool",
-                sink=self._sink.name,
+                sink=self.sink_name,
                 failures=self._failures,
             )
             self._recovery.end()
             self._recovery = None
-        self._ledger.sink_is_up(self._sink.name)
+        self._ledger.sink_is_up(self.sink_name)
         self._failures = 0
 
     def _add_dead_letters(self, letters: list[DeadLetter]) -> None:
         if letters:
-            self._spool.dead_letters.add(letters, self._sink.name)
+            self._spool.dead_letters.add(letters, self.sink_name)
             if times := self._limited_log.due(letters[0].reason):
                 _log.warning(
                     "rejected by the sink: dead letters, see `egiz-bridge dlq`",
-                    sink=self._sink.name,
+                    sink=self.sink_name,
                     count=len(letters),
                     first=letters[0].detail,
                     times=times,
@@ -250,15 +254,18 @@ class Writer(threading.Thread):
         if not self._failures:
             _log.warning(
                 "sink outage: writes fail; spooling and retrying",
-                sink=self._sink.name,
+                sink=self.sink_name,
                 why=str(error),
             )
         self._record_failure(error)
         self._recovery = RecoveryProbe(
-            self._open_sink, error, self._failures, self._record_failure
+            lambda: GuardedSink(self.sink_name, self._open_sink),
+            error,
+            self._failures,
+            self._record_failure,
         )
-        self._recovery.start()
+        self._recovery.begin()
 
     def _record_failure(self, error: Unavailable) -> None:
         self._failures += 1
-        self._ledger.sink_is_down(self._sink.name, str(error))
+        self._ledger.sink_is_down(self.sink_name, str(error))

@@ -1,0 +1,121 @@
+"""Whatever a sink or a disk raises is an outage, never the end of a thread."""
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import structlog
+
+from egiz_bridge.batch import Row
+from egiz_bridge.errors import BridgeError, ConfigError, Rejected, Unavailable
+from egiz_bridge.pipeline.internal import place_of
+from egiz_bridge.sinks.sink import Sink
+
+_log = structlog.get_logger()
+_logged: set[str] = set()
+
+
+class GuardedSink:
+    """A sink that raises `Rejected` (from `write` only) and `Unavailable`, no other.
+
+    It is opened by its first call, and anew after an error that was not expected: what
+    state that error left is not known.
+    """
+
+    def __init__(self, name: str, open_sink: Callable[[], Sink]) -> None:
+        self.name = name
+        self._open_sink = open_sink
+        self._sink: Sink | None = None
+
+    def open(self) -> None:
+        """Open it now.
+
+        Raises:
+            ConfigError: a file of its table cannot be used.
+            Unavailable: it raised another error.
+        """
+        try:
+            self._sink = self._open_sink()
+        except ConfigError:
+            raise
+        except BaseException as error:
+            raise Unavailable(_described(self.name, error)) from error
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Store rows.
+
+        Raises:
+            Rejected, Unavailable: as `Sink.write`.
+        """
+        with self._guarded() as sink:
+            sink.write(rows)
+
+    def probe(self) -> None:
+        """Ask whether it would accept writes.
+
+        Raises:
+            Unavailable: it would not.
+        """
+        try:
+            with self._guarded() as sink:
+                sink.probe()
+        except Rejected as error:
+            raise Unavailable(str(error)) from error
+
+    def close(self) -> None:
+        """Close it; an error in this is logged, and changes nothing."""
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            with suppress(BridgeError), outage_on_error(self.name):
+                sink.close()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[Sink]:
+        is_expected = False
+        try:
+            with outage_on_error(self.name):
+                if self._sink is None:
+                    self._sink = self._open_sink()
+                try:
+                    yield self._sink
+                except BridgeError:
+                    is_expected = True
+                    raise
+                is_expected = True
+        finally:
+            if not is_expected:
+                self.close()
+
+
+@contextmanager
+def outage_on_error(sink: str) -> Iterator[None]:
+    """Turn each error of the block into `Unavailable`, other than `Rejected`.
+
+    One that nobody expected is logged once for each place that raises. Its own words
+    are left out: they may hold a secret, as those of an HTTP library do.
+    """
+    try:
+        yield
+    except (Rejected, Unavailable):
+        raise
+    except BridgeError as error:  # a file of its table cannot be read
+        raise Unavailable(str(error)) from error
+    except BaseException as error:  # SystemExit, too, would end the thread
+        raise Unavailable(_described(sink, error)) from error
+
+
+def _described(sink: str, error: BaseException) -> str:
+    reason = getattr(error, "strerror", None)
+    words = f": {reason}" if reason else ""
+    place = place_of(error)
+    text = f"unexpected {type(error).__name__}{words} at {place}"
+    if place not in _logged:
+        _logged.add(place)
+        _log.error(
+            "internal error: an outage of this sink, retrying; please report this;"
+            " further ones from this place are only counted",
+            sink=sink,
+            why=text,
+            frames="".join(traceback.format_tb(error.__traceback__)),
+        )
+    return text
