@@ -244,3 +244,39 @@ def test_version_1_gets_user_and_password(
     assert request.path == "/write?db=d&precision=ms"
     known = base64.b64encode(b"bridge:secret").decode()
     assert request.headers["Authorization"].lower() == f"basic {known}".lower()
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_a_password_is_sent_as_utf_8(
+    mosquitto, bridge, scripted_http, publish, tmp_path, api
+):
+    secret = "bridge:p\u00e4\u0441\u0441"
+    (tmp_path / "user").write_bytes(b"\xef\xbb\xbf" + secret.encode() + b"\r\n")
+    where = {"database": "d"} if api == "v1" else {"bucket": "b"}
+    table = {"url": scripted_http.url, "api": api, **where}
+    table["token_file"] = str(tmp_path / "user")
+    running = bridge(mosquitto.url, influxdb=table)
+    running.start()
+    publish(range(1))
+    _all_settled(running, 1)
+    # The server reads a header as Latin-1 (RFC 9110, 5.5): the bytes are what counts.
+    sent = scripted_http.requests[0].headers["Authorization"].encode("latin-1")
+    basic = b"basic " + base64.b64encode(secret.encode())
+    wanted = basic if api == "v1" else b"Token " + secret.encode()
+    assert sent.replace(b"Basic", b"basic") == wanted
+
+
+def test_a_secret_that_is_spoilt_is_an_outage_until_it_is_right_again(
+    running, scripted_http, publish, tmp_path
+):
+    publish(range(1))
+    _all_settled(running, 1)
+    (tmp_path / "token").write_bytes(b"n3w\nline\n")
+    publish(range(1, 3))
+    eventually(lambda: "influxdb.token_file" in running.get("/readyz")[1])
+    (tmp_path / "token").write_text("second-token\n")
+    _all_settled(running, 3)
+    assert _units(scripted_http.lines) == [0, 1, 2]
+    assert scripted_http.requests[-1].headers["Authorization"] == "Token second-token"
+    assert "n3w" not in running.log
+    assert running.stop() == 0

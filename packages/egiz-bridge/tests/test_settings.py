@@ -157,3 +157,41 @@ def test_an_ipv6_broker_is_connected_to_without_its_brackets(tmp_path):
     loaded = settings.load(_file(tmp_path, "[mqtt]\nurl = 'mqtt://[::1]:1884'"))
     assert broker_of(loaded.mqtt).host == "::1"
     assert str(loaded.mqtt.url) == "mqtt://[::1]:1884"
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        (b"\xef\xbb\xbfabc\n", "abc"),  # an editor's byte order mark
+        (b"abc\r\n", "abc"),
+        (b"abc\n\n\r\n", "abc"),
+        (b"\n\nabc\n", "abc"),  # blank lines around it
+        (b" a b \n", " a b "),
+        ("bridge:па\n".encode(), "bridge:па"),
+        ("\ufefföäü€\r\n".encode(), "öäü€"),
+    ],
+)
+def test_a_secret_is_what_an_editor_or_a_paste_meant(tmp_path, content, secret):
+    (tmp_path / "token").write_bytes(content)
+    assert read_secret("influxdb.token_file", tmp_path / "token") == secret
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"s3cret\ndef\n", "must be one line"),
+        (b"s3cret\r\n\r\ndef", "must be one line"),
+        (b"s3cret\x00", "must be one line of text"),
+        (b"s3cret\xff\xe9\n", "not UTF-8 text"),
+        ("s3cret\n".encode("utf-16"), "not UTF-8 text"),
+        (b"\xef\xbb\xbf\r\n", "is empty"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_refused_and_not_shown(
+    tmp_path, content, problem
+):
+    (tmp_path / "token").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"influxdb\.token_file: ") as caught:
+        read_secret("influxdb.token_file", tmp_path / "token")
+    assert problem in str(caught.value)
+    assert "s3cret" not in str(caught.value)

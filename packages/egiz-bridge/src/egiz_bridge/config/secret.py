@@ -1,6 +1,7 @@
 """A secret in a file that may be replaced while the bridge runs."""
 
 from pathlib import Path
+from unicodedata import category
 
 from egiz_bridge.errors import ConfigError
 
@@ -40,7 +41,9 @@ class Secret:
 
 
 def read_secret(key: str, path: Path | None) -> str | None:
-    """The secret in a file, without the newline at its end.
+    """The secret in a file, as it was meant: one line, in UTF-8.
+
+    A byte order mark and blank lines, which editors add, are no part of it.
 
     Raises:
         ConfigError: naming the key and the file, never the secret.
@@ -48,11 +51,15 @@ def read_secret(key: str, path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        secret = path.read_text().rstrip("\r\n")
+        secret = path.read_text("utf-8-sig").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{key}: cannot read {path}: {read_error(error)}"]) from None
     if not secret:
         raise ConfigError([f"{key}: {path} is empty"])
+    if any(
+        category(one) == "Cc" for one in secret
+    ):  # a header or a packet cannot carry it
+        raise ConfigError([f"{key}: {path} must be one line of text"])
     return secret
 
 

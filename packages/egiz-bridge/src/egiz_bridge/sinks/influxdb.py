@@ -3,6 +3,7 @@
 The two differ in where they are and how they know us; the body is the same.
 """
 
+import base64
 import ipaddress
 import zlib
 from collections.abc import Sequence
@@ -139,9 +140,11 @@ class InfluxdbSink:
             raise Unavailable(str(error)) from error
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         if secret and self._table.api == "v1":
-            headers |= urllib3.make_headers(basic_auth=secret)
+            known = base64.b64encode(secret.encode()).decode()
+            headers["Authorization"] = f"Basic {known}"
         elif secret:
-            headers["Authorization"] = f"Token {secret}"
+            # A header is sent as Latin-1: this makes it the bytes of UTF-8.
+            headers["Authorization"] = f"Token {secret}".encode().decode("latin-1")
         return headers
 
 
