@@ -149,16 +149,24 @@ class Session:
             self._wait_to_retry(error)
             return
         try:
-            self._subscribed(connection, broker)
-            self._serve(connection, early)
-            self._finish(connection)
+            self._use(connection, broker, early)
         except (MqttError, OSError) as error:
             if time.monotonic() - self._subscribed_at > _STABLE_S:
                 self._failures = 0
             self._wait_to_retry(error)
+
+    def _use(
+        self, connection: Connection, broker: Broker, early: Sequence[packets.Publish]
+    ) -> None:
+        try:
+            self._subscribed(connection, broker)
+            self._serve(connection, early)
+            self._finish(connection)
         finally:
             self._ledger.connection_is(up=False)
             connection.close()
+            # Nothing will fill the batch now, and QoS 0 is not sent again.
+            self._intake.flush()
 
     def _broker(self) -> Broker:
         """Where to connect, and which filters to remove from the session."""
