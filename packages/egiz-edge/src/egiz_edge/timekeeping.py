@@ -15,6 +15,7 @@ _BUILT_MS = 1767225600000  # 2026-01-01: it was not earlier than this firmware
 _LATEST_MS = 4102444800000  # 2100-01-01: the contract knows no later time
 _EVERY_S = 3600  # a crystal is off by some 20 ppm: 0.07 s an hour
 _RETRY_MS = (2000, 64000)
+_REFUSED_S = 900  # after a "kiss of death", while the clock is not set
 _TRIES = 3  # after which messages no longer wait for the time
 _JUMP_MS = 60000  # a clock that is set is moved by more only if two replies agree
 _KEY = "time"
@@ -89,8 +90,10 @@ class Timekeeper:
                 await asyncio.sleep(_EVERY_S)
             except OSError as error:
                 self._count_failure(error)
-                is_kiss = str(error).startswith("kiss of death")
-                await asyncio.sleep(_EVERY_S if is_kiss else backoff.next_ms() / 1000)
+                wait_s = backoff.next_ms() / 1000
+                if str(error).startswith("kiss of death"):
+                    wait_s = _EVERY_S if self.is_synced() else _REFUSED_S
+                await asyncio.sleep(wait_s)
 
     async def _query(self):
         from egiz_edge import sntp  # noqa: PLC0415  # on the heap once an hour only
@@ -122,6 +125,9 @@ class Timekeeper:
         self._failures += 1
         if self._failures == 1:  # logged once, not every hour
             self._log("no time from %s: %s; trying again" % (self._server[0], error))
+        # A server that refuses is not queried again soon: messages do not wait for it.
+        if str(error).startswith("kiss of death") and self._failures < _TRIES:
+            self._failures = _TRIES
         if self._failures == _TRIES:
             self._report_ready()
 

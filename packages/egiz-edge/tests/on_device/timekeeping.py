@@ -1,5 +1,7 @@
 """Time: estimated, set, and corrected afterwards."""
 
+import asyncio
+
 from egiz_edge import payloads
 from egiz_edge.timekeeping import Timekeeper
 from egiz_edge.window import Window
@@ -31,6 +33,19 @@ class _Board:
 
     def put(self, key, text):
         self.stored[key] = text
+
+    def is_up(self):
+        return True
+
+
+class _Refused(Timekeeper):
+    """Its server answers with a "kiss of death"."""
+
+    queries = 0
+
+    async def _query(self):
+        self.queries += 1
+        raise OSError("kiss of death: RATE")
 
 
 def _keeper(board):
@@ -116,3 +131,22 @@ def test_a_jump_of_a_clock_that_is_set_needs_a_second_reply():
         assert keeper.now_ms() == now_ms
         keeper.set(now_ms + wrong_ms)
         assert keeper.now_ms() == now_ms + wrong_ms
+
+
+def test_messages_do_not_wait_for_a_server_that_refuses_to_answer():
+    async def run():
+        keeper = _Refused(_Board(), ("ntp.local", 123), 7, log.append)
+        reported = []
+        keeper.on_ready = lambda: reported.append(keeper.is_ready())
+        running = asyncio.create_task(keeper.run())
+        await asyncio.sleep(0.05)
+        running.cancel()
+        return keeper, reported
+
+    log = []
+    keeper, reported = asyncio.run(run())
+    assert reported == [True]
+    assert not keeper.is_synced()
+    assert b'"time_synced":false' in _payload(keeper)
+    assert keeper.queries == 1  # it is queried again, but not soon
+    assert log == ["no time from ntp.local: kiss of death: RATE; trying again"]
