@@ -33,32 +33,52 @@ class Downlink:
         self._board = board
         self._settings = settings
         self._log = log
-        self._waiting = []
+        self._waiting = []  # commands
+        self._newest = None  # config message that waits
         self._config = self._crc = None
         self._command = self._load_last_command()
         self.is_on_trial = False
 
     @property
     def is_waiting(self):
-        """Whether there is a message for `handle_next`."""
-        return bool(self._waiting)
+        """Whether there is a message for `handle_next`.
+
+        A config waits until the trial of another is over: what came over the network
+        before confirms nothing.
+        """
+        return bool(self._waiting) or self._is_config_next()
 
     def put_config(self, msg, _retain):
-        """A message of the config topic; one that was processed before is ignored."""
-        if msg and crc32(msg) != self._crc:
-            self._put(msg, None)
+        """A message of the config topic: the newest replaces one that waits.
+
+        One that was processed before is not processed again.
+        """
+        if not msg:
+            return
+        if crc32(msg) != self._crc:
+            self._newest = msg
+        elif not self.is_on_trial:  # then it comes from the other broker
+            self._newest = None
 
     def put_command(self, msg, retain):
         """A message of the command topic."""
-        self._put(msg, retain)
+        if len(self._waiting) < _WAITING_MAX:
+            self._waiting.append((msg, retain))
+        else:
+            self._log(
+                "more than %d commands wait: one is ignored, send it again"
+                % _WAITING_MAX
+            )
 
     async def handle_next(self):
-        """Process the oldest message; gives what to call after the report, or None."""
-        msg, retain = self._waiting.pop(0)
-        document, reason = self._checked(msg, retain is None)
-        if retain is None:
+        """Process a message; gives what to call after the report, or None."""
+        if self._is_config_next():
+            msg, self._newest = self._newest, None
+            document, reason = self._checked(msg, True)
             self.with_config(lambda config: config.receive(msg, document, reason))
             return None
+        msg, retain = self._waiting.pop(0)
+        document, reason = self._checked(msg, False)
         after = await self._commands().receive(document, reason, retain)
         unload(_COMMAND)
         self._command = self._load_last_command()
@@ -96,14 +116,8 @@ class Downlink:
         unload(RULES)
         return document, reason
 
-    def _put(self, msg, retain):
-        if len(self._waiting) < _WAITING_MAX:
-            self._waiting.append((msg, retain))
-        else:
-            self._log(
-                "more than %d messages wait: one is ignored, send it again"
-                % _WAITING_MAX
-            )
+    def _is_config_next(self):
+        return self._newest is not None and not self.is_on_trial
 
     def _commands(self):
         from egiz_edge.actions import Actions  # noqa: PLC0415  # see the module

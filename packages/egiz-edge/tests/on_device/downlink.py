@@ -1,0 +1,118 @@
+"""Incoming messages: the newest configuration wins, and a trial is not disturbed."""
+
+import asyncio
+import json
+import os
+
+import _flash
+from _board import Clock, Log, Store
+from egiz_edge import downlink as module
+from egiz_edge.settings import Settings
+
+GIVEN = {"facility": "factory", "device_id": "oven-001", "broker": "old"}
+_PATH = _flash.directory()
+
+
+class Board:
+    """What the downlink needs of one; it is the app, too."""
+
+    def __init__(self):
+        self.store, self.clock = Store(), Clock()
+        self.data_directory = _PATH
+        self.sampled = 0
+
+    async def sample_now(self):
+        self.sampled += 1
+
+
+class Device:
+    def __init__(self):
+        module.unload = lambda _names: None  # other tests have these modules, too
+        try:
+            os.mkdir(_PATH)
+        except OSError:
+            pass
+        for name in os.listdir(_PATH):
+            os.remove(_PATH + "/" + name)
+        self.board, self.log = Board(), Log()
+        self.settings = Settings(GIVEN)
+        self.downlink = module.Downlink(self.board, self.board, self.settings, self.log)
+
+    def config(self, **members):
+        members["device_id"] = "oven-001"
+        self.downlink.put_config(json.dumps(members).encode(), False)
+
+    def command(self, command_id):
+        members = {"device_id": "oven-001", "id": command_id, "action": "sample_now"}
+        self.downlink.put_command(json.dumps(members).encode(), False)
+
+    def handle(self):
+        """Process all that can be processed now; gives how many messages."""
+        handled = 0
+        while self.downlink.is_waiting:
+            asyncio.run(self.downlink.handle_next())
+            handled += 1
+        return handled
+
+    def reported(self):
+        return json.loads("{" + ",".join(self.downlink.members()) + "}")
+
+
+def test_of_many_configs_in_one_instant_the_newest_is_in_force():
+    device = Device()
+    for rev in range(1, 9):
+        device.config(rev=rev, publish_rate_ms=1000 + rev)
+    device.command("c1")
+    assert device.handle() == 2
+    assert device.reported()["config"] == {"rev": 8, "applied": True}
+    assert device.settings.publish_rate_ms == 1008
+    assert device.reported()["last_command"] == {"id": "c1", "result": "done"}
+    assert device.log.lines[0] == "config 8: in force"
+
+
+def test_a_config_has_room_when_too_many_commands_wait():
+    device = Device()
+    for number in range(6):
+        device.command(f"c{number}")
+    device.config(rev=1, publish_rate_ms=300)
+    assert device.handle() == 5
+    assert device.settings.publish_rate_ms == 300
+    assert device.board.sampled == 4
+    assert len([line for line in device.log.lines if "send it again" in line]) == 2
+
+
+def test_a_config_that_waits_does_not_confirm_the_trial_of_another():
+    device = Device()
+    device.config(rev=1, mqtt_broker="dead")
+    assert device.handle() == 1
+    device.config(rev=2, mqtt_broker="dead", buffer_size=50)
+    assert device.handle() == 0
+    assert device.downlink.is_on_trial
+    device.downlink.with_config(lambda config: config.revert())
+    assert device.settings.host == "old"
+    assert device.handle() == 1  # it has a trial of its own
+    assert device.downlink.is_on_trial
+    assert "config.json" not in os.listdir(_PATH)
+
+
+def test_a_config_that_waits_is_applied_when_the_trial_is_confirmed():
+    device = Device()
+    device.config(rev=1, mqtt_broker="new")
+    device.handle()
+    device.config(rev=2, mqtt_broker="new", buffer_size=50)
+    device.command("c1")
+    assert device.handle() == 1  # commands do not wait for the trial
+    device.downlink.with_config(lambda config: config.confirm())
+    assert device.handle() == 1
+    assert device.settings.buffer_size == 50
+    assert device.reported()["config"] == {"rev": 2, "applied": True}
+
+
+def test_the_config_in_force_sent_last_replaces_one_that_waits():
+    device = Device()
+    device.config(publish_rate_ms=300)
+    device.handle()
+    device.config(publish_rate_ms=400)
+    device.config(publish_rate_ms=300)
+    assert device.handle() == 0
+    assert device.settings.publish_rate_ms == 300
