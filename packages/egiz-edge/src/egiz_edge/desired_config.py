@@ -100,9 +100,11 @@ class DesiredConfig:
         """Go back to what was in force before the trial."""
         _remove(self._staged)
         self.is_on_trial = False
+        error = "no broker within %d s, reverted" % (timeouts.TRIAL_MS // 1000)
+        if self._is_password_kept(self._settings.password):
+            error += "; it got no password"
         self._apply(self._load(self._in_force) or {})
-        seconds = timeouts.TRIAL_MS // 1000
-        self._record(self.rev, self.crc, "no broker within %d s, reverted" % seconds)
+        self._record(self.rev, self.crc, error)
 
     def erase(self):
         """Factory reset: as provisioned, and ready for any revision."""
@@ -125,11 +127,20 @@ class DesiredConfig:
     def _stage(self, config, msg):
         resolved = resolve(config, self._settings.given)
         is_trial = self._changes_network(resolved)
+        if is_trial and self._is_password_kept(resolved["password"]):
+            self._log(
+                "%s gets no password without TLS; password_for_any_broker in the"
+                " settings allows it" % resolved["host"]
+            )
         _write(self._staged, msg)
         if not is_trial:
             os.rename(self._staged, self._in_force)
         self.is_on_trial = is_trial
         self._settings.update(resolved)
+
+    def _is_password_kept(self, password):
+        """Whether there is one, and `password`, what the broker gets, is not it."""
+        return password is None and self._settings.given.get("password") is not None
 
     def _changes_network(self, resolved):
         settings = self._settings

@@ -23,9 +23,12 @@ def resolve(config, given):
         given: what was provisioned, see `Settings`.
     """
     host, port = _broker(config, given)
+    user, password = _credentials(host, port, given)
     return {
         "host": host,
         "port": port,
+        "user": user,
+        "password": password,
         "wifi_ssid": _value("wifi_ssid", None, config, given),
         "sampling_rate_ms": _value("sampling_rate_ms", SAMPLING_MS, config, given),
         "publish_rate_ms": _value("publish_rate_ms", PUBLISH_MS, config, given),
@@ -51,6 +54,18 @@ def _broker(config, given):
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError("mqtt_broker: not host:port")
     return host, int(port)
+
+
+def _credentials(host, port, given):
+    """User and password, but for a broker that anybody may have named.
+
+    Without TLS, whoever may write the config topic could have them sent to a host of
+    his own.
+    """
+    is_provisioned = (host, port) == (given["broker"], given.get("port", PORT))
+    if is_provisioned or given.get("tls") or given.get("password_for_any_broker"):
+        return given.get("user"), given.get("password")
+    return None, None
 
 
 def _zones(config, given):

@@ -10,7 +10,9 @@ class Settings:
             setpoint (0.01 °C), sampling_rate_ms and publish_rate_ms, ntp (host or
             host:port; the broker's host if absent), thermocouples and states (as
             `Sensors` takes them), and tls (paths of DER files: ca,
-            and cert and key where the broker wants them; its port is often 8883).
+            and cert and key where the broker wants them; its port is often 8883), and
+            password_for_any_broker (whether a broker that a configuration names gets
+            user and password also without TLS).
     """
 
     def __init__(self, given):
@@ -19,8 +21,6 @@ class Settings:
         self.given = given
         self.facility = given["facility"]
         self.device_id = given["device_id"]
-        self.user = given.get("user")
-        self.password = given.get("password")
         self.wifi_password = given.get("wifi_password")
         self.setpoint = given.get("setpoint")
         self.thermocouples = given.get("thermocouples", ())

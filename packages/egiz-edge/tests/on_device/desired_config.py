@@ -25,9 +25,10 @@ class Device:
         self.store = Store()
         self.boot()
 
-    def boot(self, is_plain=False):
+    def boot(self, is_plain=False, **given):
         self.log = Log()
-        self.settings = Settings(GIVEN)
+        given.update(GIVEN)
+        self.settings = Settings(given)
         self.load()
         self.desired.restore(is_plain)
 
@@ -110,6 +111,18 @@ def test_a_network_that_does_not_is_reverted_and_not_tried_again():
     device.boot()
     assert device.settings.wifi_ssid is None
     assert device.reported() == reported
+
+
+def test_a_broker_that_gets_no_password_is_named_in_log_and_report():
+    device = Device()
+    device.boot(user="oven-001", password="secret")
+    device.receive(rev=8, mqtt_broker="new")
+    assert device.settings.password is None
+    assert "new gets no password without TLS" in device.log.lines[0]
+    device.load()
+    device.desired.revert()
+    assert device.settings.password == "secret"
+    assert device.reported()["error"].endswith("reverted; it got no password")
 
 
 def test_a_trial_goes_on_after_a_power_cut():

@@ -65,3 +65,24 @@ def test_an_alert_on_what_is_not_measured_is_refused():
 
 def test_one_message_is_always_kept():
     assert resolve({"buffer_size": 0}, GIVEN)["buffer_size"] == 1
+
+
+def _credentials(config, **given):
+    given.update(GIVEN)
+    settings = Settings(given)
+    settings.update(resolve(config, given))
+    return settings.user, settings.password
+
+
+def test_without_tls_a_new_broker_gets_no_stored_password():
+    stored = {"user": "oven-001", "password": "secret"}
+    ours = ("oven-001", "secret")
+    assert _credentials({}, **stored) == ours
+    assert _credentials({"mqtt_broker": "localhost:1883"}, **stored) == ours
+    for broker in ("elsewhere", "localhost:1884"):
+        config = {"mqtt_broker": broker}
+        assert _credentials(config, **stored) == (None, None)
+        allowed = _credentials(config, password_for_any_broker=True, **stored)
+        assert allowed == ours
+        # With TLS, the broker has shown a certificate of our authority.
+        assert _credentials(config, tls={"ca": "ca.der"}, **stored) == ours
