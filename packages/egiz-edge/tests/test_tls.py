@@ -1,11 +1,16 @@
 """Mutual TLS 1.2 between the interpreter and the real broker, with DER files."""
 
+import shutil
+import socket
+import threading
 import time
 
+import egiz_edge_tools.virtual_board as board_module
 import pytest
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization as form
+from egiz_edge_tools.bundle import stage
 from rig.device import DEVICE, Device
 from rig.live import LiveSubscriber
 from rig.process import free_port
@@ -71,10 +76,11 @@ def device(micropython, tmp_path, hardware, broker):
     (tmp_path / "flash").mkdir()
     made = []
 
-    def make(ca, issuer):
-        address = ("localhost", broker.tls_port)
+    def make(ca, issuer, port=broker.tls_port, **identity):
         files = _files(tmp_path, ca, issuer)
-        made.append(Device(address, tmp_path / "flash", hardware, tls=files))
+        address = ("localhost", port)
+        one = Device(address, tmp_path / "flash", hardware, tls=files, **identity)
+        made.append(one)
         return made[-1]
 
     yield make
@@ -119,3 +125,71 @@ def test_a_certificate_of_another_authority_is_refused_by_both_sides(
     assert not any("task failed" in line for line in running.output), running.output
     assert live.messages(DEVICE, "status") == []
     live.close()
+
+
+@pytest.fixture
+def in_safe_mode(device, tmp_path, umqtt, monkeypatch):
+    """A factory of devices that have crashed five times."""
+
+    def staged(directory, *_):
+        stage(directory)
+        shutil.copytree(umqtt / "umqtt", directory / "umqtt")
+        # The release of the index is older than that of MicroPython 1.24, which is
+        # given a context.
+        simple = directory / "umqtt" / "simple.py"
+        text = simple.read_text()
+        for old, new in (
+            ("        self.ssl_params = ssl_params\n", ""),
+            ("            import ussl\n", ""),
+            (
+                "ussl.wrap_socket(self.sock, **self.ssl_params)",
+                "self.ssl.wrap_socket(self.sock, server_hostname=self.server)",
+            ),
+        ):
+            assert old in text
+            text = text.replace(old, new)
+        simple.write_text(text)
+
+    def make(*args, **more):
+        data = tmp_path / "flash" / "data"
+        data.mkdir()
+        (data / "boots").write_text("5 crash: test")
+        return device(*args, **more)
+
+    monkeypatch.setattr(board_module, "stage", staged)
+    return make
+
+
+def test_safe_mode_reports_over_mutual_tls(in_safe_mode, broker):
+    live = LiveSubscriber(broker.host, broker.port)
+    in_safe_mode(AUTHORITY, AUTHORITY)
+    (status,) = eventually(
+        lambda: [m for m in live.messages(DEVICE, "status") if m.state == "safe_mode"]
+    )
+    assert status.reset_cause == "crash: test"
+    live.close()
+
+
+def test_safe_mode_with_tls_sends_nothing_in_clear(in_safe_mode):
+    received = []
+    with socket.create_server(("localhost", 0)) as server:
+
+        def accept():
+            connection, _ = server.accept()
+            received.append(connection.recv(1000))
+            connection.close()
+
+        listener = threading.Thread(target=accept)
+        listener.start()
+        in_safe_mode(
+            AUTHORITY,
+            AUTHORITY,
+            port=server.getsockname()[1],
+            user="user-in-clear",
+            password="secret-in-clear",
+        )
+        listener.join(30)
+    (first,) = received
+    assert first[:2] == b"\x16\x03"  # a handshake of TLS
+    assert b"in-clear" not in first
+    assert DEVICE.encode() not in first

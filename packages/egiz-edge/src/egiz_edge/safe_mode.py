@@ -1,10 +1,10 @@
 """Safe mode: what runs on a device when its app crashes at every boot.
 
 It reports on the status topic (retained) that it is in safe mode and why, and executes
-one command: `reboot`. It shares no code with the app that has just crashed, and only
-reads what was provisioned: identity and credentials stay. The MQTT client is the stock
-`umqtt.simple`, which waits without end for a broker that does not answer; the watchdog
-ends that.
+one command: `reboot`. It shares no code with the app that has just crashed, but tls.py
+where the settings name TLS, and only reads what was provisioned: identity and
+credentials stay. The MQTT client is the stock `umqtt.simple`, which waits without end
+for a broker that does not answer; the watchdog ends that.
 """
 
 import json
@@ -66,12 +66,15 @@ class _Session:
             settings.get("password"),
             keepalive=30,
         )
+        if settings.get("tls"):
+            self._client.ssl = _tls(self._client, settings["tls"])
         self._client.set_callback(self._receive)
         will = json.dumps({"device_id": self._device_id, "state": "offline"})
         self._client.set_last_will(self._topic + "status", will, True, 1)
 
     def serve(self, since):
         """Until a reboot is ordered; OSError when it breaks or takes too long."""
+        _feed(self._directory)  # from here on, a broker that hangs has an end
         self._client.connect()
         self._client.subscribe(self._topic + "command", 1)
         self._report()  # whoever reads it may send a command immediately
@@ -127,11 +130,30 @@ def _settings(directory):
         config = json.loads(_read(directory + "/data/config.json") or "{}")
         settings["wifi_ssid"] = config.get("wifi_ssid") or settings.get("wifi_ssid")
         if config.get("mqtt_broker"):
-            host, _, port = config["mqtt_broker"].partition(":")
-            settings["broker"], settings["port"] = host, int(port or _PORT)
+            _change_broker(settings, config["mqtt_broker"])
     except (ValueError, AttributeError) as error:
         print("safe mode: config.json: %r" % error)
     return settings
+
+
+def _change_broker(settings, broker):
+    """As effective_settings.py: without TLS, a new broker gets no password."""
+    host, _, port = broker.partition(":")
+    port = int(port or _PORT)
+    is_new = (host, port) != (settings["broker"], settings["port"])
+    settings["broker"], settings["port"] = host, port
+    is_safe = settings.get("tls") or settings.get("password_for_any_broker")
+    if is_new and not is_safe:
+        settings["user"] = settings["password"] = None
+
+
+def _tls(client, paths):
+    """A context; without one nothing is sent, rather than in clear."""
+    if hasattr(client, "ssl_params"):
+        raise OSError("umqtt.simple is older than that of MicroPython 1.24: no TLS")
+    from egiz_edge import tls  # noqa: PLC0415  # most devices have none
+
+    return tls.context(paths)
 
 
 def _join(directory, settings):
