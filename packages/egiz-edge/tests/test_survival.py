@@ -117,6 +117,25 @@ class Sensors:
     assert running.stop()["unacked"] == 0
 
 
+def test_a_list_of_sensors_that_fails_does_not_keep_the_device_from_sampling(
+    sabotaged, mosquitto, live
+):
+    fails = """
+STATES = ()
+class Sensors:
+    def __init__(self, board, *_, **__):
+        pass
+    async def found(self):
+        raise MemoryError
+    async def sample(self, window):
+        window.state = "running"
+"""
+    running = sabotaged(mosquitto, sensors=fails)
+    seen = eventually(lambda: live.messages(DEVICE, "telemetry"))
+    assert seen[-1].status.operational_state == "running"
+    assert any("sampling goes on" in line for line in running.output)
+
+
 def test_a_crash_loop_ends_in_safe_mode_and_a_command_leads_out_of_it(
     sabotaged, mosquitto, live, umqtt
 ):

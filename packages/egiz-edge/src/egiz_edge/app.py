@@ -39,6 +39,7 @@ class App:
         self.device_id = settings.device_id
         self._board = board
         self._settings = settings
+        self._log = log
         self._is_stopping = False
         self._is_confirmed = False
         # First, so that a boot counts even if what follows crashes.
@@ -125,13 +126,21 @@ class App:
         self._supervisor.stop()
 
     async def _sample(self):
-        async with self._bus:
-            self._report.sensors = await self._current_sensors().found()
+        if not self._report.sensors:
+            await self._find_sensors()
         while True:
             async with self._bus:
                 await self._current_sensors().sample(self._window)
             self._samples += 1
             await self._sampling.wait()
+
+    async def _find_sensors(self):
+        """List what answers; without the list the device samples as well."""
+        try:
+            async with self._bus:
+                self._report.sensors = await self._current_sensors().found()
+        except Exception as error:
+            self._log("sensors not listed in the status, sampling goes on: %r" % error)
 
     async def sample_now(self):
         """Sample once more, and publish immediately."""

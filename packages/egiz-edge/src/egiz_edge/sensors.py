@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from egiz_edge.drivers import SensorError
-from egiz_edge.drivers.ds18b20 import CONVERSION_MS, Ds18b20, is_rom
+from egiz_edge.drivers.ds18b20 import CONVERSION_MS, Ds18b20, crc8, is_rom
 from egiz_edge.drivers.inputs import OperationalState
 from egiz_edge.drivers.modbus import Bus
 from egiz_edge.drivers.pzem import Pzem
@@ -80,6 +80,7 @@ class Sensors:
         """What answers on the buses, such as `pzem_a` and `ds18b20:28ff…`.
 
         Thermometers that belong to no zone are among them; SPI chips cannot be found.
+        An id with a wrong CRC is of a damaged line, and not listed.
         """
         names = []
         for name, meter in self._meters:
@@ -89,8 +90,9 @@ class Sensors:
             except (SensorError, OSError):
                 pass
         for rom in await self._onewire.search():
-            part = "ds18b20:" if is_rom(rom) else "onewire:"
-            names.append(part + rom.hex())
+            if not crc8(rom):
+                part = "ds18b20:" if is_rom(rom) else "onewire:"
+                names.append(part + rom.hex())
         return names
 
     async def _sample_thermometers(self, window):

@@ -33,6 +33,11 @@ def test_temperatures_of_the_data_sheet():
         assert parse(scratchpad(raw)) == hundredths
 
 
+def test_what_the_part_cannot_measure_is_no_temperature():
+    for raw in (0x07D1, 0x07FE, 0x7CFE, 0x7FFF, -0x0371, -0x8000):
+        assert _fault_of(scratchpad(raw)) == "range"
+
+
 def test_85_degrees_is_a_reading_unless_it_is_the_power_on_state():
     assert parse(scratchpad(0x0550)) == 8500
     assert _fault_of(scratchpad(0x0550, byte6=0x0C)) == "power_on"

@@ -35,28 +35,38 @@ def test_the_golden_reply_is_225_7_volts():
 
 
 def test_32_bit_values_have_the_low_word_first():
-    frame = _reply(0x08D1, 0x5678, 0x0001, 0x0002, 0x0003, 0x0004, 0x1234, 500, 100, 0)
-    assert pzem.parse(frame)[1:4] == (0x00015678, 0x00030002, 0x12340004)
+    frame = _reply(0x08D1, 0x5678, 0x0001, 0x0002, 0x0003, 0x0004, 0x0012, 500, 100, 0)
+    assert pzem.parse(frame)[1:4] == (0x00015678, 0x00030002, 0x00120004)
 
 
 def test_energy_is_a_counter_of_32_bits_and_never_a_float():
-    frame = _reply(2300, 0, 0, 0, 0, 0xFFFF, 0xFFFF, 500, 100, 0)
+    frame = _reply(2300, 0, 0, 0, 0, 0x967F, 0x98, 500, 100, 0)
     energy = pzem.parse(frame)[3]
-    assert energy == 4294967295
+    assert energy == 9999999
     assert type(energy) is int
 
 
-def test_the_maximum_of_the_range_is_a_reading():
+def test_both_ends_of_the_range_are_readings():
     frame = _reply(2600, 0x86A0, 1, 0xF7A0, 3, 0x967F, 0x98, 650, 100, 0xFFFF)
     assert pzem.parse(frame) == (2600, 100000, 260000, 9999999, 650, 100)
+    frame = _reply(800, 0, 0, 0, 0, 0, 0, 450, 0, 0)
+    assert pzem.parse(frame) == (800, 0, 0, 0, 450, 0)
 
 
 def test_a_number_outside_of_the_range_is_no_reading():
     for words in (
         (9061, 0, 0, 0, 0, 0, 0, 500, 100, 0),
+        (2601, 0, 0, 0, 0, 0, 0, 500, 100, 0),
+        (799, 0, 0, 0, 0, 0, 0, 500, 100, 0),
+        (0, 0, 0, 0, 0, 0, 0, 500, 100, 0),  # as some are at power-up
         (2300, 0xD9CD, 0x3602, 0, 0, 0, 0, 500, 100, 0),  # 906166 A, as in the field
+        (2300, 0x86A1, 1, 0, 0, 0, 0, 500, 100, 0),
         (2300, 0, 0, 0xFFFF, 0xFFFF, 0, 0, 500, 100, 0),
+        (2300, 0, 0, 0, 0, 0xFFFF, 0xFFFF, 500, 100, 0),
+        (2300, 0, 0, 0, 0, 0x9680, 0x98, 500, 100, 0),
         (2300, 0, 0, 0, 0, 0, 0, 5000, 100, 0),
+        (2300, 0, 0, 0, 0, 0, 0, 651, 100, 0),
+        (2300, 0, 0, 0, 0, 0, 0, 0, 100, 0),
         (2300, 0, 0, 0, 0, 0, 0, 500, 101, 0),
     ):
         assert _fault_of(lambda words=words: pzem.parse(_reply(*words))) == "range"

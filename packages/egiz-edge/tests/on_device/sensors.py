@@ -6,6 +6,7 @@ from _bus import Bus, Pin, scratchpad
 from _ticks import Ticks
 from egiz_edge import sensors
 from egiz_edge.drivers import pzem
+from egiz_edge.ports.virtual import OneWire  # noqa: TID251  # its bound is tested
 from egiz_edge.window import Window
 
 ROM = b"\x28\0\0\0\0\0\0\x1e"
@@ -79,3 +80,39 @@ def test_states_are_those_of_the_settings():
     states = (("fault", "fault"), ("cleaning", "input_3"), ("running", "running"))
     (window,) = _sampled(board, (0,), states=states)
     assert window.state == "cleaning"
+
+
+class _Crowd:
+    """A line that answers a search with 255 ROM ids, one of which is sound."""
+
+    def __init__(self):
+        self._read = 0
+
+    def write(self, _command):
+        pass
+
+    async def drain(self):
+        pass
+
+    async def readexactly(self, n):
+        self._read += n
+        if n == 1:
+            return b"\1" if self._read == 1 else b"\xff"
+        number = (self._read - 2) // 8
+        return b"\x28\0\0\0\0\0\0\x1e" if number == 3 else b"\xfe" * 7 + bytes([number])
+
+
+def test_a_line_that_finds_hundreds_of_parts_costs_bounded_memory():
+    line = _Crowd()
+    found = asyncio.run(OneWire((line, line)).search())
+    assert len(found) == 32
+    assert found[2] == ROM
+    assert line._read == 2 + 255 * 8  # nothing is left in the line
+
+
+def test_an_id_with_a_wrong_crc_is_not_listed():
+    board = _Board()
+    line = _Crowd()
+    board.onewire = OneWire((line, line))
+    found = asyncio.run(sensors.Sensors(board, []).found())
+    assert found == ["ds18b20:" + ROM.hex()]

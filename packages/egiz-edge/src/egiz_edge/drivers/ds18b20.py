@@ -4,7 +4,8 @@ Traps (data sheet, and counterfeits): a shorted bus reads all zeros, whose CRC i
 85 °C is what the scratchpad holds after power-on; 127.94 °C is a failed conversion. Of
 other families (DS18S20, DS1822) the numbers mean something else.
 
-Faults of its own: `shorted`; `conversion`; `power_on`: no conversion since power-on.
+Faults of its own: `shorted`; `range`; `conversion`; `power_on`: no conversion since
+power-on.
 """
 
 from egiz_edge.drivers import SensorError
@@ -16,6 +17,7 @@ _TRIES = 3  # Wi-Fi and flash disturb the timing of single bits
 _POWER_ON_RAW = 0x0550  # 85 °C
 _POWER_ON_BYTE6 = 0x0C  # different after a conversion, except on some clones
 _FAILED_RAW = 0x07FF
+_LEAST_RAW, _MOST_RAW = -55 * 16, 125 * 16
 _NEAR_85 = 200  # 0.01 °C: what a zone may change between two samples
 
 
@@ -58,6 +60,8 @@ def parse(scratchpad, last=None):
     raw = raw >> (12 - bits) << (12 - bits)  # below its resolution it is undefined
     if raw & 0x8000:
         raw -= 0x10000
+    if not _LEAST_RAW <= raw <= _MOST_RAW:
+        raise SensorError("range")
     return (raw * 25 + 2) // 4  # sixteenths to hundredths
 
 

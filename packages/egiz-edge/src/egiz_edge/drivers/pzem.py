@@ -22,9 +22,10 @@ _REPLY_BYTES = 5 + 2 * _WORDS
 _BUDGET_MS = 320  # for a reading: three meters need less than a second
 _SHORTEST_MS = 60  # that a meter was measured to need
 
-# A reading with a right CRC can be wrong: the most that the module can measure, with a
-# fifth to spare. In 0.1 V, mA, 0.1 W, Wh, 0.1 Hz, 0.01.
-_MOST = (3120, 120000, 276000, 0xFFFFFFFF, 780, 100)
+# A reading with a right CRC can be wrong: what the module can measure.
+# In 0.1 V, mA, 0.1 W, Wh, 0.1 Hz, 0.01.
+_LEAST = (800, 0, 0, 0, 450, 0)
+_MOST = (2600, 100000, 260000, 9999999, 650, 100)
 
 
 def request(address):
@@ -46,8 +47,8 @@ def parse(frame):
         word[7],
         word[8],
     )
-    for value, most in zip(reading, _MOST):
-        if value > most:
+    for least, value, most in zip(_LEAST, reading, _MOST):
+        if not least <= value <= most:
             raise SensorError("range")
     return reading
 

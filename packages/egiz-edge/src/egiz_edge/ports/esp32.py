@@ -21,7 +21,7 @@ import machine
 import network
 import onewire
 
-from egiz_edge.ports import STORE_TEXT_MAX, check_stored
+from egiz_edge.ports import ROMS_MAX, STORE_TEXT_MAX, check_stored
 
 _CONTACTS = {"running": 25, "fault": 26, "input_3": 27, "button": 0}
 _SELECTS = {"tc_0": 21, "tc_1": 22, "tc_2": 32}
@@ -104,7 +104,10 @@ class OneWire:
 
     async def search(self):
         """The ROM ids of all that are there."""
-        return [bytes(rom) for rom in self._bus.scan()]
+        # On a line that is tied to ground, the stock search finds 255 that are not.
+        if not self._bus.reset() or not self._bus.pin.value():
+            return []
+        return [bytes(rom) for rom in self._bus.scan()[:ROMS_MAX]]
 
 
 class Spi:

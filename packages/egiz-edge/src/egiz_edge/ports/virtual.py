@@ -11,7 +11,7 @@ import json
 import os
 import time
 
-from egiz_edge.ports import check_stored
+from egiz_edge.ports import ROMS_MAX, check_stored
 
 PINS = ("running", "fault", "input_3", "button")
 
@@ -79,7 +79,9 @@ class OneWire:
         count = await self._ask(_SEARCH_ROM, 1)
         roms = []
         for _ in range(count[0] if count else 0):
-            roms.append(await self._reader.readexactly(8))  # noqa: PERF401  # no await in comprehensions on the device
+            rom = await self._reader.readexactly(8)
+            if len(roms) < ROMS_MAX:
+                roms.append(rom)
         return roms
 
     async def _ask(self, command, n):
