@@ -1,13 +1,9 @@
 """A batch is handed on when it has lingered, and at once when nothing can follow."""
 
-import time
-
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from rig import stored
-from rig.publisher import Publisher
-from rig.servers import Mosquitto
 from rig.waiting import eventually
 
 TOPIC = "sensors/factory/oven-001/telemetry"
