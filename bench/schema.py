@@ -116,7 +116,7 @@ def _validated(topic: Topic, payload: bytes) -> models.Telemetry:
     message = models.Telemetry.model_validate_json(payload)
     status = message.status
     if status is None or status.operational_state is None:
-        raise AssertionError("the payloads here tell a state")
+        raise AssertionError("the payloads here have a state")
     if message.device_id != topic.device_id:
         raise AssertionError("the payloads here are of the topic's device")
     return message
@@ -181,7 +181,7 @@ def _refused(payload: bytes) -> None:
         decode(TOPIC, payload)
     except DecodeError:
         return
-    raise AssertionError("it was taken")
+    raise AssertionError("it was accepted")
 
 
 def _milliseconds_of(module: str) -> float:

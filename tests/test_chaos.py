@@ -41,14 +41,14 @@ class Fleet(threading.Thread):
         self._may_publish.set()
         self._publishing = threading.Lock()
         self._sequence = 0
-        self.sent = self._taken = 0
+        self.sent = self._acknowledged = 0
         # Six seconds of a device's time pass in one: never ahead of the clock.
         self._begin_s = int(time.time()) - 86_400
         self.points = {}
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, "fleet", clean_session=False
         )
-        self._client.on_publish = self._is_taken
+        self._client.on_publish = self._is_acknowledged
         self._client.max_inflight_messages_set(1000)
         self._client.reconnect_delay_set(1, 1)
         self._client.connect(broker.host, broker.port)
@@ -72,7 +72,7 @@ class Fleet(threading.Thread):
         """Publish nothing; returns when the broker has acknowledged everything."""
         with self._publishing:
             self._may_publish.clear()
-        eventually(self._all_taken, timeout=60)
+        eventually(self._all_acknowledged, timeout=60)
 
     def resume(self):
         self._may_publish.set()
@@ -81,15 +81,15 @@ class Fleet(threading.Thread):
         self._ending.set()
         self.resume()
         self.join()
-        eventually(self._all_taken, timeout=60)
+        eventually(self._all_acknowledged, timeout=60)
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _is_taken(self, *_):
-        self._taken += 1
+    def _is_acknowledged(self, *_):
+        self._acknowledged += 1
 
-    def _all_taken(self):
-        return self._taken == self.sent
+    def _all_acknowledged(self):
+        return self._acknowledged == self.sent
 
     def _publish_one(self):
         seq, unit = divmod(self._sequence, DEVICES)

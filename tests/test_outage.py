@@ -58,11 +58,11 @@ def _count(database):
 
 
 def _everything_is_stored(running, database, sent):
-    def settled():
+    def is_written():
         metrics = running.metrics()
         return metrics["sink_written_total/influxdb"] == sent
 
-    eventually(settled, timeout=600)
+    eventually(is_written, timeout=600)
     eventually(lambda: _count(database) == sent, timeout=30)
     metrics = running.metrics()
     assert metrics["sink_spooled/influxdb"] == 0

@@ -31,13 +31,13 @@ def test_links_lead_somewhere(path):
         assert found.exists() or generated, target
 
 
-def test_every_make_target_that_is_told_of_exists():
-    told = set(re.findall(r"^ {4}make (\w+)", README, re.MULTILINE))
+def test_every_make_target_that_is_documented_exists():
+    named = set(re.findall(r"^ {4}make (\w+)", README, re.MULTILINE))
     contributing = (ROOT / "CONTRIBUTING.md").read_text()
-    told |= set(re.findall(r"`?make (\w+)", contributing))
+    named |= set(re.findall(r"`?make (\w+)", contributing))
     makefile = (ROOT / "Makefile").read_text()
-    assert told <= set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
-    assert {"demo", "test"} <= told
+    assert named <= set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+    assert {"demo", "test"} <= named
 
 
 def test_contributing_is_short_and_its_glossary_complete():

@@ -34,7 +34,7 @@ def measure(peer: Peer, messages: int) -> Cost:
         _fill(rig, messages)
         whole = finished(peer.start(rig, messages))
         if peer.stores:
-            found = rig.settled(messages, 30)
+            found = rig.stored_at_last(messages, 30)
             assert found == messages, f"{peer.name}: {found} of {messages} stored"
     return Cost(whole.wall_s - start.wall_s, whole.cpu_s - start.cpu_s, whole.peak_mib)
 

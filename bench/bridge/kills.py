@@ -10,7 +10,7 @@ from bridge.shared import fresh_rig
 _RATE = 2000
 _KILLS = 5
 _RUN_S = 2.5  # from one kill to the next
-_SETTLED_S = 40.0
+_STORED_TIMEOUT_S = 40.0
 
 
 class Toll(NamedTuple):
@@ -34,7 +34,7 @@ def measure(peer: Peer) -> Toll:
             running = peer.start(rig, ENDLESS)
         output, _ = load.communicate()
         sent = int(output)
-        found = rig.settled(sent, _SETTLED_S)
+        found = rig.stored_at_last(sent, _STORED_TIMEOUT_S)
         running.process.kill()
         running.process.wait()
     return Toll(sent, max(0, sent - found), max(0, found - sent))

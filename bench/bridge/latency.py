@@ -100,7 +100,7 @@ def measure(peer: Peer, rate: int, seconds: float) -> Latency:
         time.sleep(_WARM_UP_S)
         load = rig.load(rate, seconds)
         load.communicate()
-        rig.settled(1, 1)
+        rig.stored_at_last(1, 1)
         running.process.kill()
         running.process.wait()
         server.shutdown()

@@ -40,7 +40,7 @@ class Rig(NamedTuple):
         command = [sys.executable, "-m", "rig.load", *arguments]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    def settled(self, expected: int, timeout_s: float) -> int:
+    def stored_at_last(self, expected: int, timeout_s: float) -> int:
         """How many are stored, once it is as many as expected or no more come."""
         until = time.monotonic() + timeout_s
         while (found := self.stored()) < expected and time.monotonic() < until:

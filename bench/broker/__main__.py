@@ -87,7 +87,7 @@ class Bench:
     def wait_until_stored(self) -> dict[str, float]:
         """What the database holds, once it is everything, and what was dropped."""
         rig = Rig(self.broker, self.database, self.database.url, Path())
-        stored = rig.settled(self.sent, _STORED_TIMEOUT_S)
+        stored = rig.stored_at_last(self.sent, _STORED_TIMEOUT_S)
         for _ in range(50):
             self.exporter.turn()
         if self.exporter.received:

@@ -19,7 +19,7 @@ from compat.cases import FIRST, LAST, READING, Case
 from compat.points import Point, points_of
 
 _PATIENCE_S = 60.0
-_SETTLE_S = 2.5  # two flushes of Telegraf: what comes late, comes
+_FLUSHED_S = 2.5  # two flushes of Telegraf: what comes late, comes
 
 
 class Written(NamedTuple):
@@ -46,7 +46,7 @@ def feed(program: Path, cases: Iterable[Case]) -> Written:
         stack.callback(peer.kill)
         with Publisher(broker) as publisher:
             _publish(publisher, cases, [of_bridge, of_telegraf], peer)
-        time.sleep(_SETTLE_S)
+        time.sleep(_FLUSHED_S)
         return Written(points_of(of_bridge.requests), points_of(of_telegraf.requests))
 
 

@@ -184,7 +184,7 @@ def test_a_certificate_wins_over_the_name_in_connect(broker):
 
 @pytest.mark.parametrize("attacker", ["mixer-002", "bridge", "health"])
 @pytest.mark.parametrize("victim", ["oven-001", "egizcore"])
-def test_nobody_takes_over_the_session_of_another(broker, attacker, victim):
+def test_no_login_can_take_over_the_session_of_another(broker, attacker, victim):
     logins = {"oven-001": broker.oven, "mixer-002": broker.mixer}
     login = logins.get(victim) or broker.account(victim)
     topic = f"{OVEN}/command" if victim == "oven-001" else f"{OVEN}/telemetry"
@@ -208,7 +208,7 @@ def _send(broker, topic, **options):
         assert probe.publish(topic, b"{}", **options) != NOT_AUTHORISED
 
 
-def test_nobody_poisons_what_is_retained(broker):
+def test_no_other_login_can_change_what_is_retained(broker):
     with Probe(broker.account("fleet")) as fleet:
         fleet.publish(f"{OVEN}/config", b"right", retain=True)
     for login in (broker.mixer, broker.oven, broker.account("bridge")):

@@ -162,7 +162,7 @@ def test_the_exporter_may_read_what_the_broker_says_of_itself_in_production(tmp_
         broker.kill()
 
 
-def test_prometheus_finds_who_tells_people(stack):
+def test_prometheus_finds_the_alertmanager(stack):
     def managers():
         answer = stack.prometheus.get("/api/v1/alertmanagers")
         return json.loads(answer)["data"]["activeAlertmanagers"]

@@ -137,7 +137,7 @@ def _stored(kind, **fields):
         ),
     ],
 )
-def test_whose_and_when(kind, message, expected):
+def test_a_point_has_its_device_and_its_time(kind, message, expected):
     assert _stored(kind, **message) == expected
 
 

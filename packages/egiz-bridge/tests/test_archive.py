@@ -88,7 +88,7 @@ def test_a_reading_of_long_ago_is_kept_as_long_as_any_other(tmp_path):
     assert _select(path, "SELECT time_ms FROM telemetry") == [(1_577_836_800_000,)]
 
 
-def test_a_locked_archive_is_unavailable_and_takes_the_rows_later(tmp_path):
+def test_a_locked_archive_is_unavailable_and_receives_the_rows_later(tmp_path):
     path = tmp_path / "a.sqlite"
     archive = ArchiveSink(path, 30)
     archive.write([_row(1, NOW_S)])

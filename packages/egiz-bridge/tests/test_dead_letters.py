@@ -32,7 +32,7 @@ def operate(launch):
 
 @pytest.fixture
 def refused(mosquitto, influxdb, bridge):
-    """A running bridge whose database has refused 3 of 6 messages."""
+    """A running bridge, with a database that has refused 3 of 6 messages."""
     table = {"url": influxdb.url, "api": "v1", "database": influxdb.database}
     running = bridge(mosquitto.url, influxdb=table)
     influxdb.write(b'telemetry thermal_setpoint="warm" %d000' % (T0 - 1))

@@ -62,8 +62,8 @@ def _acknowledged(running, count):
     eventually(has_arrived, timeout=30)
 
 
-def _all_settled(running, count):
-    def settled():
+def _all_written(running, count):
+    def is_written():
         metrics = running.metrics()
         return (
             metrics["messages_acknowledged_total"] == count
@@ -71,12 +71,12 @@ def _all_settled(running, count):
             and metrics["sink_in_flight/influxdb"] == 0
         )
 
-    eventually(settled, timeout=40)
+    eventually(is_written, timeout=40)
 
 
 def test_a_write_is_what_the_api_asks_for(running, scripted_http, publish):
     publish(range(3))
-    _all_settled(running, 3)
+    _all_written(running, 3)
     request = scripted_http.requests[0]
     assert request.path == "/api/v2/write?org=o&bucket=b&precision=ms"
     assert request.headers["Authorization"] == "Token first-token"
@@ -97,7 +97,7 @@ def test_bad_lines_are_found_and_the_others_written(
 
     scripted_http.answer = answer
     publish(range(40))
-    _all_settled(running, 40)
+    _all_written(running, 40)
     assert _units(scripted_http.lines) == [n for n in range(40) if n not in (7, 31)]
     _balance(running, written_total=38, dead_total=2)
     assert "rejected by the sink: dead letters" in running.log
@@ -106,7 +106,7 @@ def test_bad_lines_are_found_and_the_others_written(
 def test_a_body_that_is_too_large_is_split(running, scripted_http, publish):
     scripted_http.answer = lambda asked: Answer(413 if len(asked.lines) > 4 else 204)
     publish(range(40))
-    _all_settled(running, 40)
+    _all_written(running, 40)
     assert _units(scripted_http.lines) == list(range(40))
     _balance(running, written_total=40, dead_total=0)
 
@@ -116,7 +116,7 @@ def test_a_single_line_that_is_too_large_is_a_dead_letter(
 ):
     scripted_http.answer = lambda _: Answer(413, "too large")
     publish(range(3))
-    _all_settled(running, 3)
+    _all_written(running, 3)
     _balance(running, written_total=0, dead_total=3)
 
 
@@ -147,7 +147,7 @@ def test_a_temporary_error_is_logged_spooled_and_written_at_last(
     assert hint in running.get("/readyz")[1]
     assert "first-token" not in running.log
     scripted_http.answer = lambda _: Answer()
-    _all_settled(running, 5)
+    _all_written(running, 5)
     assert _units(scripted_http.lines) == list(range(5))
     _balance(running, written_total=5, dead_total=0, up=1)
     assert running.log.count("sink outage: writes fail") == 1
@@ -167,7 +167,7 @@ def test_retry_after_is_respected(running, scripted_http, publish, as_date):
 
     scripted_http.answer = answer
     publish(range(2))
-    _all_settled(running, 2)
+    _all_written(running, 2)
     assert asked[1] - asked[0] >= 2.0  # dates have whole seconds
 
 
@@ -184,7 +184,7 @@ def test_a_token_that_is_replaced_is_used_at_once(
     (tmp_path / "token").unlink()
     eventually(lambda: "cannot read" in running.get("/readyz")[1], timeout=40)
     (tmp_path / "token").write_text("second-token")
-    _all_settled(running, 3)
+    _all_written(running, 3)
     assert _units(scripted_http.lines) == [0, 1, 2]
 
 
@@ -198,7 +198,7 @@ def test_an_answer_that_never_comes_delays_nothing(running, scripted_http, publi
     _acknowledged(running, 6)
     assert "timed out" in running.log
     scripted_http.answer = lambda _: Answer()
-    _all_settled(running, 6)
+    _all_written(running, 6)
     assert _units(scripted_http.lines) == list(range(6))
 
 
@@ -217,11 +217,11 @@ def test_a_conflict_that_is_known_does_not_slow_down_every_batch(
 
     scripted_http.answer = answer
     publish(range(30))
-    _all_settled(running, 30)
+    _all_written(running, 30)
     first = len(scripted_http.requests)
     assert first < 30  # not one write for each row
     publish(range(30, 60))
-    _all_settled(running, 60)
+    _all_written(running, 60)
     assert len(scripted_http.requests) == first  # separated before anything is sent
     _balance(running, written_total=0, dead_total=60)
 
@@ -239,7 +239,7 @@ def test_version_1_gets_user_and_password(
     running = bridge(mosquitto.url, influxdb=table)
     running.start()
     publish(range(1))
-    _all_settled(running, 1)
+    _all_written(running, 1)
     request = scripted_http.requests[0]
     assert request.path == "/write?db=d&precision=ms"
     known = base64.b64encode(b"bridge:secret").decode()
@@ -258,7 +258,7 @@ def test_a_password_is_sent_as_utf_8(
     running = bridge(mosquitto.url, influxdb=table)
     running.start()
     publish(range(1))
-    _all_settled(running, 1)
+    _all_written(running, 1)
     # The server reads a header as Latin-1 (RFC 9110, 5.5): the bytes are what counts.
     sent = scripted_http.requests[0].headers["Authorization"].encode("latin-1")
     basic = b"basic " + base64.b64encode(secret.encode())
@@ -270,12 +270,12 @@ def test_a_secret_that_is_spoilt_is_an_outage_until_it_is_right_again(
     running, scripted_http, publish, tmp_path
 ):
     publish(range(1))
-    _all_settled(running, 1)
+    _all_written(running, 1)
     (tmp_path / "token").write_bytes(b"n3w\nline\n")
     publish(range(1, 3))
     eventually(lambda: "influxdb.token_file" in running.get("/readyz")[1])
     (tmp_path / "token").write_text("second-token\n")
-    _all_settled(running, 3)
+    _all_written(running, 3)
     assert _units(scripted_http.lines) == [0, 1, 2]
     assert scripted_http.requests[-1].headers["Authorization"] == "Token second-token"
     assert "n3w" not in running.log

@@ -82,12 +82,12 @@ def _offer(dispatcher, numbers):
 def _all_written(dispatcher, ledger, count):
     acknowledged = []
 
-    def settled():
+    def stored_or_dead():
         acknowledged.extend(dispatcher.collect())
         counts = ledger.snapshot().sinks["faulty"]
         return len(acknowledged) == count and counts.written == count
 
-    eventually(settled, timeout=20)
+    eventually(stored_or_dead, timeout=20)
 
 
 @pytest.mark.parametrize("error", ERRORS)

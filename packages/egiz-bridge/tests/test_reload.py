@@ -97,10 +97,10 @@ def test_a_sink_that_changes_keeps_its_backlog(mosquitto, bridge, influxdb, stre
     _received(running, 100)
     count = finish()
 
-    def settled():
+    def is_written():
         return running.metrics()["sink_written_total/influxdb"] == count
 
-    eventually(settled, timeout=40)
+    eventually(is_written, timeout=40)
     assert len(stored.in_influxdb(influxdb)) == count
     assert running.metrics()["sink_unaccounted/influxdb"] == 0
     assert running.stop() == 0

@@ -183,7 +183,7 @@ def test_a_broker_of_3_1_1_alone_gets_3_1_1(bridge, mosquitto):
         with _Old(mosquitto, refuse) as old:
             running = bridge(f"mqtt://127.0.0.1:{old.port}", archive={})
             running.start()
-            # Its metrics tell that it is subscribed before its log does.
+            # Its metrics say that it is subscribed before its log does.
             eventually(lambda r=running: "mqtt=4" in r.log)
             _publish(mosquitto, 5)
             eventually(lambda r=running: r.metrics()["sink_written_total/archive"] == 5)

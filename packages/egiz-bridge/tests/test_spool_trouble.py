@@ -40,7 +40,7 @@ def publish(mosquitto):
 
 @pytest.fixture
 def outage(mosquitto, influxdb, bridge):
-    """A bridge whose database is away; `outage(max_bytes=...)` starts it."""
+    """A bridge without its database; `outage(max_bytes=...)` starts it."""
 
     def begin(**spool):
         table = {"url": influxdb.url, "api": "v1", "database": influxdb.database}

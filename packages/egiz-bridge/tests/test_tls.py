@@ -102,7 +102,7 @@ def test_a_queue_of_many_records_is_drained_without_further_traffic(factory, bri
     assert len(stored.in_archive(running.archive)) == 2000
 
 
-def _told_by_check(launch, bridge, table, code=1):
+def _output_of_check(launch, bridge, table, code=1):
     config = bridge("", mqtt=table, archive={}).config
     process = launch("egiz-bridge", "check", "--config", str(config))
     assert process.wait() == code
@@ -126,7 +126,7 @@ def test_a_certificate_of_the_broker_that_is_invalid(
 ):
     factory.sign_broker(*names, until=until)
     factory.start()
-    output = _told_by_check(launch, bridge, factory.table())
+    output = _output_of_check(launch, bridge, factory.table())
     assert "mqtt.url: TLS: the broker's certificate: " in output
     assert message in output
 
@@ -136,7 +136,7 @@ def test_a_broker_that_wants_a_certificate_names_the_setting(
     factory, bridge, launch, version
 ):
     factory.start(version=version)
-    output = _told_by_check(launch, bridge, factory.table(certificate_file=None))
+    output = _output_of_check(launch, bridge, factory.table(certificate_file=None))
     assert "mqtt.certificate_file" in output
 
 
@@ -146,7 +146,7 @@ def test_a_certificate_of_an_unknown_authority_names_the_setting(
     factory.sign_bridge(trustme.CA())
     factory.start()
     # The broker says so, and breaks off; what it says is sometimes lost.
-    assert "mqtt.certificate_file" in _told_by_check(launch, bridge, factory.table())
+    assert "mqtt.certificate_file" in _output_of_check(launch, bridge, factory.table())
 
 
 def test_a_broker_of_an_unknown_authority_names_the_setting(
@@ -155,15 +155,15 @@ def test_a_broker_of_an_unknown_authority_names_the_setting(
     factory.start()
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
     table = factory.table(ca_file=str(tmp_path / "other.pem"))
-    assert "is mqtt.ca_file right?" in _told_by_check(launch, bridge, table)
+    assert "is mqtt.ca_file right?" in _output_of_check(launch, bridge, table)
 
 
 def test_tls_to_a_plain_port_and_the_other_way_round(factory, bridge, launch):
     factory.start()
     table = factory.table(url=f"mqtts://127.0.0.1:{factory.broker.port}")
-    assert "is mqtt:// meant?" in _told_by_check(launch, bridge, table)
+    assert "is mqtt:// meant?" in _output_of_check(launch, bridge, table)
     table = {"url": f"mqtt://127.0.0.1:{factory.port}"}
-    assert "is mqtts:// meant?" in _told_by_check(launch, bridge, table)
+    assert "is mqtts:// meant?" in _output_of_check(launch, bridge, table)
 
 
 @pytest.mark.parametrize("command", ["run", "check"])

@@ -120,7 +120,7 @@ def test_two_workers_store_everything_once(team, mosquitto, influxdb):
     assert [_received(1), _received(2)] == [200, 100]
     assert running.stop() == 0
     assert running.log.count("event=stopped") == 2
-    # A part that nobody subscribes to is left to the others.
+    # A part without a subscriber is left to the others.
     text = running.config.read_text().replace("'east'", "'west'")
     running.config.write_text(text)
     running = team(2)

@@ -31,7 +31,7 @@ def test_samples_from_before_the_time_was_known_get_their_true_time(
     messages = eventually(lambda: _complete(live.messages(DEVICE, "telemetry"), 5))
     assert any("time set by" in line for line in running.output)
     times_s = [m.timestamp + m.ms / 1000 for m in messages]
-    assert all(started_s - 1 < told < time.time() + 1 for told in times_s)
+    assert all(started_s - 1 < sent_s < time.time() + 1 for sent_s in times_s)
     assert times_s == sorted(times_s)
     assert times_s[3] - times_s[0] > 2.5  # apart as they were measured
     assert {m.status.time_synced for m in messages} == {None}
@@ -103,9 +103,9 @@ def test_whatever_becomes_of_the_connection_the_device_recovers_and_loses_nothin
     said = {name: len(_online(live, f"oven-{name}")) for name in TROUBLES}
     for name, (make_trouble, _) in TROUBLES.items():
         make_trouble(betweens[name])
-    for name, (_, told) in TROUBLES.items():
+    for name, (_, text) in TROUBLES.items():
         lines = running[name].output
-        eventually(lambda o=lines, t=told: any(t in line for line in o), timeout=40)
+        eventually(lambda o=lines, t=text: any(t in line for line in o), timeout=40)
     for name, between in betweens.items():
         if name not in {"fin", "rst"}:  # those connect again by themselves
             _heal(between)

@@ -198,7 +198,7 @@ def test_only_the_exporter_sees_the_broker(party):
     assert not _metrics(party.probes["exporter"])
 
 
-def test_nobody_may_write_to_the_brokers_own_topics(party):
+def test_no_login_may_write_to_the_brokers_own_topics(party):
     party.load(compile_acl(DEVICES))
     for probe in party.probes.values():
         assert probe.publish("$SYS/broker/uptime") == NOT_AUTHORISED

@@ -264,8 +264,8 @@ def test_any_bytes_are_a_message_or_a_decode_error(payload):
             decode(topic, payload)
         except DecodeError as fault:
             reasons.add(fault.reason)
-    told = MalformedPayload.__doc__ + InvalidPayload.__doc__
-    assert {reason for reason in reasons if f"``{reason}``" not in told} == set()
+    documented = MalformedPayload.__doc__ + InvalidPayload.__doc__
+    assert {reason for reason in reasons if f"``{reason}``" not in documented} == set()
 
 
 @given(st.data())

@@ -228,8 +228,8 @@ def test_a_closed_set_is_described_as_one(monkeypatch):
     mode = ("mode", Literal["auto", "manual"] | None, None)
     struct = msgspec.defstruct("Closed", [mode])
     monkeypatch.setitem(codec.TYPES, "status", struct)
-    told = contract.describe()["messages"]["status"]["fields"]["mode"]
-    assert told == {
+    found = contract.describe()["messages"]["status"]["fields"]["mode"]
+    assert found == {
         "type": "string|null",
         "required": False,
         "default": None,
@@ -289,7 +289,7 @@ def test_an_allowance_that_allows_nothing_is_reported(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (
             '[[allow]]\nrule = "UNIT_SAME"\npath = "x"',
@@ -301,8 +301,8 @@ def test_an_allowance_that_allows_nothing_is_reported(tmp_path):
         ("allow", "Expected '='"),
     ],
 )
-def test_an_allowance_without_a_reason_is_an_error(tmp_path, text, told):
-    with pytest.raises(ValueError, match=told):
+def test_an_allowance_without_a_reason_is_an_error(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
         gate.read_allowances(written(tmp_path, text))
 
 
@@ -318,10 +318,10 @@ def test_the_check_reads_what_is_allowed_beside_the_released_contract(tmp_path):
 
 @pytest.mark.parametrize("kind", codec.TYPES)
 def test_delivery_is_what_the_message_says_of_itself(kind):
-    told = codec.TYPES[kind].__doc__
+    found = codec.TYPES[kind].__doc__
     delivery = contract.describe()["messages"][kind]
-    assert f"/{kind}``, QoS {delivery['qos']}, " in told
-    assert (", never retained" not in told) is delivery["retain"]
+    assert f"/{kind}``, QoS {delivery['qos']}, " in found
+    assert (", never retained" not in found) is delivery["retain"]
 
 
 def test_the_errors_promise_every_reason_that_is_raised():

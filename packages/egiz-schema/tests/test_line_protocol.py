@@ -29,7 +29,7 @@ def _said(line):
     return read | {"fields": fields}
 
 
-def _told(point):
+def _of_point(point):
     """What a point says, in the words of the parser."""
     return {
         "measurement": point.kind,
@@ -46,11 +46,11 @@ def _told(point):
 def _check(topic, payload):
     message = decode(topic, payload)
     point = influx.to_point(topic, message, RECEIVED_MS)
-    assert _said(influx.to_line(point)) == _told(point)
+    assert _said(influx.to_line(point)) == _of_point(point)
     for _ in ("cold", "warm"):
         again, line = line_protocol.decode_line(topic, payload, RECEIVED_MS)
         assert again == message
-        assert _said(line) == _told(point)
+        assert _said(line) == _of_point(point)
 
 
 def _telemetry(**members):
@@ -77,8 +77,8 @@ def test_every_message_has_the_line_that_says_its_point(kind):
 
 @pytest.mark.parametrize("kind", ["telemetry", "status"])
 def test_every_vector_has_the_line_that_says_its_point(kind):
-    _, told = vectors.load(kind)
-    points = [vector for vector in told if "point" in vector]
+    _, loaded = vectors.load(kind)
+    points = [vector for vector in loaded if "point" in vector]
     assert len(points) >= 15
     for vector in points:
         _check(vectors.topic_of(vector), vectors.payload_of(vector))

@@ -31,10 +31,10 @@ for line in open(sys.argv[1]):
 
 
 def _vectors(kind):
-    told = json.loads((files("egiz_schema") / "vectors" / f"{kind}.json").read_text())
+    loaded = json.loads((files("egiz_schema") / "vectors" / f"{kind}.json").read_text())
     return [
         vector
-        for vector in told["vectors"]
+        for vector in loaded["vectors"]
         if vector["kind"] == kind
         and vector["rule"] not in TEXT_RULES
         and vector.get("device_id", DEVICE) == DEVICE
@@ -49,9 +49,9 @@ def _verdict(kind, document):
     try:
         CHECKS[kind](document, DEVICE)
     except ValueError as fault:
-        reason, told = fault.args
-        assert len(told) <= 64
-        assert told.isascii()
+        reason, message = fault.args
+        assert len(message) <= 64
+        assert message.isascii()
         return reason
     return "accept"
 
@@ -94,7 +94,7 @@ def test_a_spoiled_message_has_the_verdict_of_the_server(kind):
         except DecodeError:
             continue  # no document
         if ENDLESS.search(payload):
-            continue  # the server tells this before its type
+            continue  # the server names this before its type
         try:
             decode(topic, payload)
             expected = {"accept"}
@@ -121,7 +121,7 @@ def _seeds(kind):
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message"),
     [
         ([], "not an object"),
         ({"device_id": "oven-002"}, "device_id: not ours"),
@@ -141,8 +141,8 @@ def _seeds(kind):
         ),
     ],
 )
-def test_an_error_names_the_member_and_what_it_must_be(document, told):
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_an_error_names_the_member_and_what_it_must_be(document, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         orders.check_config(document, DEVICE)
 
 

@@ -12,7 +12,7 @@ import pytest
 from egiz_schema import DecodeError, codec, decode, errors, messages, models, vectors
 from rig.mutations import mutated
 
-# Told apart in a schema only, not in what is valid.
+# Different in a schema only, not in what is valid.
 _NOT_COMPARED = {"title", "description", "x-unit", "examples", "pattern", "default"}
 
 
@@ -28,8 +28,8 @@ def _verdict(decoder, topic, payload):
 
 def _seeds(kind):
     """What is accepted, of every rule; so that a change is as likely to hit each."""
-    _, told = vectors.load(kind)
-    return [vectors.payload_of(v) for v in told if v["verdict"] == "accept"]
+    _, loaded = vectors.load(kind)
+    return [vectors.payload_of(v) for v in loaded if v["verdict"] == "accept"]
 
 
 def _fuzzed(count, seed):
@@ -53,8 +53,8 @@ def test_mutated_payloads_get_the_same_verdict_and_reason():
     assert differing == []
     # They do not all fall at the first hurdle; only a change to nothing is not made.
     reasons = errors.reasons()
-    told = {*reasons["MalformedPayload"], *reasons["InvalidPayload"], "accepted"}
-    assert said.keys() == told - {"no_payload"}
+    known = {*reasons["MalformedPayload"], *reasons["InvalidPayload"], "accepted"}
+    assert said.keys() == known - {"no_payload"}
 
 
 @pytest.mark.soak
@@ -67,7 +67,7 @@ def test_a_million_mutated_payloads_get_the_same_verdict_and_reason(capsys):
 
 
 def _normalised(schema, definitions):
-    """What is valid, without how it is told: references resolved, unions sorted."""
+    """What is valid, without how it is written: references resolved, unions sorted."""
     if isinstance(schema, list):
         return [_normalised(item, definitions) for item in schema]
     if not isinstance(schema, dict):
@@ -118,8 +118,8 @@ def test_all_problems_are_reported_at_once_and_in_order():
         b'{"thermal":{"setpoint":"warm"},"electrical":{"voltage":{"a":-1,"b":2000}},'
         b'"timestamp":5,"status":{"fault_codes":[1]}}'
     )
-    told = models.problems("sensors/factory/oven-001/telemetry", payload)
-    assert [(fault.path, fault.reason) for fault in told] == [
+    found = models.problems("sensors/factory/oven-001/telemetry", payload)
+    assert [(fault.path, fault.reason) for fault in found] == [
         ("$.thermal.setpoint", "type"),
         ("$.electrical.voltage.a", "range"),
         ("$.electrical.voltage.b", "range"),
@@ -141,23 +141,23 @@ def test_a_name_is_read_before_its_value(kind, text, paths):
     name = "x" * 65
     payload = b'{"device_id":"oven-001",%b}' % (text % name).encode()
     topic = f"sensors/factory/oven-001/{kind}"
-    told = models.problems(topic, payload)
-    assert [fault.path for fault in told] == [path % name for path in paths]
-    assert [fault.reason for fault in told] == ["range", "type"]
+    found = models.problems(topic, payload)
+    assert [fault.path for fault in found] == [path % name for path in paths]
+    assert [fault.reason for fault in found] == ["range", "type"]
     assert _verdict(decode, topic, payload) == "range"
 
 
 def test_checks_beyond_types_are_reported_together():
     payload = b'{"device_id":"mixer-001","timestamp":1706352600,"status":{}}'
-    told = models.problems("sensors/factory/oven-001/telemetry", payload)
-    assert [fault.reason for fault in told] == ["empty", "device_mismatch"]
+    found = models.problems("sensors/factory/oven-001/telemetry", payload)
+    assert [fault.reason for fault in found] == ["empty", "device_mismatch"]
 
 
 def test_no_secret_is_in_an_error():
     payload = b'{"device_id":"oven-001","wifi_ssid":["S3cret"],"mqtt_broker":5}'
-    told = models.problems("sensors/factory/oven-001/config", payload)
-    assert len(told) == 2
-    assert "S3cret" not in "".join(map(repr, told))
+    found = models.problems("sensors/factory/oven-001/config", payload)
+    assert len(found) == 2
+    assert "S3cret" not in "".join(map(repr, found))
 
 
 def test_pydantic_is_imported_with_the_models_only():

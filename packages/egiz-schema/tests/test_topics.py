@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 FILE = files("egiz_schema") / "vectors" / "topics.json"
-TOLD = json.loads(FILE.read_text())
-VECTORS = TOLD["vectors"]
+LOADED = json.loads(FILE.read_text())
+VECTORS = LOADED["vectors"]
 SHARED = Path(topics.__file__).parent
 _PARTS = ("facility", "device_id", "kind")
 
@@ -76,9 +76,10 @@ def test_the_limits_are_the_same_on_the_device(micropython):
         f"import limits, json\nfor n in {names}: print(json.dumps(getattr(limits, n)))"
     )
     printed = micropython.run(code, path=[SHARED])
-    told = [json.loads(line) for line in printed.splitlines()]
-    assert told == [json.loads(json.dumps(getattr(limits, name))) for name in names]
-    assert len(told) > 15
+    printed_values = [json.loads(line) for line in printed.splitlines()]
+    expected = [json.loads(json.dumps(getattr(limits, name))) for name in names]
+    assert printed_values == expected
+    assert len(printed_values) > 15
 
 
 @given(st.text())

@@ -12,7 +12,7 @@ DIRECTORY = files("egiz_schema") / "vectors"
 FILES = {
     kind: json.loads((DIRECTORY / f"{kind}.json").read_text()) for kind in codec.TYPES
 }
-VECTORS = [vector for told in FILES.values() for vector in told["vectors"]]
+VECTORS = [vector for loaded in FILES.values() for vector in loaded["vectors"]]
 RECEIVED_MS = 1_706_352_600_777
 
 
@@ -44,9 +44,9 @@ def _points():
 
 def test_there_are_enough_of_them_and_each_rule_is_shown_both_ways():
     files_ = [*FILES.values(), json.loads((DIRECTORY / "topics.json").read_text())]
-    every = [vector for told in files_ for vector in told["vectors"]]
+    every = [vector for loaded in files_ for vector in loaded["vectors"]]
     assert len(every) >= 200
-    rules = {rule for told in files_ for rule in told["rules"]}
+    rules = {rule for loaded in files_ for rule in loaded["rules"]}
     for rule in rules:
         verdicts = {v["verdict"] for v in every if v["rule"] == rule}
         assert {"accept", "reject"} <= verdicts, rule
@@ -54,7 +54,7 @@ def test_there_are_enough_of_them_and_each_rule_is_shown_both_ways():
 
 
 @pytest.mark.parametrize(
-    ("rule", "told", "reasons"),
+    ("rule", "words", "reasons"),
     [
         ("WIRE-1", "4096 bytes", {"too_large", "no_payload"}),
         ("WIRE-2", "UTF-8", {"not_utf8"}),
@@ -68,12 +68,12 @@ def test_there_are_enough_of_them_and_each_rule_is_shown_both_ways():
         ("WIRE-18", "no newline", {"charset", "not_json"}),
     ],
 )
-def test_what_parsers_disagree_about_is_a_rule_with_its_reasons(rule, told, reasons):
+def test_what_parsers_disagree_about_is_a_rule_with_its_reasons(rule, words, reasons):
     sentences = {
         sentence for f in FILES.values() for sentence in [f["rules"].get(rule)]
     }
     (sentence,) = sentences - {None}
-    assert told in sentence
+    assert words in sentence
     rejected = [v for v in VECTORS if v["rule"] == rule and v["verdict"] == "reject"]
     assert {vector["reason"] for vector in rejected} == reasons
 
@@ -91,9 +91,9 @@ def test_what_is_skipped_is_held_to_the_rules_of_the_wire_too():
 
 
 def test_every_reason_that_a_reader_may_give_is_shown():
-    told = DecodeError.__subclasses__()
+    kinds = DecodeError.__subclasses__()
     named = {
-        reason for kind in told for reason in re.findall(r"``(\w+)``", kind.__doc__)
+        reason for kind in kinds for reason in re.findall(r"``(\w+)``", kind.__doc__)
     }
     assert {vector["reason"] for vector in VECTORS if "reason" in vector} == named
 

@@ -16,7 +16,7 @@ _IS_VIRTUAL = sys.platform != "esp32"
 
 
 def main(directory):
-    """Run the board whose flash is `directory`; it holds settings.json and `data`."""
+    """Run the board with the flash `directory`: it holds settings.json and `data`."""
     data = directory + "/data"
     count, reset_reason = boot_loop.read(data)
     if count >= boot_loop.SAFE:
@@ -35,7 +35,7 @@ def main(directory):
 def _run_safe_mode(directory, data, count, reset_reason):
     from egiz_edge import safe_mode  # noqa: PLC0415  # nothing else is loaded then
 
-    reason = reset_reason or "%d boots did not settle" % count
+    reason = reset_reason or "%d boots were not confirmed" % count
     is_ordered = safe_mode.run(directory, reason)
     # Otherwise the app is tried once before safe mode runs again.
     boot_loop.write(data, 0 if is_ordered else boot_loop.SAFE - 1, "reboot: safe_mode")

@@ -34,7 +34,7 @@ class Outbox:
         self._done = set()  # positions between, acknowledged out of turn
         self._segments = []  # [number, records that are left], the oldest first
         self._offset = 0  # in the oldest segment
-        self._room = 0  # records that the newest segment still takes
+        self._room = 0  # records that the newest segment has room for
         self._number = 0  # of the newest segment
         self._first = self._end = 0  # positions
         self._mount()

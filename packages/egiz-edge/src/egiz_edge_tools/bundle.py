@@ -100,7 +100,7 @@ def build(directory: Path, arch: str = "xtensawin") -> Manifest:
 
 
 def load(directory: Path) -> Manifest:
-    """The manifest of a bundle whose files are all what it says.
+    """The manifest of a bundle, if all files are what it says.
 
     Raises:
         BundleError: if a file is missing, changed or outside of `directory`.

@@ -208,7 +208,7 @@ def pzem_address_command(
         if found == address:
             click.echo("it has this address already; nothing is written")
             return
-        if meters.is_taken(address):
+        if meters.is_in_use(address):
             raise PortError(
                 port,
                 f"another meter answers at {address}",

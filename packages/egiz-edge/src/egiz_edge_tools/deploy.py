@@ -2,7 +2,7 @@
 
 Files that the board has already, by their SHA-256, are not copied. The others are
 staged beside the firmware, which stays whole until all have arrived and are right; then
-each takes its place by a rename. What an interrupted deploy has staged is not
+each is put in its place by a rename. What an interrupted deploy has staged is not
 copied again.
 """
 

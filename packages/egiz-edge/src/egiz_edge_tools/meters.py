@@ -15,7 +15,7 @@ from egiz_edge_tools.remote import BUSY, check_device
 _POLL_S = 0.002
 _BUS: Any = modbus.Bus  # firmware has no types
 
-# The driver's fault, the cause, the fix.
+# The driver's fault code, the cause, the fix.
 _MEANINGS = {
     "no_reply": (
         "no meter answers",
@@ -60,7 +60,7 @@ class Meters:
         """The address of the one that answers at `address`."""
         return int(self._ask(read_address(self._bus, address)))
 
-    def is_taken(self, address: int) -> bool:
+    def is_in_use(self, address: int) -> bool:
         """Whether a meter answers at this address; a damaged answer counts."""
         try:
             asyncio.run(read_address(self._bus, address))

@@ -9,7 +9,7 @@ _EIO = -5
 
 
 class Flash:
-    """A block device that counts, and whose supply fails at a given operation.
+    """A block device that counts, with a supply that fails at a given operation.
 
     The operation that is cut is half done: bytes up to the middle are programmed or
     erased, the rest is as it was. From then on it is dead, and `revived` gives what

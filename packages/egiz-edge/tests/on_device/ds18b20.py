@@ -47,7 +47,7 @@ def test_a_failed_conversion_is_no_temperature():
     assert _fault_of(scratchpad(0x07FF)) == "conversion"
 
 
-def test_a_shorted_bus_reads_all_zeros_whose_crc_is_right():
+def test_all_zeros_of_a_shorted_bus_are_refused_though_their_crc_is_right():
     assert crc8(bytes(9)) == 0
     assert _fault_of(bytes(9)) == "shorted"
 

@@ -193,7 +193,7 @@ def test_a_file_of_somebody_else_is_left_alone():
     _clear()
 
 
-def test_flash_that_takes_nothing_loses_messages_but_counts_them():
+def test_flash_that_accepts_nothing_loses_messages_but_counts_them():
     outbox = _new()
     os.rmdir(DIRECTORY)
     for number in range(5):

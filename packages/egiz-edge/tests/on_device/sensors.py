@@ -13,7 +13,7 @@ ROM = b"\x28\0\0\0\0\0\0\x1e"
 
 
 class _Broken:
-    """A UART whose port has failed."""
+    """A UART with a port that has failed."""
 
     async def read(self, _n):
         raise OSError(5)

@@ -5,17 +5,15 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from egiz_schema import __version__, cli_text
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.cli_text import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE
-from egiz_schema.codec import decode, unknown_fields
-from egiz_schema.errors import DecodeError, TopicError, explain, reasons
-
-_CONTINUES = (b" ", b"\t", b"}", b"]")  # no topic of ours begins so
+from egiz_schema.cli_validate import naming, validate
+from egiz_schema.codec import decode
+from egiz_schema.errors import TopicError, explain, reasons
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,16 +105,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
-    validate = command(
-        _validate,
+    messages = command(
+        validate,
         "say what is wrong with messages",
         cli_text.VALIDATE,
         done="all messages follow the contract",
         failed="a message does not",
     )
-    validate.add_argument("files", nargs="*", default=["-"], metavar="FILE")
-    validate.add_argument("--topic", help="where the payloads arrived")
-    validate.add_argument("--payload", help="instead of a file; needs --topic")
+    messages.add_argument("files", nargs="*", default=["-"], metavar="FILE")
+    messages.add_argument("--topic", help="where the payloads arrived")
+    messages.add_argument("--payload", help="instead of a file; needs --topic")
     explain = command(_explain, "say what a field means", cli_text.EXPLAIN)
     explain.add_argument("field", nargs="?", help="electrical.voltage.a")
     topic = command(
@@ -157,116 +155,6 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 def _completion(given: argparse.Namespace) -> int:
     print(cli_text.completion(given.commands, given.shell))
     return DONE
-
-
-def _validate(given: argparse.Namespace) -> int:
-    messages = wrong = 0
-    try:
-        for place, topic, payload in _inputs(given):
-            messages += 1
-            found = list(_problems(topic, payload))
-            wrong += bool(found)
-            for problem in found or _notes(topic, payload):
-                print(f"{place}: {problem}", flush=True)  # live, also into a pipe
-    except KeyboardInterrupt:
-        pass  # as one ends mosquitto_sub
-    print(f"{messages} read, {wrong} not of the contract", file=sys.stderr)
-    return FAILED if wrong else 0
-
-
-def _inputs(given: argparse.Namespace) -> Iterator[tuple[str, str, bytes]]:
-    """(where it was found, topic, payload) of each message."""
-    if given.payload is not None and given.topic is None:
-        raise ValueError("--payload needs --topic: it says which message to expect")
-    if given.topic is None:
-        yield from _topics_and_payloads(given.files)
-        return
-    topic = str(parse_topic(given.topic))
-    if given.payload is not None:
-        yield "payload", topic, os.fsencode(given.payload)
-        return
-    for name in given.files:
-        yield name, topic, b"".join(_lines(name))
-
-
-def _topics_and_payloads(files: list[str]) -> Iterator[tuple[str, str, bytes]]:
-    for name in files:
-        for number, message in _messages(name):
-            if number == 1 and message.lstrip().startswith(b"{"):
-                fix = "add --topic sensors/FACILITY/DEVICE_ID/KIND"
-                raise ValueError(f"{name}: a payload without its topic; {fix}")
-            topic_bytes, _, payload = message.rstrip(b"\r\n").partition(b" ")
-            yield f"{name}:{number}", topic_bytes.decode(errors="replace"), payload
-
-
-def _messages(name: str) -> Iterator[tuple[int, bytes]]:
-    """(number of its first line, message); a pretty-printed one has several lines."""
-    start, message = 0, b""
-    for number, line in enumerate(_lines(name), 1):
-        if message and line[:1] in _CONTINUES:
-            message += line
-        else:
-            if message:
-                yield start, message
-            start, message = number, line
-        # At once, if it is whole: live traffic may pause here.
-        if message.count(b"{") <= message.count(b"}"):
-            yield start, message
-            message = b""
-    if message:
-        yield start, message
-
-
-def _lines(name: str) -> Iterable[bytes]:
-    if name == "-":
-        if sys.stdin.isatty():
-            print("Reading standard input; Ctrl-D ends it.", file=sys.stderr)
-        yield from sys.stdin.buffer
-        return
-    with _named(Path(name)), Path(name).open("rb") as file:
-        yield from file
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """An error of reading names the file, as one of opening does."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
-    except ValueError as error:
-        named = "" if str(path) in str(error) else f"{path}: "
-        raise ValueError(f"{named}{error}") from None
-
-
-def _problems(topic: str, payload: bytes) -> Iterator[str]:
-    try:
-        parsed = parse_topic(topic)
-    except TopicError as error:
-        yield f"{error.reason}: {error}"
-        return
-    for problem in _decode_errors(parsed, payload):
-        yield f"{problem.reason} at {problem.path}: {problem}"
-
-
-def _notes(topic: str, payload: bytes) -> Iterator[str]:
-    for path in unknown_fields(topic, payload):
-        yield f"note at {path}: readers ignore it; newer than they are, or misspelled"
-
-
-def _decode_errors(topic: Topic, payload: bytes) -> list[DecodeError]:
-    try:
-        from egiz_schema.models import problems  # noqa: PLC0415  # an extra
-    except ImportError:
-        pass
-    else:
-        return problems(topic, payload)
-    try:
-        decode(topic, payload)
-    except DecodeError as error:
-        return [error]
-    return []
 
 
 def _explain(given: argparse.Namespace) -> int:
@@ -338,7 +226,7 @@ def _gate(given: argparse.Namespace) -> int:
             print(f"{rule:28}{meaning}")
         return 0
     released = given.released or contract.RELEASED
-    with _named(released):
+    with naming(released):
         breaches = gate.check(released)
     for breach in breaches:
         print(breach)

@@ -183,7 +183,7 @@ async def _progress(fleet: Fleet) -> None:
         await asyncio.sleep(_PROGRESS_EVERY_S)
         connected = [d for d in fleet.devices if d.publisher.is_connected]
         waiting = next((d for d in fleet.devices if d not in connected), None)
-        why = f" ({waiting.publisher.fault}; retrying)" if waiting else ""
+        why = f" ({waiting.publisher.error}; retrying)" if waiting else ""
         click.echo(
             f"{len(connected)}/{len(fleet.devices)} connected{why},"
             f" {fleet.published:,} published, {fleet.acknowledged:,} acknowledged",

@@ -111,7 +111,7 @@ class Fleet:
             missing = [d for d in self.devices if not d.publisher.is_connected]
             raise UnreachableError(
                 f"{len(missing)} of {len(self.devices)} devices could not connect to"
-                f" {self.broker}: {missing[0].publisher.fault}"
+                f" {self.broker}: {missing[0].publisher.error}"
             )
 
     async def _publish(self, stop: asyncio.Event) -> None:

@@ -72,7 +72,7 @@ class Publisher:
     Attributes:
         connections: how often the broker has accepted a connection.
         resent: messages that were sent again at a new connection.
-        fault: why the last attempt or connection failed.
+        error: why the last attempt or connection failed.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Publisher:
         self._rng = random.Random(client_id)
         self.resent = 0
         self.connections = 0
-        self.fault = "not connected yet"
+        self.error = "not connected yet"
 
     @property
     def is_connected(self) -> bool:
@@ -127,7 +127,7 @@ class Publisher:
     async def run(self) -> None:
         """Stay connected until cancelled or closed.
 
-        An attempt may last 5 s. After one that failed, `fault` says why, and the next
+        An attempt may last 5 s. After one that failed, `error` says why, and the next
         one follows after a random pause of at most 0.5 s, doubling up to 8 s.
         """
         loop = asyncio.get_running_loop()
@@ -142,7 +142,7 @@ class Publisher:
                     )
                     await link.handshake(self._connect_packet)
             except (OSError, TimeoutError) as error:
-                self.fault = str(error) or "it does not answer"
+                self.error = str(error) or "it does not answer"
                 failures += 1
                 await asyncio.sleep(self._backoff_s(failures))
                 continue
@@ -171,7 +171,7 @@ class Publisher:
         finally:
             self._link = None
             link.abort()
-        self.fault = "the connection broke"
+        self.error = "the connection broke"
 
     def _acknowledged(self, packet_id: int) -> None:
         message = self._outstanding.pop(packet_id, None)

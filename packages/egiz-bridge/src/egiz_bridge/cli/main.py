@@ -17,7 +17,7 @@ from egiz_bridge.errors import BridgeError, ConfigError
 
 
 class _HelpWithKeys(Command):
-    """A command whose help ends with every key of the configuration."""
+    """A command with a help that ends with every key of the configuration."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(ctx, formatter)

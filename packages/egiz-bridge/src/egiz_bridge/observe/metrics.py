@@ -158,7 +158,7 @@ def _of_troubles(devices: Devices) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         _P + "devices_drifting",
-        "Devices whose clock is a minute or more from ours",
+        "Devices with a clock that is a minute or more from ours",
         value=drifting,
     )
     longest = GaugeMetricFamily(

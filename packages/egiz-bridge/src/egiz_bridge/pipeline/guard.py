@@ -18,7 +18,7 @@ _logged: set[str] = set()
 class GuardedSink:
     """A sink that raises `Rejected` (from `write` only) and `Unavailable`, no other.
 
-    It is opened by its first call, and anew after an error that was not expected: what
+    It is opened by its first call, and again after an unexpected error: what
     state that error left is not known.
     """
 
@@ -91,7 +91,7 @@ class GuardedSink:
 def outage_on_error(sink: str) -> Iterator[None]:
     """Turn each error of the block into `Unavailable`, other than `Rejected`.
 
-    One that nobody expected is logged once for each place that raises. Its own words
+    An unexpected one is logged once for each place that raises. Its own words
     are left out: they may hold a secret, as those of an HTTP library do.
     """
     try:

@@ -1,4 +1,4 @@
-"""An error that nobody expected costs one message, never the flow of the others."""
+"""An unexpected error costs one message, never the flow of the others."""
 
 import structlog
 

@@ -1,6 +1,6 @@
 """DS18B20 thermometers on a 1-Wire bus, each known by its ROM id.
 
-Traps (data sheet, and counterfeits): a shorted bus reads all zeros, whose CRC is right;
+Traps (data sheet, and counterfeits): a shorted bus reads all zeros, with a right CRC;
 85 °C is what the scratchpad holds after power-on; 127.94 °C is a failed conversion. Of
 other families (DS18S20, DS1822) the numbers mean something else.
 

@@ -111,7 +111,7 @@ class OneWire:
 
 
 class Spi:
-    """The bus, at 1 MHz: the chips take 4 and 5, the wires less."""
+    """The bus, at 1 MHz: the chips allow 4 and 5, the wires less."""
 
     def __init__(self):
         self._bus = machine.SPI(

@@ -1,7 +1,7 @@
 """Documents of the contract, generated from the messages that enforce it.
 
 The rendered ones are in ``documents/v1`` and in the wheel. `egiz-schema generate`
-writes them anew, and a test fails when they differ from the code.
+writes them again, and a test fails when they differ from the code.
 """
 
 import json
