@@ -54,8 +54,9 @@ build: $(HATCH) ## wheels and sdists of every package, into dist/
 	@rm -rf dist
 	@$(HATCH) build --all
 
+# From the environment, where make puts its variables: a shell would run `VERSION="1.0.0; x"`.
 release: $(HATCH) ## build, try, commit and tag VERSION=x.y.z (DRY_RUN=1 only shows it)
-	@$(HATCH) run python .ci/release.py $(if $(DRY_RUN),--dry-run) $(VERSION)
+	@$(HATCH) run python .ci/release.py $(if $(DRY_RUN),--dry-run) "$$VERSION"
 
 clean: ## remove everything that these targets made
 	rm -rf .venv .hatch dist site demo-* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -333,14 +333,23 @@ with restored_on_error([path, ROOT / "LICENSE"]):
     assert clone.state() == before
 
 
-@pytest.mark.parametrize(
-    ("variables", "arguments"),
-    [
-        (("VERSION=0.2.0",), " 0.2.0"),
-        (("VERSION=0.2.0", "DRY_RUN=1"), "--dry-run 0.2.0"),
-    ],
-)
-def test_make_release_hands_over_its_variables(variables, arguments):
-    command = ("make", "--dry-run", "release", *variables)
-    shown = subprocess.check_output(command, cwd=REPOSITORY, env=ENV, text=True)
-    assert f".ci/release.py {arguments}\n" in shown
+HOSTILE = "0.2.0; touch made #", "0.2.0 $$(touch made)", "`touch made`", "0.2.0 '", '"'
+
+
+@pytest.mark.parametrize("version", ["0.2.0", *HOSTILE])
+@pytest.mark.parametrize("dry_run", [(), ("DRY_RUN=1",)])
+def test_make_release_hands_over_its_version_as_it_is(tmp_path, version, dry_run):
+    hatch = tmp_path / "hatch"
+    hatch.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    hatch.chmod(0o755)
+    makefile = ("make", "--file", REPOSITORY / "Makefile", "release")
+    shown = subprocess.check_output(
+        (*makefile, f"HATCH={hatch}", f"VERSION={version}", *dry_run),
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        text=True,
+    )
+    options = ["--dry-run"] if dry_run else []
+    given = [*options, version.replace("$$", "$")]  # as make writes a dollar
+    assert shown.splitlines() == ["run", "python", ".ci/release.py", *given]
+    assert not (tmp_path / "made").exists()
