@@ -261,6 +261,15 @@ def test_a_topic_is_split_and_built():
     )
 
 
+def test_a_payload_that_never_ends_is_read_in_time_that_grows_with_its_size(tmp_path):
+    path = tmp_path / "messages"
+    lines = ' "a": 1,\n' * 1_000_000
+    path.write_text("sensors/factory/oven-001/telemetry {\n" + lines)
+    code, output, summary = _run("validate", str(path))
+    assert (code, summary) == (1, "1 read, 1 not of the contract\n")
+    assert "too_large" in output
+
+
 def test_one_command_writes_all_documents(tmp_path):
     code, output, _ = _run("generate", "--directory", str(tmp_path))
     assert code == 0
@@ -281,8 +290,9 @@ def test_the_gate_is_open_today_and_prints_what_would_break(tmp_path):
     assert output.split() == breach.split()
 
 
-def test_a_file_that_is_no_released_contract_is_wrong_usage(tmp_path):
-    (tmp_path / "v1.json").write_text("{}")
+@pytest.mark.parametrize("text", ["{}", "[]", "[" * 100_000])
+def test_a_file_that_is_no_released_contract_is_wrong_usage(tmp_path, text):
+    (tmp_path / "v1.json").write_text(text)
     code, _, error = _run("gate", "--released", str(tmp_path / "v1.json"))
     assert code == 2
     assert "v1.json: not a released contract" in error

@@ -58,20 +58,21 @@ def _topics_and_payloads(files: list[str]) -> Iterator[tuple[str, str, bytes]]:
 
 def _messages(name: str) -> Iterator[tuple[int, bytes]]:
     """(number of its first line, message); a pretty-printed one has several lines."""
-    start, message = 0, b""
+    start, depth = 0, 0
+    message: list[bytes] = []  # its lines
     for number, line in enumerate(_lines(name), 1):
-        if message and line[:1] in _CONTINUES:
-            message += line
-        else:
-            if message:
-                yield start, message
-            start, message = number, line
-        # At once, if it is whole: live traffic may pause here.
-        if message.count(b"{") <= message.count(b"}"):
-            yield start, message
-            message = b""
+        if message and line[:1] not in _CONTINUES:
+            yield start, b"".join(message)
+            message.clear()
+        if not message:
+            start, depth = number, 0
+        message.append(line)
+        depth += line.count(b"{") - line.count(b"}")
+        if depth <= 0:  # at once, if it is whole: live traffic may pause here
+            yield start, b"".join(message)
+            message.clear()
     if message:
-        yield start, message
+        yield start, b"".join(message)
 
 
 def _lines(name: str) -> Iterable[bytes]:

@@ -100,11 +100,11 @@ def check(released: Path = contract.RELEASED) -> list[Breach]:
         OSError: nothing is frozen there.
         ValueError: it, or the ``allow.toml`` beside it, cannot be read.
     """
-    old = msgspec.json.decode(released.read_bytes())
+    text = released.read_bytes()
     allowances = read_allowances(released.with_name("allow.toml"))
     try:
-        breaches = compare(old, contract.describe())
-    except (KeyError, TypeError) as error:
+        breaches = compare(msgspec.json.decode(text), contract.describe())
+    except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{released}: not a released contract ({error!r})") from None
     return excuse(breaches, allowances)
 
