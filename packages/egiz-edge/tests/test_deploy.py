@@ -168,6 +168,9 @@ def test_for_a_certificate_in_pem_the_conversion_to_der_is_shown(bundle, tmp_pat
         ({"tls": {"ca": "ca.der"}}, "tls.ca: "),
         (None, "must be a JSON object"),
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON: nested too deeply"),
+        ("\ufeff{}", "not UTF-8 without a byte order mark: save it so"),
+        ("{}".encode("utf-16"), "not UTF-8 without a byte order mark: save it so"),
         (b"", "No such file"),
     ],
 )
@@ -177,6 +180,8 @@ def test_settings_with_which_a_device_cannot_start_are_refused(
     path = tmp_path / "settings.json"
     if isinstance(change, str):
         path.write_text(change)
+    elif isinstance(change, bytes) and change:
+        path.write_bytes(change)
     elif change != b"":
         path.write_text(json.dumps(change and SETTINGS | change))
     command = ["deploy", "--port", "/dev/ttyEGIZ9", "--bundle", str(bundle(NEW))]

@@ -10,6 +10,9 @@ from egiz_schema import explain, topics
 from egiz_edge_tools.errors import SettingsError
 
 _TEXTS = ("broker", "wifi_ssid", "wifi_password")
+_BYTE_ORDER_MARK = (
+    "\ufeff"  # json.loads of CPython skips it in bytes; the board's does not
+)
 _DER = b"\x30"  # a sequence of ASN.1, as certificates and keys are
 
 
@@ -38,9 +41,18 @@ def files_of(path: Path) -> list[Path]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        settings = json.loads(path.read_bytes())
+        text = path.read_bytes().decode()
+        if text.startswith(_BYTE_ORDER_MARK):
+            raise UnicodeError  # noqa: TRY301  # one sentence for both
+        settings = json.loads(text)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
+    except UnicodeError:  # the board gets the bytes as they are
+        raise SettingsError(
+            f"{path}: not UTF-8 without a byte order mark: save it so"
+        ) from None
+    except RecursionError:
+        raise SettingsError(f"{path}: not JSON: nested too deeply") from None
     except ValueError as error:
         raise SettingsError(f"{path}: not JSON: {error}") from None
     if not isinstance(settings, dict):
