@@ -142,6 +142,13 @@ def test_all_problems_are_reported_at_once(tmp_path):
 def test_a_missing_file_and_bad_toml_name_the_file(tmp_path):
     assert "none.toml: No such file" in _problems(tmp_path / "none.toml")[0]
     assert "bridge.toml: not TOML" in _problems(_file(tmp_path, "= 1"))[0]
+    deep = "a = " + "[" * 100_000
+    assert "bridge.toml: not TOML: nested" in _problems(_file(tmp_path, deep))[0]
+
+
+def test_a_byte_order_mark_of_an_editor_does_no_harm(tmp_path):
+    path = _file(tmp_path, "\ufeff[mqtt]\nurl = 'mqtt://h:1884'\n")
+    assert settings.load(path).mqtt.url.port == 1884
 
 
 def test_a_secret_is_read_without_its_newline(tmp_path):

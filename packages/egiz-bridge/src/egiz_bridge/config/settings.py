@@ -180,13 +180,16 @@ def env_name(key: str) -> str:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        # Some editors begin a file with a byte order mark, which TOML has not.
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             [f"--config: cannot read {path}: {read_error(error)}"]
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: not TOML: {error}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: not TOML: nested too deeply"]) from None
 
 
 def _tables() -> dict[str, type[Table]]:
