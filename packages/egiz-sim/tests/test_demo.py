@@ -5,8 +5,10 @@ import io
 import os
 import pty
 import re
+import shlex
 import sqlite3
 import subprocess
+import sys
 import time
 from contextlib import closing
 from functools import partial
@@ -109,6 +111,48 @@ def test_the_demo_balances_if_devices_connect_after_the_first_births(
             )
         )
     assert list(births.values()) == [1] * 24
+
+
+_EDGE_WITHOUT_INTERPRETER = f"""#!{sys.executable}
+import os, sys
+os.environ["PATH"], sys.executable = "/usr/bin:/bin", "/nowhere/python"
+from egiz_edge_tools.cli import main
+main()
+"""
+
+
+def test_where_no_micropython_can_be_installed_the_firmware_is_left_out(
+    monkeypatch, tmp_path
+):
+    edge = tmp_path / "egiz-edge"
+    edge.write_text(_EDGE_WITHOUT_INTERPRETER)
+    edge.chmod(0o755)
+    found = parts.own_program
+    monkeypatch.setattr(
+        parts,
+        "own_program",
+        lambda name: str(edge) if name == edge.name else found(name),
+    )
+    monkeypatch.chdir(tmp_path)
+    output = io.StringIO()
+    is_balanced = run.run_demo("mosquitto", 5, Console(file=output))
+    assert is_balanced, output.getvalue()
+    assert "The firmware was left out: no MicroPython" in output.getvalue()
+    assert "oven-900" not in output.getvalue()
+
+
+@pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
+def test_the_demo_runs_in_a_directory_whose_name_needs_quotes(
+    monkeypatch, tmp_path, broker
+):
+    directory = tmp_path / "a \"b\" \\ 'c' [red]"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    output = io.StringIO()
+    assert run.run_demo(broker, 2, Console(file=output)), output.getvalue()
+    line = output.getvalue().splitlines()[-1]
+    assert shlex.split(line)[1] == str(_archive(directory))
+    assert [path.name for path in tmp_path.iterdir()] == [directory.name]
 
 
 def test_the_query_that_the_demo_prints_works(demo, tmp_path):

@@ -21,7 +21,7 @@ READY_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 40.0
 _INSTALL = "pip install 'egiz-sim[demo]'"
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-_NO_INTERPRETER = 3  # exit code of `egiz-edge run`
+_NO_INTERPRETER = "MicroPython interpreter is missing"  # printed by `egiz-edge run`
 # Debian keeps servers where a user's PATH does not look.
 _ALSO_ON_PATH = ("/usr/sbin", "/usr/local/sbin")
 
@@ -41,9 +41,14 @@ user root
 _NATS_CONF = """\
 server_name: egiz-demo
 listen: "127.0.0.1:-1"
-jetstream {{ store_dir: "{store}" }}
+jetstream {{ store_dir: {store} }}
 mqtt {{ listen: "127.0.0.1:{port}", max_ack_pending: 20000 }}
 """
+
+
+def _quoted(path: Path) -> str:
+    """As a text of TOML, and of the NATS server: both have the escapes of JSON."""
+    return json.dumps(str(path), ensure_ascii=False)
 
 
 class PartError(Exception):
@@ -125,7 +130,9 @@ class Broker(Part):
         self.kind = "Mosquitto" if mosquitto else "NATS (Mosquitto is not installed)"
         text = _MOSQUITTO_CONF if mosquitto else _NATS_CONF
         conf = directory / "broker.conf"
-        conf.write_text(text.format(port=self.port, store=directory / "broker"))
+        conf.write_text(
+            text.format(port=self.port, store=_quoted(directory / "broker"))
+        )
         super().__init__("broker", [program, "-c", str(conf)], directory)
         self.wait_until(self._answers, interrupt)
 
@@ -154,8 +161,8 @@ class Bridge(Part):
         config = directory / "bridge.toml"
         config.write_text(
             f'[mqtt]\nurl = "{broker.url}"\n\n'
-            f'[archive]\npath = "{self.archive}"\n\n'
-            f'[spool]\npath = "{directory / "spool.sqlite"}"\n\n'
+            f"[archive]\npath = {_quoted(self.archive)}\n\n"
+            f"[spool]\npath = {_quoted(directory / 'spool.sqlite')}\n\n"
             f'[http]\nlisten = "{self._listen}"\n'
         )
         command = [own_program("egiz-bridge"), "run", "--config", str(config)]
@@ -183,7 +190,7 @@ class FirmwareDevice(Part):
     @property
     def is_missing(self) -> bool:
         """Whether this platform has no MicroPython."""
-        return self._popen.poll() == _NO_INTERPRETER
+        return not self.is_running and _NO_INTERPRETER in self.output()
 
     def acknowledged(self) -> dict[str, int]:
         """Stop it; gives the acknowledged messages by kind, as the firmware counted.

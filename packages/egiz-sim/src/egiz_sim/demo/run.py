@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shlex
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -185,8 +186,11 @@ def _print_ledger(
     total, kept = sum(acknowledged.values()), sum(archived.values())
     result = "balanced" if acknowledged == archived else "NOT BALANCED"
     console.print(f"{total:,} published, {kept:,} archived: {result}")
-    console.print(f"\nThe archive: {archive}\nQuery it:", soft_wrap=True)
-    console.print(f'  sqlite3 {archive} "{_QUERY}"', soft_wrap=True, highlight=False)
+    # Not markup: a directory may be named [red].
+    about = f"\nThe archive: {archive}\nQuery it:"
+    console.print(about, soft_wrap=True, markup=False)
+    query = f'  sqlite3 {shlex.quote(str(archive))} "{_QUERY}"'
+    console.print(query, soft_wrap=True, highlight=False, markup=False)
 
 
 def _by_device(counts: Counts) -> dict[str, int]:
