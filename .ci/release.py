@@ -7,6 +7,7 @@ says who releases and when.
 
 import argparse
 import difflib
+import io
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from release_checks import CONTRACT, Release, StepError, checked, git, run
-from release_files import ROOT, RefusedError, planned
+from release_files import ROOT, RefusedError, planned, read
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
@@ -34,7 +35,7 @@ def frozen_contract() -> str:
         path = Path(directory) / "v1.json"
         env = {"PYTHONPATH": str(CONTRACT)}
         run(sys.executable, "-c", _FREEZE, path, env=env)
-        return path.read_text()
+        return path.read_text("utf-8")
 
 
 def build_packages(release: Release) -> None:
@@ -101,7 +102,7 @@ def write(files: dict[Path, str | None]) -> None:
         if text is None:
             path.unlink()
         else:
-            path.write_text(text)
+            path.write_text(text, "utf-8")
 
 
 def carry_out(release: Release, files: dict[Path, str | None]) -> None:
@@ -131,7 +132,7 @@ def show(release: Release, files: dict[Path, str | None]) -> None:
     for path, text in files.items():
         name = str(path.relative_to(ROOT))
         lines = difflib.unified_diff(
-            path.read_text().splitlines(),
+            read(path).splitlines(),
             (text or "").splitlines(),
             name,
             name if text is not None else "removed",
@@ -154,6 +155,9 @@ def main() -> int:
         "--dry-run", action="store_true", help="show it, change nothing"
     )
     given = parser.parse_args()
+    # What the terminal cannot show is escaped.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         release = checked(given.version)
         today = datetime.now(UTC).date()
@@ -177,7 +181,7 @@ def _contract_files() -> dict[Path, str | None]:
     directory = CONTRACT / "egiz_schema/released"
     files: dict[Path, str | None] = {}
     frozen = frozen_contract()
-    if frozen != (directory / "v1.json").read_text():
+    if frozen != read(directory / "v1.json"):
         files[directory / "v1.json"] = frozen
     if (directory / "allow.toml").exists():
         files[directory / "allow.toml"] = None

@@ -55,7 +55,8 @@ def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
             env=os.environ | (env or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
     except OSError as error:

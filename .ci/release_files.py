@@ -71,11 +71,24 @@ class Package:
         return f"{found.string[:start]}{version}{found.string[end:]}"
 
     def _written(self) -> re.Match[str]:
-        found = self.version_pattern.search(self.version_file.read_text())
+        found = self.version_pattern.search(read(self.version_file))
         if found is None:
             name = self.version_file.relative_to(ROOT)
             raise RefusedError(f"{name} has no version: [tool.hatch.version] names it")
         return found
+
+
+def read(path: Path) -> str:
+    """Text of a file, whatever the terminal's encoding.
+
+    Raises:
+        RefusedError: it is not UTF-8.
+    """
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        name = path.relative_to(ROOT)
+        raise RefusedError(f"{name} is not UTF-8 text: save it so") from error
 
 
 def parse_version(text: str) -> Version:
@@ -102,7 +115,7 @@ def packages() -> list[Package]:
 
 
 def _package(path: Path) -> Package:
-    document: dict[str, Any] = tomllib.loads(path.read_text())
+    document: dict[str, Any] = tomllib.loads(read(path))
     project = document["project"]
     source = document.get("tool", {}).get("hatch", {}).get("version")
     if source is None or "version" not in project.get("dynamic", []):
@@ -120,7 +133,7 @@ def _package(path: Path) -> Package:
 def changelog_problem(path: Path, *, is_changed: bool) -> str | None:
     """What keeps this changelog from being dated, and what to do; None if nothing."""
     name = path.relative_to(ROOT)
-    text = path.read_text() if path.exists() else ""
+    text = read(path) if path.exists() else ""
     if f"\n{_UNRELEASED}" not in text:
         return f"{name} has no line '## Unreleased': add it, and what changed below it"
     if is_changed and not _entries(_split(text)[1]):
@@ -156,12 +169,12 @@ def planned(
     for package in found:
         files[package.version_file] = package.with_version(version)
         project = package.directory / "pyproject.toml"
-        files[project] = _with_ranges(project.read_text(), found, version)
+        files[project] = _with_ranges(read(project), found, version)
     for path in (ROOT / "CHANGELOG.md", *(each.changelog for each in found)):
-        files[path] = dated(path.read_text(), version, today)
+        files[path] = dated(read(path), version, today)
     for name, pattern in _OTHERS.items():
-        files[ROOT / name] = pattern.sub(str(version), (ROOT / name).read_text())
-    return {path: text for path, text in files.items() if text != path.read_text()}
+        files[ROOT / name] = pattern.sub(str(version), read(ROOT / name))
+    return {path: text for path, text in files.items() if text != read(path)}
 
 
 def _with_ranges(project: str, found: Sequence[Package], version: Version) -> str:

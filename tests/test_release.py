@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from datetime import UTC, datetime
+from unittest import mock
 
 import pytest
 from rig.servers import REPOSITORY
@@ -260,7 +261,14 @@ def _with_a_static_version(clone):
     clone.commit("tests: two sources of the version")
 
 
+def _not_utf8(clone):
+    with (clone.path / "CHANGELOG.md").open("ab") as file:
+        file.write(b"- 20 \xb0C\n")  # of Latin-1
+    clone.commit("tests: a changelog that is not UTF-8")
+
+
 REFUSED = {
+    "not UTF-8": (_not_utf8, "CHANGELOG.md is not UTF-8 text: save it so"),
     "dirty tree": (_dirty, "the tree is not clean (README.md): commit it"),
     "untracked file": (_untracked, "the tree is not clean (notes.txt): commit it"),
     "no branch": (_detached, "HEAD is on no branch: git switch"),
@@ -303,6 +311,16 @@ def _assert_refused(clone, arguments, reason):
     assert reason in refused.stderr
     assert "Traceback" not in refused.stderr
     assert clone.state() == before
+
+
+def test_a_terminal_of_ascii_changes_nothing_of_what_a_release_writes(clone, version):
+    clone.edit("CHANGELOG.md", ENTRY, "- 20 µm.\n")
+    clone.commit("tests: an entry that is not ASCII")
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    with mock.patch.dict(ENV, environment):
+        shown = clone.release("--dry-run", version)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "dry run: nothing was changed" in shown.stdout
 
 
 def test_a_build_that_fails_leaves_nothing_behind(clone, version):
