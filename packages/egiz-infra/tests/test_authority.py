@@ -1,9 +1,33 @@
 """The certificates of the authority, as OpenSSL checks them."""
 
 import subprocess
+from datetime import timedelta
 
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from egiz_infra import authority
+from egiz_infra.cli import main
+
+
+def test_an_authority_that_has_expired_signs_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(authority, "AUTHORITY_DAYS", 0)
+    run = ("--directory", str(tmp_path / "egiz"))
+    assert CliRunner().invoke(main, [*run, "init"]).exit_code == 0
+    done = CliRunner().invoke(main, [*run, "issue", "device", "oven-001"])
+    assert done.exit_code == 1
+    assert "the authority expired on " in done.output
+    assert not (tmp_path / "egiz/issued/oven-001").exists()
+
+
+def test_a_clock_before_the_authority_signs_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(authority, "_BACKDATED", timedelta(days=-1))
+    run = ("--directory", str(tmp_path / "egiz"))
+    assert CliRunner().invoke(main, [*run, "init"]).exit_code == 0
+    done = CliRunner().invoke(main, [*run, "issue", "device", "oven-001"])
+    assert done.exit_code == 1
+    assert "the authority is valid from " in done.output
+    assert not (tmp_path / "egiz/issued/oven-001").exists()
 
 
 def test_openssl_accepts_a_certificate_for_its_purpose_only(infra):

@@ -102,9 +102,21 @@ class Authority:
         public_key: ec.EllipticCurvePublicKey,
         valid_for: timedelta,
     ) -> x509.Certificate:
-        """Sign a certificate; no copy is kept."""
+        """Sign a certificate; no copy is kept.
+
+        Raises:
+            InfraError: the authority has expired, or this machine's clock is wrong.
+        """
         now = datetime.now(UTC)
-        until = min(now + valid_for, self.certificate.not_valid_after_utc)
+        start = self.certificate.not_valid_before_utc
+        end = self.certificate.not_valid_after_utc
+        if now < start:
+            fix = "check this machine's clock"
+            raise InfraError(f"the authority is valid from {start:%Y-%m-%d}: {fix}")
+        if end <= now:
+            fix = "check this machine's clock, or make another authority"
+            raise InfraError(f"the authority expired on {end:%Y-%m-%d}: {fix}")
+        until = min(now + valid_for, end)
         builder = (
             _builder(_name(subject), self.certificate.subject, public_key)
             .not_valid_before(now - _BACKDATED)
