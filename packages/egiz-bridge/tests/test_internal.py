@@ -1,6 +1,7 @@
 """A bug of the bridge costs one message, which is kept, and nothing else."""
 
 import pytest
+import structlog
 from egiz_bridge.batch import Message
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
@@ -28,16 +29,15 @@ def _broken(monkeypatch, module, error):
 
 
 @pytest.mark.parametrize("error", REASONS, ids=lambda e: type(e).__name__)
-def test_a_message_that_the_bridge_fails_on_is_a_dead_letter(
-    monkeypatch, capsys, error
-):
+def test_a_message_that_the_bridge_fails_on_is_a_dead_letter(monkeypatch, error):
     _broken(monkeypatch, intake, error)
     batches, ledger = [], Ledger()
     entry = intake.Intake(ledger, Devices(), batches.append)
     entry.configure([ArchiveTable()])
     packets = [Publish(TOPIC.encode(), PAYLOAD % seq, seq, 0) for seq in (1, 2, 3, 2)]
-    entry.receive(packets, 0)
-    entry.flush()
+    with structlog.testing.capture_logs() as logged:
+        entry.receive(packets, 0)
+        entry.flush()
     (batch,) = batches
     assert [row.message.payload for row in batch.rows] == [PAYLOAD % 1, PAYLOAD % 3]
     assert [letter.reason for letter in batch.rejects] == ["internal", "internal"]
@@ -46,8 +46,7 @@ def test_a_message_that_the_bridge_fails_on_is_a_dead_letter(
     counts = ledger.snapshot()
     assert (counts.accepted, counts.rejected) == (2, {"internal": 2})
     assert counts.unaccounted == 0
-    printed = capsys.readouterr()
-    assert (printed.out + printed.err).count("internal error") == 1
+    assert [line["event"][:14] for line in logged] == ["internal error"]
 
 
 def test_a_spooled_message_that_the_bridge_fails_on_is_a_dead_letter(monkeypatch):
