@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 
 import pytest
 from rig import stored
@@ -173,3 +174,19 @@ def test_a_member_with_the_shape_of_another_ends_nothing(broker, publish, bridge
     assert points["oven-001"].pop("electrical_voltage_a") == 220.5
     assert points["oven-001"].pop("electrical_voltage_b") == 219.8
     assert points["oven-001"] == points["oven-002"] == {"thermal_setpoint": 190.0}
+
+
+def test_a_retained_message_that_is_cleared_is_no_dead_letter(broker, publish, bridge):
+    running = bridge(broker.url, archive={})
+    running.start()
+    for topic in ("sensors/factory/oven-001/status", "sensors/factory/what/is/this"):
+        publish(topic, b"", retain=True)
+        publish(topic, b"")
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 4)
+    metrics = running.metrics()
+    assert metrics["messages_skipped_total/cleared"] == 4
+    assert _rejected(metrics) == {}
+    assert metrics["messages_received_total"] == 4
+    assert "message rejected" not in running.log
+    with sqlite3.connect(running.spool) as db:
+        assert db.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)

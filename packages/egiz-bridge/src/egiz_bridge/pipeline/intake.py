@@ -129,6 +129,9 @@ class Intake:
         self._log_once(message.topic, error)
 
     def _row(self, raw: bytes, payload: bytes, received_ms: int, flags: int) -> Row:
+        if not payload:
+            # Clears a retained message; the broker may pass it on without the flag.
+            raise Skipped("cleared")
         source = self._sources.of(raw)
         if source.not_wanted:
             decode(source.topic, payload)
