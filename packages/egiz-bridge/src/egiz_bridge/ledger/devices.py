@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from egiz_schema import Message, Telemetry, Topic
 
+from egiz_bridge.ledger.clock import Shift
 from egiz_bridge.ledger.latency import Latencies
 
 # A flood of invented devices must not grow the process: past this many, further ones
@@ -50,6 +51,14 @@ class Device:
     clock_skew_ms: int = 0
     _boot: _Boot | None = None
     _boot_before: _Boot | None = None
+    _shift: Shift | None = None
+
+    @property
+    def shift(self) -> Shift:
+        """By how much its clock is put back; made for the devices that need it."""
+        if self._shift is None:
+            self._shift = Shift()
+        return self._shift
 
     def count(self, boot: int, seq: int) -> None:
         """Enter which message it was."""

@@ -12,7 +12,7 @@ from egiz_bridge.ledger.counts import Ledger, Verdicts
 from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.mqtt.packets import DUP, RETAIN, Publish
 from egiz_bridge.pipeline.internal import INTERNAL, internal_error
-from egiz_bridge.pipeline.rows import Sources, timed
+from egiz_bridge.pipeline.rows import Sources, received_at_ms, timed
 from egiz_bridge.sinks.sink import SinkTable
 
 BATCH_MESSAGES = 1000
@@ -142,7 +142,8 @@ class Intake:
         elif getattr(decoded, "timestamp", None) is None:
             # A last will kept by the broker: when the device went away is not known.
             raise Skipped("retained_untimed")
-        return timed(Message(source.text, payload, received_ms), decoded, line)
+        kept_ms = received_at_ms(source.device, decoded, received_ms)
+        return timed(Message(source.text, payload, kept_ms), decoded, line)
 
     def _log_once(self, topic: str, error: EgizError) -> None:
         key = (_device_of(topic), error.reason)

@@ -96,7 +96,29 @@ def to_row(message: Message) -> Row:
 
 def timed(message: Message, decoded: egiz_schema.Message, line: bytes) -> Row:
     """A row at a time that can be: see `Message.point`."""
-    timestamp = getattr(decoded, "timestamp", None)
-    if timestamp is None or timestamp * 1000 <= message.received_ms + AHEAD_MAX_MS:
+    if _ahead_ms(decoded, message.received_ms) <= AHEAD_MAX_MS:
         return Row(message, line)
     return Row(message, influx.to_line(message.point()))
+
+
+def received_at_ms(
+    device: Device, decoded: egiz_schema.Message, received_ms: int
+) -> int:
+    """When a message was received, for the message that is kept.
+
+    Of one whose time is too far ahead, that of its point: `Message.point` replaces the
+    time by the receipt, and what is kept is all that a replay knows.
+    """
+    ahead_ms = _ahead_ms(decoded, received_ms)
+    if ahead_ms <= AHEAD_MAX_MS:
+        return received_ms
+    return device.shift.corrected_ms(received_ms + ahead_ms, received_ms, AHEAD_MAX_MS)
+
+
+def _ahead_ms(decoded: egiz_schema.Message, received_ms: int) -> int:
+    """How far its time is ahead of its receipt; a last will has no time."""
+    timestamp: int | None = getattr(decoded, "timestamp", None)
+    if timestamp is None:
+        return 0
+    ms: int = getattr(decoded, "ms", None) or 0
+    return timestamp * 1000 + ms - received_ms

@@ -1,0 +1,36 @@
+"""By how much the clock of a device that is ahead is put back, for all its messages.
+
+One shift, not the time of the receipt, replaces the times of a device: messages that it
+kept in an outage and sends at once keep their distances.
+"""
+
+# While a burst comes, times up to this far from the receipt keep the shift: that is
+# what the device had buffered.
+_BURST_MS = 60_000
+_BUFFERED_MAX_MS = 24 * 3600 * 1000
+
+
+class Shift:
+    """The shift of one device; one thread asks."""
+
+    __slots__ = ("_base_ms", "_shift_ms")
+
+    def __init__(self) -> None:
+        self._shift_ms = 0
+        self._base_ms = 0  # when, by our clock, the shift was found
+
+    def corrected_ms(self, time_ms: int, received_ms: int, ahead_max_ms: int) -> int:
+        """The time of a message that is more than `ahead_max_ms` ahead.
+
+        Nothing that is so far ahead is shifted by less, so the result is recognised as
+        a correction, by a later reader of the message, too.
+        """
+        corrected = time_ms - self._shift_ms
+        is_burst = received_ms - self._base_ms <= _BURST_MS
+        later_max_ms = _BUFFERED_MAX_MS if is_burst else ahead_max_ms
+        if -_BUFFERED_MAX_MS <= corrected - received_ms <= later_max_ms:
+            return corrected
+        # Two shifts that are found within a millisecond must not give one point.
+        self._base_ms = max(received_ms, self._base_ms + 1)
+        self._shift_ms = time_ms - self._base_ms
+        return self._base_ms
