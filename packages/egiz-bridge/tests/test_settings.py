@@ -202,3 +202,42 @@ def test_a_secret_that_cannot_be_used_is_refused_and_not_shown(
         read_secret("influxdb.token_file", tmp_path / "token")
     assert problem in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["north,south", " north, south ,", '["north", "south"]', "north,south,"]
+)
+def test_a_list_in_the_environment_needs_no_json(monkeypatch, text):
+    monkeypatch.setenv("EGIZ_BRIDGE_MQTT_FACILITIES", text)
+    monkeypatch.setenv("EGIZ_BRIDGE_ARCHIVE_FACILITIES", text)
+    monkeypatch.setenv("EGIZ_BRIDGE_ARCHIVE_KINDS", "telemetry,command")
+    loaded = settings.load(None)
+    assert loaded.mqtt.facilities == ("north", "south")
+    assert loaded.archive.facilities == ("north", "south")
+    assert loaded.archive.kinds == ("telemetry", "command")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("ARCHIV_PATH", "/a", "no such environment variable; is EGIZ_BRIDGE_ARCHIVE_"),
+        ("MQTT_ULR", "x", "no such environment variable; is EGIZ_BRIDGE_MQTT_URL"),
+        ("XYZ", "x", "no such environment variable"),
+        ("MQTT_FACILITIES", "north,South", "'South' is no facility"),
+        ("MQTT_FACILITIES", '["north', "mqtt.facilities"),
+        ("MQTT", "x", "not JSON"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_refused_in_a_sentence(
+    monkeypatch, name, value, problem
+):
+    monkeypatch.setenv(f"EGIZ_BRIDGE_{name}", value)
+    (message,) = _problems(None)
+    assert problem in message
+
+
+def test_the_variables_of_a_service_of_kubernetes_are_not_ours(monkeypatch):
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT"):
+        monkeypatch.setenv(f"EGIZ_BRIDGE_{name}", "tcp://10.0.0.1:9471")
+    monkeypatch.setenv("EGIZ_BRIDGE_PORT_9471_TCP_ADDR", "10.0.0.1")
+    assert settings.load(None).http.address == ("127.0.0.1", 9471)

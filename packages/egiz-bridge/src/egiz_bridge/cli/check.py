@@ -57,7 +57,8 @@ def _probe_sink(table: SinkTable) -> None:
 
 def _probe_listen(host: str, port: int) -> None:
     try:
-        socket.create_server((host, port)).close()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE and _is_a_bridge(host, port):
             return  # it runs, and is checked before a SIGHUP

@@ -5,6 +5,8 @@ Every key can stand in a TOML file and in the environment, which wins:
 """
 
 import difflib
+import os
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from egiz_bridge import sinks
@@ -33,6 +36,10 @@ from egiz_bridge.errors import ConfigError
 from egiz_bridge.sinks.sink import SinkTable
 
 ENV_PREFIX = "EGIZ_BRIDGE_"
+# What Kubernetes gives every container beside a service that is named egiz-bridge.
+_OF_KUBERNETES = re.compile(
+    r"EGIZ_BRIDGE_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)"
+)
 
 
 def _as_list(tables: Any) -> Any:
@@ -150,10 +157,27 @@ def load(path: Path | None) -> Settings:
         ConfigError: with one sentence for each problem.
     """
     data = _read_toml(path) if path else {}
+    if problems := _unknown_variables():
+        raise ConfigError(problems)
     try:
         return settings_model()(**data).for_shard()
     except ValidationError as error:
         raise ConfigError([_sentence(one) for one in error.errors()]) from None
+    except SettingsError as error:  # of a variable that holds a whole table
+        raise ConfigError([f"{ENV_PREFIX}*: not JSON: {error}"]) from None
+
+
+def _unknown_variables() -> list[str]:
+    """A sentence for each variable of ours that is no key; a typo is not ignored."""
+    keys = [key for key, _, _ in described()] + list(_tables())
+    known = [env_name(key) for key in keys]
+    return [
+        f"{name}: no such environment variable{_nearest(name, known)}"
+        for name in sorted(os.environ)
+        if name.startswith(ENV_PREFIX)
+        and name not in known
+        and not _OF_KUBERNETES.fullmatch(name)
+    ]
 
 
 def described() -> Iterator[tuple[str, str, str]]:
@@ -209,6 +233,9 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def _guess(key: str) -> str:
-    known = [name for name, _, _ in described()] + list(_tables())
-    close = difflib.get_close_matches(key, known, n=1)
+    return _nearest(key, [name for name, _, _ in described()] + list(_tables()))
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
     return f"; is {close[0]} meant?" if close else ""

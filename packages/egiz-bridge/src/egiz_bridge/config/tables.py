@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
+import msgspec
 from egiz_schema import BrokerUrl, explain, parse_broker_url, topics
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -53,7 +55,19 @@ HttpUrl = Annotated[
 ]
 
 
+def _listed(value: object) -> object:
+    """A list may be written in one line: the environment has no other way."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return msgspec.json.decode(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+# Of a list in the environment: names with commas between them, or JSON.
+IN_ONE_LINE = (NoDecode, BeforeValidator(_listed))
 FacilityName = Annotated[str, AfterValidator(_facility)]
+FacilityNames = Annotated[tuple[FacilityName, ...], *IN_ONE_LINE]
 
 
 class Table(BaseModel):
@@ -76,7 +90,7 @@ class Mqtt(Table):
         description="names the session that the broker keeps for this bridge; "
         "two bridges must not share one",
     )
-    facilities: tuple[FacilityName, ...] = Field(
+    facilities: FacilityNames = Field(
         default=(),
         description="subscribe to these only, which --workers and shard divide; "
         "none given means all",

@@ -79,7 +79,8 @@ def serving(http: Http, parts: Parts) -> Iterator[None]:
         server = HttpServer(host, port, App(registry, checks, parts.all_devices))
     except OSError as error:
         raise ConfigError([f"http.listen: {host}:{port}: {error.strerror}"]) from error
-    _log.info("serving metrics", url=f"http://{host}:{server.port}/metrics")
+    shown = f"[{host}]" if ":" in host else host
+    _log.info("serving metrics", url=f"http://{shown}:{server.port}/metrics")
     try:
         yield
     finally:

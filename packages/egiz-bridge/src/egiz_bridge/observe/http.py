@@ -1,6 +1,7 @@
 """/metrics, /healthz, /readyz and /devices, for Prometheus and for supervisors."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -23,9 +24,8 @@ class HttpServer:
     """
 
     def __init__(self, host: str, port: int, app: "App") -> None:
-        self._server = make_server(
-            host, port, app, ThreadingWSGIServer, handler_class=_QuietHandler
-        )
+        server = _Ipv6Server if ":" in host else ThreadingWSGIServer
+        self._server = make_server(host, port, app, server, handler_class=_QuietHandler)
         self.port = self._server.server_port
         threading.Thread(
             target=self._server.serve_forever, name="http", daemon=True
@@ -66,6 +66,10 @@ class App:
             return [json.dumps(self._devices()).encode()]
         start("404 Not Found", [("Content-Type", "text/plain")])
         return [b"/metrics, /healthz, /readyz or /devices\n"]
+
+
+class _Ipv6Server(ThreadingWSGIServer):
+    address_family = socket.AF_INET6
 
 
 class _QuietHandler(WSGIRequestHandler):

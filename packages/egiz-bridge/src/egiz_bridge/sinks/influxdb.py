@@ -179,8 +179,10 @@ def _seconds(retry_after: str | None) -> float:
         if retry_after.strip().isdigit():
             wanted = float(retry_after)
         else:
-            wait = parsedate_to_datetime(retry_after) - datetime.now(UTC)
-            wanted = wait.total_seconds()
-    except ValueError:
+            date = parsedate_to_datetime(retry_after)
+            # Without a zone it is naive; every date of HTTP is UTC (RFC 9110, 5.6.7).
+            date = date if date.tzinfo else date.replace(tzinfo=UTC)
+            wanted = (date - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
         return 0.0
     return min(max(wanted, 0.0), _RETRY_AFTER_MAX_S)

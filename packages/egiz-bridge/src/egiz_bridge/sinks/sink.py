@@ -7,7 +7,7 @@ from egiz_schema import Kind
 from pydantic import AfterValidator, Field
 
 from egiz_bridge.batch import Row
-from egiz_bridge.config.tables import FacilityName, Table, WithFile
+from egiz_bridge.config.tables import IN_ONE_LINE, FacilityNames, Table, WithFile
 
 # What is archived by default.
 ALL_READINGS: tuple[Kind, ...] = ("telemetry", "status")
@@ -60,11 +60,13 @@ class SinkTable(Table):
     where: ClassVar[str]
     is_repeatable: ClassVar[bool] = False
 
-    kinds: Annotated[tuple[Kind, ...], AfterValidator(_at_least_one)] = Field(
-        default=ALL_READINGS,
-        description="which messages it gets: telemetry, status, config, command",
+    kinds: Annotated[tuple[Kind, ...], *IN_ONE_LINE, AfterValidator(_at_least_one)] = (
+        Field(
+            default=ALL_READINGS,
+            description="which messages it gets: telemetry, status, config, command",
+        )
     )
-    facilities: tuple[FacilityName, ...] = Field(
+    facilities: FacilityNames = Field(
         default=(), description="of which facilities; none given means all"
     )
 
