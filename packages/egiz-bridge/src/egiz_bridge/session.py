@@ -233,10 +233,11 @@ class Session:
         self._waker.clear()
         if self._wanted is not self._settings and not self._broker_changed():
             self._apply(self._wanted)
-        if self._intake.due_in_s() <= 0:
-            self._intake.flush()
+        self._intake.flush_if_due()
         if batches := self._dispatcher.collect():
-            connection.acknowledge([i for batch in batches for i in batch.packet_ids])
+            packet_ids = [i for batch in batches for i in batch.packet_ids]
+            connection.acknowledge(packet_ids)
+            self._intake.acknowledged(len(packet_ids))
             self._ledger.acknowledge(batches)
         connection.keep_alive()
 

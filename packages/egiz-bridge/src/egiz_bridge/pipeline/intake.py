@@ -13,6 +13,7 @@ from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.mqtt.packets import DUP, RETAIN, Publish
 from egiz_bridge.pipeline.internal import INTERNAL, internal_error
 from egiz_bridge.pipeline.rows import Sources, received_at_ms, timed
+from egiz_bridge.pipeline.window import Window
 from egiz_bridge.sinks.sink import SinkTable
 
 BATCH_MESSAGES = 1000
@@ -43,6 +44,7 @@ class Intake:
         self._ledger = ledger
         self._dispatch = dispatch
         self._logged: set[tuple[str, str]] = set()
+        self._window = Window()
         self._begin(0)
 
     def configure(self, tables: Sequence[SinkTable]) -> None:
@@ -54,6 +56,7 @@ class Intake:
         """Keep messages of two connections apart: packet ids belong to one."""
         self.flush()
         self._begin(connection)
+        self._window = Window()
 
     def receive(self, packets: Sequence[Publish], waiting: int) -> None:
         """Sort the messages of one read into batches.
@@ -70,8 +73,25 @@ class Intake:
                 self.flush()
 
     def due_in_s(self) -> float:
-        """Seconds until the batch has lingered for long enough; 0 if it has."""
-        return max(0.0, self._due - time.monotonic()) if self._size else LINGER_S
+        """Seconds until the batch is to be handed on; 0 if it is now."""
+        if not self._size:
+            return LINGER_S
+        if self._window.is_full:
+            return 0.0
+        return max(0.0, self._due - time.monotonic())
+
+    def flush_if_due(self) -> None:
+        """Hand on a batch that has lingered, or after which the broker waits."""
+        if self.due_in_s() > 0:
+            return
+        now_s = time.monotonic()
+        if self._size and now_s >= self._due:
+            self._window.lingered(now_s)
+        self.flush()
+
+    def acknowledged(self, count: int) -> None:
+        """The broker got PUBACKs for so many messages."""
+        self._window.acknowledged(count)
 
     def flush(self) -> None:
         """Hand on what there is."""
@@ -118,8 +138,10 @@ class Intake:
     def _count(self, packets: int, verdicts: Verdicts) -> None:
         verdicts.accepted = packets - verdicts.others()
         self._ledger.receive(packets, verdicts)
+        now_s = time.monotonic()
+        self._window.received(verdicts.qos1, now_s)
         if not self._size:
-            self._batch.begun_s = time.monotonic()
+            self._batch.begun_s = now_s
             self._due = self._batch.begun_s + LINGER_S
         self._size += packets
 
