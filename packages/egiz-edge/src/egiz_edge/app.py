@@ -126,21 +126,16 @@ class App:
         self._supervisor.stop()
 
     async def _sample(self):
-        if not self._report.sensors:
-            await self._find_sensors()
+        try:
+            async with self._bus:
+                self._report.sensors = await self._current_sensors().found()
+        except Exception as error:  # without the list the device samples as well
+            self._log("sensors not listed, sampling goes on: %r" % error)
         while True:
             async with self._bus:
                 await self._current_sensors().sample(self._window)
             self._samples += 1
             await self._sampling.wait()
-
-    async def _find_sensors(self):
-        """List what answers; without the list the device samples as well."""
-        try:
-            async with self._bus:
-                self._report.sensors = await self._current_sensors().found()
-        except Exception as error:
-            self._log("sensors not listed in the status, sampling goes on: %r" % error)
 
     async def sample_now(self):
         """Sample once more, and publish immediately."""

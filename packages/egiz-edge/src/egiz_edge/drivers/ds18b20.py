@@ -17,7 +17,8 @@ _TRIES = 3  # Wi-Fi and flash disturb the timing of single bits
 _POWER_ON_RAW = 0x0550  # 85 °C
 _POWER_ON_BYTE6 = 0x0C  # different after a conversion, except on some clones
 _FAILED_RAW = 0x07FF
-_LEAST_RAW, _MOST_RAW = -55 * 16, 125 * 16
+_LEAST_RAW = -880  # -55 °C
+_MOST_RAW = 2000  # 125 °C
 _NEAR_85 = 200  # 0.01 °C: what a zone may change between two samples
 
 

@@ -24,7 +24,8 @@ _SHORTEST_MS = 60  # that a meter was measured to need
 
 # A reading with a right CRC can be wrong: what the module can measure.
 # In 0.1 V, mA, 0.1 W, Wh, 0.1 Hz, 0.01.
-_LEAST = (800, 0, 0, 0, 450, 0)
+_LEAST_VOLTAGE = 800
+_LEAST_FREQUENCY = 450
 _MOST = (2600, 100000, 260000, 9999999, 650, 100)
 
 
@@ -47,8 +48,10 @@ def parse(frame):
         word[7],
         word[8],
     )
-    for least, value, most in zip(_LEAST, reading, _MOST):
-        if not least <= value <= most:
+    if reading[0] < _LEAST_VOLTAGE or reading[4] < _LEAST_FREQUENCY:
+        raise SensorError("range")
+    for value, most in zip(reading, _MOST):
+        if value > most:
             raise SensorError("range")
     return reading
 
