@@ -15,7 +15,7 @@ ROMS = [rom(0), rom(1)]
 PHASES = {
     "a": {"u": 2257, "i": 108, "p": 244, "e": 38},  # 0.1 V, mA, 0.1 W, Wh
     "b": {"u": 2301, "i": 10500, "p": 21744, "e": 1_000_000},
-    "c": {"u": 2299, "i": 0, "p": 0, "e": 4_294_967_295},
+    "c": {"u": 2299, "i": 0, "p": 0, "e": 9_999_999},
 }
 TRUTH = {
     **{what + phase: n for phase, of in PHASES.items() for what, n in of.items()},
@@ -66,7 +66,7 @@ def _hardware():
         meters={
             1: Meter(225.7, 0.108, 1.0, 50.0, 38),
             2: Meter(230.1, 10.5, 0.9, 50.0, 1_000_000),
-            3: Meter(229.9, 0.0, 0.0, 50.0, 4_294_967_295),
+            3: Meter(229.9, 0.0, 0.0, 50.0, 9_999_999),
         },
         thermometers={ROMS[0]: Thermometer(180.5), ROMS[1]: Thermometer(-18.5)},
         thermocouples={
