@@ -142,7 +142,7 @@ def test_where_no_micropython_can_be_installed_the_firmware_is_left_out(
 
 
 @pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
-def test_the_demo_runs_in_a_directory_whose_name_needs_quotes(
+def test_the_demo_runs_in_a_directory_with_a_name_that_needs_quotes(
     monkeypatch, tmp_path, broker
 ):
     directory = tmp_path / "a \"b\" \\ 'c' [red]"
