@@ -206,6 +206,8 @@ def test_no_input_of_the_contract_gives_a_traceback(name):
 
 
 def _helps():
+    for program in {id(one): one for one, _ in COMMANDS.values()}.values():
+        yield program.name, CliRunner().invoke(program, ["-h"]).output
     for name, (program, _) in COMMANDS.items():
         yield name, CliRunner().invoke(program, [*name.split()[1:], "-h"], "").output
     for name in ["", *SCHEMA]:

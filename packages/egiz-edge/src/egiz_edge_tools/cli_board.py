@@ -52,7 +52,7 @@ _port = click.option(
     help="Directory of the bundle; an older bundle there is replaced.",
 )
 def build_command(arch: str, out: Path) -> None:
-    """Compile the firmware into a bundle: .mpy files and a manifest.
+    """Compile the firmware into a bundle of .mpy files.
 
     The manifest has the size and SHA-256 of each file. The same sources give the same
     bytes.

@@ -150,7 +150,7 @@ def issue_device(
 @pass_layout
 @translate_errors
 def sign(layout: Layout, name: str, request: Path, facility: str, days: int) -> None:
-    """Sign a device's own certificate REQUEST (PKCS #10, PEM or DER).
+    """Sign a certificate REQUEST (PKCS #10) that a device made.
 
     Its private key never leaves the device. Name, facility and purpose are those of
     this command; those of the request are ignored.

@@ -27,7 +27,7 @@ _PACKET_MAX = 1024**2
 @command(exit_codes={DONE: "printed"})
 @json_option
 def bench(*, as_json: bool) -> None:
-    """Measure what a message costs on this machine, without a network.
+    """Measure the CPU time of a message on this machine.
 
     Telemetry of three phases and three zones goes from the bytes of the socket to line
     protocol. The write to the database and the operating system need as much again:
