@@ -78,7 +78,7 @@ def full_hardware() -> Hardware:
             2: Meter(230.1, 10.5, 0.9, 50.0, 1_000_000),
             3: Meter(229.9, 0.0, 0.0, 50.0, 0),
         },
-        thermometers={rom(0): Thermometer(180.5), rom(1): Thermometer(-18.5)},
+        thermometers={rom(0): Thermometer(120.5), rom(1): Thermometer(-18.5)},
         pins={"running": 1, "fault": 0},
         rssi=-61,
     )

@@ -21,7 +21,7 @@ def _telemetry_with(live, is_so):
 def test_what_arrives_is_what_the_hardware_measures(device, mosquitto, live):
     device(mosquitto)
     message = _telemetry_with(
-        live, lambda m: m.thermal.temperature_zones == [180.5, -18.5]
+        live, lambda m: m.thermal.temperature_zones == [120.5, -18.5]
     )
     electrical = message.electrical
     assert (electrical.voltage.a, electrical.voltage.b) == (225.7, 230.1)
@@ -41,7 +41,7 @@ def test_thermocouples_are_zones_after_the_thermometers(
     hardware.thermocouples["tc_1"] = Thermocouple("max6675", 850.25)
     device(mosquitto)
     _telemetry_with(
-        live, lambda m: m.thermal.temperature_zones == [180.5, -18.5, 850.25]
+        live, lambda m: m.thermal.temperature_zones == [120.5, -18.5, 850.25]
     )
 
 
@@ -71,7 +71,7 @@ def test_a_silent_or_damaged_part_is_absent_and_named_never_zero(
     assert message.electrical.voltage.a == 225.7
     assert message.electrical.voltage.b is None
     assert message.electrical.voltage.c is None
-    assert message.thermal.temperature_zones == [180.5, None]
+    assert message.thermal.temperature_zones == [120.5, None]
     for part in (*hardware.meters.values(), *hardware.thermometers.values()):
         part.trouble = Trouble.NONE
     _telemetry_with(

@@ -225,6 +225,6 @@ def _settings(identity: Identity, hardware: Hardware) -> str:
         "thermocouples": [
             (part.chip, name) for name, part in hardware.thermocouples.items()
         ],
-        "setpoint": 19000,
+        "setpoint": 11000,
     }
     return json.dumps(settings)
