@@ -1,7 +1,10 @@
 """The board's interface, as its firmware sees it, in the real interpreter."""
 
+import time
+
 import pytest
 from egiz_edge_tools.hardware import Hardware, Thermocouple, Thermometer, rom
+from egiz_edge_tools.virtual_board import VirtualBoard
 from rig.waiting import eventually
 
 
@@ -59,6 +62,25 @@ if was is None:
     kept = " trailing space "
     assert run(code).ended() == [[None, kept, None], ["1", kept, None]]
     assert run(code).ended() == [["2", kept, None]]
+
+
+def test_a_reset_before_the_first_boot_is_known_is_not_lost(run, monkeypatch):
+    boot = VirtualBoard._boot  # noqa: SLF001  # what a busy machine does slowly
+
+    def slowly(board, cause):
+        process = boot(board, cause)
+        time.sleep(1)  # the board has ordered its reset by now
+        return process
+
+    monkeypatch.setattr(VirtualBoard, "_boot", slowly)
+    code = """
+was = board.store.get("boots")
+board.store.put("boots", "1")
+emit(was)
+if was is None:
+    board.reboot()
+"""
+    assert run(code).ended() == [[None], ["1"]]
 
 
 def test_a_deleted_text_is_gone_and_may_be_deleted_again(run):

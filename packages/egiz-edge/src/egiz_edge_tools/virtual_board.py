@@ -94,7 +94,8 @@ class VirtualBoard:
         self._buses = Buses(hardware, directory, self._reset)
         output, self._console = os.pipe()
         self._output = os.fdopen(output, encoding="utf-8", errors="replace")
-        self._process = self._boot("power_on")
+        with self._lock:  # its first reset may be ordered before this line has ended
+            self._process = self._boot("power_on")
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
         self._supervisor.start()
 
