@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from contextlib import closing
 
 import pytest
 from rig import stored
@@ -188,5 +189,5 @@ def test_a_retained_message_that_is_cleared_is_no_dead_letter(broker, publish, b
     assert _rejected(metrics) == {}
     assert metrics["messages_received_total"] == 4
     assert "message rejected" not in running.log
-    with sqlite3.connect(running.spool) as db:
+    with closing(sqlite3.connect(running.spool)) as db:
         assert db.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)
