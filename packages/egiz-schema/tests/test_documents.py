@@ -64,5 +64,5 @@ def test_the_rules_are_those_of_the_vectors_with_what_each_shows():
     assert {rule: row.split(" | ")[0] for rule, row in rows} == expected
     assert (
         dict(rows)["WIRE-5"]
-        == "an object names each member once | 1 | 4 `duplicate` | "
+        == "an object names each member once | 1 |  | 4 `duplicate` | "
     )

@@ -13,12 +13,17 @@ from egiz_schema import codec, contract, errors, gate
 from hypothesis import given
 from hypothesis import strategies as st
 
-FROZEN = json.loads(contract.RELEASED.read_bytes())
+FROZEN = json.loads(contract.RELEASED.read_bytes()) | {"reader": {}}
 VOLTAGE = "electrical.voltage.a"
 ZONE = "thermal.temperature_zones[]"
 # Where, what is there instead (... is nothing), and the breach: one rule each, and the
 # bounds of the payload, which hold in both directions.
 BREAKING = [
+    (
+        ["reader", "unknown_group_alone"],
+        "empty",
+        'UNKNOWN_GROUP_ACCEPTED telemetry null "empty"',
+    ),
     (["wire", "version"], 2, "WIRE_VERSION_SAME wire.version 1 2"),
     (["wire", "bytes_max"], 4095, "BOUND_NOT_NARROWED wire.bytes_max 4096 4095"),
     (["wire", "depth_max"], 17, "BOUND_NOT_WIDENED wire.depth_max 16 17"),
@@ -308,8 +313,9 @@ def test_an_allowance_without_a_reason_is_an_error(tmp_path, text, message):
 
 def test_the_check_reads_what_is_allowed_beside_the_released_contract(tmp_path):
     released = tmp_path / "v1.json"
-    place = ["messages", "telemetry", "fields", "torque"]
-    released.write_text(json.dumps(changed(place, OPTIONAL)))
+    today = contract.describe()
+    today["messages"]["telemetry"]["fields"]["torque"] = OPTIONAL
+    released.write_text(json.dumps(today))
     gone = 'FIELD_NO_DELETE telemetry.torque "object|null" null'
     assert texts(gate.check(released)) == [gone]
     written(tmp_path, allowance("FIELD_NO_DELETE", "telemetry.torque", "a draft"))

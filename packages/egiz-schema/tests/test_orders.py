@@ -137,7 +137,7 @@ def _seeds(kind):
         ),
         (
             {"device_id": DEVICE, "wifi_ssid": "x" * 65},
-            "wifi_ssid: not 0..64 characters",
+            "wifi_ssid: not 0..32 bytes",
         ),
     ],
 )

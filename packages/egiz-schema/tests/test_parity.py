@@ -9,27 +9,45 @@ from functools import partial
 import msgspec
 import pydantic
 import pytest
-from egiz_schema import DecodeError, codec, decode, errors, messages, models, vectors
+from egiz_schema import (
+    DecodeError,
+    codec,
+    decode_with_dropped,
+    errors,
+    messages,
+    models,
+    vectors,
+)
 from rig.mutations import mutated
 
 # Different in a schema only, not in what is valid.
-_NOT_COMPARED = {"title", "description", "x-unit", "examples", "pattern", "default"}
+_NOT_COMPARED = {
+    "title",
+    "description",
+    "x-unit",
+    "examples",
+    "pattern",
+    "default",
+    "not",
+}
 
 
 def _verdict(decoder, topic, payload):
+    """(reason, path), or the message with what was dropped from it."""
     try:
-        message = decoder(topic, payload)
+        message, dropped = decoder(topic, payload)
     except DecodeError as fault:
-        return fault.reason
+        return fault.reason, fault.path
     if isinstance(message, msgspec.Struct):
-        return json.loads(msgspec.json.encode(message))
-    return json.loads(message.model_dump_json(exclude_defaults=True))
+        return json.loads(msgspec.json.encode(message)), dropped
+    return json.loads(message.model_dump_json(exclude_defaults=True)), dropped
 
 
 def _seeds(kind):
     """What is accepted, of every rule; so that a change is as likely to hit each."""
     _, loaded = vectors.load(kind)
-    return [vectors.payload_of(v) for v in loaded if v["verdict"] == "accept"]
+    read = ("accept", "repair")
+    return [vectors.payload_of(v) for v in loaded if v["verdict"] in read]
 
 
 def _fuzzed(count, seed):
@@ -41,25 +59,37 @@ def _fuzzed(count, seed):
     for number, kind in enumerate(codec.TYPES):
         topic = f"sensors/factory/oven-001/{kind}"
         for payload in mutated(_seeds(kind), count // len(codec.TYPES), seed + number):
-            fast, slow = (_verdict(d, topic, payload) for d in (decode, models.decode))
+            fast = _verdict(decode_with_dropped, topic, payload)
+            slow = _verdict(models.decode_with_dropped, topic, payload)
             if fast != slow:
                 differing.append((payload, fast, slow))
-            said[fast if isinstance(fast, str) else "accepted"] += 1
+            said[_said(*fast)] += 1
     return differing, said
 
 
-def test_mutated_payloads_get_the_same_verdict_and_reason():
+def _said(what, where):
+    if isinstance(what, str):
+        return what
+    return "repaired" if where else "accepted"
+
+
+def test_mutated_payloads_get_the_same_verdict_reason_and_paths():
     differing, said = _fuzzed(12_000, seed=1)
     assert differing == []
     # They do not all fall at the first hurdle; only a change to nothing is not made.
     reasons = errors.reasons()
-    known = {*reasons["MalformedPayload"], *reasons["InvalidPayload"], "accepted"}
+    known = {
+        *reasons["MalformedPayload"],
+        *reasons["InvalidPayload"],
+        "accepted",
+        "repaired",
+    }
     assert said.keys() == known - {"no_payload"}
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_a_million_mutated_payloads_get_the_same_verdict_and_reason(capsys):
+def test_a_million_mutated_payloads_get_the_same_verdict_reason_and_paths(capsys):
     differing, said = _fuzzed(1_000_000, seed=1000)
     with capsys.disabled():
         print(f"\n{said.total()} payloads: {dict(said.most_common())}")  # noqa: T201  # the figure
@@ -132,9 +162,17 @@ def test_all_problems_are_reported_at_once_and_in_order():
 @pytest.mark.parametrize(
     ("kind", "text", "paths"),
     [
-        ("config", '"alerts":{"%s":{"min":true}}', ["$.alerts.%s", "$.alerts.%s.min"]),
-        ("config", '"zones":{"%s":1}', ["$.zones.%s", "$.zones.%s"]),
-        ("command", '"args":{"%s":[]},"id":"1","action":"x"', ["$.args.%s"] * 2),
+        (
+            "config",
+            '"alerts":{"%s":{"min":true}}',
+            ["$.alerts<key>", "$.alerts.%s.min"],
+        ),
+        ("config", '"zones":{"%s":1}', ["$.zones<key>", "$.zones.%s"]),
+        (
+            "command",
+            '"args":{"%s":[]},"id":"1","action":"x"',
+            ["$.args<key>", "$.args.%s"],
+        ),
     ],
 )
 def test_a_name_is_read_before_its_value(kind, text, paths):
@@ -142,9 +180,11 @@ def test_a_name_is_read_before_its_value(kind, text, paths):
     payload = b'{"device_id":"oven-001",%b}' % (text % name).encode()
     topic = f"sensors/factory/oven-001/{kind}"
     found = models.problems(topic, payload)
-    assert [fault.path for fault in found] == [path % name for path in paths]
+    assert [fault.path for fault in found] == [
+        path.replace("%s", name) for path in paths
+    ]
     assert [fault.reason for fault in found] == ["range", "type"]
-    assert _verdict(decode, topic, payload) == "range"
+    assert _verdict(decode_with_dropped, topic, payload) == ("range", paths[0])
 
 
 def test_checks_beyond_types_are_reported_together():

@@ -8,7 +8,7 @@
 from egiz_schema import influx, limits, line_protocol, topics
 from egiz_schema.address import Kind, Topic, parse_topic
 from egiz_schema.broker_url import BrokerUrl, parse_broker_url
-from egiz_schema.codec import decode, encode, unknown_fields
+from egiz_schema.codec import decode, decode_with_dropped, encode, unknown_fields
 from egiz_schema.errors import (
     DecodeError,
     EgizError,
@@ -21,21 +21,25 @@ from egiz_schema.errors import (
 from egiz_schema.messages import (
     Alert,
     AppliedConfig,
+    Channel,
     Command,
     CommandResult,
     Config,
     CurrentPhases,
     Electrical,
     EnergyPhases,
+    Firmware,
     Health,
     Message,
     Ota,
     PowerPhases,
+    RefusedConfig,
     Status,
     Telemetry,
     Thermal,
     VoltagePhases,
 )
+from egiz_schema.repair import Dropped
 
 __version__ = "0.1.0"
 
@@ -43,15 +47,18 @@ __all__ = [
     "Alert",
     "AppliedConfig",
     "BrokerUrl",
+    "Channel",
     "Command",
     "CommandResult",
     "Config",
     "CurrentPhases",
     "DecodeError",
+    "Dropped",
     "EgizError",
     "Electrical",
     "EncodeError",
     "EnergyPhases",
+    "Firmware",
     "Health",
     "InvalidPayload",
     "Kind",
@@ -59,6 +66,7 @@ __all__ = [
     "Message",
     "Ota",
     "PowerPhases",
+    "RefusedConfig",
     "Status",
     "Telemetry",
     "Thermal",
@@ -67,6 +75,7 @@ __all__ = [
     "VoltagePhases",
     "__version__",
     "decode",
+    "decode_with_dropped",
     "encode",
     "explain",
     "influx",

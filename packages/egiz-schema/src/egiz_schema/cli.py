@@ -12,7 +12,7 @@ from egiz_schema import __version__, cli_text
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.cli_text import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE
 from egiz_schema.cli_validate import naming, validate
-from egiz_schema.codec import decode
+from egiz_schema.codec import decode_with_dropped
 from egiz_schema.errors import TopicError, explain, reasons
 
 
@@ -215,6 +215,9 @@ def _generate(given: argparse.Namespace) -> int:
 
     for path in documents.write(given.directory or documents.DIRECTORY):
         print(path)
+    if given.directory is None:
+        documents.MODELS.write_text(documents.pydantic_models(), encoding="utf-8")
+        print(documents.MODELS)
     return 0
 
 
@@ -244,9 +247,9 @@ def _vectors(given: argparse.Namespace) -> int:
             print(f"{rule:9}{meaning}")
     if given.list:
         return 0
-    found = list(vectors.mismatches(decode))
+    found = list(vectors.mismatches(decode_with_dropped))
     for vector, found_instead in found:
-        expected = " ".join(filter(None, (vector["verdict"], vector.get("reason"))))
+        expected = vectors.verdict_of(vector)
         about = vector.get("about", vector.get("topic"))
         print(f"{vector['rule']} {about}: {expected}, not {found_instead}")
     print(f"{count} vectors, {len(found)} mismatches", file=sys.stderr)

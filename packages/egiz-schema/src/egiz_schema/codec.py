@@ -1,6 +1,8 @@
 """Bytes to messages and back; nothing but the package's errors comes out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -9,6 +11,8 @@ from egiz_schema import limits, topics, wire
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.errors import DecodeError, EncodeError, InvalidPayload, explain
 from egiz_schema.messages import Command, Config, Message, Status, Telemetry
+from egiz_schema.repair import Dropped, integral, repaired, says_something
+from egiz_schema.types import is_text
 from egiz_schema.wire import BYTES_MAX, VARYING, Payload, plain_shapes
 
 TYPES: dict[str, type[Message]] = {
@@ -17,13 +21,25 @@ TYPES: dict[str, type[Message]] = {
     "config": Config,
     "command": Command,
 }
+# What a device reports is read as far as it is right; an order is obeyed as a whole.
+FORGIVEN = frozenset({"telemetry", "status"})
+
+# The groups of telemetry that hold what was measured, the most frequent first.
+READINGS = ("status", "thermal", "electrical", "values", "counters", "contacts")
+
 _DECODE = {kind: msgspec.json.Decoder(type_).decode for kind, type_ in TYPES.items()}
 _KIND_OF = {type_: kind for kind, type_ in TYPES.items()}
 _ENCODER = msgspec.json.Encoder()
+_FIRST_S = limits.TIMESTAMP_S[0]
+_DISCONNECTED_C = limits.DISCONNECTED_C
+_is_channel_name = lru_cache(4096)(limits.is_channel_name)
 
 
 def decode(topic: Topic | str, payload: Payload) -> Message:
     """Read the payload that arrived on `topic`.
+
+    A reading that is wrong is absent from the message, and the others are kept:
+    `decode_with_dropped` says which it was.
 
     Args:
         topic: where it arrived; its last level says which message to expect.
@@ -35,23 +51,44 @@ def decode(topic: Topic | str, payload: Payload) -> Message:
         InvalidPayload: JSON, but not this message of this device.
         TypeError: the payload holds no bytes.
     """
+    return decode_with_dropped(topic, payload)[0]
+
+
+def decode_with_dropped(
+    topic: Topic | str, payload: Payload
+) -> tuple[Message, tuple[Dropped, ...]]:
+    """`decode`, and what is absent from the message because it was wrong.
+
+    >>> _, dropped = decode_with_dropped(
+    ...     "sensors/factory/oven-001/telemetry",
+    ...     b'{"device_id":"oven-001","timestamp":1706352600,'
+    ...     b'"thermal":{"temperature_zones":[185.0,-999]}}',
+    ... )
+    >>> dropped
+    (Dropped(path='$.thermal.temperature_zones[1]', reason='range'),)
+
+    Raises:
+        EgizError: as `decode` does.
+    """
     if isinstance(topic, str):
         topic = parse_topic(topic)
-    message, _ = decode_with_shape(topic.kind, payload)
+    message, _, dropped = decode_with_shape(topic.kind, payload)
     if message.device_id != topic.device_id:
         raise mismatch(topic)
-    return message
+    return message, dropped
 
 
 def encode(message: Message) -> bytes:
     """Write `message` as compact JSON, once it is known to be valid.
 
+    A writer is held to the whole contract: nothing is forgiven.
+
     Raises:
-        EncodeError: it breaks the contract; `reason` is what a reader would give.
+        EncodeError: it breaks the contract; `reason` is that of a strict reader.
     """
     try:
         payload = _ENCODER.encode(message)
-        read_back, _ = decode_with_shape(_KIND_OF[type(message)], payload)
+        read_back = _repaired(_KIND_OF[type(message)], payload, forgives=False)[0]
     except DecodeError as error:
         raise EncodeError(str(error), error.reason) from None
     except UnicodeEncodeError:
@@ -80,7 +117,8 @@ def unknown_fields(topic: Topic | str, payload: Payload) -> tuple[str, ...]:
     if isinstance(topic, str):
         topic = parse_topic(topic)
     known = msgspec.inspect.type_info(TYPES[topic.kind])
-    return tuple(_unknown(known, wire.parse(wire.as_bytes(payload)), "$"))
+    document = wire.parse(wire.as_bytes(payload))
+    return tuple(path for path, _ in _unknown(known, document, "$"))
 
 
 def mismatch(topic: Topic) -> InvalidPayload:
@@ -94,12 +132,13 @@ def mismatch(topic: Topic) -> InvalidPayload:
 
 def has_reading(message: Telemetry) -> bool:
     """Tell whether anything was measured: ``{"thermal": {}}`` says nothing."""
-    parts = (message.status, message.thermal, message.electrical)
-    return any(map(_has_value, parts))
+    return any(_has_value(getattr(message, group)) for group in READINGS)
 
 
-def decode_with_shape(kind: str, payload: Payload) -> tuple[Message, bytes]:
-    """A message, of whatever device, and its shape (see `wire.shape`)."""
+def decode_with_shape(
+    kind: str, payload: Payload
+) -> tuple[Message, bytes, tuple[Dropped, ...]]:
+    """A message, of whatever device; its shape (see `wire.shape`); what was dropped."""
     if type(payload) is not bytes:
         payload = wire.as_bytes(payload)
     # As `wire.shape` begins; a call less for what is known to be sound.
@@ -109,33 +148,96 @@ def decode_with_shape(kind: str, payload: Payload) -> tuple[Message, bytes]:
         shape = wire.shape(payload)
     try:
         message = _DECODE[kind](payload)
-    except ValueError as error:
-        raise _explained(error, payload) from None
-    if not shape:
-        for faulty in faulty_texts(msgspec.to_builtins(message), "$"):
-            raise faulty
+    except ValueError:
+        return _repaired(kind, payload)
+    # The slow way finds out what is wrong, if anything is.
+    if not _is_whole(message) or not (shape or _is_ascii(msgspec.to_builtins(message))):
+        return _repaired(kind, payload)
+    return message, shape, ()
+
+
+def _is_whole(message: Message) -> bool:
+    """Whether it is plainly right in all that no type can say."""
     if type(message) is Telemetry:
-        status = message.status
+        status, thermal = message.status, message.thermal
+        if message.timestamp < _FIRST_S:
+            return False
         # Most have a state; to look at the others takes longer.
         if (status is None or status.operational_state is None) and not has_reading(
             message
         ):
-            raise empty()
-    return message, shape
+            return False
+        zones = None if thermal is None else thermal.temperature_zones
+        if zones is not None and _DISCONNECTED_C in zones:
+            return False
+        maps: tuple[Mapping[str, object] | None, ...] = (
+            message.values,
+            message.counters,
+            message.contacts,
+        )
+    elif type(message) is Status:
+        if message.timestamp is not None and message.timestamp < _FIRST_S:
+            return False
+        maps = (message.channels,)
+    else:
+        return True
+    # A shape says nothing of digits, and where they may stand.
+    return not any(maps) or all(
+        map(_is_channel_name, chain(*(names for names in maps if names)))
+    )
 
 
-def faulty_texts(value: Any, path: str) -> Iterator[InvalidPayload]:
-    """An error for each text that line protocol or a terminal cannot carry."""
+def _repaired(
+    kind: str, payload: bytes, *, forgives: bool = True
+) -> tuple[Message, bytes, tuple[Dropped, ...]]:
+    """What is left of a payload that is not wholly right; it has no shape."""
+    document = wire.parse(payload)
+    check_version(document)
+    forgives = forgives and kind in FORGIVEN
+    members, dropped = repaired(TYPES[kind], document, forgives=forgives)
+    message: Message = msgspec.convert(members, TYPES[kind])
+    if isinstance(message, Telemetry | Status):
+        _refuse_set_clock(message)
+    if isinstance(message, Telemetry) and not has_reading(message):
+        _refuse_empty(message, document, dropped)
+    return message, b"", dropped
+
+
+def _refuse_set_clock(message: Telemetry | Status) -> None:
+    """Raise for a time before 2020, unless the device says that it has no clock."""
+    health = message.status if isinstance(message, Telemetry) else message.health
+    is_unset = health is not None and health.time_synced is False
+    if message.timestamp is not None and message.timestamp < _FIRST_S and not is_unset:
+        raise too_early()
+
+
+def _refuse_empty(
+    message: Telemetry, document: Any, dropped: tuple[Dropped, ...]
+) -> None:
+    """Raise for telemetry without a reading, unless a newer contract has one there."""
+    known = msgspec.inspect.type_info(type(message))
+    if any(says_something(value) for _, value in _unknown(known, document, "$")):
+        return
+    if dropped:
+        path, reason = dropped[0]
+        raise InvalidPayload(explain(reason), reason, path)
+    raise empty()
+
+
+def _is_ascii(value: Any) -> bool:
+    """Whether all texts and names within are what line protocol can carry."""
     if isinstance(value, str):
-        if not (value.isascii() and value.isprintable()):
-            yield InvalidPayload(explain("charset"), "charset", path)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from faulty_texts(item, f"{path}[{index}]")
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from faulty_texts(name, path)
-            yield from faulty_texts(item, f"{path}.{name}")
+        return is_text(value)
+    if isinstance(value, dict):
+        return all(map(_is_ascii, (*value, *value.values())))
+    return not isinstance(value, list) or all(map(_is_ascii, value))
+
+
+def too_early() -> InvalidPayload:
+    """The error of a time that only a device without a clock may have."""
+    return InvalidPayload(
+        "a time before 2020, and time_synced is not false", "range", "$.timestamp"
+    )
 
 
 def empty() -> InvalidPayload:
@@ -145,7 +247,7 @@ def empty() -> InvalidPayload:
 
 def check_version(document: Any) -> None:
     """Raise for another wire major: any type may differ, so no other error counts."""
-    version = document.get("v") if isinstance(document, dict) else None
+    version = integral(document.get("v")) if isinstance(document, dict) else None
     if type(version) is int and version != limits.WIRE_VERSION:
         raise InvalidPayload(
             f"wire version {version}; {explain('unsupported_version')}",
@@ -154,37 +256,17 @@ def check_version(document: Any) -> None:
         )
 
 
-def _explained(error: Exception, payload: bytes) -> DecodeError:
-    """What was wrong, in the package's words."""
-    try:
-        # A shape that is known says nothing of numbers: read it again, wholly.
-        check_version(wire.parse(payload))
-    except DecodeError as explained:
-        return explained
-    message, _, path = str(error).partition(" - at `")
-    return InvalidPayload(str(error), _reason(message), path.rstrip("`") or "$")
-
-
-# The words of msgspec's own sentences tell the kind of error; the tests hold every
-# release to them.
-_RANGE = ("<=", ">=", "of length", "out of range")
-
-
-def _reason(message: str) -> str:
-    if "missing required field" in message:
-        return "missing"
-    return "range" if any(word in message for word in _RANGE) else "type"
-
-
 def _has_value(part: object) -> bool:
     if isinstance(part, msgspec.Struct):
         return any(_has_value(getattr(part, name)) for name in part.__struct_fields__)
     if isinstance(part, list):
         return any(map(_has_value, part))
+    if isinstance(part, dict):
+        return any(map(_has_value, part.values()))
     return part is not None
 
 
-def _unknown(known: Any, document: Any, path: str) -> Iterator[str]:
+def _unknown(known: Any, document: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(known, msgspec.inspect.UnionType):
         known = next(iter(known.types))
     if not isinstance(known, msgspec.inspect.StructType):
@@ -196,4 +278,4 @@ def _unknown(known: Any, document: Any, path: str) -> Iterator[str]:
         if name in types:
             yield from _unknown(types[name], value, f"{path}.{name}")
         else:
-            yield f"{path}.{name}"
+            yield f"{path}.{name}", value

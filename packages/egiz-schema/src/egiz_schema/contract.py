@@ -15,7 +15,7 @@ import msgspec
 from msgspec import inspect
 
 from egiz_schema import errors, limits, topics
-from egiz_schema.codec import TYPES
+from egiz_schema.codec import TYPES, decode
 from egiz_schema.delivery import DELIVERY
 
 Document = dict[str, Any]
@@ -56,6 +56,7 @@ def describe() -> Document:
         },
         "topic": _topic(),
         "messages": {kind: _message(kind) for kind in topics.KINDS},
+        "reader": _reader(),
         "errors": {name: list(codes) for name, codes in errors.reasons().items()},
     }
 
@@ -80,6 +81,18 @@ def _topic() -> Document:
         "device_id_max": topics.DEVICE_ID_MAX,
         "device_id_split": {example: list(topics.split_device_id(example))},
     }
+
+
+def _reader() -> Document:
+    """What a reader does with telemetry that a newer firmware may write: ask it."""
+    newer = {"device_id": "a-b", "timestamp": limits.TIMESTAMP_S[0]}
+    topic = topics.join_topic("a", "a-b", "telemetry")
+    alone = msgspec.json.encode(newer | {"of_a_newer_contract": {"value": 1}})
+    try:
+        decode(topic, alone)
+    except errors.DecodeError as error:
+        return {"unknown_group_alone": error.reason}
+    return {"unknown_group_alone": "accepted"}
 
 
 def _message(kind: str) -> Document:

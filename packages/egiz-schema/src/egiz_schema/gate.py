@@ -16,6 +16,7 @@ and new services read it; what a service writes is new, and old firmware reads i
 |                         |                       | ignored is worse than an error|
 | new known value         | if the set is open: who reads it keeps what is new    |
 | new kind, new reason    | yes                   | yes                           |
+| unknown group alone     | is accepted, always   | is ignored, as any unknown    |
 | size or depth of payload| no: one limit holds in both directions                |
 | all else                | no                                                    |
 
@@ -52,6 +53,8 @@ RULES = {
     "FIELD_REQUIRED_NOT_RELAXED": "a required field stays so: readers rely on it",
     "FIELD_OPTIONAL_NOT_REQUIRED": "an optional field stays so: old writers omit it",
     "DEFAULT_SAME": "what a field means that is not there stays",
+    "UNKNOWN_GROUP_ACCEPTED": "telemetry of a group that a reader does not know is no "
+    "error: else no later version can add one that stands alone",
     "UNIT_SAME": "a quantity keeps its unit; another unit is another field",
     "SCALE_SAME": "a number keeps its step: old values are no multiples of another",
     "BOUND_NOT_NARROWED": "what old firmware writes is accepted: bounds may widen",
@@ -116,6 +119,7 @@ def compare(old: Document, new: Document) -> list[Breach]:
         *_bounds((_NARROWED, _WIDENED), "wire", old["wire"], new["wire"]),
         *_changes("TOPIC_GRAMMAR_SAME", "topic", old["topic"], new["topic"]),
         *_messages(old["messages"], new["messages"]),
+        *_reader(old.get("reader", {}), new.get("reader", {})),
         *_reasons(old["errors"], new["errors"]),
     ]
 
@@ -216,6 +220,12 @@ def _room(name: str, field: Document) -> float:
     if bound is None:
         return inf
     return -bound if name in _LOWER else bound
+
+
+def _reader(old: Document, new: Document) -> Iterator[Breach]:
+    was, verdict = (side.get("unknown_group_alone") for side in (old, new))
+    if verdict not in {None, "accepted"}:
+        yield Breach("UNKNOWN_GROUP_ACCEPTED", "telemetry", was, verdict)
 
 
 def _reasons(old: Document, new: Document) -> Iterator[Breach]:

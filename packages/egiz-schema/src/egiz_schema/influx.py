@@ -15,6 +15,7 @@ import msgspec
 from egiz_schema.address import Kind, Topic
 from egiz_schema.cache import cached_by_topic
 from egiz_schema.errors import EncodeError, explain
+from egiz_schema.limits import TIMESTAMP_S
 from egiz_schema.messages import Message
 
 Value = float | int | bool | str
@@ -42,10 +43,12 @@ def to_point(topic: Topic, message: Message, received_ms: int) -> Point:
     Args:
         topic: where it arrived.
         message: what `egiz_schema.decode` made of it.
-        received_ms: the time of a message that carries none (a last will), in
-            milliseconds since 1970.
+        received_ms: the time of a message that carries none (a last will, or one of a
+            device whose clock was never set), in milliseconds since 1970.
     """
     timestamp = getattr(message, "timestamp", None)
+    if timestamp is not None and timestamp < TIMESTAMP_S[0]:
+        timestamp = None
     fields: dict[str, Value] = {}
     _collect(message, plan(type(message), ""), fields)
     return Point(
@@ -99,7 +102,7 @@ def _literal(value: Value) -> str:
         return repr(value)
     if isinstance(value, str):
         if not (value.isascii() and value.isprintable()):
-            raise EncodeError(explain("charset"), "charset")
+            _check_characters(value)
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
     if isinstance(value, bool):
@@ -107,6 +110,14 @@ def _literal(value: Value) -> str:
     if not -_INT64_MAX <= value <= _INT64_MAX:
         raise EncodeError("an integer has more than 64 bits", "range")
     return f"{value}i"
+
+
+def _check_characters(value: str) -> None:
+    """Raise for what would end a line, or is no UTF-8; names of networks are UTF-8."""
+    if any(
+        c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" for c in value
+    ):
+        raise EncodeError(explain("charset"), "charset")
 
 
 class Step(NamedTuple):

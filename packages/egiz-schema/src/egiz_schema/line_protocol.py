@@ -17,13 +17,16 @@ import msgspec
 from egiz_schema import influx, wire
 from egiz_schema.address import Topic
 from egiz_schema.codec import decode_with_shape, mismatch
+from egiz_schema.limits import TIMESTAMP_S
 from egiz_schema.messages import Message
+from egiz_schema.repair import Dropped
 
 # What follows a value in line protocol. JSON writes these values as line protocol does:
 # the texts of a known shape need no escaping.
 _SUFFIX = {float: "", int: "i", str: ""}
 _values_as_json = msgspec.json.Encoder().encode
 
+_FIRST_S = TIMESTAMP_S[0]
 _FEWEST = 2  # scalars: of one alone, attrgetter gives no tuple
 # The bound keeps a flood of invented shapes from growing the process.
 _TEMPLATES_MAX = 4096
@@ -70,7 +73,18 @@ def decode_line(
         DecodeError: the payload is not of the contract.
         EncodeError: it holds what line protocol cannot carry.
     """
-    message, shape = decode_with_shape(topic.kind, payload)
+    return decode_line_with_dropped(topic, payload, received_ms)[:2]
+
+
+def decode_line_with_dropped(
+    topic: Topic, payload: wire.Payload, received_ms: int
+) -> tuple[Message, bytes, tuple[Dropped, ...]]:
+    """`decode_line`, and what is absent from the message because it was wrong.
+
+    Raises:
+        EgizError: as `decode_line` does.
+    """
+    message, shape, dropped = decode_with_shape(topic.kind, payload)
     if message.device_id != topic.device_id:
         raise mismatch(topic)
     if shape:
@@ -79,8 +93,9 @@ def decode_line(
         except KeyError:
             template = _learn(topic, shape, message, payload)
         if template and (line := _filled(template, topic, message)):
-            return message, line
-    return message, influx.to_line(influx.to_point(topic, message, received_ms))
+            return message, line, dropped
+    line = influx.to_line(influx.to_point(topic, message, received_ms))
+    return message, line, dropped
 
 
 def _filled(template: LineTemplate, topic: Topic, message: Message) -> bytes | None:
@@ -91,7 +106,7 @@ def _filled(template: LineTemplate, topic: Topic, message: Message) -> bytes | N
     """
     line, count, nulls, scalars, lists, booleans, expected = template
     seconds = message.timestamp  # type: ignore[union-attr]  # as all with a template
-    if seconds is None:
+    if seconds is None or seconds < _FIRST_S:  # then its receipt is its time
         return None
     try:
         values = [*scalars(message)]

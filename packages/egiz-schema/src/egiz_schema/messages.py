@@ -86,7 +86,7 @@ class Telemetry(_Part, frozen=True, kw_only=True, gc=False):
     """One reading of one device (``…/telemetry``, QoS 1, retained)."""
 
     device_id: t.DeviceId
-    timestamp: t.Timestamp
+    timestamp: t.DeviceTime
     v: t.Version = 1
     ms: t.Milliseconds = 0
     seq: t.Sequence | None = None
@@ -94,15 +94,31 @@ class Telemetry(_Part, frozen=True, kw_only=True, gc=False):
     buffered: bool = False
     electrical: Electrical | None = None
     thermal: Thermal | None = None
+    values: t.Values | None = None
+    counters: t.Counters | None = None
+    contacts: t.Contacts | None = None
     status: Health | None = None
 
 
+class RefusedConfig(_Part, frozen=True, kw_only=True, gc=False):
+    """A configuration that the device does not run, and why."""
+
+    rev: t.Revision | None = None
+    crc: t.Checksum | None = None
+    error: t.Text | None = None
+
+
 class AppliedConfig(_Part, frozen=True, kw_only=True, gc=False):
-    """Which configuration the device runs; `error` says why a newer one was refused."""
+    """Which configuration the device runs, and which newer one it refused.
+
+    `crc` tells two configurations with the same `rev` apart.
+    """
 
     rev: t.Revision
     applied: bool
     error: t.Text | None = None
+    crc: t.Checksum | None = None
+    refused: RefusedConfig | None = None
 
 
 class CommandResult(_Part, frozen=True, kw_only=True, gc=False):
@@ -116,10 +132,20 @@ class CommandResult(_Part, frozen=True, kw_only=True, gc=False):
 class Ota(_Part, frozen=True, kw_only=True, gc=False):
     """How far an update is."""
 
-    state: t.Name
+    state: t.OtaState
     version: t.Text | None = None
     progress: t.Percent | None = None
     error: t.Text | None = None
+
+
+class Channel(_Part, frozen=True, kw_only=True, gc=False):
+    """What a value, counter or contact measures.
+
+    The unit is a UCUM code; without one it is the usual unit of the quantity.
+    """
+
+    quantity: t.Quantity
+    unit: t.Text | None = None
 
 
 class Status(_Part, frozen=True, kw_only=True, gc=False):
@@ -130,7 +156,7 @@ class Status(_Part, frozen=True, kw_only=True, gc=False):
 
     device_id: t.DeviceId
     state: t.DeviceState
-    timestamp: t.Timestamp | None = None
+    timestamp: t.DeviceTime | None = None
     v: t.Version = 1
     ms: t.Milliseconds = 0
     boot: t.Boot | None = None
@@ -143,6 +169,9 @@ class Status(_Part, frozen=True, kw_only=True, gc=False):
     health: Health | None = None
     sensors: t.Sensors = []
     ota: Ota | None = None
+    board: t.Text | None = None
+    can: t.Abilities = []
+    channels: Annotated[dict[t.ChannelName, Channel], *t.ChannelCount] | None = None
 
 
 class Alert(_Part, frozen=True, kw_only=True, gc=False):
@@ -150,6 +179,20 @@ class Alert(_Part, frozen=True, kw_only=True, gc=False):
 
     min: t.Threshold | None = None
     max: t.Threshold | None = None
+
+
+class Firmware(_Part, frozen=True, kw_only=True, gc=False):
+    """The release that the device should run (see `Ota`, which says how far it is).
+
+    `percent` of the devices that get these very words obey; `window` is
+    ``22:00-04:00``, UTC, and needs a clock that is set.
+    """
+
+    version: t.Name
+    url: t.Url
+    percent: t.Percent = 100
+    window: t.Text | None = None
+    keys: t.KeySet | None = None
 
 
 class Config(_Part, frozen=True, kw_only=True, gc=False):
@@ -161,10 +204,12 @@ class Config(_Part, frozen=True, kw_only=True, gc=False):
     sampling_rate_ms: t.SamplingMs | None = None
     publish_rate_ms: t.PublishMs | None = None
     buffer_size: t.BufferSize | None = None
-    wifi_ssid: t.Text | None = None
+    wifi_ssid: t.Ssid | None = None
     mqtt_broker: t.Text | None = None
     zones: t.ZoneNames | None = None
     alerts: Annotated[dict[t.Name, Alert], *t.AlertCount] | None = None
+    report_rate_ms: t.ReportMs | None = None
+    firmware: Firmware | None = None
 
 
 class Command(_Part, frozen=True, kw_only=True, gc=False):

@@ -1,194 +1,71 @@
 """The messages as pydantic models (extra ``[pydantic]``): for APIs and for tools.
 
-The same annotated types and the same verdicts as `egiz_schema.messages`, and slower; in
-exchange, `problems` names everything that is wrong with a payload at once.
+The same annotated types and the same rules as `egiz_schema.messages`, and slower; in
+exchange, `problems` names everything that is wrong with a payload at once. A model is
+strict, as a writer must be: `decode` forgives a wrong reading as `egiz_schema.decode`
+does, `Telemetry.model_validate` does not.
 """
 
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from egiz_schema import codec, wire
-from egiz_schema import types as t
 from egiz_schema.address import Topic, parse_topic
-from egiz_schema.errors import DecodeError
-from egiz_schema.pydantic_errors import in_order
+from egiz_schema.errors import DecodeError, InvalidPayload, explain
+from egiz_schema.limits import TIMESTAMP_S
+from egiz_schema.pydantic_errors import Fault, in_order, position
+from egiz_schema.pydantic_models import (
+    Alert,
+    AppliedConfig,
+    Channel,
+    Command,
+    CommandResult,
+    Config,
+    CurrentPhases,
+    Electrical,
+    EnergyPhases,
+    Firmware,
+    Health,
+    Message,
+    Ota,
+    PowerPhases,
+    RefusedConfig,
+    Status,
+    Telemetry,
+    Thermal,
+    VoltagePhases,
+)
+from egiz_schema.pydantic_repair import dropped_of, overlong, slots_of, without
+from egiz_schema.repair import FRAME, Dropped, integral
+from egiz_schema.topics import DEVICE_ID_MAX, DEVICE_ID_MIN
+from egiz_schema.types import is_text
 
-
-class _Part(BaseModel):
-    """Strict, as JSON is; ignores unknown fields; never shows input in an error."""
-
-    model_config = ConfigDict(
-        strict=True,
-        frozen=True,
-        extra="ignore",
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-    )
-
-
-class VoltagePhases(_Part):
-    """RMS voltage per phase, V."""
-
-    a: t.Volts | None = None
-    b: t.Volts | None = None
-    c: t.Volts | None = None
-
-
-class CurrentPhases(_Part):
-    """RMS current per phase, A."""
-
-    a: t.Amperes | None = None
-    b: t.Amperes | None = None
-    c: t.Amperes | None = None
-
-
-class PowerPhases(_Part):
-    """Active power per phase, W."""
-
-    a: t.Watts | None = None
-    b: t.Watts | None = None
-    c: t.Watts | None = None
-
-
-class EnergyPhases(_Part):
-    """Energy counter per phase, Wh."""
-
-    a: t.WattHours | None = None
-    b: t.WattHours | None = None
-    c: t.WattHours | None = None
-
-
-class Electrical(_Part):
-    """What the power meters read; frequency in Hz."""
-
-    voltage: VoltagePhases | None = None
-    current: CurrentPhases | None = None
-    power_factor: t.PowerFactor | None = None
-    frequency: t.Hertz | None = None
-    active_power: PowerPhases | None = None
-    energy_wh: EnergyPhases | None = None
-
-
-class Thermal(_Part):
-    """Temperatures in °C, zone by zone; ``None`` is a zone that could not be read."""
-
-    temperature_zones: t.Zones | None = None
-    setpoint: t.Celsius | None = None
-
-
-class Health(_Part):
-    """How machine and device are: `status` of telemetry, `health` of status."""
-
-    operational_state: t.OperationalState | None = None
-    wifi_rssi: t.Decibels | None = None
-    uptime_seconds: t.Uptime | None = None
-    free_memory_bytes: t.FreeMemory | None = None
-    buffer_depth: t.Depth | None = None
-    dropped: t.Dropped | None = None
-    time_synced: bool | None = None
-    fault_codes: t.Codes = []
-
-
-class Telemetry(_Part):
-    """One reading of one device."""
-
-    device_id: t.DeviceId
-    timestamp: t.Timestamp
-    v: t.Version = 1
-    ms: t.Milliseconds = 0
-    seq: t.Sequence | None = None
-    boot: t.Boot | None = None
-    buffered: bool = False
-    electrical: Electrical | None = None
-    thermal: Thermal | None = None
-    status: Health | None = None
-
-
-class AppliedConfig(_Part):
-    """Which configuration the device runs; `error` says why a newer one was refused."""
-
-    rev: t.Revision
-    applied: bool
-    error: t.Text | None = None
-
-
-class CommandResult(_Part):
-    """How the last command ended."""
-
-    id: t.Name
-    result: t.Name
-    error: t.Text | None = None
-
-
-class Ota(_Part):
-    """How far an update is."""
-
-    state: t.Name
-    version: t.Text | None = None
-    progress: t.Percent | None = None
-    error: t.Text | None = None
-
-
-class Status(_Part):
-    """Birth, health and last will of a device."""
-
-    device_id: t.DeviceId
-    state: t.DeviceState
-    timestamp: t.Timestamp | None = None
-    v: t.Version = 1
-    ms: t.Milliseconds = 0
-    boot: t.Boot | None = None
-    # BaseModel has a `schema` of its own.
-    schema_version: t.Text | None = Field(default=None, alias="schema")
-    firmware_version: t.Text | None = None
-    reset_cause: t.Text | None = None
-    ip: t.Text | None = None
-    config: AppliedConfig | None = None
-    last_command: CommandResult | None = None
-    health: Health | None = None
-    sensors: t.Sensors = []
-    ota: Ota | None = None
-
-
-class Alert(_Part):
-    """Thresholds of one field: outside of them is worth an alarm."""
-
-    min: t.Threshold | None = None
-    max: t.Threshold | None = None
-
-
-class Config(_Part):
-    """What the device should do: the desired state."""
-
-    device_id: t.DeviceId
-    v: t.Version = 1
-    rev: t.Revision | None = None
-    sampling_rate_ms: t.SamplingMs | None = None
-    publish_rate_ms: t.PublishMs | None = None
-    buffer_size: t.BufferSize | None = None
-    wifi_ssid: t.Text | None = None
-    mqtt_broker: t.Text | None = None
-    zones: t.ZoneNames | None = None
-    alerts: Annotated[dict[t.Name, Alert], *t.AlertCount] | None = None
-
-
-class Command(_Part):
-    """An order, refused after `expires_at`."""
-
-    device_id: t.DeviceId
-    id: t.Name
-    action: t.Name
-    v: t.Version = 1
-    args: t.Arguments | None = None
-    expires_at: t.Timestamp | None = None
-
-
-Message = Telemetry | Status | Config | Command
+__all__ = [
+    "MODELS",
+    "Alert",
+    "AppliedConfig",
+    "Channel",
+    "Command",
+    "CommandResult",
+    "Config",
+    "CurrentPhases",
+    "Electrical",
+    "EnergyPhases",
+    "Firmware",
+    "Health",
+    "Message",
+    "Ota",
+    "PowerPhases",
+    "RefusedConfig",
+    "Status",
+    "Telemetry",
+    "Thermal",
+    "VoltagePhases",
+    "decode",
+    "decode_with_dropped",
+    "problems",
+]
 
 MODELS: dict[str, type[Message]] = {
     "telemetry": Telemetry,
@@ -203,59 +80,114 @@ def decode(topic: Topic | str, payload: wire.Payload) -> Message:
 
     Raises:
         TopicError: the topic is not one of the contract's.
-        DecodeError: of `problems`, the first.
+        DecodeError: of `problems` that are not forgiven, the first.
+    """
+    return decode_with_dropped(topic, payload)[0]
+
+
+def decode_with_dropped(
+    topic: Topic | str, payload: wire.Payload
+) -> tuple[Message, tuple[Dropped, ...]]:
+    """`egiz_schema.decode_with_dropped`, with pydantic: the same paths, too.
+
+    Raises:
+        EgizError: as `decode` does.
     """
     if isinstance(topic, str):
         topic = parse_topic(topic)
-    message, found = _read(topic, payload)
-    if found:
-        raise found[0]
-    assert message is not None  # or something would have been found
-    return message
+    document = _document(payload)
+    message, faults = _validated(topic, document)
+    if not faults:
+        assert message is not None  # or there would be a fault
+        return message, ()
+    if topic.kind not in codec.FORGIVEN or not isinstance(document, dict):
+        raise faults[0].error
+    return _forgiven(topic, document, faults)
 
 
 def problems(topic: Topic | str, payload: wire.Payload) -> list[DecodeError]:
     """Everything that is wrong with a payload, in the order in which it is read.
+
+    What `decode` forgives is here, too: a writer should not need that.
 
     Raises:
         TopicError: the topic is not one of the contract's.
     """
     if isinstance(topic, str):
         topic = parse_topic(topic)
-    return _read(topic, payload)[1]
-
-
-def _read(
-    topic: Topic, payload: wire.Payload
-) -> tuple[Message | None, list[DecodeError]]:
     try:
-        document = wire.parse(wire.as_bytes(payload))
-        codec.check_version(document)
+        document = _document(payload)
     except DecodeError as error:
-        return None, [error]
+        return [error]
+    faults = _validated(topic, document)[1]
+    if isinstance(document, dict):
+        faults = sorted(
+            {fault.place: fault for fault in [*_too_early(document), *faults]}.values(),
+            key=lambda fault: (
+                fault.error.reason == "device_mismatch",  # found when all is right
+                position(fault.place, document),
+            ),
+        )
+    return [fault.error for fault in faults]
+
+
+def _document(payload: wire.Payload) -> Any:
+    document = wire.parse(wire.as_bytes(payload))
+    codec.check_version(document)
+    return document
+
+
+def _too_early(document: dict[str, Any]) -> list[Fault]:
+    """A time before 2020, which a model looks at when all else is right."""
+    timestamp = integral(document.get("timestamp"))
+    groups = [document.get(name) for name in ("status", "health")]
+    is_unset = any(
+        isinstance(g, dict) and g.get("time_synced") is False for g in groups
+    )
+    if type(timestamp) is int and timestamp < TIMESTAMP_S[0] and not is_unset:
+        return [Fault(("timestamp",), codec.too_early())]
+    return []
+
+
+def _validated(topic: Topic, document: Any) -> tuple[Message | None, list[Fault]]:
+    model = MODELS[topic.kind]
+    others = _of_another_device(topic, document)
+    if others:  # which is found when all else is right
+        document = document | {"device_id": topic.device_id}
     try:
-        message = MODELS[topic.kind].model_validate(document)
+        message = model.model_validate(document)
     except ValidationError as error:
-        return None, in_order(error.errors(include_url=False), document)
-    return message, list(_afterthoughts(topic, message))
+        details = error.errors(include_url=False)
+        return None, in_order(details, document, overlong(model, document)) + others
+    return (None, others) if others else (message, [])
 
 
-def _afterthoughts(topic: Topic, message: Message) -> Iterator[DecodeError]:
-    """What no type can say."""
-    members = message.model_dump(exclude_unset=True)
-    yield from codec.faulty_texts(members, "$")
-    if isinstance(message, Telemetry) and not any(
-        _says_something(members.get(part))
-        for part in ("electrical", "thermal", "status")
-    ):
-        yield codec.empty()
-    if message.device_id != topic.device_id:
-        yield codec.mismatch(topic)
+def _of_another_device(topic: Topic, document: Any) -> list[Fault]:
+    found = document.get("device_id") if isinstance(document, dict) else None
+    span = range(DEVICE_ID_MIN, DEVICE_ID_MAX + 1)
+    if not isinstance(found, str) or len(found) not in span or not is_text(found):
+        return []
+    if found == topic.device_id:
+        return []
+    return [Fault(("device_id",), codec.mismatch(topic))]
 
 
-def _says_something(part: Any) -> bool:
-    if isinstance(part, dict):
-        part = part.values()
-    elif not isinstance(part, list):
-        return part is not None
-    return any(map(_says_something, part))
+def _forgiven(
+    topic: Topic, document: dict[str, Any], faults: list[Fault]
+) -> tuple[Message, tuple[Dropped, ...]]:
+    """What is left once all readings that are wrong are absent."""
+    readings = [fault for fault in faults if fault.error.reason != "device_mismatch"]
+    for place, error in readings:
+        if not place or place[0] in FRAME:
+            raise error
+    slots = slots_of(MODELS[topic.kind], readings)
+    left = without(document, {slot.place: slot.becomes for slot in slots})
+    dropped = dropped_of(slots, document)
+    message, faults = _validated(topic, left)
+    if message is not None:
+        return message, dropped
+    error = faults[0].error
+    if error.reason != "empty" or not dropped:
+        raise error
+    path, reason = dropped[0]
+    raise InvalidPayload(explain(reason), reason, path)

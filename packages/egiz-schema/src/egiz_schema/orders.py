@@ -6,7 +6,10 @@ two together. What is checked is a parsed document: the rules of the JSON text i
 (a member named twice, depth) are the sender's to keep.
 
 Each error is a ``ValueError(reason, sentence)``: a reason of the contract, and which
-member is wrong and how, in as many characters as a status can carry.
+member is wrong and how, in as many characters as a status can carry. An integer may
+have been written as 1000.0, as some senders do: a check makes it 1000 in the document.
+
+`ACTIONS` is what commands may order; an action that is not there is refused.
 """
 
 from egiz_schema import limits
@@ -20,6 +23,23 @@ def check_config(document: object, device_id: str) -> None:
 def check_command(document: object, device_id: str) -> None:
     """Raise ValueError unless `document` is a command for `device_id`."""
     _check_message(document, _COMMAND, ("device_id", "id", "action"), device_id)
+
+
+def check_arguments(action: str, arguments: dict[str, object], device_id: str) -> None:
+    """Raise ValueError unless `arguments` are those of a known action (`ACTIONS`).
+
+    An argument that the action does not have is refused: whoever wrote it expects an
+    effect. So is a dangerous action whose `confirm` is not the device's id.
+    """
+    if action not in ACTIONS:
+        raise _error("type", "action", "unknown")
+    rules, required, is_dangerous, _ = ACTIONS[action]
+    for name in arguments:
+        if name not in rules:
+            raise _error("type", "args." + name, "not of this action")
+    _check_members(arguments, rules, required, "args")
+    if is_dangerous and arguments.get("confirm") != device_id:
+        raise _error("device_mismatch", "args.confirm", "not the device id")
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:
@@ -66,55 +86,77 @@ def _all_in(text, characters):
 def _check_message(document, rules, required, device_id):
     if type(document) is not dict:
         raise _error("type", "", "not an object")
-    version = document.get("v", limits.WIRE_VERSION)
+    version = _integral(document.get("v", limits.WIRE_VERSION))
     if type(version) is int and version != limits.WIRE_VERSION:
         raise _error("unsupported_version", "v", "not %d" % limits.WIRE_VERSION)
-    for name, value in document.items():
-        # An unknown member is one of a newer contract; null is one that is left out.
-        if name in rules and (value is not None or name in required or name == "v"):
-            _check(value, rules[name], name)
-    for name in required:
-        if name not in document:
-            raise _error("missing", name, "missing")
+    if "v" in document and version is None:
+        raise _error("type", "v", "not " + _INTEGER)
+    _check_members(document, rules, required, "")
     if document["device_id"] != device_id:
         raise _error("device_mismatch", "device_id", "not ours")
 
 
-def _check(value, rule, path):
-    """Check a value by a rule: what it must be, and the ends that it has."""
+def _check_members(document, rules, required, path):
+    for name in list(document):
+        # An unknown member is one of a newer contract; null is one that is left out.
+        value = document[name]
+        if name in rules and (value is not None or name in required):
+            place = path + "." + name if path else name
+            document[name] = _checked(value, rules[name], place)
+    for name in required:
+        if name not in document:
+            raise _error("missing", path + "." + name if path else name, "missing")
+
+
+def _checked(value, rule, path):
+    """The value, once it keeps a rule: what it must be, and the ends that it has."""
     kind, low, high = rule
-    if type(value) is bool or type(value) not in _TYPES[kind]:
-        if not (kind is _ARGUMENT and type(value) is bool):
-            raise _error("type", path, "not " + kind)
-    elif type(value) is str:
-        _check_text(value, 0 if kind is _ARGUMENT else low, high, path)
+    if kind is _INTEGER:
+        value = _integral(value)
+    is_allowed = type(value) in _TYPES[kind]
+    if type(value) is bool:
+        is_allowed = kind is _ARGUMENT
+    if not is_allowed:
+        raise _error("type", path, "not " + kind)
+    if type(value) is str:
+        _check_text(value, kind, low, high, path)
+    elif type(value) is dict and type(low) is tuple:
+        _check_map(value, low, high, path)
     elif type(value) is dict:
         _check_members(value, low, high, path)
-    else:
+    elif type(value) is not bool:
         span = _EXACT if kind is _ARGUMENT else (low, high)
         if not span[0] <= value <= span[1]:
             raise _error("range", path, "not %d..%d" % span)
+    return value
 
 
-def _check_text(value, shortest, longest, path):
-    if not shortest <= len(value) <= longest:
-        raise _error("range", path, "not %d..%d characters" % (shortest, longest))
-    for character in value:
-        if not " " <= character <= "~":
-            raise _error("charset", path, "not printable ASCII")
+def _integral(value):
+    """1000.0 is 1000, as in JSON Schema; int() of infinity is an error."""
+    if type(value) is float and -_FLOAT_MAX < value < _FLOAT_MAX:
+        whole = int(value)
+        return whole if whole == value else value
+    return value
 
 
-def _check_members(value, rule, most, path):
-    """An object: of at most so many members by one rule, or of those that are named."""
+def _check_text(value, kind, shortest, longest, path):
+    length = len(value.encode()) if kind is _SSID else len(value)
+    if not shortest <= length <= longest:
+        unit = "bytes" if kind is _SSID else "characters"
+        raise _error("range", path, "not %d..%d %s" % (shortest, longest, unit))
+    if kind is _SSID and not limits.is_ssid(value):
+        raise _error("charset", path, "has a control character")
+    if kind is not _SSID and not limits.is_text(value):
+        raise _error("charset", path, "not printable ASCII")
+
+
+def _check_map(value, rule, most, path):
+    """An object of at most so many members, by names that people chose."""
     if len(value) > most:
         raise _error("range", path, "more than %d" % most)
-    for name, item in value.items():
-        place = path + "." + name
-        if type(rule) is tuple:
-            _check_text(name, 1, limits.TEXT_MAX, path)
-            _check(item, rule, place)
-        elif name in rule and item is not None:
-            _check(item, rule[name], place)
+    for name in list(value):
+        _check_text(name, _TEXT, 1, limits.TEXT_MAX, path)
+        value[name] = _checked(value[name], rule, path + "." + name)
 
 
 def _error(reason, path, sentence):
@@ -131,43 +173,70 @@ _HOST_MAX = 253
 _PORT_MAX = 65535
 _PORT_DIGITS = 5
 
-# What a value must be, in words; and the rules, each with its ends.
-_INTEGER, _NUMBER, _TEXT = "an integer", "a number", "a text"
+# What a value must be, in words; and the rules, each with its ends. Of an object, they
+# are the rules of its members with those that are required, or the rule of each member
+# with how many there may be.
+_INTEGER, _NUMBER, _TEXT, _SSID = "an integer", "a number", "a text", "a network's name"
 _OBJECT, _ARGUMENT = "an object", "a text, number or boolean"
 _TYPES = {
     _INTEGER: (int,),
     _NUMBER: (int, float),
     _TEXT: (str,),
+    _SSID: (str,),
     _OBJECT: (dict,),
     _ARGUMENT: (int, float, str),
 }
 _EXACT = (-limits.INTEGER_MAX, limits.INTEGER_MAX)
+_FLOAT_MAX = 1e18  # past any integer of the contract
 _ANY_TEXT = (_TEXT, 0, limits.TEXT_MAX)
 _NAME = (_TEXT, 1, limits.TEXT_MAX)
+_U32 = (_INTEGER, 0, limits.U32_MAX)
 _LIMIT = (_NUMBER, _EXACT[0], _EXACT[1])
-_MANY = 1000  # members without a limit of their own: the payload is short
 
+_FIRMWARE = {
+    "version": _NAME,
+    "url": (_TEXT, 1, limits.URL_MAX),
+    "percent": (_INTEGER, 0, 100),
+    "window": _ANY_TEXT,
+    "keys": _U32,
+}
 _CONFIG = {
     "device_id": (_TEXT, 3, 48),  # as topics.py has it, which is large
     "v": (_INTEGER, limits.WIRE_VERSION, limits.WIRE_VERSION),
-    "rev": (_INTEGER, 0, limits.U32_MAX),
+    "rev": _U32,
     "sampling_rate_ms": (_INTEGER, limits.SAMPLING_MS[0], limits.SAMPLING_MS[1]),
     "publish_rate_ms": (_INTEGER, limits.PUBLISH_MS[0], limits.PUBLISH_MS[1]),
+    "report_rate_ms": (_INTEGER, limits.REPORT_MS[0], limits.REPORT_MS[1]),
     "buffer_size": (_INTEGER, limits.BUFFER_MESSAGES[0], limits.BUFFER_MESSAGES[1]),
-    "wifi_ssid": _ANY_TEXT,
+    "wifi_ssid": (_SSID, 0, limits.SSID_BYTES_MAX),
     "mqtt_broker": _ANY_TEXT,
     "zones": (_OBJECT, _ANY_TEXT, limits.ZONES_MAX),
     "alerts": (
         _OBJECT,
-        (_OBJECT, {"min": _LIMIT, "max": _LIMIT}, _MANY),
+        (_OBJECT, {"min": _LIMIT, "max": _LIMIT}, ()),
         limits.ALERTS_MAX,
     ),
+    "firmware": (_OBJECT, _FIRMWARE, ("version", "url")),
 }
 _COMMAND = {
     "device_id": _CONFIG["device_id"],
     "v": _CONFIG["v"],
     "id": _NAME,
     "action": _NAME,
-    "args": (_OBJECT, (_ARGUMENT, 0, limits.TEXT_MAX), limits.ARGUMENTS_MAX),
+    "args": (_OBJECT, (_ARGUMENT, 0, limits.URL_MAX), limits.ARGUMENTS_MAX),
     "expires_at": (_INTEGER, limits.TIMESTAMP_S[0], limits.TIMESTAMP_S[1]),
+}
+
+_CONFIRM = {"confirm": _ANY_TEXT}  # the device's id
+# Of each action: the rules of its arguments, those that are required, whether it is
+# dangerous (needs `confirm`), and whether it may be sent twice without harm.
+ACTIONS = {
+    "reboot": ({}, (), False, False),
+    "identify": ({"seconds": (_INTEGER, 1, 600)}, (), False, True),
+    "sample_now": ({}, (), False, True),
+    "reset_energy": ({}, (), False, False),
+    "factory_reset": (_CONFIRM, ("confirm",), True, False),
+    "ota": (_FIRMWARE, ("version", "url"), False, True),
+    "rollback": (_CONFIRM, ("confirm",), True, False),
+    "portal": ({}, (), False, True),
 }

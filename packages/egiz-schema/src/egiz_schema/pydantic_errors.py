@@ -2,11 +2,13 @@
 
 from math import inf
 from sys import float_info
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import ErrorDetails
 
 from egiz_schema.errors import DecodeError, InvalidPayload
+from egiz_schema.limits import SSID_BYTES_MAX
+from egiz_schema.types import is_text
 
 # pydantic names dozens of kinds; the contract's other reasons are not of one field.
 _OUT_OF_RANGE = frozenset(
@@ -23,58 +25,91 @@ _OUT_OF_RANGE = frozenset(
 
 
 # In a place: the name itself of a member that people named, not its value.
-_NAME = -1
+NAME = -1
+
+Place = tuple[int | str, ...]  # ("thermal", "temperature_zones", 1)
 
 
-def in_order(details: list[ErrorDetails], document: Any) -> list[DecodeError]:
+class Fault(NamedTuple):
+    """What is wrong at a place of a document."""
+
+    place: Place
+    error: DecodeError
+
+
+def in_order(
+    details: list[ErrorDetails], document: Any, overlong: list[Fault]
+) -> list[Fault]:
     """The errors as msgspec would meet them: it stops at the first that it reads.
 
     Args:
         details: of a `pydantic.ValidationError`.
         document: what was validated.
+        overlong: what pydantic may not have found (`pydantic_repair.overlong`).
     """
-    found: dict[tuple[int | str, ...], InvalidPayload] = {}
+    found: dict[Place, DecodeError] = dict(overlong)
     for detail in details:
-        place, value = _place(detail["loc"], document)
-        reason = _reason(detail["type"], value)
+        place, value = _place(detail, document)
+        if detail["type"] == "too_early":
+            place = ("timestamp",)
+        reason = _reason(detail["type"], place, value)
         # Each type of a union has an error of its own; it was one of the right type.
         if place not in found or reason == "range":
-            found[place] = InvalidPayload(detail["msg"], reason, _path(place))
-    order = sorted(found, key=lambda place: _position(place, document))
-    return [found[place] for place in order]
+            found[place] = InvalidPayload(detail["msg"], reason, path_of(place))
+    long = {place for place, _ in overlong}  # which is seen before its items
+    order = sorted(
+        found,
+        key=lambda place: position(place, document)[: -1 if place in long else None],
+    )
+    return [Fault(place, found[place]) for place in order]
 
 
-def _reason(kind: str, value: Any) -> str:
-    if kind == "missing":
-        return "missing"
+def _reason(kind: str, place: Place, value: Any) -> str:
+    if kind in {"missing", "empty"}:
+        return kind
+    if kind == "too_early":
+        return "range"
+    if kind == "predicate_failed":
+        return _reason_of_predicate(place, value)
     # Too large for a number is reported before the type that was expected.
     is_huge = isinstance(value, int | float) and abs(value) > float_info.max
     return "range" if is_huge or kind in _OUT_OF_RANGE else "type"
 
 
-def _place(
-    loc: tuple[int | str, ...], document: Any
-) -> tuple[tuple[int | str, ...], Any]:
+def _reason_of_predicate(place: Place, value: Any) -> str:
+    if place[-1] == NAME:
+        return "charset"
+    if not isinstance(value, str):
+        return "range"
+    if place == ("device_id",) and is_text(value):
+        return "device_mismatch"
+    is_long = place == ("wifi_ssid",) and len(value.encode()) > SSID_BYTES_MAX
+    return "range" if is_long else "charset"
+
+
+def _place(detail: ErrorDetails, document: Any) -> tuple[Place, Any]:
     """The part of `loc` that is in the document, or the member that is missing."""
     place: list[int | str] = []
-    for step in loc:
+    for step in detail["loc"]:
         if step == "[key]" and len(place) > 1:  # pydantic's word, within a map
-            place.append(_NAME)
+            place.append(NAME)
         elif isinstance(document, dict) and isinstance(step, str):
-            place.append(step)
-            document = document.get(step)
+            # A step that is not there is missing, or names a type of a union.
+            if step in document or detail["type"] == "missing":
+                place.append(step)
+                document = document.get(step)
         elif isinstance(document, list) and isinstance(step, int):
             place.append(step)
             document = document[step]
     return tuple(place), document
 
 
-def _position(place: tuple[int | str, ...], document: Any) -> list[float]:
+def position(place: Place, document: Any) -> list[float]:
     """Where in the text it is; a member that is missing is found so at the end."""
     position: list[float] = []
     for step in place:
-        if step == _NAME:
-            return [*position, _NAME]
+        if step == NAME:
+            return [*position, NAME]
         members = list(document if isinstance(document, dict) else range(len(document)))
         if step not in members:
             return [*position, inf]
@@ -84,9 +119,10 @@ def _position(place: tuple[int | str, ...], document: Any) -> list[float]:
     return [*position, inf]
 
 
-def _path(place: tuple[int | str, ...]) -> str:
+def path_of(place: Place) -> str:
+    """The place as ``$.thermal.temperature_zones[1]``."""
+    if place[-1:] == (NAME,):
+        return f"{path_of(place[:-2])}<key>"
     return "$" + "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step}"
-        for step in place
-        if step != _NAME
+        f"[{step}]" if isinstance(step, int) else f".{step}" for step in place
     )

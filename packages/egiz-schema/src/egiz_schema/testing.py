@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from functools import partial
 from math import inf
+from operator import ne
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from egiz_schema import limits, topics
 from egiz_schema.address import Kind, Topic
 from egiz_schema.codec import TYPES, encode, has_reading
 from egiz_schema.messages import Health, Message, Telemetry
+from egiz_schema.types import CHANNEL_PATTERN
 
 _WORD = st.text("abcdefghijklmnopqrstuvwxyz0123456789_", min_size=1, max_size=12)
 _PRINTABLE = st.characters(min_codepoint=32, max_codepoint=126)
@@ -90,8 +92,8 @@ def _with_reading(message: Message) -> Message:
 def _of(known: inspect.Type) -> _Strategy:
     """Values of a type, within its bounds."""
     match known:
-        case inspect.Metadata(type=inner):
-            return _of(inner)
+        case inspect.Metadata(type=inner, extra_json_schema=extra):
+            return _constrained(_of(inner), extra or {})
         case inspect.StructType(cls=cls):
             return st.builds(cls, **dict(_members(known)))
         case inspect.UnionType(types=choices):
@@ -103,9 +105,21 @@ def _of(known: inspect.Type) -> _Strategy:
     return _scalar(known)
 
 
+def _constrained(values: _Strategy, extra: dict[str, Any]) -> _Strategy:
+    """What no bound can say: the pattern of a name, and a number that is none."""
+    if extra.get("pattern") == CHANNEL_PATTERN:
+        return st.from_regex(r"[a-z][a-z0-9_]{0,15}", fullmatch=True)
+    if "not" in extra:
+        return values.filter(partial(ne, extra["not"]["const"]))
+    return values
+
+
 def _members(known: inspect.StructType) -> Iterator[tuple[str, _Strategy]]:
     for field in known.fields:
-        yield field.name, _of(field.type)
+        if field.name == "timestamp":  # of a device that has a clock
+            yield field.name, st.integers(*limits.TIMESTAMP_S)
+        else:
+            yield field.name, _of(field.type)
 
 
 def _scalar(known: inspect.Type) -> _Strategy:

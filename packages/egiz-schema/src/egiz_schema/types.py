@@ -1,29 +1,37 @@
 """The vocabulary: one annotated type per quantity, with its unit, range and meaning.
 
 A limit is written once, in `egiz_schema.limits`; a type is written once, here. msgspec
-reads `Meta`; pydantic and hypothesis read what `_Shared` makes of the same `Meta`.
+reads `Meta`; pydantic and hypothesis read what `Shared` makes of the same `Meta`.
 Units are UCUM codes ("Cel" is °C, "By" is bytes, "1" is none).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from operator import ne
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from egiz_schema import limits, topics
+from egiz_schema.quantities import QUANTITIES
 
 
-class _Shared:
+class Shared:
     """A `Meta`, in the protocol of annotated_types (grouped metadata).
 
     The package is imported only when somebody asks, so that the contract needs msgspec
     and nothing else.
+
+    Args:
+        meta: what msgspec reads.
+        holds: what no bound can say; `egiz_schema.repair` asks it, too.
     """
 
     __is_annotated_types_grouped_metadata__: Literal[True] = True
 
-    def __init__(self, meta: Meta) -> None:
+    def __init__(self, meta: Meta, holds: Callable[[Any], bool] | None = None) -> None:
         self._meta = meta
+        self.holds = holds
 
     def __iter__(self) -> Iterator[Any]:
         import annotated_types as at  # noqa: PLC0415  # see the class
@@ -33,43 +41,56 @@ class _Shared:
             at.Le: self._meta.le,
             at.MinLen: self._meta.min_length,
             at.MaxLen: self._meta.max_length,
+            at.Predicate: self.holds,
         }
         return (kind(value) for kind, value in constraints.items() if value is not None)
 
 
+def is_text(value: str) -> bool:
+    """`limits.is_text`, as fast as CPython can."""
+    return value.isascii() and value.isprintable()
+
+
 def _between(
-    span: tuple[float, float], unit: str, description: str
-) -> tuple[Meta, _Shared]:
+    span: tuple[float, float], unit: str, description: str, never: float | None = None
+) -> tuple[Meta, Shared]:
+    extra: dict[str, Any] = {"x-unit": unit}
+    if never is not None:
+        extra["not"] = {"const": never}
     meta = Meta(
-        ge=span[0],
-        le=span[1],
-        description=description,
-        extra_json_schema={"x-unit": unit},
+        ge=span[0], le=span[1], description=description, extra_json_schema=extra
     )
-    return meta, _Shared(meta)
+    return meta, Shared(meta, None if never is None else partial(ne, never))
 
 
 def _text(
-    description: str, known: tuple[str, ...] = (), min_length: int | None = None
-) -> tuple[Meta, _Shared]:
+    description: str,
+    known: tuple[str, ...] = (),
+    span: tuple[int | None, int] = (None, limits.TEXT_MAX),
+    pattern: str = "^[ -~]*$",
+    holds: Callable[[str], bool] = is_text,
+) -> tuple[Meta, Shared]:
     # Known values are examples, not an enumeration: a reader keeps what it has not met.
     meta = Meta(
-        min_length=min_length,
-        max_length=limits.TEXT_MAX,
+        min_length=span[0],
+        max_length=span[1],
         description=description,
         examples=list(known) if known else None,
-        extra_json_schema={"pattern": "^[ -~]*$"},
+        extra_json_schema={"pattern": pattern},
     )
-    return meta, _Shared(meta)
+    return meta, Shared(meta, holds)
 
 
-def _at_most(count: int, description: str) -> tuple[Meta, _Shared]:
+def _at_most(count: int, description: str) -> tuple[Meta, Shared]:
     meta = Meta(max_length=count, description=description)
-    return meta, _Shared(meta)
+    return meta, Shared(meta)
 
 
 _NATURAL = (0, limits.INTEGER_MAX)
 _U32 = (0, limits.U32_MAX)
+_EXACT = (-limits.INTEGER_MAX, limits.INTEGER_MAX)
+CHANNEL_PATTERN = "^[a-z][a-z0-9_]*$"
+_NOT_EMPTY = (1, limits.TEXT_MAX)
 
 # What is measured.
 Volts = Annotated[float, *_between(limits.VOLTAGE_V, "V", "RMS voltage")]
@@ -86,14 +107,55 @@ PowerFactor = Annotated[
     float, *_between(limits.POWER_FACTOR, "1", "Power factor of the machine")
 ]
 Celsius = Annotated[float, *_between(limits.TEMPERATURE_C, "Cel", "Temperature")]
+ZoneCelsius = Annotated[
+    float,
+    *_between(limits.TEMPERATURE_C, "Cel", "Temperature", limits.DISCONNECTED_C),
+]
 Zones = Annotated[
-    list[Celsius | None],
+    list[ZoneCelsius | None],
     *_at_most(limits.ZONES_MAX, "Zone by zone; null is a zone that was not read"),
+]
+Number = Annotated[float, *_between(_EXACT, "1", "As large as an integer")]
+Natural = Annotated[int, *_between(_NATURAL, "1", "Counts up, or starts again")]
+ChannelName = Annotated[
+    str,
+    *_text(
+        "What the device calls it: a-z, 0-9 and _",
+        span=(1, limits.CHANNEL_NAME_MAX),
+        pattern=CHANNEL_PATTERN,
+        holds=limits.is_channel_name,
+    ),
+]
+Values = Annotated[
+    dict[ChannelName, Number | None],
+    *_at_most(limits.CHANNELS_MAX, "Measured, in the unit that the birth declares"),
+]
+Counters = Annotated[
+    dict[ChannelName, Natural | None],
+    *_at_most(limits.CHANNELS_MAX, "Counted, in the unit that the birth declares"),
+]
+Contacts = Annotated[
+    dict[ChannelName, bool | None],
+    *_at_most(limits.CHANNELS_MAX, "Open, or on: true; closed, or off: false"),
+]
+ChannelCount = _at_most(
+    3 * limits.CHANNELS_MAX, "What each value, counter and contact measures"
+)
+Quantity = Annotated[
+    str, *_text("What it is a measure of", tuple(QUANTITIES), _NOT_EMPTY)
 ]
 
 # When, and which of them.
 Timestamp = Annotated[
     int, *_between(limits.TIMESTAMP_S, "s", "Seconds since 1970-01-01, UTC")
+]
+DeviceTime = Annotated[
+    int,
+    *_between(
+        (-limits.INTEGER_MAX, limits.TIMESTAMP_S[1]),
+        "s",
+        "Seconds since 1970-01-01, UTC; before 2020 only if time_synced is false",
+    ),
 ]
 Milliseconds = Annotated[int, *_between(limits.MS, "ms", "Added to the timestamp")]
 Version = Annotated[int, *_between((1, 1), "1", "Wire major")]
@@ -110,7 +172,7 @@ DeviceId = Annotated[
             description="device_type-unit, as in the topic",
             extra_json_schema={"pattern": "^[a-z0-9_]+(-[a-z0-9_]+)+$"},
         ),
-        _Shared(device_id),
+        Shared(device_id, topics.is_device_id),
     ),
 ]
 
@@ -119,7 +181,7 @@ OperationalState = Annotated[
     str, *_text("What the machine does", limits.OPERATIONAL_STATES)
 ]
 DeviceState = Annotated[
-    str, *_text("What the device does", limits.DEVICE_STATES, min_length=1)
+    str, *_text("What the device does", limits.DEVICE_STATES, _NOT_EMPTY)
 ]
 Decibels = Annotated[int, *_between(limits.RSSI_DBM, "dB[mW]", "Wi-Fi signal")]
 Uptime = Annotated[int, *_between(_NATURAL, "s", "Time since boot")]
@@ -127,7 +189,7 @@ FreeMemory = Annotated[int, *_between(_NATURAL, "By", "Free heap")]
 Depth = Annotated[int, *_between(_NATURAL, "1", "Messages that wait in the outbox")]
 Dropped = Annotated[int, *_between(_NATURAL, "1", "Messages lost since boot")]
 Text = Annotated[str, *_text("Printable ASCII")]
-Name = Annotated[str, *_text("Printable ASCII, not empty", min_length=1)]
+Name = Annotated[str, *_text("Printable ASCII, not empty", span=_NOT_EMPTY)]
 Codes = Annotated[
     list[Annotated[str, *_text("An open set, such as pzem_b:no_reply")]],
     *_at_most(limits.CODES_MAX, "What is wrong; empty is nothing"),
@@ -136,6 +198,12 @@ Sensors = Annotated[
     list[Annotated[str, *_text("What was found, such as pzem_a or ds18b20:28ff…")]],
     *_at_most(limits.CODES_MAX, "Sensors that the device has"),
 ]
+Abilities = Annotated[
+    list[Annotated[str, *_text("An open set, such as ota")]],
+    *_at_most(limits.CODES_MAX, "What the device can do besides measuring"),
+]
+OtaState = Annotated[str, *_text("Step of the update", limits.OTA_STATES, _NOT_EMPTY)]
+Checksum = Annotated[int, *_between(_U32, "1", "CRC-32 of the payload's bytes")]
 Percent = Annotated[int, *_between((0, 100), "%", "Share done")]
 
 # What is wanted of the device.
@@ -146,6 +214,20 @@ SamplingMs = Annotated[
 PublishMs = Annotated[
     int, *_between(limits.PUBLISH_MS, "ms", "Time between two messages")
 ]
+ReportMs = Annotated[
+    int, *_between(limits.REPORT_MS, "ms", "Time between two status messages")
+]
+Ssid = Annotated[
+    str,
+    *_text(
+        "UTF-8 of at most 32 bytes, without control characters",
+        span=(None, limits.SSID_BYTES_MAX),
+        pattern="^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        holds=limits.is_ssid,
+    ),
+]
+Url = Annotated[str, *_text("http or https, printable ASCII", span=(1, limits.URL_MAX))]
+KeySet = Annotated[int, *_between(_U32, "1", "Number of the set of release keys")]
 BufferSize = Annotated[
     int, *_between(limits.BUFFER_MESSAGES, "1", "Messages kept in an outage")
 ]
@@ -153,20 +235,10 @@ ZoneNames = Annotated[
     dict[Name, Text], *_at_most(limits.ZONES_MAX, "ROM id of a sensor to its zone")
 ]
 AlertCount = _at_most(limits.ALERTS_MAX, "Field, as in InfluxDB, to its thresholds")
-Threshold = Annotated[
-    float,
-    *_between(
-        (-limits.INTEGER_MAX, limits.INTEGER_MAX), "1", "In the unit of the field"
-    ),
-]
-Integer = Annotated[
-    int, *_between((-limits.INTEGER_MAX, limits.INTEGER_MAX), "1", "Exact in JSON")
-]
-Number = Annotated[
-    float,
-    *_between((-limits.INTEGER_MAX, limits.INTEGER_MAX), "1", "As large as an integer"),
-]
+Threshold = Annotated[float, *_between(_EXACT, "1", "In the unit of the field")]
+Integer = Annotated[int, *_between(_EXACT, "1", "Exact in JSON")]
+ArgumentText = Annotated[str, *_text("Printable ASCII", span=(None, limits.URL_MAX))]
 Arguments = Annotated[
-    dict[Name, Text | Integer | Number | bool],
+    dict[Name, ArgumentText | Integer | Number | bool],
     *_at_most(limits.ARGUMENTS_MAX, "Of the action"),
 ]

@@ -18,14 +18,26 @@ from egiz_schema.documents.asyncapi import asyncapi
 from egiz_schema.documents.dictionary import dictionary_csv, dictionary_markdown
 from egiz_schema.documents.examples import BIRTH
 from egiz_schema.documents.home_assistant import discovery
+from egiz_schema.documents.pydantic_models import pydantic_models
 from egiz_schema.documents.rules import rules_markdown
 from egiz_schema.documents.typescript import typescript
 from egiz_schema.limits import WIRE_VERSION
 from egiz_schema.messages import Status
 
-__all__ = ["DELIVERY", "DIRECTORY", "Delivery", "discovery", "render", "write"]
+__all__ = [
+    "DELIVERY",
+    "DIRECTORY",
+    "MODELS",
+    "Delivery",
+    "discovery",
+    "pydantic_models",
+    "render",
+    "write",
+]
 
 DIRECTORY = Path(__file__).parent / f"v{WIRE_VERSION}"
+# Generated, too, but a module of the package.
+MODELS = Path(__file__).parent.parent / "pydantic_models.py"
 
 
 def render() -> dict[str, str]:

@@ -26,17 +26,40 @@ def file_name(kind: str) -> str:
 def json_schema(kind: str) -> Schema:
     """The schema of a kind's payload, with all that it refers to.
 
-    Unknown members are allowed, as a reader ignores them. A schema cannot say that the
-    topic's device is the payload's, nor that telemetry measures at least one thing.
+    It is for writers: what it refuses, a reader may repair. Unknown members are
+    allowed, as a reader ignores them. A schema cannot say that the device of the topic
+    is that of the payload, that telemetry measures at least one thing, that a payload
+    has at most 4096 bytes, and a network's name at most 32.
     """
     struct = TYPES[kind]
     definitions = components([struct], "#/$defs/{name}")
     root = definitions.pop(struct.__name__)
+    health = _HEALTH.get(kind)
     return {
         "$schema": DIALECT,
         "$id": f"{BASE}/{file_name(kind)}",
         **root,
+        **(_time_with_a_clock(health) if health else {}),
         "$defs": definitions,
+    }
+
+
+# The group that says whether the clock of the device is set.
+_HEALTH = {"telemetry": "status", "status": "health"}
+
+
+def _time_with_a_clock(health: str) -> Schema:
+    """Without a clock, a device may say any time before 2020."""
+    unset = {
+        "type": "object",
+        "properties": {"time_synced": {"const": False}},
+        "required": ["time_synced"],
+    }
+    return {
+        "if": {"properties": {health: unset}, "required": [health]},
+        "else": {
+            "properties": {"timestamp": {"minimum": limits.TIMESTAMP_S[0]}},
+        },
     }
 
 

@@ -2,18 +2,21 @@
 
 ``topics.json`` and a file for each kind hold ``{"rules": {id: sentence}, "vectors":
 […]}``. A payload is ``json`` (serialise it as you like), ``text`` (these characters, as
-UTF-8) or ``hex`` (these bytes). `verdict` is ``accept``, ``reject`` (with `reason`) or
-``either``: a freedom of readers. `point` is what InfluxDB must hold; without `time_ms`,
-its time is that of receipt. The device is oven-001, unless `device_id` says otherwise.
+UTF-8) or ``hex`` (these bytes). `verdict` is ``accept``, ``repair`` (readings that are
+wrong become absent: `dropped` has path and reason of each), ``reject`` (with `reason`)
+or ``either``: a freedom of readers. `point` is what InfluxDB must hold; without
+`time_ms`, its time is that of receipt. The device is oven-001, unless `device_id` says
+otherwise.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.errors import EgizError
+from egiz_schema.repair import Dropped
 from egiz_schema.topics import KINDS
 
 Vector = dict[str, Any]
@@ -50,25 +53,39 @@ def topic_of(vector: Vector) -> Topic:
     return Topic("factory", vector.get("device_id", "oven-001"), vector["kind"])
 
 
-def mismatches(decode: Callable[[Topic, bytes], object]) -> Iterator[Mismatch]:
+def mismatches(
+    decode: Callable[[Topic, bytes], tuple[object, Sequence[Dropped]]],
+) -> Iterator[Mismatch]:
     """Hold a reader to all vectors: topics with `parse_topic`, payloads with `decode`.
 
     Args:
-        decode: gives a message, or raises an EgizError with the reason.
+        decode: gives a message and what was dropped from it, as
+            `egiz_schema.decode_with_dropped` does, or raises an EgizError with the
+            reason.
     """
     for vector in load("topics")[1]:
-        yield from _compared(vector, lambda v: parse_topic(v["topic"]))
+        yield from _compared(vector, lambda v: (parse_topic(v["topic"]), ()))
     for kind in KINDS:
         for vector in load(kind)[1]:
             yield from _compared(vector, lambda v: decode(topic_of(v), payload_of(v)))
 
 
-def _compared(vector: Vector, read: Callable[[Vector], object]) -> Iterator[Mismatch]:
+def verdict_of(vector: Vector) -> str:
+    """What must be said of a vector, as ``repair $.electrical range``."""
+    dropped = (f"{part['path']} {part['reason']}" for part in vector.get("dropped", ()))
+    reason = [vector["reason"]] if "reason" in vector else []
+    return " ".join([vector["verdict"], *reason, *dropped])
+
+
+def _compared(
+    vector: Vector, read: Callable[[Vector], tuple[object, Sequence[Dropped]]]
+) -> Iterator[Mismatch]:
     try:
-        read(vector)
-        said = "accept"
+        _, dropped = read(vector)
     except EgizError as error:
         said = f"reject {error.reason}"
-    expected = " ".join(filter(None, (vector["verdict"], vector.get("reason"))))
-    if expected not in {said, "either"}:
+    else:
+        parts = [f"{path} {reason}" for path, reason in dropped]
+        said = " ".join(["repair", *parts]) if parts else "accept"
+    if verdict_of(vector) not in {said, "either"}:
         yield Mismatch(vector, said)

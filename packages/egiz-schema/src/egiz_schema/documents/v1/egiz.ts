@@ -17,7 +17,7 @@ export type Topic<
 export interface Telemetry {
   /** device_type-unit, as in the topic */
   device_id: string;
-  /** Seconds since 1970-01-01, UTC (unit s, 1577836800 to 4102444800) */
+  /** Seconds since 1970-01-01, UTC; before 2020 only if time_synced is false (unit s, -9007199254740991 to 4102444800) */
   timestamp: number;
   /** Wire major (unit 1, 1 to 1) */
   v?: number;
@@ -31,6 +31,12 @@ export interface Telemetry {
   buffered?: boolean;
   electrical?: Electrical | null;
   thermal?: Thermal | null;
+  /** Measured, in the unit that the birth declares */
+  values?: Record<string, number | null> | null;
+  /** Counted, in the unit that the birth declares */
+  counters?: Record<string, number | null> | null;
+  /** Open, or on: true; closed, or off: false */
+  contacts?: Record<string, boolean | null> | null;
   status?: Health | null;
 }
 
@@ -38,7 +44,7 @@ export interface Telemetry {
 export interface Electrical {
   voltage?: VoltagePhases | null;
   current?: CurrentPhases | null;
-  /** Power factor of the machine (unit 1, -1 to 1) */
+  /** Power factor of the machine (unit 1, -1.1 to 1.1) */
   power_factor?: number | null;
   /** Line frequency (unit Hz, 0 to 1000) */
   frequency?: number | null;
@@ -58,21 +64,21 @@ export interface VoltagePhases {
 
 /** RMS current per phase, A. */
 export interface CurrentPhases {
-  /** RMS current (unit A, 0 to 1000) */
+  /** RMS current (unit A, -10000 to 10000) */
   a?: number | null;
-  /** RMS current (unit A, 0 to 1000) */
+  /** RMS current (unit A, -10000 to 10000) */
   b?: number | null;
-  /** RMS current (unit A, 0 to 1000) */
+  /** RMS current (unit A, -10000 to 10000) */
   c?: number | null;
 }
 
 /** Active power per phase, W. */
 export interface PowerPhases {
-  /** Active power; negative is fed back (unit W, -1000000 to 1000000) */
+  /** Active power; negative is fed back (unit W, -10000000 to 10000000) */
   a?: number | null;
-  /** Active power; negative is fed back (unit W, -1000000 to 1000000) */
+  /** Active power; negative is fed back (unit W, -10000000 to 10000000) */
   b?: number | null;
-  /** Active power; negative is fed back (unit W, -1000000 to 1000000) */
+  /** Active power; negative is fed back (unit W, -10000000 to 10000000) */
   c?: number | null;
 }
 
@@ -88,9 +94,9 @@ export interface EnergyPhases {
 
 /** Temperatures in °C, zone by zone; `null` is a zone that could not be read. */
 export interface Thermal {
-  /** Zone by zone; null is a zone that was not read (unit Cel, -100 to 1800) */
+  /** Zone by zone; null is a zone that was not read (unit Cel, -200 to 1800) */
   temperature_zones?: Array<number | null> | null;
-  /** Temperature that is wanted (unit Cel, -100 to 1800) */
+  /** Temperature that is wanted (unit Cel, -200 to 1800) */
   setpoint?: number | null;
 }
 
@@ -127,8 +133,8 @@ export interface Status {
   /** device_type-unit, as in the topic */
   device_id: string;
   /** What the device does */
-  state: "online" | "offline" | "sleeping" | (string & {});
-  /** Seconds since 1970-01-01, UTC (unit s, 1577836800 to 4102444800) */
+  state: "online" | "offline" | "sleeping" | "updating" | "safe_mode" | "provisioning" | (string & {});
+  /** Seconds since 1970-01-01, UTC; before 2020 only if time_synced is false (unit s, -9007199254740991 to 4102444800) */
   timestamp?: number | null;
   /** Wire major (unit 1, 1 to 1) */
   v?: number;
@@ -150,14 +156,37 @@ export interface Status {
   /** Sensors that the device has */
   sensors?: Array<string>;
   ota?: Ota | null;
+  /** Chip id, which outlives firmware and settings */
+  board?: string | null;
+  /** What the device can do besides measuring */
+  can?: Array<string>;
+  /** What each value, counter and contact measures */
+  channels?: Record<string, Channel> | null;
 }
 
-/** Which configuration the device runs; `error` says why a newer one was refused. */
+/**
+ * Which configuration the device runs, and which newer one it refused.
+ *
+ * `crc` tells two configurations with the same `rev` apart.
+ */
 export interface AppliedConfig {
   /** Of the configuration; it only grows (unit 1, 0 to 4294967295) */
   rev: number;
   /** Whether the device runs it */
   applied: boolean;
+  /** Why it was refused */
+  error?: string | null;
+  /** CRC-32 of the payload's bytes (unit 1, 0 to 4294967295) */
+  crc?: number | null;
+  refused?: RefusedConfig | null;
+}
+
+/** A configuration that the device does not run, and why. */
+export interface RefusedConfig {
+  /** Of the configuration; it only grows (unit 1, 0 to 4294967295) */
+  rev?: number | null;
+  /** CRC-32 of the payload's bytes (unit 1, 0 to 4294967295) */
+  crc?: number | null;
   /** Why it was refused */
   error?: string | null;
 }
@@ -174,14 +203,26 @@ export interface CommandResult {
 
 /** How far an update is. */
 export interface Ota {
-  /** Step of the update; an open set */
-  state: string;
+  /** Step of the update */
+  state: "waiting" | "updating" | "trial" | "done" | "rolled_back" | "failed" | "refused" | (string & {});
   /** Firmware version to be installed */
   version?: string | null;
   /** Share done (unit %, 0 to 100) */
   progress?: number | null;
   /** Why it failed */
   error?: string | null;
+}
+
+/**
+ * What a value, counter or contact measures.
+ *
+ * The unit is a UCUM code; without one it is the usual unit of the quantity.
+ */
+export interface Channel {
+  /** What it is a measure of */
+  quantity: "absolute_pressure" | "air_flow" | "carbon_dioxide" | "conductivity" | "current" | "density" | "dew_point" | "distance" | "duration" | "flow" | "frequency" | "humidity" | "illuminance" | "level" | "moisture" | "particles" | "ph" | "power" | "pressure" | "redox" | "rotational_speed" | "setpoint" | "share" | "sound" | "speed" | "temperature" | "torque" | "vibration" | "voltage" | "volume" | "weight" | "cycles" | "energy" | "gas" | "operating_time" | "pieces" | "rejects" | "water" | "door" | "leak" | "light" | "lock" | "motion" | "presence" | "problem" | "running" | "safety" | "smoke" | "window" | (string & {});
+  /** UCUM code; without it, the usual unit of the quantity */
+  unit?: string | null;
 }
 
 /** What the device should do (`…/config`, QoS 1, retained): the desired state. */
@@ -206,6 +247,9 @@ export interface Config {
   zones?: Record<string, string> | null;
   /** Field, as in InfluxDB, to its thresholds */
   alerts?: Record<string, Alert> | null;
+  /** Time between two status messages (unit ms, 1000 to 86400000) */
+  report_rate_ms?: number | null;
+  firmware?: Firmware | null;
 }
 
 /** Thresholds of one field: outside of them is worth an alarm. */
@@ -214,6 +258,25 @@ export interface Alert {
   min?: number | null;
   /** In the unit of the field (unit 1, -9007199254740991 to 9007199254740991) */
   max?: number | null;
+}
+
+/**
+ * The release that the device should run (see `Ota`, which says how far it is).
+ *
+ * `percent` of the devices that get these very words obey; `window` is
+ * `22:00-04:00`, UTC, and needs a clock that is set.
+ */
+export interface Firmware {
+  /** Firmware version that is wanted */
+  version: string;
+  /** Directory from which the release is fetched */
+  url: string;
+  /** Share of the devices that obey (unit %, 0 to 100) */
+  percent?: number;
+  /** When the device may update, as 22:00-04:00, UTC */
+  window?: string | null;
+  /** Number of the set of release keys (unit 1, 0 to 4294967295) */
+  keys?: number | null;
 }
 
 /** An order (`…/command`, QoS 1, never retained), refused after `expires_at`. */
