@@ -20,8 +20,8 @@ PACKAGES = (
 )
 WITHOUT_SIBLINGS = {"egiz-schema", "egiz-cli"}
 MODULES = {
-    "egiz-schema": ("egiz_schema",),
-    "egiz-cli": ("egiz_cli",),
+    "egiz-schema": ("egiz_schema_launch", "egiz_schema"),
+    "egiz-cli": ("egiz_launch", "egiz_cli"),
     "egiz-edge": ("egiz_edge", "egiz_edge_tools"),
     "egiz-bridge": ("egiz_bridge",),
     "egiz-sim": ("egiz_sim",),

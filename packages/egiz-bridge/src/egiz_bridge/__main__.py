@@ -1,5 +1,15 @@
-"""`python -m egiz_bridge` is `egiz-bridge`."""
+"""The entry point of `egiz-bridge`, and `python -m egiz_bridge`.
 
-from egiz_bridge.cli.main import main
+Imports nothing else, so that Ctrl-C is quiet while the program loads.
+"""
 
-main(prog_name="egiz-bridge")
+from egiz_launch import launch
+
+
+def main() -> None:
+    """Run the program; ends with its exit code."""
+    launch("egiz_bridge.cli.main")
+
+
+if __name__ == "__main__":
+    main()

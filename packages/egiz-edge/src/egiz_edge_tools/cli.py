@@ -161,17 +161,42 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     plant = OvenPlant(hardware, seed)
     try:
         with _state_directory(state) as directory:
+            stop = _StopSignals()
             board = VirtualBoard(identity, hardware, directory, heap)
+            stop.attach(board)
             code = _run_until_stopped(board, plant)
     except NoInterpreterError as error:
         raise click.ClickException(str(error)) from None
     raise click.exceptions.Exit(code)
 
 
+class _StopSignals:
+    """SIGINT and SIGTERM stop the board, also one that is not made yet.
+
+    An exception while it is made would leave its interpreter running, and writing into
+    a directory that is being removed.
+    """
+
+    def __init__(self) -> None:
+        self._board: VirtualBoard | None = None
+        self._is_stopped = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+
+    def attach(self, board: VirtualBoard) -> None:
+        """Stop this one from now on; immediately, if a signal has come."""
+        self._board = board
+        if self._is_stopped:
+            board.stop()
+
+    def _stop(self, *_: object) -> None:
+        self._is_stopped = True
+        if self._board is not None:
+            self._board.stop()
+
+
 def _run_until_stopped(board: VirtualBoard, plant: OvenPlant) -> int:
     """Print the console of the device while the oven heats; gives the exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: board.stop())
     is_over = threading.Event()
     heating = threading.Thread(target=_heat, args=(plant, is_over))
     heating.start()

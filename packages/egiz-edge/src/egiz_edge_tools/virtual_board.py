@@ -85,7 +85,7 @@ class VirtualBoard:
         self.boots: list[str] = []
         self._reset_for: str | None = None
         self._is_stopping = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may call `stop` within `close`
         _remove_remains(directory)
         stage(directory / "firmware")
         (directory / "data").mkdir(exist_ok=True)

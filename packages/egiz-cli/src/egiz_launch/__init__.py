@@ -1,0 +1,46 @@
+"""Start a program so that Ctrl-C is quiet at every moment, also while it loads.
+
+A program imports for up to a second. A Ctrl-C meanwhile would be a traceback through
+modules of other people. So the entry point of a program imports nothing but this
+module, which imports next to nothing: it stands outside `egiz_cli`, which needs click.
+
+The first milliseconds are not covered: until the interpreter has read its own library
+and this module, Python itself answers SIGINT, and may print a traceback.
+"""
+
+import os
+import signal
+from importlib import import_module
+
+INTERRUPTED = 130  # egiz_cli.INTERRUPTED: importing it would be what is waited for
+
+
+def launch(module: str) -> None:
+    """Import `module`, and run its `main`, which ends the process.
+
+    SIGINT ends the process with exit code 130 until `main` begins, and once it has
+    ended; `main` runs with Python's handler. Where SIGINT is ignored, as in a
+    background job of a script, it stays so.
+    """
+    if not _is_python_in_charge():
+        import_module(module).main()
+        return
+    signal.signal(signal.SIGINT, _end)
+    run = import_module(module).main
+    try:
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            run()
+        finally:
+            signal.signal(signal.SIGINT, _end)
+    except KeyboardInterrupt:  # between the command and this module
+        _end()
+
+
+def _is_python_in_charge() -> bool:
+    return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _end(*_: object) -> None:
+    # Not sys.exit: what runs now may be a destructor, which drops every exception.
+    os._exit(INTERRUPTED)

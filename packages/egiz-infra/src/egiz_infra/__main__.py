@@ -1,0 +1,15 @@
+"""The entry point of `egiz-infra`, and `python -m egiz_infra`.
+
+Imports nothing else, so that Ctrl-C is quiet while the program loads.
+"""
+
+from egiz_launch import launch
+
+
+def main() -> None:
+    """Run the program; ends with its exit code."""
+    launch("egiz_infra.cli")
+
+
+if __name__ == "__main__":
+    main()
