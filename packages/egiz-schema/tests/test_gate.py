@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Literal
@@ -382,3 +383,40 @@ def test_a_bound_that_moves_breaks_in_one_direction_only(kind, one, other):
     old, new = changed(place, one), changed(place, other)
     there, back = gate.compare(old, new), gate.compare(new, old)
     assert len(there) + len(back) == (one != other)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ([], {}, "not a released contract: its member `wire` is missing"),
+        ([], [], "Expected `object`, got `array`"),
+        (["errors"], ..., "its member `errors` is missing"),
+        (["messages", "status", "fields"], ..., "its member `fields` is missing"),
+        (["messages", "status", "direction"], "up", "Invalid enum value 'up'"),
+        (["messages", "telemetry", "fields", "seq", "type"], ..., "`type` is missing"),
+        (["messages", "telemetry", "fields", "seq", "minimum"], "a", "got `str`"),
+        (["wire", "bytes_max"], [], "got `array`"),
+    ],
+)
+def test_a_file_that_is_no_contract_is_refused_with_what_is_wrong(
+    tmp_path, path, value, message
+):
+    document = {"": deepcopy(FROZEN)}
+    place = document
+    for name in ["", *path][:-1]:
+        place = place[name]
+    place[["", *path][-1]] = value
+    if value is ...:
+        del place[path[-1]]
+    released = tmp_path / "v1.json"
+    released.write_text(json.dumps(document[""]))
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        gate.check(released)
+    assert str(caught.value).startswith(str(released))
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"", b"[" * 100_000, b"null"])
+def test_a_file_that_is_not_even_json_is_a_sentence(tmp_path, content):
+    (tmp_path / "v1.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"v1\.json: not a released contract"):
+        gate.check(tmp_path / "v1.json")

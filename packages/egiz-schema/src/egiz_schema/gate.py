@@ -32,10 +32,11 @@ beside the released contract, and leaves it at the next release::
     reason = "no device ever sent it"
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -65,6 +66,7 @@ RULES = {
     "ALLOWANCE_UNUSED": "an allowance that allows nothing is deleted",
 }
 
+_MISSING = re.compile("Object missing required field (`[^`]*`)")  # as msgspec says it
 _LOWER = ("minimum", "exclusive_minimum", "min_length")
 _UPPER = ("maximum", "exclusive_maximum", "max_length", "bytes_max", "depth_max")
 _NARROWED, _WIDENED = "BOUND_NOT_NARROWED", "BOUND_NOT_WIDENED"
@@ -92,6 +94,38 @@ class Allowance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, msgspec.Meta(pattern=r"\S")]
 
 
+class _Bounds(msgspec.Struct, frozen=True):
+    minimum: float | None = None
+    exclusive_minimum: float | None = None
+    min_length: float | None = None
+    maximum: float | None = None
+    exclusive_maximum: float | None = None
+    max_length: float | None = None
+    bytes_max: float | None = None
+    depth_max: float | None = None
+
+
+class _Field(_Bounds, frozen=True, kw_only=True):
+    type: str
+    required: bool = False
+    open: bool | None = None
+    known: list[str] | None = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    direction: Literal["device", "service"]
+    fields: dict[str, _Field]
+
+
+class _Released(msgspec.Struct, frozen=True):
+    """What is read of a released contract, to say what is wrong with another file."""
+
+    wire: _Bounds
+    topic: dict[str, Any]
+    messages: dict[str, _Message]
+    errors: dict[str, list[str]]
+
+
 class _AllowFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow: list[Allowance] = []
 
@@ -106,10 +140,12 @@ def check(released: Path = contract.RELEASED) -> list[Breach]:
     text = released.read_bytes()
     allowances = read_allowances(released.with_name("allow.toml"))
     try:
-        breaches = compare(msgspec.json.decode(text), contract.describe())
-    except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{released}: not a released contract ({error!r})") from None
-    return excuse(breaches, allowances)
+        old = msgspec.json.decode(text)
+        msgspec.convert(old, _Released)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = _MISSING.sub(r"its member \1 is missing", str(error))
+        raise ValueError(f"{released}: not a released contract: {reason}") from None
+    return excuse(compare(old, contract.describe()), allowances)
 
 
 def compare(old: Document, new: Document) -> list[Breach]:
@@ -191,7 +227,8 @@ def _field(
     yield from _bounds(rules, path, old, new)
     yield from _deleted("ENUM_NO_DELETE", path, old.get("known"), new.get("known"))
     if old.get("open") is False:
-        yield from _added("ENUM_ADD_ONLY_IF_OPEN", path, old["known"], new.get("known"))
+        known = old.get("known")
+        yield from _added("ENUM_ADD_ONLY_IF_OPEN", path, known, new.get("known"))
 
 
 def _presence(path: str, old: Document, new: Document) -> Iterator[Breach]:
@@ -243,10 +280,10 @@ def _deleted(
 
 
 def _added(
-    rule: str, path: str, old: list[str], new: list[str] | None
+    rule: str, path: str, old: list[str] | None, new: list[str] | None
 ) -> Iterator[Breach]:
     for value in new or []:
-        if value not in old:
+        if value not in (old or []):
             yield Breach(rule, f"{path}.{value}", None, value)
 
 
