@@ -73,6 +73,8 @@ def test_the_demo_ends_with_a_balanced_ledger_of_25_devices(demo, tmp_path, brok
     published, archived = map(int, totals.groups())
     assert published == archived == _rows(_archive(tmp_path))
     assert published > 24 * 5
+    names = {"mosquitto": "Mosquitto", "embedded": "NATS"}
+    assert f"Broker: {names[broker]} on mqtt://" in output  # as asked, so without a why
     for name in ("oven-001", "mixer-006", "conveyor-003", "freezer-006", "oven-900"):
         assert re.search(rf"{name}\W+(\d+)\W+\1\W+=", output)
     assert re.search(r"publish to archive \d+ ms", output)

@@ -127,7 +127,8 @@ class Broker(Part):
         if kind == "mosquitto" and mosquitto is None:
             raise PartError("Mosquitto is not installed: apt install mosquitto")
         program = mosquitto or own_program("nats-server")
-        self.kind = "Mosquitto" if mosquitto else "NATS (Mosquitto is not installed)"
+        reason = " (Mosquitto is not installed)" if kind == "auto" else ""
+        self.kind = "Mosquitto" if mosquitto else f"NATS{reason}"
         text = _MOSQUITTO_CONF if mosquitto else _NATS_CONF
         conf = directory / "broker.conf"
         conf.write_text(
