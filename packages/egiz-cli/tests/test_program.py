@@ -14,7 +14,7 @@ EXAMPLE = """
 import os, signal, sys
 from pathlib import Path
 import click
-from egiz_cli import Program, command
+from egiz_cli import OutputFile, Program, command
 
 @click.group("egiz-cli", cls=Program, version="0.1.0")
 def main():
@@ -43,6 +43,12 @@ def greek():
 def wait():
     os.kill(os.getpid(), signal.SIGINT)
     signal.pause()
+
+@main.command()
+@click.argument("path", type=OutputFile())
+def work(path):
+    click.echo("long work")
+    path.write_text("done")
 
 @main.command()
 def ask():
@@ -122,6 +128,35 @@ def test_a_file_that_cannot_be_used_is_named_with_its_fix(program, path, sentenc
     assert sentence in errors
 
 
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("missing/file", "missing/file: No such file or directory; check the path"),
+        (".", "is a directory"),
+        ("loop", "a symbolic link leads back to itself"),
+        ("x" * 300, "File name too long; give a shorter path"),
+        ("/proc/x", "/proc/x: No such file or directory"),
+        ("example.py/x", "a part of the path is a file, not a directory"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_noticed_before_the_work(
+    program, path, sentence
+):
+    code, output, errors = program(f"work {path}")
+    assert (code, output) == (2, "")
+    assert sentence in " ".join(errors.split())
+
+
+def test_an_output_is_written_once_the_work_is_done(program, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "made")
+    for name in ("new", "link", "new"):
+        assert program(f"work {tmp_path / name}") == (0, "long work\n", "")
+        assert (tmp_path / name).read_text() == "done"
+    assert program(f"work {tmp_path / 'left'} --what")[0] == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "made", "new"]
+    assert program("work /dev/null") == (0, "long work\n", "")
+
+
 def test_what_the_terminal_cannot_show_is_escaped(program):
     env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     assert program("greek", **env) == (0, "µ ?\n", "")  # as click has it
@@ -169,6 +204,20 @@ def test_completion_completes_commands(program):
     env = {"COMP_WORDS": "egiz-cli e", "COMP_CWORD": "1"}
     _, output, _ = program("", _EGIZ_CLI_COMPLETE="bash_complete", **env)
     assert output.split() == ["plain,echo"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize(
+    "env",
+    [
+        {},
+        {"COMP_WORDS": "egiz-cli e"},
+        {"COMP_WORDS": "egiz-cli e", "COMP_CWORD": "x"},
+    ],
+)
+def test_a_completion_that_fails_writes_nothing_into_the_line(program, shell, env):
+    asked = {"_EGIZ_CLI_COMPLETE": f"{shell}_complete"}
+    assert program("", **asked, **env) == (2, "", "")
 
 
 def test_the_readme_has_the_table():

@@ -244,3 +244,12 @@ def test_a_message_without_a_subscription_hides_no_puback(launch, amqtt, size):
     for name in ("oven-001", "mixer-001", "conveyor-001", "freezer-001"):
         messages = partial(amqtt.live.messages, name, "telemetry")
         eventually(lambda m=messages: len(m()) == 5)
+
+
+def test_a_report_that_cannot_be_written_is_noticed_before_the_run(launch, tmp_path):
+    path = tmp_path / "missing" / "ledger.json"
+    nowhere = f"mqtt://127.0.0.1:{free_port()}"
+    running = launch("egiz-sim", "run", "--broker", nowhere, "--report", str(path))
+    assert running.wait() == 2
+    assert f"'--report': {path}: No such file" in " ".join(running.output().split())
+    assert "published" not in running.output()

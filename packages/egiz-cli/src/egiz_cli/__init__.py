@@ -1,6 +1,6 @@
 """What the command line programs of OpenEgiz share."""
 
-from egiz_cli.commands import Command, Group, Real, command, group
+from egiz_cli.commands import Command, Group, OutputFile, Real, command, group
 from egiz_cli.errors import Unusable, explain
 from egiz_cli.exit_codes import DONE, FAILED, INTERRUPTED, MEANINGS, PIPE_CLOSED, USAGE
 from egiz_cli.program import Program
@@ -16,6 +16,7 @@ __all__ = [
     "USAGE",
     "Command",
     "Group",
+    "OutputFile",
     "Program",
     "Real",
     "Unusable",

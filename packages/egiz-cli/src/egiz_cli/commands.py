@@ -1,10 +1,13 @@
 """Commands with a section "Exit codes" in their help."""
 
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
+from egiz_cli.errors import explain
 from egiz_cli.exit_codes import MEANINGS
 
 
@@ -61,3 +64,28 @@ class Real(click.FloatRange):
         if number != number:  # noqa: PLR0124  # NaN alone is unequal to itself
             self.fail(f"{value!r} is not a number", param, ctx)
         return number
+
+
+class OutputFile(click.Path):
+    """A file that is written at the end: that it can be is tried at the start."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """As the base class does; a file that is not there is made, and removed."""
+        path = super().convert(value, param, ctx)
+        assert isinstance(path, Path), "as path_type says"
+        try:
+            if not path.exists():
+                _try_to_make(os.path.realpath(path))  # what a symbolic link leads to
+        except OSError as error:
+            self.fail(explain(error), param, ctx)
+        return path
+
+
+def _try_to_make(path: str) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666))
+    Path(path).unlink()

@@ -10,7 +10,7 @@ from click.shell_completion import ShellComplete, get_completion_class
 
 from egiz_cli.commands import Command, Group
 from egiz_cli.errors import explain, translate_errors
-from egiz_cli.exit_codes import DONE, FAILED, PIPE_CLOSED
+from egiz_cli.exit_codes import DONE, FAILED, PIPE_CLOSED, USAGE
 
 _SHELLS = {
     "bash": "~/.local/share/bash-completion/completions/{name}",
@@ -51,6 +51,11 @@ class Program(Group):
             return super().main(args, *rest, **kwargs)
         except SystemExit as end:
             sys.exit(_flush_output(end.code))
+        except Exception:
+            if _completion_variable(self._name) not in os.environ:
+                raise
+            # No word about it: it would stand in the line that a person types.
+            sys.exit(USAGE)
 
 
 def _prepare_streams() -> None:
@@ -96,13 +101,18 @@ def _version_option(text: str) -> click.Option:
     )
 
 
+def _completion_variable(name: str) -> str:
+    """The environment variable by which a shell asks for completions."""
+    return f"_{name}_complete".replace("-", "_").upper()
+
+
 def _completion(program: Program) -> Command:
     name = program.name or ""
 
     def run(shell: str) -> None:
         made = get_completion_class(shell)
         assert made, "click knows both"
-        variable = f"_{name}_complete".replace("-", "_").upper()
+        variable = _completion_variable(name)
         # Not the class's own: it runs the shell to see how old it is.
         click.echo(ShellComplete.source(made(program, {}, name, variable)).strip())
         target = _SHELLS[shell].format(name=name)

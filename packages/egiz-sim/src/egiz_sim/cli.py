@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from egiz_cli import DONE, FAILED, Program, Real
+from egiz_cli import DONE, FAILED, OutputFile, Program, Real
 from egiz_schema import explain
 from egiz_schema.topics import is_facility
 from rich.console import Console
@@ -93,7 +93,7 @@ def main() -> None:
 )
 @click.option(
     "--report",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=OutputFile(),
     help="Write the ledger to this file, as JSON.",
 )
 def run(  # noqa: PLR0913, PLR0917  # one argument for each option
