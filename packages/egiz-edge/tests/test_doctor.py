@@ -159,6 +159,6 @@ def test_a_broker_that_refuses_the_password_fails_and_it_is_not_printed(tmp_path
     )
     broker.kill()
     assert code == 1
-    assert "FAIL  broker: the broker refuses user 'oven': Not authorized" in output
+    assert "FAIL  broker: the broker refuses user 'oven': not authorised" in output
     assert "EGIZ_EDGE_MQTT_PASSWORD" in output
     assert "Secret" not in output

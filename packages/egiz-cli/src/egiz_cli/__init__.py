@@ -1,6 +1,7 @@
 """What the command line programs of OpenEgiz share."""
 
 from egiz_cli.commands import Command, Group, OutputFile, Real, command, group
+from egiz_cli.connack import explain_refusal
 from egiz_cli.errors import Unusable, explain
 from egiz_cli.exit_codes import DONE, FAILED, INTERRUPTED, MEANINGS, PIPE_CLOSED, USAGE
 from egiz_cli.program import Program
@@ -23,5 +24,6 @@ __all__ = [
     "__version__",
     "command",
     "explain",
+    "explain_refusal",
     "group",
 ]

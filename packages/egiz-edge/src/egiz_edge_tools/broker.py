@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import paho.mqtt.client as paho
+from egiz_cli import explain_refusal
 from egiz_schema import parse_broker_url
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
@@ -97,7 +98,7 @@ class Broker:
         if answer.is_failure:
             account = f"user {self.user!r}" if self.user else "a client without a user"
             raise BrokerError(
-                f"the broker refuses {account}: {answer}",
+                f"the broker refuses {account}: {explain_refusal(answer.value)}",
                 f"mqtt://user@host, with the password in {PASSWORD_VARIABLE};"
                 " `mosquitto_passwd` sets it on the broker.",
             )

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import paho.mqtt.client as paho
+from egiz_cli import explain_refusal
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -163,7 +164,7 @@ class Probe:
         self._until(lambda: self._answer is not None)
         assert self._answer is not None
         if self._answer.is_failure:
-            raise Refused(f"{self._login}: {self._answer}")
+            raise Refused(f"{self._login}: {explain_refusal(self._answer.value)}")
 
     def _until(self, is_so: Callable[[], object]) -> None:
         until = time.monotonic() + _TIMEOUT_S

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
+from egiz_cli import explain_refusal
 from egiz_schema import parse_broker_url
 
 from egiz_sim import packets
@@ -265,6 +266,6 @@ class _Link(asyncio.Protocol):
             self._on_puback(body[0] << 8 | body[1])
         elif kind == packets.CONNACK and not self._accepted.done():
             if body[1]:
-                self._accepted.set_exception(ConnectionError(packets.refusal(body[1])))
+                self._accepted.set_exception(ConnectionError(explain_refusal(body[1])))
             else:
                 self._accepted.set_result(None)

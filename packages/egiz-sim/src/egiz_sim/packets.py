@@ -14,15 +14,6 @@ DISCONNECT = b"\xe0\x00"
 _PUBLISH_QOS1_RETAINED = 0x33
 _LENGTH_DIGITS = 4  # 2.2.3
 
-# 3.2.2.3
-_REFUSALS = {
-    1: "it does not speak MQTT 3.1.1",
-    2: "it refuses the client id",
-    3: "it is not available",
-    4: "bad user name or password",
-    5: "not authorised",
-}
-
 
 def connect(
     client_id: str, will: tuple[str, bytes], username: str | None, password: str | None
@@ -45,11 +36,6 @@ def publish(packet_id: int, topic: str, payload: bytes, flags: int = 0) -> bytes
     """PUBLISH (3.3) at QoS 1, retained; `flags` is 0 or DUP."""
     body = _prefixed(topic.encode()) + packet_id.to_bytes(2, "big") + payload
     return bytes([_PUBLISH_QOS1_RETAINED | flags]) + _length(len(body)) + body
-
-
-def refusal(code: int) -> str:
-    """Why the broker refuses a connection: the return code of CONNACK in words."""
-    return _REFUSALS.get(code, f"code {code}")
 
 
 def body(data: bytes, position: int) -> tuple[int, int] | None:
