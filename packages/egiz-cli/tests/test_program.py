@@ -14,7 +14,7 @@ EXAMPLE = """
 import os, signal, sys
 from pathlib import Path
 import click
-from egiz_cli import OutputFile, Program, command
+from egiz_cli import InputFile, OutputFile, Program, command
 
 @click.group("egiz-cli", cls=Program, version="0.1.0")
 def main():
@@ -49,6 +49,15 @@ def wait():
 def work(path):
     click.echo("long work")
     path.write_text("done")
+
+@main.command()
+@click.argument("path", type=InputFile())
+def load(path):
+    click.echo(len(path.read_bytes()))
+
+@main.command()
+def overflow():
+    bytearray(1 << 60)
 
 @main.command()
 def ask():
@@ -155,6 +164,28 @@ def test_an_output_is_written_once_the_work_is_done(program, tmp_path):
     assert program(f"work {tmp_path / 'left'} --what")[0] == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "made", "new"]
     assert program("work /dev/null") == (0, "long work\n", "")
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "huge"])
+def test_a_file_without_an_end_is_refused_before_it_is_read(program, tmp_path, path):
+    name = tmp_path / path  # as it is, where it is absolute
+    if path == "huge":
+        name.touch()
+        os.truncate(name, 1 << 40)
+    code, output, errors = program(f"load {name}")
+    assert (code, output) == (2, "")
+    assert f"{name}: too large; at most 1 MB" in " ".join(errors.split())
+
+
+def test_a_pipe_and_an_empty_device_can_be_files(program):
+    assert program("load <(echo three)") == (0, "6\n", "")
+    assert program("load /dev/null") == (0, "0\n", "")
+
+
+def test_a_memory_that_does_not_suffice_is_a_sentence(program):
+    code, _, errors = program("overflow")
+    assert code == 1
+    assert errors.startswith("Error: not enough memory")
 
 
 def test_what_the_terminal_cannot_show_is_escaped(program):

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -336,3 +338,29 @@ def test_help_teaches(command, example, capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     assert f"    {command} " in capsys.readouterr().out
+
+
+def _limited(*arguments, **options):
+    """`egiz-schema`, with less memory than the file that it is given has bytes."""
+    line = (
+        f"ulimit -v 2000000; exec {own_program('egiz-schema')} {shlex.join(arguments)}"
+    )
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=False, **options
+    )
+
+
+def test_a_huge_file_needs_no_memory_and_the_message_after_it_is_read(tmp_path):
+    huge = tmp_path / "huge"
+    huge.touch()
+    os.truncate(huge, 3_000_000_000)
+    done = _limited("validate", "--topic", TELEMETRY, str(huge))
+    assert (done.returncode, done.stdout.count("too_large")) == (1, 1)
+    done = _limited("gate", "--released", "/dev/zero")
+    assert done.returncode == 2
+    assert "/dev/zero: not a released contract: it is too large" in done.stderr
+    long = f"{TELEMETRY} {'x' * 1_000_000}\n{TELEMETRY} {BAD}\n"
+    done = _limited("validate", input=long)
+    assert done.stdout.splitlines()[0].startswith("-:1: too_large")
+    assert done.stdout.splitlines()[1].startswith("-:2: ")
+    assert "2 read, 2 not of the contract" in done.stderr

@@ -1,6 +1,14 @@
 """What the command line programs of OpenEgiz share."""
 
-from egiz_cli.commands import Command, Group, OutputFile, Real, command, group
+from egiz_cli.commands import (
+    Command,
+    Group,
+    InputFile,
+    OutputFile,
+    Real,
+    command,
+    group,
+)
 from egiz_cli.connack import explain_refusal
 from egiz_cli.errors import Unusable, explain
 from egiz_cli.exit_codes import DONE, FAILED, INTERRUPTED, MEANINGS, PIPE_CLOSED, USAGE
@@ -17,6 +25,7 @@ __all__ = [
     "USAGE",
     "Command",
     "Group",
+    "InputFile",
     "OutputFile",
     "Program",
     "Real",

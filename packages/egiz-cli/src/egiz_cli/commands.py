@@ -1,7 +1,9 @@
 """Commands with a section "Exit codes" in their help."""
 
 import os
+import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import click
 
 from egiz_cli.errors import explain
 from egiz_cli.exit_codes import MEANINGS
+
+_INPUT_BYTES_MAX = 1_000_000
 
 
 class _ExitCodes(click.Command):
@@ -64,6 +68,39 @@ class Real(click.FloatRange):
         if number != number:  # noqa: PLR0124  # NaN alone is unequal to itself
             self.fail(f"{value!r} is not a number", param, ctx)
         return number
+
+
+class InputFile(click.Path):
+    """A file that is read as a whole, and so has a megabyte at most.
+
+    What is wrong with it in other ways is left to the one that reads it.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(path_type=Path, **kwargs)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """As the base class does; too large a file is an error before it is read."""
+        path = super().convert(value, param, ctx)
+        assert isinstance(path, Path), "as path_type says"
+        with suppress(OSError):
+            if _is_too_large(path):
+                name = click.format_filename(path)
+                self.fail(f"{name}: too large; at most 1 MB", param, ctx)
+        return path
+
+
+def _is_too_large(path: Path) -> bool:
+    """Not of a pipe, as in `--config <(command)`: it can be read once only."""
+    status = path.stat()
+    if not stat.S_ISCHR(status.st_mode):
+        return status.st_size > _INPUT_BYTES_MAX
+    with path.open("rb") as device:  # /dev/null is empty, /dev/zero has no end
+        if device.isatty():
+            return False
+        return len(device.read(_INPUT_BYTES_MAX + 1)) > _INPUT_BYTES_MAX
 
 
 class OutputFile(click.Path):

@@ -46,6 +46,9 @@ def translate_errors() -> Iterator[None]:
     except OSError as error:
         failure = Unusable if error.filename else click.ClickException
         raise failure(explain(error)) from None
+    except MemoryError:
+        reason = "not enough memory; is a file that it reads too large?"
+        raise click.ClickException(reason) from None
     except UnicodeDecodeError as error:
         raise Unusable(f"a file is not UTF-8 text: {error}") from None
     except KeyboardInterrupt:

@@ -25,6 +25,7 @@ from egiz_edge_tools.cli_board import (
     monitor_command,
     pzem_address_command,
 )
+from egiz_edge_tools.errors import BundleError
 from egiz_edge_tools.hardware import Hardware, OvenPlant
 from egiz_edge_tools.virtual_board import (
     HEAP,
@@ -165,7 +166,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
             board = VirtualBoard(identity, hardware, directory, heap)
             stop.attach(board)
             code = _run_until_stopped(board, plant)
-    except NoInterpreterError as error:
+    except (BundleError, NoInterpreterError) as error:
         raise click.ClickException(str(error)) from None
     raise click.exceptions.Exit(code)
 

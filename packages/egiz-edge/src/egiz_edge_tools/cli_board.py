@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from egiz_cli import DONE, FAILED, INTERRUPTED, Unusable, command
+from egiz_cli import DONE, FAILED, INTERRUPTED, InputFile, Unusable, command
 
 from egiz_edge_tools.broker import PASSWORD_VARIABLE, Broker
 from egiz_edge_tools.bundle import ARCHITECTURES, build
@@ -84,7 +84,7 @@ def build_command(arch: str, out: Path) -> None:
 @_arch
 @click.option(
     "--settings",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=InputFile(dir_okay=False),
     help="JSON file: facility, device_id, broker, wifi_ssid, wifi_password, and what"
     " else the README lists; DER files of TLS lie beside it. Default: the board's own.",
 )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-from egiz_cli import DONE, FAILED, command, group
+from egiz_cli import DONE, FAILED, InputFile, command, group
 
 from egiz_infra.apply import write_files
 from egiz_infra.authority import (
@@ -49,7 +49,7 @@ def _name(_context: click.Context, parameter: click.Parameter, text: str) -> str
     return text
 
 
-_request = click.Path(path_type=Path, exists=True, dir_okay=False)
+_request = InputFile(exists=True, dir_okay=False)
 
 
 @command(exit_codes=_NOT_DONE)

@@ -6,12 +6,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.cli_text import FAILED
 from egiz_schema.codec import decode, unknown_fields
 from egiz_schema.errors import DecodeError, TopicError
 
+# More than any topic and payload have: whatever is longer is too large as well, and a
+# file without an end needs no more memory.
+_BYTES_MAX = 1 << 17
 _CONTINUES = (b" ", b"\t", b"}", b"]")  # no topic of ours begins so
 
 
@@ -43,7 +47,8 @@ def _inputs(given: argparse.Namespace) -> Iterator[tuple[str, str, bytes]]:
         yield "payload", topic, os.fsencode(given.payload)
         return
     for name in given.files:
-        yield name, topic, b"".join(_lines(name))
+        with _opened(name) as file:
+            yield name, topic, file.read(_BYTES_MAX)
 
 
 def _topics_and_payloads(files: list[str]) -> Iterator[tuple[str, str, bytes]]:
@@ -58,15 +63,17 @@ def _topics_and_payloads(files: list[str]) -> Iterator[tuple[str, str, bytes]]:
 
 def _messages(name: str) -> Iterator[tuple[int, bytes]]:
     """(number of its first line, message); a pretty-printed one has several lines."""
-    start, depth = 0, 0
+    start, depth, size = 0, 0, 0
     message: list[bytes] = []  # its lines
     for number, line in enumerate(_lines(name), 1):
         if message and line[:1] not in _CONTINUES:
             yield start, b"".join(message)
             message.clear()
         if not message:
-            start, depth = number, 0
-        message.append(line)
+            start, depth, size = number, 0, 0
+        if size < _BYTES_MAX:
+            message.append(line)
+            size += len(line)
         depth += line.count(b"{") - line.count(b"}")
         if depth <= 0:  # at once, if it is whole: live traffic may pause here
             yield start, b"".join(message)
@@ -76,13 +83,22 @@ def _messages(name: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _lines(name: str) -> Iterable[bytes]:
+    with _opened(name) as file:
+        while line := file.readline(_BYTES_MAX):
+            yield line
+            while len(line) == _BYTES_MAX and not line.endswith(b"\n"):
+                line = file.readline(_BYTES_MAX)  # the rest, of no use
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
     if name == "-":
         if sys.stdin.isatty():
             print("Reading standard input; Ctrl-D ends it.", file=sys.stderr)
-        yield from sys.stdin.buffer
+        yield sys.stdin.buffer
         return
     with naming(Path(name)), Path(name).open("rb") as file:
-        yield from file
+        yield file
 
 
 def _problems(topic: str, payload: bytes) -> Iterator[str]:

@@ -66,6 +66,7 @@ RULES = {
     "ALLOWANCE_UNUSED": "an allowance that allows nothing is deleted",
 }
 
+_BYTES_MAX = 1 << 24  # of a released contract; v1 has less than a hundredth
 _MISSING = re.compile("Object missing required field (`[^`]*`)")  # as msgspec says it
 _LOWER = ("minimum", "exclusive_minimum", "min_length")
 _UPPER = ("maximum", "exclusive_maximum", "max_length", "bytes_max", "depth_max")
@@ -137,7 +138,10 @@ def check(released: Path = contract.RELEASED) -> list[Breach]:
         OSError: nothing is frozen there.
         ValueError: it, or the ``allow.toml`` beside it, cannot be read.
     """
-    text = released.read_bytes()
+    with released.open("rb") as file:
+        text = file.read(_BYTES_MAX)
+    if len(text) == _BYTES_MAX:
+        raise ValueError(f"{released}: not a released contract: it is too large")
     allowances = read_allowances(released.with_name("allow.toml"))
     try:
         old = msgspec.json.decode(text)

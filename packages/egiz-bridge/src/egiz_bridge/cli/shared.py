@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import click
-from egiz_cli import USAGE
+from egiz_cli import USAGE, InputFile
 
 from egiz_bridge.config.settings import Settings, load
 from egiz_bridge.errors import ConfigError
 
 config_option = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=InputFile(),
     metavar="FILE",
     help="Settings, in TOML; `egiz-bridge run --help` lists them. Without one: broker "
     "on localhost:1883, archive and spool in the current directory.",
