@@ -1,12 +1,15 @@
 """`egiz-edge`, as a person types it."""
 
 import json
+import shlex
+import subprocess
 
 import egiz_edge_tools.virtual_board as board
 import pytest
 from click.testing import CliRunner
 from egiz_edge_tools import __version__
 from egiz_edge_tools.cli import main
+from rig.process import own_program
 from rig.waiting import eventually
 
 
@@ -104,3 +107,16 @@ def test_build_prints_what_it_made(launch, tmp_path):
     running = launch("egiz-edge", "build", "--out", "other")
     assert running.wait() == 2
     assert "Error: other holds something that is not a bundle" in running.output()
+
+
+def test_a_directory_that_cannot_hold_the_firmware_is_a_sentence(tmp_path):
+    command = [own_program("egiz-edge"), "run", "--state", str(tmp_path)]
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 0; exec {shlex.join(command)}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: __init__.py: mpy-cross ended with -")
+    assert "is the disk full?" in done.stderr

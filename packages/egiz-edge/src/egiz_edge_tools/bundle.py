@@ -166,7 +166,9 @@ def _compile(source: Traversable, target: Path, arch: str) -> None:
         check=False,
     )
     if done.returncode:
-        raise BundleError(f"{source.name}: {(done.stderr or done.stdout).strip()}")
+        reason = (done.stderr or done.stdout).strip()
+        reason = reason or f"mpy-cross ended with {done.returncode}; is the disk full?"
+        raise BundleError(f"{source.name}: {reason}")
 
 
 def _with_constants(code: str) -> str:
