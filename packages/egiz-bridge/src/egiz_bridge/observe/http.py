@@ -1,14 +1,14 @@
 """/metrics, /healthz, /readyz and /devices, for Prometheus and for supervisors."""
 
 import json
-import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, cast
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
-from prometheus_client.exposition import ThreadingWSGIServer
+
+from egiz_bridge.observe.server import BoundedIpv6Server, BoundedServer, Handler
 
 # What is wrong; nothing if all is well.
 Checks = Callable[[], list[str]]
@@ -24,8 +24,8 @@ class HttpServer:
     """
 
     def __init__(self, host: str, port: int, app: "App") -> None:
-        server = _Ipv6Server if ":" in host else ThreadingWSGIServer
-        self._server = make_server(host, port, app, server, handler_class=_QuietHandler)
+        server = BoundedIpv6Server if ":" in host else BoundedServer
+        self._server = make_server(host, port, app, server, handler_class=Handler)
         self.port = self._server.server_port
         threading.Thread(
             target=self._server.serve_forever, name="http", daemon=True
@@ -66,12 +66,3 @@ class App:
             return [json.dumps(self._devices()).encode()]
         start("404 Not Found", [("Content-Type", "text/plain")])
         return [b"/metrics, /healthz, /readyz or /devices\n"]
-
-
-class _Ipv6Server(ThreadingWSGIServer):
-    address_family = socket.AF_INET6
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name there
-        """Probes come every few seconds: they are no news."""
