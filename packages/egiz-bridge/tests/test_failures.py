@@ -114,10 +114,15 @@ def test_a_body_that_is_too_large_is_split(running, scripted_http, publish):
 def test_a_single_line_that_is_too_large_is_a_dead_letter(
     running, scripted_http, publish
 ):
-    scripted_http.answer = lambda _: Answer(413, "too large")
+    def answer(request):
+        is_large = any(b"oven-001" in line for line in request.lines)
+        return Answer(413, "too large") if is_large else Answer()
+
+    scripted_http.answer = answer
     publish(range(3))
     _all_written(running, 3)
-    _balance(running, written_total=0, dead_total=3)
+    assert _units(scripted_http.lines) == [0, 2]
+    _balance(running, written_total=2, dead_total=1)
 
 
 @pytest.mark.parametrize(

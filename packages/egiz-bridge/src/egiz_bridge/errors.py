@@ -3,11 +3,19 @@
 BridgeError
 ├── ConfigError     the configuration cannot be used; one problem a key
 ├── MqttError       the broker refused, broke off or broke the protocol
-├── Rejected        the database will never accept these rows
+├── Rejected        the database refuses a request, mostly for some of its rows
 └── Unavailable     the database, or the disk, may accept them later
     ├── SpoolFull       the spool is at `spool.max_bytes`
     └── SpoolDamaged    the spool's file was set aside, and a new one begun
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# Reasons of dead letters that a database refused; others are those of egiz_schema.
+REJECTED = "rejected"
+FIELD_TYPE_CONFLICT = "field_type_conflict"
+BEYOND_RETENTION = "beyond_retention"
 
 
 class BridgeError(Exception):
@@ -38,8 +46,54 @@ class MqttError(BridgeError):
         self.wants_older_protocol = wants_older_protocol
 
 
+class Blame(NamedTuple):
+    """What a database says is wrong: a row, a field, or a field of one row.
+
+    Attributes:
+        row: which row of the request, from 0; nothing if it is not said.
+        measurement: of the field; empty if only the row says it.
+        field: its name; empty if it is the row as a whole.
+        type: of the value that was sent (float, integer, string, boolean); empty: any.
+        is_lasting: whether such a field is refused in every row, whatever its value.
+        is_sure: whether the row was quoted, and not only numbered.
+    """
+
+    row: int | None = None
+    measurement: str = ""
+    field: str = ""
+    type: str = ""
+    is_lasting: bool = False
+    is_sure: bool = False
+
+
 class Rejected(BridgeError):
-    """The database will never accept these rows: some of them are bad."""
+    """The database refuses a request; what it said decides what follows.
+
+    Attributes:
+        reason: for the dead letters.
+        blames: the rows and fields that it names.
+        dropped: how many rows it says that it left out; 0: not said.
+        is_about_rows: whether it speaks of rows at all. If not, the cause may as well
+            be an address, a name or a proxy, and nothing may become a dead letter.
+        is_too_large: whether a smaller request may be accepted.
+    """
+
+    def __init__(  # all but the message by name
+        self,
+        message: str,
+        *,
+        reason: str = REJECTED,
+        blames: Sequence[Blame] = (),
+        dropped: int = 0,
+        is_about_rows: bool = True,
+        is_too_large: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.blames = tuple(blames)
+        self.dropped = dropped
+        self.is_about_rows = is_about_rows
+        self.is_too_large = is_too_large
 
 
 class Unavailable(BridgeError):

@@ -24,6 +24,7 @@ class SinkCounts:
     """Messages of one sink; all but `in_flight` and `spooled` only grow.
 
     Attributes:
+        partial: those of `written` that were stored without a field it refused.
         expired: waited in the spool for longer than `spool.max_age_days`.
         set_aside: were in a part of the spool that was damaged.
         trouble: why the sink accepts no writes; empty while it does.
@@ -33,6 +34,7 @@ class SinkCounts:
     accepted: int = 0
     in_flight: int = 0
     written: int = 0
+    partial: int = 0
     spooled: int = 0
     dead: int = 0
     expired: int = 0
@@ -139,13 +141,20 @@ class Ledger:
             counts.in_flight += count
 
     def complete(
-        self, sink: str, *, written: int = 0, spooled: int = 0, dead: int = 0
+        self,
+        sink: str,
+        *,
+        written: int = 0,
+        partial: int = 0,
+        spooled: int = 0,
+        dead: int = 0,
     ) -> None:
-        """Move messages on from in flight."""
+        """Move messages on from in flight; `partial` are some of `written`."""
         with self._lock:
             counts = self._counts.sinks[sink]
             counts.in_flight -= written + spooled + dead
             counts.written += written
+            counts.partial += partial
             counts.spooled += spooled
             counts.dead += dead
 
@@ -154,12 +163,13 @@ class Ledger:
         with self._lock:
             self._counts.sinks[sink].receipt_to_written.observe(seconds, count)
 
-    def replay(self, sink: str, *, written: int, dead: int) -> None:
-        """Move messages on from the spool."""
+    def replay(self, sink: str, *, written: int, partial: int, dead: int) -> None:
+        """Move messages on from the spool; `partial` are some of `written`."""
         with self._lock:
             counts = self._counts.sinks[sink]
             counts.spooled -= written + dead
             counts.written += written
+            counts.partial += partial
             counts.dead += dead
 
     def expire(self, sink: str, messages: int) -> None:

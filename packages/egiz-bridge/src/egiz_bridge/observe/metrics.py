@@ -229,6 +229,11 @@ _SINK_GAUGES = (
 )
 _SINK_COUNTERS = (
     ("sink_written", "Messages stored in the sink", "written"),
+    (
+        "sink_partial",
+        "Messages written without a field that the sink refused; dead letters",
+        "partial",
+    ),
     ("sink_dead", "Messages that the sink rejected: dead letters", "dead"),
     ("sink_expired", "Messages dropped after spool.max_age_days", "expired"),
     ("sink_set_aside", "Messages of a damaged spool file", "set_aside"),

@@ -22,6 +22,7 @@ from egiz_bridge.pipeline.isolation import Isolation
 from egiz_bridge.pipeline.maintenance import Maintenance
 from egiz_bridge.pipeline.recovery import RecoveryProbe
 from egiz_bridge.pipeline.rows import to_rows
+from egiz_bridge.pipeline.turn import Outcome
 from egiz_bridge.sinks.sink import Sink
 from egiz_bridge.spool import Spool
 from egiz_bridge.spool.batches import Spooled
@@ -52,7 +53,7 @@ class Writer(threading.Thread):
         self._open_sink = open_sink
         self._after = after
         self._sink = GuardedSink(name, open_sink)
-        self._isolation = Isolation(self._sink)
+        self._isolation = Isolation(self._sink, self._add_dead_letters, self._is_alive)
         self._spool = spool
         self._ledger = ledger
         self._done = done
@@ -138,45 +139,36 @@ class Writer(threading.Thread):
     def _deliver(self, batch: Batch) -> None:
         """Write or spool; backpressure until one of them works."""
         rows = batch.rows_for[self.sink_name]
-        while not (was_written := self._was_written(rows)):
-            if self._was_spooled(rows):
-                break
-            if self._stopping.wait(_LOOK_AGAIN_S):
-                return  # not acknowledged: the broker still has it
-        self._limited_log.over("backpressure")
-        if was_written:
+        groups = self._not_written([rows])
+        if not groups:
             took_s = time.monotonic() - batch.begun_s
             self._ledger.observe_write(self.sink_name, took_s, len(rows))
+        while groups := self._not_spooled(groups):
+            if self._stopping.wait(_LOOK_AGAIN_S if self._is_paused() else 0):
+                return  # not acknowledged: the broker still has it
+            groups = self._not_written(groups)
+        self._limited_log.over("backpressure")
         self._done(batch)
 
-    def _was_written(self, rows: Sequence[Row]) -> bool:
+    def _not_written(self, groups: list[list[Row]]) -> list[list[Row]]:
+        """Write the first group, as far as one turn gets; gives what is left."""
         if self._is_paused():
-            return False
+            return groups
         with self._busy():
-            dead = self._write(rows)
-        if dead is None:
-            return False
+            outcome = self._write(groups[0])
         self._ledger.complete(
-            self.sink_name, written=len(rows) - len(dead), dead=len(dead)
+            self.sink_name,
+            written=outcome.written,
+            partial=outcome.partial,
+            dead=outcome.dead,
         )
-        return True
+        return outcome.rest + groups[1:]
 
-    def _was_spooled(self, rows: Sequence[Row]) -> bool:
-        try:
-            with self._busy(), outage_on_error(self.sink_name):
-                self._spool.batches.put(self.sink_name, [row.message for row in rows])
-        except Unavailable as error:
-            if times := self._limited_log.due("backpressure"):
-                _log.error(
-                    "backpressure: sink and spool unavailable; not acknowledging",
-                    sink=self.sink_name,
-                    why=str(error),
-                    times=times,
-                )
-            return False
-        self._has_backlog = True
-        self._ledger.complete(self.sink_name, spooled=len(rows))
-        return True
+    def _not_spooled(self, groups: list[list[Row]]) -> list[list[Row]]:
+        """Spool groups, each as a batch of its own; gives what is left."""
+        while groups and self._was_spooled(groups[0]):
+            groups = groups[1:]
+        return groups
 
     def _replay_oldest(self) -> None:
         try:
@@ -200,30 +192,59 @@ class Writer(threading.Thread):
         else:
             self._replay(spooled)
 
+    def _was_spooled(self, rows: Sequence[Row]) -> bool:
+        try:
+            with self._busy(), outage_on_error(self.sink_name):
+                self._spool.batches.put(self.sink_name, [row.message for row in rows])
+        except Unavailable as error:
+            if times := self._limited_log.due("backpressure"):
+                _log.error(
+                    "backpressure: sink and spool unavailable; not acknowledging",
+                    sink=self.sink_name,
+                    why=str(error),
+                    times=times,
+                )
+            return False
+        self._has_backlog = True
+        self._isolation.spooled(rows)
+        self._ledger.complete(self.sink_name, spooled=len(rows))
+        return True
+
     def _replay(self, spooled: Spooled) -> None:
+        """Write a batch, as far as one turn gets; the rest stays in the spool."""
         rows, undecodable = to_rows(spooled.messages)
-        dead = self._write(rows)
-        if dead is None:
+        outcome = self._write(rows)
+        if outcome.error and not (outcome.written or outcome.dead):
             return
         self._add_dead_letters(undecodable)
-        self._spool.batches.drop(spooled)
-        gone = len(dead) + len(undecodable)
+        if outcome.rest:
+            rest = [[row.message for row in group] for group in outcome.rest]
+            self._spool.batches.replace(spooled, self.sink_name, rest)
+        else:
+            self._spool.batches.drop(spooled)
         self._ledger.replay(
-            self.sink_name, written=len(spooled.messages) - gone, dead=gone
+            self.sink_name,
+            written=outcome.written,
+            partial=outcome.partial,
+            dead=outcome.dead + len(undecodable),
         )
 
-    def _write(self, rows: Sequence[Row]) -> list[DeadLetter] | None:
-        """Write rows, bad ones apart; nothing if the sink does not answer."""
+    def _write(self, rows: Sequence[Row]) -> Outcome:
+        """Write rows, bad ones apart, in one turn."""
         try:
             with outage_on_error(self.sink_name):
-                dead = self._isolation.write(rows) if rows else []
-                self._add_dead_letters(dead)
+                outcome = self._isolation.write(rows)
         except Unavailable as error:
-            self._pause_sink(error)
-            return None
-        if self._recovery:
+            outcome = Outcome(0, 0, 0, [list(rows)], error)
+        if outcome.error:
+            self._pause_sink(outcome.error)
+        elif self._recovery:
             self._resume_sink()
-        return dead
+        return outcome
+
+    def _is_alive(self) -> None:
+        """Before each request: what hangs is one of them, not a turn of many."""
+        self.busy_since_s = time.monotonic()
 
     def _resume_sink(self) -> None:
         if self._recovery:
@@ -239,7 +260,8 @@ class Writer(threading.Thread):
 
     def _add_dead_letters(self, letters: list[DeadLetter]) -> None:
         if letters:
-            self._spool.dead_letters.add(letters, self.sink_name)
+            with outage_on_error(self.sink_name):
+                self._spool.dead_letters.add(letters, self.sink_name)
             if times := self._limited_log.due(letters[0].reason):
                 _log.warning(
                     "rejected by the sink: dead letters, see `egiz-bridge dlq`",
@@ -258,6 +280,8 @@ class Writer(threading.Thread):
                 why=str(error),
             )
         self._record_failure(error)
+        if self._recovery:
+            self._recovery.end()
         self._recovery = RecoveryProbe(
             lambda: GuardedSink(self.sink_name, self._open_sink),
             error,

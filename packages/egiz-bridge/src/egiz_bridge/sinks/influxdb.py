@@ -7,37 +7,41 @@ import base64
 import ipaddress
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import ClassVar, Literal, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-import urllib3
 from pydantic import Field, model_validator
-from urllib3.exceptions import HTTPError
 
 from egiz_bridge.batch import Row
 from egiz_bridge.config.secret import Secret
 from egiz_bridge.config.tables import HttpUrl
 from egiz_bridge.errors import BridgeError, ConfigError, Rejected, Unavailable
+from egiz_bridge.sinks.answers import is_about_rows, rejection, shown
+from egiz_bridge.sinks.exchange import Answer, Exchange
 from egiz_bridge.sinks.sink import SinkTable
 
-TIMEOUT_S = 10.0
 _RETRY_AFTER_MAX_S = 600.0
-_DETAIL_MAX = 300  # characters of an answer that are worth a log line
 
-# 400 and 422: some lines are bad; 413: too many at once. Everything else may pass:
+# 400 and 422: some lines are bad, or the request is. Everything else may pass:
 # rights and databases can be granted, servers come back.
-_REJECTIONS = frozenset({400, 413, 422})
+_REJECTIONS = frozenset({400, 422})
+_TOO_LARGE = 413
+# InfluxDB 2.0 answered 500 to points beyond retention, as QuestDB did to some types.
+_REJECTIONS_IF_ABOUT_ROWS = frozenset({500})
 
 _HINTS = {
     401: " (is influxdb.token_file right?)",
     403: " (may the token write to this bucket or database?)",
     404: " (does the bucket or database exist?)",
 }
+
+# No field, so that no database stores it. One that reads lines either leaves it out or
+# says that it is none, and then the request was otherwise right.
+_NO_ROW = b"probe"
 
 # Level 1 makes a sixth of the bytes; level 9 a seventh, and needs twenty times longer.
 _GZIP_LEVEL, _GZIP_FORMAT = 1, 31
@@ -99,45 +103,52 @@ class InfluxdbSink:
         self.name = table.name
         self._table = table
         self._secret = Secret("influxdb.token_file", table.token_file)
+        self._secret_sent = ""
         self._url = _url_of(table)
         self._is_remote = not _is_loopback(str(table.url.host))
-        self._pool = urllib3.PoolManager(timeout=TIMEOUT_S, retries=False)
+        self._exchange = Exchange()
 
     def write(self, rows: Sequence[Row]) -> None:
         """POST the rows as line protocol, precision ms."""
-        body = b"\n".join([row.line for row in rows])
+        if failure := self._post([row.line for row in rows]):
+            raise failure
+
+    def probe(self) -> None:
+        """Write nothing: the answer says whether something could be written."""
+        failure = self._post([])
+        if isinstance(failure, Rejected):
+            failure = self._post([_NO_ROW])
+        if isinstance(failure, Rejected):
+            if failure.is_about_rows:
+                return
+            raise Unavailable(f"{failure} (are url, api, org, bucket, database right?)")
+        if failure:
+            raise failure
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._exchange.close()
+
+    def _post(self, lines: Sequence[bytes]) -> BridgeError | None:
+        """Send lines; gives what went wrong."""
+        body = b"\n".join(lines)
         headers = self._headers()
         if self._is_remote and body:
             compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_FORMAT)
             body = compressor.compress(body) + compressor.flush()
             headers["Content-Encoding"] = "gzip"
-        try:
-            answer = self._pool.request(
-                "POST", self._url, body=body, headers=headers, redirect=False
-            )
-        except (HTTPError, OSError) as error:
-            raise Unavailable(str(error)) from error
+        answer = self._exchange.post(self._url, body, headers)
         # A proxy or a portal that answers 200 has stored nothing.
-        if answer.status != HTTPStatus.NO_CONTENT:
-            text = answer.data.decode(errors="replace")
-            raise _failure(answer.status, text, answer.headers.get("Retry-After"))
-
-    def probe(self) -> None:
-        """Write nothing: the answer says whether something could be written."""
-        with suppress(
-            Rejected
-        ):  # an empty body is refused; server and rights were accepted
-            self.write(())
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._pool.clear()
+        if answer.status == HTTPStatus.NO_CONTENT:
+            return None
+        return _failure(answer, lines, _forms(self._secret_sent))
 
     def _headers(self) -> dict[str, str]:
         try:
             secret = self._secret.read()
         except ConfigError as error:
             raise Unavailable(str(error)) from error
+        self._secret_sent = secret or ""
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         if secret and self._table.api == "v1":
             known = base64.b64encode(secret.encode()).decode()
@@ -163,12 +174,27 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _failure(status: int, answer: str, retry_after: str | None) -> BridgeError:
-    """What an answer other than 204 means for the rows that were sent."""
-    message = f"HTTP {status}{_HINTS.get(status, '')}: {answer.strip()[:_DETAIL_MAX]}"
-    if status in _REJECTIONS:
-        return Rejected(message)
+def _failure(
+    answer: Answer, lines: Sequence[bytes], secrets: Sequence[str]
+) -> BridgeError:
+    """What an answer other than 204 means for the lines that were sent."""
+    status, text, retry_after = answer
+    message = f"HTTP {status}{_HINTS.get(status, '')}: {shown(text, secrets)}"
+    if status == _TOO_LARGE:
+        return Rejected(message, is_about_rows=False, is_too_large=True)
+    if status in _REJECTIONS or (
+        status in _REJECTIONS_IF_ABOUT_ROWS and is_about_rows(text)
+    ):
+        return rejection(message, text, lines)
     return Unavailable(message, _seconds(retry_after))
+
+
+def _forms(secret: str) -> list[str]:
+    """A secret as a server may repeat it: whole, its password, and as it was sent."""
+    encoded = base64.b64encode(secret.encode()).decode()
+    password = secret.partition(":")[2]
+    forms = {secret, quote(secret, safe=""), encoded, password, quote(password)}
+    return sorted((one for one in forms if one), key=len, reverse=True)
 
 
 def _seconds(retry_after: str | None) -> float:

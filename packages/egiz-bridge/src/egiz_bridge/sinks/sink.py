@@ -22,7 +22,8 @@ class Sink(Protocol):
         """Store rows durably; writing them twice stores them once.
 
         Raises:
-            Rejected: some of them can never be stored; others may have been.
+            Rejected: some of them can never be stored, or the request is wrong; what
+                it names decides (see `errors.Rejected`). Others may have been stored.
             Unavailable: they may be stored later.
         """
 

@@ -91,6 +91,27 @@ class Batches:
             db.execute("DELETE FROM batches WHERE id = ?", (spooled.id,))
             self._quota.batch_bytes -= spooled.bytes
 
+    def replace(
+        self, spooled: Spooled, sink: str, groups: Sequence[Sequence[Message]]
+    ) -> None:
+        """Keep what is left of a batch, as batches of their own behind the others.
+
+        It may be a few bytes more, and is no reason to refuse: it was here before.
+        """
+        bodies = [codec.encode(group) for group in groups]
+        rows = [
+            (sink, group[-1].received_ms, len(group), len(body), body)
+            for group, body in zip(groups, bodies, strict=True)
+        ]
+        with self._quota.transaction() as db:
+            db.execute("DELETE FROM batches WHERE id = ?", (spooled.id,))
+            db.executemany(
+                "INSERT INTO batches (sink, received_ms, messages, bytes, body)"
+                " VALUES (?, ?, ?, ?, ?)",
+                rows,
+            )
+            self._quota.batch_bytes += sum(map(len, bodies)) - spooled.bytes
+
     def counts(self) -> dict[str, int]:
         """How many messages wait for each sink."""
         with self._quota.transaction() as db:

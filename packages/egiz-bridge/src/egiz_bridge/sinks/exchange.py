@@ -1,0 +1,124 @@
+"""One HTTP request and its answer, both bounded: in time, and the answer in size.
+
+A server, or what stands before it, may answer a gigabyte, or a byte a second.
+"""
+
+import http.client
+import io
+import socket
+import time
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
+
+from egiz_bridge.errors import Unavailable
+
+# Together less than the time after which a part of the bridge counts as stuck.
+CONNECT_S = 5.0
+SEND_S = ANSWER_S = 10.0
+ANSWER_MAX_BYTES = 65_536
+
+
+class Answer(NamedTuple):
+    """Of an answer, what matters; `text` ends after `ANSWER_MAX_BYTES`."""
+
+    status: int
+    text: str
+    retry_after: str | None
+
+
+class Exchange:
+    """Keeps a connection to one server open."""
+
+    def __init__(self) -> None:
+        timeout = urllib3.Timeout(connect=CONNECT_S, read=SEND_S)
+        self._pool = urllib3.PoolManager(timeout=timeout, retries=False)
+        self._pool.pool_classes_by_scheme = {"http": _Http, "https": _Https}
+
+    def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """Send a request.
+
+        Raises:
+            Unavailable: no answer came, or not in time.
+        """
+        try:
+            answer = self._pool.request(
+                "POST",
+                url,
+                body=body,
+                headers=headers,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+            return _read(answer)
+        except (HTTPError, OSError) as error:
+            raise Unavailable(str(error)) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._pool.clear()
+
+
+def _read(answer: urllib3.BaseHTTPResponse) -> Answer:
+    try:
+        body = answer.read(ANSWER_MAX_BYTES, decode_content=False)
+        if not answer.read(1, decode_content=False):
+            answer.release_conn()  # all of it: the connection can be used again
+    finally:
+        answer.close()
+    retry_after = answer.headers.get("Retry-After")
+    return Answer(answer.status, body.decode(errors="replace"), retry_after)
+
+
+class _Reader(io.RawIOBase):
+    """Reads until a deadline; a timeout alone begins again at each byte."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        super().__init__()
+        self._socket = connected
+        self._raw = connected.makefile("rb", buffering=0)
+        self._ends_at_s = time.monotonic() + ANSWER_S
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left_s = self._ends_at_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        self._socket.settimeout(left_s)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        with suppress(OSError):  # it is closed already
+            self._socket.settimeout(SEND_S)  # for the next request
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Reader(sock))
+
+
+class _HttpConnection(HTTPConnection):
+    response_class = _Response
+
+
+class _HttpsConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _Http(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _Https(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection

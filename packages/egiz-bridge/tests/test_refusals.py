@@ -1,0 +1,540 @@
+"""What a refusal means, with a strict database: rows, fields, or the configuration."""
+
+import json
+import random
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+from egiz_bridge.batch import Batch, Message
+from egiz_bridge.ledger.counts import Ledger
+from egiz_bridge.pipeline import recovery, turn
+from egiz_bridge.pipeline.dispatch import Dispatcher
+from egiz_bridge.pipeline.rows import to_row
+from egiz_bridge.sinks import influxdb
+from egiz_bridge.sinks.exchange import Answer
+from egiz_bridge.sinks.influxdb import InfluxdbTable
+from egiz_bridge.spool import Spool
+from rig.waiting import eventually
+
+BEGIN_S = 1706352600
+WORDLESS = Answer(400, "Client sent an HTTP request to an HTTPS server.\n", None)
+OK = Answer(204, "", None)
+BAD = -1.0  # what the database refuses
+
+
+def _v1(text):
+    return Answer(400, json.dumps({"error": text}), None)
+
+
+class Database:
+    """Answers as `script(lines)` says, and keeps the lines that it accepts."""
+
+    def __init__(self):
+        self.script = lambda _: OK
+        self.requests = []
+        self.stored = set()
+
+    def post(self, url, body, headers):
+        del url, headers
+        lines = body.splitlines()
+        answer = self.script(lines)
+        self.requests.append(lines)
+        if answer.status == 204:
+            self.stored.update(line for line in lines if b"=" in line)
+        return answer
+
+    def close(self):
+        pass
+
+
+def _row(number, setpoint=1.5, **fields):
+    device = f"oven-{number % 5:03}"
+    thermal = {"setpoint": setpoint}
+    message = {"device_id": device, "timestamp": BEGIN_S + number, "thermal": thermal}
+    payload = json.dumps(message | fields).encode()
+    topic = f"sensors/factory/{device}/telemetry"
+    return to_row(Message(topic, payload, (BEGIN_S + number) * 1000))
+
+
+def _is_bad(line):
+    return b"thermal_setpoint=-1.0" in line
+
+
+class Bridge:
+    """A dispatcher with one InfluxDB sink, and what became of its messages."""
+
+    def __init__(self, path):
+        self.path = path
+        self.spool, self.ledger = Spool(path, 4 * 1024**2), Ledger()
+        self.dispatcher = Dispatcher(self.spool, self.ledger, lambda: None)
+        self.offered = self.acknowledged = 0
+
+    def start(self):
+        self.dispatcher.configure([InfluxdbTable(url="http://127.0.0.1:1", bucket="b")])
+        eventually(lambda: self.counts().trouble != "has not answered yet")
+
+    def offer(self, rows):
+        self.offered += len(rows)
+        ids = list(range(1, len(rows) + 1))
+        self.dispatcher.offer(
+            Batch(0, time.monotonic(), rows=list(rows), packet_ids=ids)
+        )
+
+    def counts(self):
+        for batch in self.dispatcher.collect():
+            self.acknowledged += len(batch.packet_ids)
+        counts = self.ledger.snapshot().sinks["influxdb"]
+        assert counts.unaccounted == 0
+        return counts
+
+    def is_done(self):
+        """Whether everything is written or dead, and acknowledged."""
+        counts = self.counts()
+        return (
+            self.acknowledged == self.offered
+            and not (counts.in_flight or counts.spooled)
+            and counts.is_up
+        )
+
+    def letters(self):
+        with closing(sqlite3.connect(self.path)) as db:
+            return db.execute(
+                "SELECT reason, detail, payload FROM dead_letters ORDER BY id"
+            ).fetchall()
+
+    def stop(self):
+        self.dispatcher.stop(10)
+        self.spool.close()
+
+
+@pytest.fixture
+def database(monkeypatch):
+    made = Database()
+    monkeypatch.setattr(influxdb, "Exchange", lambda: made)
+    monkeypatch.setattr(recovery, "_BACKOFF", recovery.Backoff(0.2, 1))
+    return made
+
+
+@pytest.fixture
+def bridge(database, tmp_path):
+    del database
+    made = Bridge(tmp_path / "spool.sqlite")
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        WORDLESS,
+        _v1("database is required"),
+        Answer(422, "<html><h1>422</h1></html>", None),
+        Answer(413, "Request Entity Too Large", None),
+        Answer(400, 'unsupported path requested: "/nope"', None),
+    ],
+)
+def test_a_refusal_of_everything_is_held_and_nothing_is_a_dead_letter(
+    bridge, database, answer
+):
+    database.script = lambda _: answer
+    bridge.start()
+    for begin in range(0, 300, 100):
+        bridge.offer([_row(number) for number in range(begin, begin + 100)])
+    eventually(lambda: bridge.counts().spooled == 300)
+    time.sleep(1)
+    counts = bridge.counts()
+    assert (counts.dead, counts.written, counts.spooled) == (0, 0, 300)
+    assert str(answer.status) in counts.trouble
+    assert bridge.acknowledged == 300
+    assert bridge.letters() == []
+    database.script = lambda _: OK
+    eventually(bridge.is_done)
+    assert database.stored == {_row(number).line for number in range(300)}
+
+
+def test_a_server_that_begins_to_refuse_everything_is_held(bridge, database):
+    bridge.start()
+    bridge.offer([_row(number) for number in range(100)])
+    eventually(bridge.is_done)
+    database.script = lambda _: WORDLESS
+    bridge.offer([_row(number) for number in range(100, 200)])
+    eventually(lambda: bridge.counts().spooled == 100)
+    assert "HTTPS server" in bridge.counts().trouble
+    database.script = lambda _: OK
+    eventually(bridge.is_done)
+    assert len(database.stored) == 200
+    assert bridge.letters() == []
+
+
+def _refuses_bad_without_a_word(lines):
+    return WORDLESS if any(map(_is_bad, lines)) else OK
+
+
+def test_a_bad_row_alone_in_a_quiet_hour_is_a_dead_letter(bridge, database):
+    database.script = _refuses_bad_without_a_word
+    bridge.start()
+    bridge.offer([_row(1)])
+    eventually(bridge.is_done)
+    bridge.offer([_row(2, BAD)])
+    eventually(bridge.is_done)
+    bridge.offer([_row(3)])
+    eventually(bridge.is_done)
+    assert database.stored == {_row(1).line, _row(3).line}
+    assert [payload for _, _, payload in bridge.letters()] == [
+        _row(2, BAD).message.payload
+    ]
+
+
+def test_a_bad_row_before_any_other_waits_for_one_that_gets_through(bridge, database):
+    database.script = _refuses_bad_without_a_word
+    bridge.start()
+    bridge.offer([_row(1, BAD)])
+    eventually(lambda: bridge.counts().spooled == 1)
+    assert "no row gets through" in bridge.counts().trouble
+    bridge.offer([_row(6, BAD)])  # of the same device
+    bridge.offer([_row(2)])
+    eventually(bridge.is_done)
+    assert database.stored == {_row(2).line}
+    assert bridge.counts().dead == 2
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.97])
+def test_bad_rows_are_found_without_a_word_about_them(bridge, database, share):
+    database.script = _refuses_bad_without_a_word
+    drawn = random.Random(7)
+    rows = [_row(n, BAD if drawn.random() < share else 1.5) for n in range(200)]
+    bad = {row.line for row in rows if _is_bad(row.line)}
+    bridge.start()
+    bridge.offer(rows)
+    eventually(bridge.is_done, timeout=60)
+    assert database.stored == {row.line for row in rows} - bad
+    letters = {payload for _, _, payload in bridge.letters()}
+    assert letters == {row.message.payload for row in rows if row.line in bad}
+    assert len(bridge.letters()) == len(bad)
+
+
+def test_a_server_that_breaks_while_bad_rows_are_searched_costs_no_good_one(
+    bridge, database
+):
+    """For a while it refuses everything: once in the middle of each search."""
+    begun = len(database.requests)
+
+    def answer(lines):
+        is_broken = 10 < len(database.requests) - begun < 40
+        return WORDLESS if is_broken else _refuses_bad_without_a_word(lines)
+
+    database.script = answer
+    rows = [_row(number, BAD if number % 10 == 3 else 1.5) for number in range(100)]
+    bridge.start()
+    bridge.offer(rows)
+    eventually(bridge.is_done, timeout=60)
+    assert len(database.stored) == 90
+    assert sorted(payload for _, _, payload in bridge.letters()) == sorted(
+        row.message.payload for row in rows if _is_bad(row.line)
+    )
+
+
+BEYOND = {
+    "counted": lambda n: f"partial write: points beyond retention policy dropped={n}",
+    "counted wrongly": lambda _: (
+        "partial write: points beyond retention policy dropped=1"
+    ),
+    "not counted": lambda _: "points beyond retention policy",
+    "in the words of InfluxDB 2": lambda n: (
+        f"partial write: dropped {n} points outside retention policy of duration 1h0m0s"
+        f" - oldest point a dropped because it violates a Retention Policy Lower Bound"
+        f" at 2026-01-01T00:00:00Z dropped={n}"
+    ),
+}
+
+
+@pytest.mark.parametrize("words", BEYOND)
+@pytest.mark.parametrize("old", [1, 400, 1000])
+def test_points_beyond_retention_take_few_requests(bridge, database, words, old):
+    rows = [_row(number) for number in range(1000)]
+    oldest = {row.line for row in rows[:old]}
+    random.Random(3).shuffle(rows)
+
+    def answer(lines):
+        beyond = oldest.intersection(lines)
+        database.stored.update(set(lines) - beyond)  # the others are written
+        return _v1(BEYOND[words](len(beyond))) if beyond else OK
+
+    database.script = answer
+    bridge.start()
+    begun = len(database.requests)
+    bridge.offer(rows)
+    eventually(bridge.is_done, timeout=60)
+    assert len(database.requests) - begun <= 25
+    assert {reason for reason, _, _ in bridge.letters()} == {"beyond_retention"}
+    assert len(bridge.letters()) == bridge.counts().dead == old
+    assert database.stored == {row.line for row in rows} - oldest
+
+
+def test_a_backlog_beyond_retention_is_not_sent_at_all(bridge, database):
+    database.script = lambda _: Answer(503, "", None)
+    bridge.start()
+    for begin in range(0, 2000, 100):
+        bridge.offer([_row(number) for number in range(begin, begin + 100)])
+    eventually(lambda: bridge.counts().spooled == 2000)
+    sent = len(database.requests)
+    database.script = lambda lines: _v1(BEYOND["counted"](len(lines))) if lines else OK
+    eventually(bridge.is_done, timeout=30)
+    assert bridge.counts().dead == 2000
+    assert len(database.requests) - sent <= 22 + 5
+
+
+def _refuses_slowly(seconds):
+    def answer(lines):
+        bad = [line for line in lines if _is_bad(line)]
+        if bad:
+            time.sleep(seconds)
+            return _v1("partial write: something about a row dropped=1")
+        return OK
+
+    return answer
+
+
+def test_a_search_has_a_bound_and_what_is_live_goes_first(bridge, database):
+    """All of 300 rows are refused after 50 ms: 600 requests, 30 s."""
+    database.script = _refuses_slowly(0.05)
+    bridge.start()
+    bridge.offer([_row(number, BAD) for number in range(300)])
+    eventually(lambda: bridge.counts().spooled > 0)
+    for number in range(1000, 1010):
+        begun = time.monotonic()
+        bridge.offer([_row(number)])
+        eventually(lambda number=number: _row(number).line in database.stored)
+        assert time.monotonic() - begun < 3 * turn.SECONDS_MAX + 2
+        (busy_s,) = bridge.dispatcher.busy_seconds().values()
+        assert busy_s < 2
+    eventually(lambda: bridge.counts().dead > 20)
+    assert len(bridge.letters()) == pytest.approx(bridge.counts().dead, abs=40)
+
+
+def test_each_turn_gets_on_however_slow_the_answers_are(bridge, database, monkeypatch):
+    monkeypatch.setattr(turn, "SECONDS_MAX", 0.0)  # one request a turn
+    database.script = _refuses_slowly(0)
+    rows = [_row(number, BAD if number % 8 == 3 else 1.5) for number in range(64)]
+    bridge.start()
+    bridge.offer(rows)
+    eventually(bridge.is_done, timeout=60)
+    assert len(database.stored) == 56
+    assert len(bridge.letters()) == 8
+
+
+def test_a_crash_in_a_search_repeats_none_of_what_was_found(bridge, database, tmp_path):
+    database.script = _refuses_slowly(0.01)
+    rows = [_row(number, BAD) for number in range(300)]
+    bridge.start()
+    bridge.offer(rows)
+    eventually(lambda: bridge.counts().dead > 60)
+    # What a crash leaves: a copy of the file at some instant.
+    with closing(sqlite3.connect(bridge.path)) as db:
+        db.execute("VACUUM INTO ?", (str(tmp_path / "copy.sqlite"),))
+    restarted = Bridge(tmp_path / "copy.sqlite")
+    found = len(restarted.letters())
+    assert found > 60
+    restarted.offered = restarted.acknowledged = 0
+    restarted.start()
+    eventually(restarted.is_done, timeout=60)
+    restarted.stop()
+    restarted_letters = {payload for _, _, payload in _letters_of(restarted.path)}
+    assert restarted_letters == {row.message.payload for row in rows}
+    # One turn at most is repeated.
+    assert len(_letters_of(restarted.path)) <= 300 + turn.REQUESTS_MAX
+
+
+def _letters_of(path):
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute("SELECT reason, detail, payload FROM dead_letters").fetchall()
+
+
+def test_a_full_spool_does_not_stop_a_search(bridge, database):
+    database.script = _refuses_slowly(0)
+    bridge.spool.quota.max_bytes = 10_000
+    bridge.start()
+    rows = [_row(number, BAD if number % 3 == 1 else 1.5) for number in range(300)]
+    bridge.offer(rows)
+    eventually(bridge.is_done, timeout=60)
+    assert len(database.stored) == 200
+    assert bridge.counts().dead == 100
+
+
+def test_rows_that_are_quoted_are_dead_letters_and_the_others_are_written_at_once(
+    bridge, database
+):
+    def answer(lines):
+        bad = [line.decode() for line in lines if _is_bad(line)]
+        text = "\n".join(f"unable to parse '{line}': bad" for line in bad)
+        return Answer(400, json.dumps({"message": text}), None) if bad else OK
+
+    database.script = answer
+    bridge.start()
+    begun = len(database.requests)
+    bridge.offer([_row(n, BAD if n % 2 else 1.5) for n in range(100)])
+    eventually(bridge.is_done)
+    assert len(database.requests) - begun == 2
+    assert (bridge.counts().written, bridge.counts().dead) == (50, 50)
+
+
+def _questdb(lines):
+    for number, line in enumerate(lines, 1):
+        if b"status_wifi_rssi=" in line:
+            text = (
+                f"error in line {number}: table: telemetry, column: status_wifi_rssi;"
+                " cast error from protocol type: INTEGER to column type: UUID"
+            )
+            return Answer(400, json.dumps({"code": "invalid", "message": text}), None)
+    return OK
+
+
+def _influx_3(lines):
+    why = (
+        "invalid column type for column 'status_wifi_rssi', expected"
+        " iox::column_type::field::float, got iox::column_type::field::integer"
+    )
+    bad = [n for n, line in enumerate(lines, 1) if b"status_wifi_rssi=" in line]
+    data = [{"line_number": n, "error_message": why} for n in bad]
+    error = "partial write of line protocol occurred"
+    text = json.dumps({"error": error, "data": data})
+    return Answer(400, text, None) if data else OK
+
+
+def _influx_2(lines):
+    bad = [line for line in lines if b"status_wifi_rssi=" in line]
+    text = (
+        "failure writing points to database: partial write: field type conflict: input"
+        ' field "status_wifi_rssi" on measurement "telemetry" is type integer, already'
+        f" exists as type float dropped={len(bad)}"
+    )
+    document = {"code": "unprocessable entity", "message": text}
+    return Answer(422, json.dumps(document), None) if bad else OK
+
+
+@pytest.mark.parametrize("script", [_questdb, _influx_3, _influx_2])
+def test_a_conflict_of_one_field_costs_that_field_and_not_the_message(
+    bridge, database, script
+):
+    database.script = script
+    rows = [_row(n, status={"wifi_rssi": -60} if n % 2 else {}) for n in range(100)]
+    bridge.start()
+    begun = len(database.requests)
+    bridge.offer(rows)
+    eventually(bridge.is_done)
+    assert len(database.requests) - begun == 2
+    counts = bridge.counts()
+    assert (counts.written, counts.partial, counts.dead) == (100, 50, 0)
+    assert database.stored == {_row(number).line for number in range(100)}
+    letters = bridge.letters()
+    assert len(letters) == 50
+    for reason, detail, payload in letters:
+        assert reason == "field_type_conflict"
+        assert detail.startswith("$.status.wifi_rssi refused, the rest is written: H")
+        assert b"wifi_rssi" in payload
+    bridge.offer([_row(101, status={"wifi_rssi": -60})])
+    eventually(bridge.is_done)
+    assert len(database.requests) - begun == 3  # it is known by now
+
+
+def test_a_field_is_left_out_only_with_the_type_that_was_refused(bridge, database):
+    """The type of a command's argument differs from message to message."""
+
+    def command(number, value):
+        message = {"device_id": "oven-001", "id": str(number), "action": "x"}
+        payload = json.dumps(message | {"args": {"a": value}})
+        topic = "sensors/factory/oven-001/command"
+        received_ms = (BEGIN_S + number) * 1000
+        return to_row(Message(topic, payload.encode(), received_ms))
+
+    def answer(lines):
+        bad = [line for line in lines if b"args_a=1i" in line]
+        text = (
+            'partial write: field type conflict: input field "args_a" on measurement'
+            ' "command" is type integer, already exists as type float dropped=1'
+        )
+        return _v1(text) if bad else OK
+
+    database.script = answer
+    bridge.start()
+    bridge.offer([command(1, 1), command(2, 2.5)])
+    eventually(bridge.is_done)
+    assert bridge.counts().partial == 1
+    assert command(2, 2.5).line in database.stored
+    assert bridge.letters()[0][1].startswith("$.args.a refused")
+
+
+def test_a_value_that_one_column_cannot_hold_costs_that_value(bridge, database):
+    def answer(lines):
+        for number, line in enumerate(lines, 1):
+            if b"wifi_rssi=-99i" in line:
+                text = (
+                    f"error in line {number}: table: telemetry, column:"
+                    " status_wifi_rssi; line protocol value: -99 is out bounds of"
+                    " column type: BYTE"
+                )
+                return Answer(400, json.dumps({"message": text}), None)
+        return OK
+
+    database.script = answer
+    rows = [_row(1, status={"wifi_rssi": -99}), _row(2, status={"wifi_rssi": -98})]
+    bridge.start()
+    bridge.offer(rows)
+    eventually(bridge.is_done)
+    assert database.stored == {_row(1).line, rows[1].line}
+    assert bridge.counts().partial == 1
+    assert "out bounds" in bridge.letters()[0][1]
+
+
+def test_a_message_of_nothing_but_a_field_that_is_refused_is_dead(bridge, database):
+    def answer(lines):
+        bad = [line for line in lines if b"thermal_setpoint=" in line]
+        text = (
+            'field type conflict: input field "thermal_setpoint" on measurement'
+            ' "telemetry" is type float, already exists as type string'
+        )
+        return _v1(text) if bad else OK
+
+    database.script = answer
+    bridge.start()
+    bridge.offer([_row(1)])
+    eventually(bridge.is_done)
+    counts = bridge.counts()
+    assert (counts.written, counts.partial, counts.dead) == (0, 0, 1)
+    assert bridge.letters()[0][1].startswith(
+        "$.thermal.setpoint refused, it is all of the message: HTTP 400: field type"
+    )
+
+
+def test_an_answer_of_500_that_names_rows_is_no_outage(bridge, database):
+    """As InfluxDB 2.0 gave it: it would be tried again for ever."""
+
+    def answer(lines):
+        bad = [line for line in lines if _is_bad(line)]
+        text = "unexpected error writing points to database: partial write: points"
+        text += f" beyond retention policy dropped={len(bad)}"
+        return Answer(500, json.dumps({"message": text}), None) if bad else OK
+
+    database.script = answer
+    bridge.start()
+    bridge.offer([_row(1, BAD), _row(2)])
+    eventually(bridge.is_done)
+    assert (bridge.counts().written, bridge.counts().dead) == (1, 1)
+    assert bridge.letters()[0][0] == "beyond_retention"
+
+
+def test_a_row_that_is_too_large_is_a_dead_letter_and_the_others_are_written(
+    bridge, database
+):
+    def answer(lines):
+        return Answer(413, "", None) if sum(map(len, lines)) > 150 else OK
+
+    database.script = answer
+    large = _row(5, status={"operational_state": "x" * 60})
+    bridge.start()
+    bridge.offer([*(_row(number) for number in range(5)), large])
+    eventually(bridge.is_done)
+    assert database.stored == {_row(number).line for number in range(5)}
+    assert [payload for _, _, payload in bridge.letters()] == [large.message.payload]
