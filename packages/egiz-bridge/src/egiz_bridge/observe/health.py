@@ -18,7 +18,7 @@ from egiz_bridge.spool import Spool
 
 # The main loop turns every second, but for a connection attempt or a name that does not
 # resolve; a writer waits ten seconds for an answer.
-_STUCK_S = 30.0
+STUCK_S = 30.0
 
 _log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ class Parts(NamedTuple):
         return [
             f"{name}: stuck for {seconds:.0f} s"
             for name, seconds in self.session.busy_seconds().items()
-            if seconds > _STUCK_S
+            if seconds > STUCK_S
         ]
 
     def not_started(self) -> list[str]:
