@@ -1,4 +1,6 @@
-from egiz_bridge.log import RateLimitedLog
+import io
+
+from egiz_bridge.log import Lossy, RateLimitedLog
 
 
 def test_a_cause_is_logged_at_powers_of_two_until_it_is_over():
@@ -9,3 +11,20 @@ def test_a_cause_is_logged_at_powers_of_two_until_it_is_over():
     limited.over("disk")
     limited.over("never heard of")
     assert limited.due("disk") == 1
+
+
+class _FullDisk(io.StringIO):
+    def write(self, text):
+        raise OSError(28, "No space left on device", text)
+
+    def flush(self):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_log_on_a_full_disk_loses_lines_and_ends_nothing():
+    log = Lossy(_FullDisk())
+    log.write("a line\n")
+    log.flush()
+    stream = io.StringIO()
+    Lossy(stream).write("a line\n")
+    assert stream.getvalue() == "a line\n"

@@ -58,7 +58,8 @@ class Batch:
     Attributes:
         connection: which connection they came over; an ack never crosses to another.
         rows: what the sinks write; `rows_for` a sink, where they get different ones.
-        rejects: what did not decode, and is not among the dead letters yet.
+        rejects: what did not decode, and is not among the dead letters yet (QoS 1).
+        rejects_qos0: the same at QoS 0: nothing is promised, and nothing waits for it.
         begun_s: when the first of them came, on the monotonic clock.
         packet_ids: what to acknowledge, in the order of receipt (QoS 1 only).
         writing: how many sinks have not stored the rows yet.
@@ -69,8 +70,18 @@ class Batch:
     rows: list[Row] = field(default_factory=list)
     rows_for: dict[str, list[Row]] = field(default_factory=dict)
     rejects: list[DeadLetter] = field(default_factory=list)
+    rejects_qos0: list[DeadLetter] = field(default_factory=list)
     packet_ids: list[int] = field(default_factory=list)
     writing: int = 0
+
+    def reject(self, letter: DeadLetter, packet_id: int | None) -> None:
+        """Add a message that did not decode."""
+        rejects = self.rejects if packet_id else self.rejects_qos0
+        rejects.append(letter)
+
+    def forget_rows(self) -> None:
+        """They are stored, and what remains may wait for a full disk."""
+        self.rows, self.rows_for = [], {}
 
     @property
     def is_stored(self) -> bool:

@@ -3,8 +3,27 @@
 import logging
 import sys
 from collections import Counter
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
+
+
+class Lossy:
+    """A log that accepts no line loses that line: it must not end the program."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, if it can be: the disk of the log may be full, its reader gone."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, if it can be."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def configure() -> None:
@@ -24,7 +43,7 @@ def configure() -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", Lossy(sys.stderr))),
     )
 
 

@@ -21,7 +21,7 @@ from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.broker import Broker, broker_of
 from egiz_bridge.mqtt.certificates import expiries
-from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM, Connection, open_connection
+from egiz_bridge.mqtt.connection import Connection, open_connection
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.pipeline.intake import Intake
 from egiz_bridge.session_record import SessionRecord
@@ -34,10 +34,6 @@ _READ_ON_S = 5.0
 _FINISH_TICK_S = 0.02
 # What a broker has in hand comes within that time.
 _QUIET_S = 0.005
-
-# How much may wait for the sinks before the socket is not read any more. That is twice
-# the window: Mosquitto 2.0.11 does not keep to it, and the process must not grow.
-_HELD_MAX = 2 * RECEIVE_MAXIMUM
 
 _TICK_S = 1.0
 _BACKOFF = Backoff(first_s=0.25, doublings=6)  # up to 16 s
@@ -216,7 +212,7 @@ class Session:
         self, selector: selectors.BaseSelector, connection: Connection
     ) -> None:
         """All pressure ends here: what is not read waits at the broker."""
-        is_held = self._dispatcher.waiting > _HELD_MAX
+        is_held = self._dispatcher.is_full
         if is_held == connection.is_held:
             return
         connection.is_held = is_held

@@ -57,7 +57,13 @@ class SinkCounts:
 
 @dataclass(slots=True)
 class Counts:
-    """All counts at one instant, in messages."""
+    """All counts at one instant, in messages.
+
+    Attributes:
+        dead_letters_waiting: not of the contract, and not on the disk yet.
+        dead_letters_lost: those of QoS 0 that the disk did not accept in time.
+        dead_letters_trouble: why the disk accepts none; empty while it does.
+    """
 
     sinks: dict[str, SinkCounts]
     received: int = 0
@@ -72,6 +78,9 @@ class Counts:
     loop_turns: Latencies = field(default_factory=Latencies)
     unacknowledged: int = 0
     is_connected: bool = False
+    dead_letters_waiting: int = 0
+    dead_letters_lost: int = 0
+    dead_letters_trouble: str = ""
 
     @property
     def unaccounted(self) -> int:
@@ -217,6 +226,18 @@ class Ledger:
         """Record that the sink accepts no writes, and what it says."""
         with self._lock:
             self._counts.sinks[sink].trouble = why
+
+    def dead_letters_wait(self, waiting: int, why: str | None) -> None:
+        """Record how many are not on the disk yet, and why (nothing: as it was)."""
+        with self._lock:
+            self._counts.dead_letters_waiting = waiting
+            if why is not None:
+                self._counts.dead_letters_trouble = why
+
+    def lose_dead_letters(self, count: int) -> None:
+        """Count those of QoS 0 for which neither disk nor memory had room."""
+        with self._lock:
+            self._counts.dead_letters_lost += count
 
     def connection_is(self, *, up: bool) -> None:
         """Record whether the bridge is subscribed; count connections."""

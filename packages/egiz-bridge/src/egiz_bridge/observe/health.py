@@ -52,6 +52,8 @@ class Parts(NamedTuple):
         for name, sink in counts.sinks.items():
             if sink.trouble:
                 problems.append(f"{name}: {sink.trouble}")
+        if counts.dead_letters_trouble:
+            problems.append(f"dead letters: {counts.dead_letters_trouble}")
         return problems
 
     def all_devices(self) -> list[dict[str, Any]]:

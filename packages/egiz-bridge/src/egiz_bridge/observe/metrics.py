@@ -41,6 +41,7 @@ class CountsCollector(Collector):
         counts = self._ledger.snapshot()
         yield from _of_mqtt(counts)
         yield from _of_messages(counts)
+        yield from _of_dead_letters(counts)
         yield from _of_loop(counts)
         yield from _of_sinks(counts)
         yield from _of_devices(self._devices)
@@ -95,6 +96,23 @@ def _of_messages(counts: Counts) -> Iterator[Metric]:
         for reason, count in by_reason.items():
             family.add_metric([reason], count)
         yield family
+
+
+def _of_dead_letters(counts: Counts) -> Iterator[Metric]:
+    yield from _gauges(
+        (
+            "dead_letters_waiting",
+            "Dead letters that the disk has not accepted yet",
+            counts.dead_letters_waiting,
+        ),
+    )
+    yield from _counters(
+        (
+            "dead_letters_lost",
+            "Of QoS 0, while the disk accepted none: not kept",
+            counts.dead_letters_lost,
+        ),
+    )
 
 
 def _of_loop(counts: Counts) -> Iterator[Metric]:

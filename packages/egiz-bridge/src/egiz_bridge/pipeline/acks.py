@@ -20,8 +20,11 @@ class AckOrder:
         return len(self._open)
 
     def enter(self, batch: Batch) -> None:
-        """Add a batch that was received, unless over an earlier connection."""
-        if batch.connection == self.connection:
+        """Add a batch that was received, unless over an earlier connection.
+
+        Without a packet id (QoS 0) there is nothing to acknowledge, or to wait for.
+        """
+        if batch.packet_ids and batch.connection == self.connection:
             self._open.append(batch)
 
     def pop_stored(self) -> list[Batch]:

@@ -4,21 +4,20 @@ import queue
 import time
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from egiz_bridge.batch import Batch
-from egiz_bridge.errors import BridgeError, Unavailable
+from egiz_bridge.errors import BridgeError
 from egiz_bridge.ledger.counts import Ledger
-from egiz_bridge.log import RateLimitedLog
+from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM
 from egiz_bridge.pipeline.acks import AckOrder
+from egiz_bridge.pipeline.rejects import Rejects
 from egiz_bridge.pipeline.route import Route, route_of
 from egiz_bridge.pipeline.writer import Writer
 from egiz_bridge.sinks.sink import SinkTable
 from egiz_bridge.spool import Spool
 
-_SAVE_AGAIN_S = 1.0
-
-_log = structlog.get_logger()
+# How much may wait for the sinks before the socket is not read any more. That is twice
+# the window: Mosquitto 2.0.11 does not keep to it, and the process must not grow.
+HELD_MAX = 2 * RECEIVE_MAXIMUM
 
 
 class Dispatcher:
@@ -39,10 +38,13 @@ class Dispatcher:
         self._retired: list[Writer] = []
         self._routes: dict[str, Route] = {}
         self._ack_order = AckOrder(0)
-        self._unsaved_rejects: list[Batch] = []
-        self._save_again_at = 0.0
-        self._limited_log = RateLimitedLog()
+        self._rejects = Rejects(spool, ledger)
         self.waiting = 0  # messages that the writers have not stored yet
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as much waits as may: nothing more is to be read."""
+        return self.waiting > HELD_MAX or self._rejects.is_full
 
     def configure(self, tables: Sequence[SinkTable]) -> None:
         """Write to these sinks from now on; those that stay as they are go on.
@@ -85,9 +87,8 @@ class Dispatcher:
         self._ack_order.enter(batch)
         if batch.rows:
             self._offer_to_writers(batch)
-        if batch.rejects:
-            self._unsaved_rejects.append(batch)
-            self._add_dead_letters()
+        if batch.rejects or batch.rejects_qos0:
+            self._rejects.offer(batch)
 
     def _offer_to_writers(self, batch: Batch) -> None:
         for name in self._writers:
@@ -112,8 +113,8 @@ class Dispatcher:
             batch.writing -= 1
             if not batch.writing:
                 self.waiting -= len(batch.rows)
-        if self._unsaved_rejects and time.monotonic() >= self._save_again_at:
-            self._add_dead_letters()
+                batch.forget_rows()
+        self._rejects.save_if_due()
         for writer in self._writers.values():
             if not writer.is_alive():
                 raise BridgeError(f"{writer.name} has died; see the traceback above")
@@ -127,7 +128,7 @@ class Dispatcher:
 
     def is_idle(self) -> bool:
         """Whether nothing is left to store or to acknowledge."""
-        return not (self.waiting or self._unsaved_rejects or len(self._ack_order))
+        return not (self.waiting or self._rejects or len(self._ack_order))
 
     def stop(self, deadline_s: float) -> None:
         """Let the writers end; what they could not store stays unacknowledged."""
@@ -139,18 +140,3 @@ class Dispatcher:
     def _is_stored(self, batch: Batch) -> None:
         self._stored.put(batch)
         self._wake()
-
-    def _add_dead_letters(self) -> None:
-        try:
-            while self._unsaved_rejects:
-                self._spool.dead_letters.add(self._unsaved_rejects[0].rejects)
-                self._unsaved_rejects.pop(0).rejects = []
-            self._limited_log.over("dead letters")
-        except Unavailable as error:
-            if times := self._limited_log.due("dead letters"):
-                _log.error(
-                    "backpressure: dead letters cannot be stored; not acknowledging",
-                    why=str(error),
-                    times=times,
-                )
-            self._save_again_at = time.monotonic() + _SAVE_AGAIN_S

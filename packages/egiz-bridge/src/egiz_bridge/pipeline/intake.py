@@ -125,12 +125,13 @@ class Intake:
             except EgizError as error:
                 verdicts.rejected[error.reason] += 1
                 text = topic.decode(errors="replace")
-                self._reject(Message(text, payload, received_ms), error)
+                message = Message(text, payload, received_ms)
+                batch.reject(self._letter(message, error), packet_id)
             except Exception as error:  # noqa: BLE001  # a bug costs one message, not all
                 verdicts.rejected[INTERNAL] += 1
                 text = topic.decode(errors="replace")
                 message = Message(text, payload, received_ms)
-                batch.rejects.append(internal_error(message, error))
+                batch.reject(internal_error(message, error), packet_id)
             else:
                 batch.rows.append(row)
         self._count(len(packets), verdicts)
@@ -145,10 +146,9 @@ class Intake:
             self._due = self._batch.begun_s + LINGER_S
         self._size += packets
 
-    def _reject(self, message: Message, error: EgizError) -> None:
-        letter = DeadLetter(message, error.reason, str(error))
-        self._batch.rejects.append(letter)
+    def _letter(self, message: Message, error: EgizError) -> DeadLetter:
         self._log_once(message.topic, error)
+        return DeadLetter(message, error.reason, str(error))
 
     def _row(self, raw: bytes, payload: bytes, received_ms: int, flags: int) -> Row:
         if not payload:
