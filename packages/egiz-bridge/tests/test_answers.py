@@ -98,7 +98,16 @@ CLOUD_TYPE = (
             0,
         ),
         (
-            _questdb("error in line 2: Could not parse entire line"),
+            _questdb("error in line 2: Could not parse timestamp: zz"),
+            REJECTED,
+            [Blame(1)],
+            0,
+        ),
+        (
+            _questdb(
+                "error in line 2: table: status, timestamp: -5; designated timestamp"
+                " before 1970-01-01 is not allowed"
+            ),
             REJECTED,
             [Blame(1)],
             0,

@@ -488,6 +488,32 @@ def test_a_value_that_one_column_cannot_hold_costs_that_value(bridge, database):
     assert "out bounds" in bridge.letters()[0][1]
 
 
+def test_a_name_that_the_database_cuts_off_is_found(bridge, database):
+    """As QuestDB does: at the character that no column may have."""
+
+    def answer(lines):
+        for number, line in enumerate(lines, 1):
+            if b"args_" in line and b"/" in line.partition(b" ")[2]:
+                text = f"error in line {number}: table: command; invalid column name:"
+                return Answer(400, json.dumps({"message": f"{text} args_a/"}), None)
+        return OK
+
+    def command(number, **args):
+        message = {"device_id": "oven-001", "id": str(number), "action": "x"}
+        payload = json.dumps(message | {"args": args}).encode()
+        topic = "sensors/factory/oven-001/command"
+        return to_row(Message(topic, payload, (BEGIN_S + number) * 1000))
+
+    database.script = answer
+    bridge.start()
+    begun = len(database.requests)
+    bridge.offer([command(number, **{"a/b": 1.5, "c": 2.5}) for number in range(50)])
+    eventually(bridge.is_done)
+    assert len(database.requests) - begun == 2
+    assert database.stored == {command(number, c=2.5).line for number in range(50)}
+    assert bridge.letters()[0][1].startswith("$.args.a/b refused, the rest is written")
+
+
 def test_a_message_of_nothing_but_a_field_that_is_refused_is_dead(bridge, database):
     def answer(lines):
         bad = [line for line in lines if b"thermal_setpoint=" in line]

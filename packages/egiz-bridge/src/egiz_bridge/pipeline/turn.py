@@ -180,17 +180,19 @@ class Turn:
 
     def _learn_field(self, blame: Blame, row: Row | None, refused: Rejected) -> bool:
         refusal = Refusal(refused.reason, str(refused))
-        measurement = blame.measurement
-        if not measurement and row:
-            measurement = row.line.partition(b",")[0].decode()
-        if blame.is_lasting and measurement:
-            named = blame._replace(measurement=measurement)
-            return self._refusals.learn_field(named, refusal)
         if row is None:
+            return blame.is_lasting and self._refusals.learn_field(blame, refusal)
+        point = row.message.point()
+        # QuestDB gives a name up to the character that it does not accept.
+        names = [name for name in point.fields if name.startswith(blame.field)]
+        if not names:
             return False
+        named = blame._replace(measurement=point.kind, field=min(names, key=len))
+        if blame.is_lasting:
+            return self._refusals.learn_field(named, refusal)
         also = self._also.setdefault(id(row), {})
-        is_new = blame.field not in also and blame.field in row.message.point().fields
-        also[blame.field] = refusal
+        is_new = named.field not in also
+        also[named.field] = refusal
         return is_new
 
     def _separate(self, named: dict[int, bool], refused: Rejected) -> None:
