@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from egiz_bridge.batch import DeadLetter, Message
 from egiz_bridge.errors import Unavailable
-from egiz_bridge.spool import replays
+from egiz_bridge.spool import replays, schema
 from egiz_bridge.spool.quota import Quota
 
 _DEAD_SHARE = 10  # dead letters may use this part of max_bytes
@@ -204,6 +204,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise Unavailable(f"there is no spool at {path}: has the bridge run here?")
     try:
         with closing(sqlite3.connect(path, timeout=10)) as db:
+            schema.check_current(db, path)
             yield db
     except sqlite3.Error as error:
         raise Unavailable(f"{path}: {error}") from error

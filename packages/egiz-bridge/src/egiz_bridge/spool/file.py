@@ -14,29 +14,8 @@ from pathlib import Path
 import structlog
 
 from egiz_bridge.errors import SpoolDamaged, Unavailable
+from egiz_bridge.spool import schema
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS batches (
-    id INTEGER PRIMARY KEY, sink TEXT NOT NULL, received_ms INTEGER NOT NULL,
-    messages INTEGER NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS batches_of_sink
-    ON batches (sink, id, received_ms, messages, bytes);
-CREATE TABLE IF NOT EXISTS damaged (
-    id INTEGER PRIMARY KEY, sink TEXT NOT NULL, received_ms INTEGER NOT NULL,
-    messages INTEGER NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS dead_letters (
-    id INTEGER PRIMARY KEY, sink TEXT NOT NULL, reason TEXT NOT NULL,
-    detail TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
-    payload_bytes INTEGER NOT NULL, received_ms INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS replays (
-    id INTEGER PRIMARY KEY, sink TEXT NOT NULL, received_ms INTEGER NOT NULL,
-    messages INTEGER NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, text TEXT NOT NULL);
-"""
 _PRIMARY_CODE = 0xFF  # of SQLite's extended result codes
 
 _log = structlog.get_logger()
@@ -103,9 +82,10 @@ class SpoolFile:
             self._db = sqlite3.connect(
                 self.path, timeout=5, check_same_thread=False, isolation_level=None
             )
-            self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_SCHEMA)
+            # First: nothing is changed in a file that is not ours.
+            schema.prepare(self._db, self.path, time.time_ns() // 1_000_000)
+            self._db.execute("PRAGMA journal_mode = WAL")
         return self._db
 
     @contextmanager
