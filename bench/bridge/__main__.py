@@ -9,10 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bridge import drain, kills, latency
+from bridge import drain, kills, latency, steady
 from bridge.peers import Peer, peers
 
 OURS = "egiz-bridge"
+RATES = (200, 1000)  # messages/s: 1,000 devices that send every five seconds, or one
 _COLUMNS = (
     *("messages/s", "of the ceiling", "CPU µs/message", "of ours", "peak MiB"),
     *("p50 ms", "p99 ms", "lost", "twice"),
@@ -33,7 +34,11 @@ def main() -> None:
             _tell(f"SIGKILLs: {peer.name}")
             toll = kills.measure(peer)
             found[peer.name] |= {"lost": toll.lost, "duplicated": toll.duplicated}
+    rates = _rates(chosen, options.windows)
     _show(found, options)
+    _show_rates(rates)
+    for name, figures in rates.items():
+        found[name] |= figures
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 
@@ -45,6 +50,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rate", type=int, default=10_000, help="for the latency")
     parser.add_argument("--seconds", type=float, default=15.0, help="for the latency")
+    parser.add_argument("--windows", type=int, default=9, help="of 5 s, for real rates")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     return parser.parse_args()
 
@@ -64,6 +70,18 @@ def _drains(
             "cpu_us": cpu * 1e6 / messages,
             "peak_mib": peak,
         }
+
+
+def _rates(chosen: list[Peer], windows: int) -> dict[str, dict[str, float]]:
+    """What each peer costs at real rates; all of them side by side."""
+    storing = [peer for peer in chosen if peer.stores]
+    found: dict[str, dict[str, float]] = {peer.name: {} for peer in storing}
+    for rate in RATES:
+        _tell(f"{rate} messages/s, side by side")
+        for name, measured in steady.measure(storing, rate, windows).items():
+            found[name][f"cpu_share_{rate}"] = measured.cpu_share
+            found[name][f"p99_s_{rate}"] = measured.p99_s
+    return found
 
 
 def _tell(what: str) -> None:
@@ -97,6 +115,27 @@ def _show(found: dict[str, dict[str, float]], options: argparse.Namespace) -> No
                 for key in ("lost", "duplicated")
             ),
         )
+    Console(width=140).print(table)
+
+
+def _show_rates(found: dict[str, dict[str, float]]) -> None:
+    table = Table(title="Real rates, side by side; CPU in percent of a core")
+    table.add_column("")
+    for rate in RATES:
+        for column in (f"CPU at {rate:,}/s", "µs/message", "of ours", "p99 ms"):
+            table.add_column(column, justify="right")
+    for name, figures in found.items():
+        row = [name]
+        for rate in RATES:
+            share = figures[f"cpu_share_{rate}"]
+            ours = found.get(OURS, {}).get(f"cpu_share_{rate}", float("nan"))
+            row += [
+                f"{share:.1%}",
+                f"{share / rate * 1e6:.0f}",
+                f"{share / ours:.1f} x",
+            ]
+            row.append(f"{figures[f'p99_s_{rate}'] * 1000:,.0f}")
+        table.add_row(*row)
     Console(width=140).print(table)
 
 

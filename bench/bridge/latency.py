@@ -104,5 +104,10 @@ def measure(peer: Peer, rate: int, seconds: float) -> Latency:
         running.process.kill()
         running.process.wait()
         server.shutdown()
+    return percentiles(gauge)
+
+
+def percentiles(gauge: Gauge) -> Latency:
+    """Of the probe's messages so far."""
     shares = statistics.quantiles(gauge.ages_s, n=_PERCENTILES)
     return Latency(shares[_PERCENTILES // 2 - 1], shares[-1])

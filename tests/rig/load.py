@@ -16,6 +16,8 @@ from rig.messages import DEVICES, message
 
 PROBE = "probe-1"
 _PROBE_EVERY_S = 0.05
+# Below this many a second, each message is sent by itself, as devices do.
+_ONE_BY_ONE_MAX = 1000
 _TICK_S = 0.01
 
 
@@ -62,6 +64,7 @@ def main(port: int, rate: int, seconds: float) -> None:
     begun = probe_due = time.monotonic()
     begun_ms = time.time_ns() // 1_000_000
     number = 0
+    tick_s = 1 / rate if rate <= _ONE_BY_ONE_MAX else _TICK_S
     while (elapsed := time.monotonic() - begun) < seconds:
         due = []
         while number < elapsed * rate:
@@ -73,7 +76,7 @@ def main(port: int, rate: int, seconds: float) -> None:
             due.append(message(PROBE, time.time_ns() // 1_000_000, number))
             probe_due += _PROBE_EVERY_S
         connection.publish(due)
-        time.sleep(_TICK_S)
+        time.sleep(tick_s)
     until = time.monotonic() + 10
     while not connection.read_acks(1) and time.monotonic() < until:
         pass

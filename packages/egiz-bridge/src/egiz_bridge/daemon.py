@@ -14,12 +14,13 @@ from egiz_bridge.errors import ConfigError, Unavailable
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.mqtt.broker import broker_of
+from egiz_bridge.mqtt.waits import Waker
 from egiz_bridge.observe.health import Parts, serving
 from egiz_bridge.observe.systemd import Notifier, supervised
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.pipeline.guard import GuardedSink
 from egiz_bridge.pipeline.intake import Intake
-from egiz_bridge.session import Session, Waker
+from egiz_bridge.session import Session
 from egiz_bridge.session_record import SessionRecord
 from egiz_bridge.sinks.sink import SinkTable
 from egiz_bridge.spool import Spool

@@ -6,10 +6,8 @@ nothing is acknowledged before it is stored.
 """
 
 import selectors
-import socket
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -22,6 +20,7 @@ from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.broker import Broker, broker_of
 from egiz_bridge.mqtt.certificates import expiries
 from egiz_bridge.mqtt.connection import Connection, open_connection
+from egiz_bridge.mqtt.waits import Waits, Waker
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.pipeline.intake import Intake
 from egiz_bridge.session_record import SessionRecord
@@ -42,29 +41,6 @@ _BACKOFF = Backoff(first_s=0.25, doublings=6)  # up to 16 s
 _STABLE_S = 10.0
 
 _log = structlog.get_logger()
-
-
-class Waker:
-    """Ends a wait of the main loop, from any thread or signal handler."""
-
-    def __init__(self) -> None:
-        self._receiver, self._sender = socket.socketpair()
-        self._receiver.setblocking(False)
-        self._sender.setblocking(False)
-
-    def __call__(self) -> None:
-        """Wake; a wake-up that is pending already is enough."""
-        with suppress(BlockingIOError):
-            self._sender.send(b"\0")
-
-    def fileno(self) -> int:
-        """For a selector."""
-        return self._receiver.fileno()
-
-    def clear(self) -> None:
-        """Forget the wake-ups so far."""
-        with suppress(BlockingIOError):
-            self._receiver.recv(4096)
 
 
 class Session:
@@ -195,44 +171,40 @@ class Session:
 
     def _serve(self, connection: Connection, early: Sequence[packets.Publish]) -> None:
         self._intake.receive(early, self._dispatcher.waiting)
-        with selectors.DefaultSelector() as selector:
-            selector.register(connection, selectors.EVENT_READ)
-            selector.register(self._waker, selectors.EVENT_READ)
+        with Waits(connection, self._waker) as waits:
             while not (self._is_stopping or self._broker_changed()):
-                self._apply_backpressure(selector, connection)
-                ready = selector.select(min(_TICK_S, self._intake.due_in_s()))
+                is_readable = self._wait(waits, connection)
                 begun = time.monotonic()
-                if any(key.fileobj is connection for key, _ in ready):
+                if is_readable:
                     packets = connection.read()
                     self._intake.receive(packets, self._dispatcher.waiting)
                 self._turn(connection)
                 self._ledger.observe_loop(time.monotonic() - begun)
 
-    def _apply_backpressure(
-        self, selector: selectors.BaseSelector, connection: Connection
-    ) -> None:
-        """All pressure ends here: what is not read waits at the broker."""
-        is_held = self._dispatcher.is_full
-        if is_held == connection.is_held:
-            return
-        connection.is_held = is_held
-        if is_held:
-            selector.unregister(connection)
-        else:
-            selector.register(connection, selectors.EVENT_READ)
+    def _wait(self, waits: Waits, connection: Connection) -> bool:
+        """Wait for something to do; gives whether to read.
+
+        All pressure ends here: what is not read waits at the broker.
+        """
+        seconds = min(_TICK_S, self._intake.due_in_s())
+        connection.is_held = self._dispatcher.is_full
+        if connection.is_held:
+            waits.for_wake_up(seconds)
+            return False
+        return waits.for_bytes(seconds, paced=not self._intake.window_is_small)
 
     def _broker_changed(self) -> bool:
         return self._wanted.mqtt != self._settings.mqtt
 
     def _turn(self, connection: Connection) -> None:
         self.last_turn = time.monotonic()
-        self._waker.clear()
         if self._wanted is not self._settings and not self._broker_changed():
             self._apply(self._wanted)
         self._intake.flush_if_due()
         if batches := self._dispatcher.collect():
             packet_ids = [i for batch in batches for i in batch.packet_ids]
-            connection.acknowledge(packet_ids)
+            if packet_ids:  # QoS 0 has none, and nothing sent is no sign of life
+                connection.acknowledge(packet_ids)
             self._intake.acknowledged(len(packet_ids))
             self._ledger.acknowledge(batches)
         connection.keep_alive()
@@ -246,27 +218,19 @@ class Session:
         ends: what comes after that is left to the next run; nothing is stored twice.
         """
         begun = time.monotonic()
-        with selectors.DefaultSelector() as selector:
-            selector.register(connection, selectors.EVENT_READ)
-            selector.register(self._waker, selectors.EVENT_READ)
+        with Waits(connection, self._waker) as waits:
             while (elapsed := time.monotonic() - begun) < STOP_DEADLINE_S:
                 reads_on = elapsed < _READ_ON_S
-                ready = [key.fileobj for key, _ in selector.select(0)]
-                if reads_on and connection in ready:
+                if reads_on and waits.for_bytes(0):
                     self._intake.receive(connection.read(), self._dispatcher.waiting)
                 self._intake.flush()
                 self._turn(connection)
                 if self._dispatcher.is_idle() and not (
-                    reads_on and self._is_readable(selector, connection)
+                    reads_on and waits.for_bytes(_QUIET_S)
                 ):
                     break
-                selector.select(_FINISH_TICK_S)
+                waits.for_bytes(_FINISH_TICK_S)
         _log.info("disconnected", redelivery_expected=connection.disconnect())
-
-    def _is_readable(
-        self, selector: selectors.BaseSelector, connection: Connection
-    ) -> bool:
-        return any(key.fileobj is connection for key, _ in selector.select(_QUIET_S))
 
     def _wait_to_retry(self, error: Exception) -> None:
         """Wait as `_BACKOFF` says; failures 0, 1, 2, 4 ... are logged."""
@@ -282,11 +246,11 @@ class Session:
         self._failures += 1
         until = time.monotonic() + _BACKOFF.pause_s(self._failures)
         while (left := until - time.monotonic()) > 0 and not self._is_stopping:
-            self._wait(left)
+            self._sleep(left)
             self._dispatcher.collect()
             self.last_turn = time.monotonic()
 
-    def _wait(self, seconds: float) -> None:
+    def _sleep(self, seconds: float) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._waker, selectors.EVENT_READ)
             selector.select(min(seconds, _TICK_S))

@@ -139,8 +139,10 @@ class Ledger:
             counts.accepted += verdicts.accepted
             counts.unacknowledged += verdicts.qos1
             counts.redelivered += verdicts.redelivered
-            counts.rejected.update(verdicts.rejected)
-            counts.skipped.update(verdicts.skipped)
+            if verdicts.rejected:
+                counts.rejected.update(verdicts.rejected)
+            if verdicts.skipped:
+                counts.skipped.update(verdicts.skipped)
 
     def offer(self, sink: str, count: int) -> None:
         """Count messages that are on their way to a sink."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from egiz_bridge.errors import MqttError
 from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.broker import Broker
+from egiz_bridge.mqtt.pace import Pace
 from egiz_bridge.mqtt.reader import PacketReader
 
 CONNECT_TIMEOUT_S = 5.0
@@ -59,6 +60,7 @@ class Connection:
         self._sock = sock
         self._subscriptions = 0
         self._reader = PacketReader(version, MAXIMUM_PACKET_BYTES)
+        self._pace = Pace()
         self._early: list[packets.Publish] = []
         self._keepalive_s = float(KEEPALIVE_S)
         self._ping_due = 0.0
@@ -103,6 +105,10 @@ class Connection:
         messages, others = self._receive()
         self._handle_control(others)
         return messages
+
+    def pause_s(self, now_s: float) -> float:
+        """How long reading may wait for more to come; 0 if it may not."""
+        return self._pace.pause_s(now_s)
 
     def acknowledge(self, packet_ids: Iterable[int]) -> None:
         """Send PUBACKs, in the order given."""
@@ -184,6 +190,7 @@ class Connection:
         # A selector does not see what TLS has decrypted already.
         while isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             data += self._sock.recv(_READ_BYTES)
+        self._pace.was_read(len(data), time.monotonic())
         return self._reader.feed(data)
 
     def _handle_control(self, controls: list[packets.Control]) -> None:

@@ -123,7 +123,7 @@ def _of_loop(counts: Counts) -> Iterator[Metric]:
     )
     yield _histogram(
         "main_loop_turn_seconds",
-        "For how long the socket was not read, turn by turn",
+        "How long a turn of the main loop lasts, its waits not counted",
         {(): counts.loop_turns},
     )
 

@@ -72,10 +72,15 @@ class Intake:
             if self._size == BATCH_MESSAGES:
                 self.flush()
 
+    @property
+    def window_is_small(self) -> bool:
+        """Whether the broker was seen to wait for an acknowledgement."""
+        return self._window.is_known
+
     def due_in_s(self) -> float:
-        """Seconds until the batch is to be handed on; 0 if it is now."""
+        """Seconds until the batch is to be handed on; 0: now, inf: there is none."""
         if not self._size:
-            return LINGER_S
+            return float("inf")
         if self._window.is_full:
             return 0.0
         return max(0.0, self._due - time.monotonic())

@@ -17,6 +17,11 @@ class Window:
         self._last_s = 0.0
 
     @property
+    def is_known(self) -> bool:
+        """Whether it was seen to be full."""
+        return bool(self._size)
+
+    @property
     def is_full(self) -> bool:
         """Whether the broker will send nothing before an acknowledgement."""
         return bool(self._size) and self._open >= self._size
