@@ -74,13 +74,15 @@ class PacketReader:
 
 def _body(data: bytes, start: int) -> tuple[int, int] | None:
     """Where the body of the packet at `start` begins and ends, if its head is there."""
-    length = shift = 0
-    for position in range(start + 1, min(start + 5, len(data))):
-        byte = data[position]
-        length |= (byte & 0x7F) << shift
-        if byte < TOP_BIT:
-            return position + 1, position + 1 + length
-        shift += 7
-    if len(data) >= start + 5:
-        raise MqttError("the broker sent a packet with a malformed length")
-    return None
+    try:
+        # Two bytes of length, as of nearly all messages, without a loop.
+        length, body = data[start + 1], start + 2
+        if length >= TOP_BIT:
+            more, body = data[body], body + 1
+            if more < TOP_BIT:
+                length += (more << 7) - TOP_BIT
+            else:
+                length, body = varint(data, start + 1)
+    except IndexError:
+        return None
+    return body, body + length

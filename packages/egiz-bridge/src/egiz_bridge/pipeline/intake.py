@@ -12,7 +12,7 @@ from egiz_bridge.ledger.counts import Ledger, Verdicts
 from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.mqtt.packets import DUP, RETAIN, Publish
 from egiz_bridge.pipeline.internal import INTERNAL, internal_error
-from egiz_bridge.pipeline.rows import Sources, received_at_ms, timed
+from egiz_bridge.pipeline.rows import Sources, corrected_ms, is_ahead, timed
 from egiz_bridge.pipeline.window import Window
 from egiz_bridge.sinks.sink import SinkTable
 
@@ -169,8 +169,10 @@ class Intake:
         elif getattr(decoded, "timestamp", None) is None:
             # A last will kept by the broker: when the device went away is not known.
             raise Skipped("retained_untimed")
-        kept_ms = received_at_ms(source.device, decoded, received_ms)
-        return timed(Message(source.text, payload, kept_ms), decoded, line)
+        if is_ahead(decoded, received_ms):
+            received_ms = corrected_ms(source.device, decoded, received_ms)
+            return timed(Message(source.text, payload, received_ms), decoded, line)
+        return Row(Message(source.text, payload, received_ms), line)
 
     def _log_once(self, topic: str, error: EgizError) -> None:
         key = (_device_of(topic), error.reason)

@@ -96,22 +96,23 @@ def to_row(message: Message) -> Row:
 
 def timed(message: Message, decoded: egiz_schema.Message, line: bytes) -> Row:
     """A row at a time that can be: see `Message.point`."""
-    if _ahead_ms(decoded, message.received_ms) <= AHEAD_MAX_MS:
-        return Row(message, line)
-    return Row(message, influx.to_line(message.point()))
+    if is_ahead(decoded, message.received_ms):
+        return Row(message, influx.to_line(message.point()))
+    return Row(message, line)
 
 
-def received_at_ms(
-    device: Device, decoded: egiz_schema.Message, received_ms: int
-) -> int:
-    """When a message was received, for the message that is kept.
+def is_ahead(decoded: egiz_schema.Message, received_ms: int) -> bool:
+    """Whether its time is further ahead of its receipt than clocks may differ."""
+    return _ahead_ms(decoded, received_ms) > AHEAD_MAX_MS
 
-    Of one whose time is too far ahead, that of its point: `Message.point` replaces the
-    time by the receipt, and what is kept is all that a replay knows.
+
+def corrected_ms(device: Device, decoded: egiz_schema.Message, received_ms: int) -> int:
+    """The receipt to keep of a message whose time is too far ahead: its point's time.
+
+    `Message.point` replaces the time by the receipt, and what is kept is all that a
+    replay knows.
     """
     ahead_ms = _ahead_ms(decoded, received_ms)
-    if ahead_ms <= AHEAD_MAX_MS:
-        return received_ms
     return device.shift.corrected_ms(received_ms + ahead_ms, received_ms, AHEAD_MAX_MS)
 
 
