@@ -19,10 +19,11 @@ ROOM = 64 * 1024  # of a new socket's receive buffer
 
 
 class SteadyBroker:
-    """Sends messages to one subscriber at a steady rate, each by itself."""
+    """Sends messages to one subscriber at a steady rate, each by itself or several."""
 
-    def __init__(self, messages, every_s, qos=1, connack=CONNACK):
+    def __init__(self, messages, every_s, qos=1, connack=CONNACK, at_once=1):
         self._messages, self._every_s, self._qos = messages, every_s, qos
+        self._at_once = at_once
         self._connack = connack
         self.received = b""  # from the bridge, since it subscribed
         self.is_done = False
@@ -48,7 +49,8 @@ class SteadyBroker:
     def _send(self, client):
         for number in range(self._messages):
             client.sendall(_publish_packet(number, self._qos))
-            time.sleep(self._every_s)
+            if number % self._at_once == self._at_once - 1:
+                time.sleep(self._every_s)
         self.is_done = True
 
 
@@ -83,6 +85,15 @@ def test_pings_go_out_while_reads_are_paced(bridge):
     assert broker.received == PINGREQ * pings
     assert running.stop() == 0
     assert len(stored.in_archive(running.archive)) == 800
+
+
+def test_devices_that_publish_together_now_and_then_are_no_small_window(bridge):
+    broker = SteadyBroker(75, 0.4, at_once=5)
+    running = bridge(broker.url, archive={})
+    running.start()
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 75)
+    assert running.metrics()["mqtt_window_seen_messages"] == 0
+    assert "leaves few messages unacknowledged" not in running.log
 
 
 @pytest.mark.parametrize("every_s", [0.0005, 0.002, 0.01, 0.1])

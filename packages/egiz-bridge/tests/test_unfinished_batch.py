@@ -91,4 +91,6 @@ def test_a_broker_with_a_small_window_does_not_wait_for_each_batch(bridge, windo
     eventually(lambda: broker.seconds)
     assert broker.seconds < 600 / (300 if window >= 10 else 50)
     assert len(stored.in_archive(running.archive)) == 600
+    assert running.metrics()["mqtt_window_seen_messages"] == window
+    assert running.log.count("raise max_inflight_messages (Mosquitto") == 1
     assert running.stop() == 0

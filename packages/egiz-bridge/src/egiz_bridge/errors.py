@@ -39,11 +39,22 @@ class MqttError(BridgeError):
 
     Attributes:
         wants_older_protocol: the broker does not speak the version it was asked for.
+        is_refusal: it will go on like this until someone changes a setting.
+        is_takeover: another client connected with our client id.
     """
 
-    def __init__(self, message: str, *, wants_older_protocol: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        wants_older_protocol: bool = False,
+        is_refusal: bool = False,
+        is_takeover: bool = False,
+    ) -> None:
         super().__init__(message)
         self.wants_older_protocol = wants_older_protocol
+        self.is_refusal = is_refusal
+        self.is_takeover = is_takeover
 
 
 class Blame(NamedTuple):

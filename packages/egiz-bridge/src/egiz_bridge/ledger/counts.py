@@ -77,6 +77,7 @@ class Counts:
     receipt_to_ack: Latencies = field(default_factory=Latencies)
     loop_turns: Latencies = field(default_factory=Latencies)
     unacknowledged: int = 0
+    window: int = 0
     is_connected: bool = False
     dead_letters_waiting: int = 0
     dead_letters_lost: int = 0
@@ -248,6 +249,11 @@ class Ledger:
             self._counts.is_connected = up
             # Of an earlier connection nothing can be acknowledged any more.
             self._counts.unacknowledged = 0
+
+    def window_is(self, messages: int) -> None:
+        """Record after how many messages the broker waits; 0: not seen."""
+        with self._lock:
+            self._counts.window = messages
 
     def session_is_lost(self) -> None:
         """Count a session that the broker has lost."""

@@ -70,6 +70,11 @@ def _of_mqtt(counts: Counts) -> Iterator[Metric]:
             RECEIVE_MAXIMUM,
         ),
         (
+            "mqtt_window_seen_messages",
+            "After how many messages the broker waits for PUBACKs; 0: not seen",
+            counts.window,
+        ),
+        (
             "mqtt_unacknowledged_messages",
             "Messages received at QoS 1 and not acknowledged yet",
             counts.unacknowledged,

@@ -10,6 +10,8 @@ from egiz_schema.line_protocol import decode_line
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
 from egiz_bridge.ledger.counts import Ledger, Verdicts
 from egiz_bridge.ledger.devices import Devices
+from egiz_bridge.log import RateLimitedLog
+from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM
 from egiz_bridge.mqtt.packets import DUP, RETAIN, Publish
 from egiz_bridge.pipeline.internal import INTERNAL, internal_error
 from egiz_bridge.pipeline.rows import Sources, corrected_ms, is_ahead, timed
@@ -26,6 +28,12 @@ QOS0_WAITING_MAX = 20_000
 # A rejected message is logged once for a device and reason. A flood of invented devices
 # must not grow the process: past this many, they are only counted.
 _LOGGED_MAX = 10_000
+
+WINDOW_IS_SMALL = (
+    "the broker leaves few messages unacknowledged, which bounds the rate: raise"
+    " max_inflight_messages (Mosquitto, VerneMQ), mqtt.prefetch (RabbitMQ),"
+    " mqtt.max_inflight (EMQX) or max_ack_pending of mqtt (NATS); HiveMQ CE: always 50"
+)
 
 _log = structlog.get_logger()
 
@@ -45,6 +53,8 @@ class Intake:
         self._dispatch = dispatch
         self._logged: set[tuple[str, str]] = set()
         self._window = Window()
+        self._limit = 0
+        self._limited_log = RateLimitedLog()
         self._begin(0)
 
     def configure(self, tables: Sequence[SinkTable]) -> None:
@@ -57,6 +67,7 @@ class Intake:
         self.flush()
         self._begin(connection)
         self._window = Window()
+        self._limit_changed()
 
     def receive(self, packets: Sequence[Publish], waiting: int) -> None:
         """Sort the messages of one read into batches.
@@ -96,7 +107,7 @@ class Intake:
 
     def acknowledged(self, count: int) -> None:
         """The broker got PUBACKs for so many messages."""
-        self._window.acknowledged(count)
+        self._window.acknowledged(count, time.monotonic())
 
     def flush(self) -> None:
         """Hand on what there is."""
@@ -146,10 +157,23 @@ class Intake:
         self._ledger.receive(packets, verdicts)
         now_s = time.monotonic()
         self._window.received(verdicts.qos1, now_s)
+        if self._window.limit != self._limit:
+            self._limit_changed()
         if not self._size:
             self._batch.begun_s = now_s
             self._due = self._batch.begun_s + LINGER_S
         self._size += packets
+
+    def _limit_changed(self) -> None:
+        self._limit = self._window.limit
+        self._ledger.window_is(self._limit)
+        if self._limit and (times := self._limited_log.due("window")):
+            _log.warning(
+                WINDOW_IS_SMALL,
+                messages=self._limit,
+                asked=RECEIVE_MAXIMUM,
+                times=times,
+            )
 
     def _letter(self, message: Message, error: EgizError) -> DeadLetter:
         self._log_once(message.topic, error)
