@@ -4,6 +4,7 @@ import pytest
 from egiz_bridge.errors import MqttError
 from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.reader import PacketReader
+from egiz_bridge.mqtt.terms import shortfalls
 
 TERMS = packets.Terms(
     keepalive_s=30,
@@ -137,13 +138,49 @@ def test_a_packet_that_is_too_large_is_an_error_before_it_is_read():
         _reader().feed(b"\x30" + _length(100_002))
 
 
-def test_connack_gives_the_keepalive_of_the_broker():
+def test_connack_gives_the_terms_of_the_broker():
     properties = (
-        b"\x12\x00\x02id\x13\x00\x0f\x21\x00\x14"
-        b"\x24\x01\x26\x00\x01k\x00\x01v\x1f\x00\x00"
+        b"\x12\x00\x02id\x13\x00\x0f\x21\x00\x14\x11\x00\x00\x0e\x10"
+        b"\x27\x00\x00\x10\x00\x24\x01\x26\x00\x01k\x00\x01v\x1f\x00\x00"
     )
     body = b"\x01\x00" + bytes([len(properties)]) + properties
-    assert packets.parse_connack(packets.MQTT_5, body) == packets.ConnAck(True, 15)
+    granted = packets.ConnAck(True, 15, 3600, 20, 4096, 1, "id")
+    assert packets.parse_connack(packets.MQTT_5, body) == granted
+
+
+def test_a_broker_that_mentions_no_term_grants_all():
+    granted = packets.parse_connack(packets.MQTT_5, b"\0\0\0")
+    assert list(shortfalls(packets.Terms(30, 3600, 100, 5000), granted)) == []
+
+
+@pytest.mark.parametrize(
+    ("granted", "words"),
+    [
+        ({"session_expiry_s": 60}, "keeps the session for 60 s, not 3600"),
+        ({"session_expiry_s": 0}, "max_session_expiry_interval_seconds (RabbitMQ)"),
+        ({"keepalive_s": 5}, "a sign of life every 5 s, not 30"),
+        ({"maximum_packet_bytes": 1024}, "packets of at most 1024 bytes"),
+        ({"maximum_qos": 0}, "at QoS 0 only"),
+        ({"assigned_client_id": "x1"}, "the client id 'x1'"),
+    ],
+)
+def test_a_term_that_is_less_than_asked_for_is_a_sentence(granted, words):
+    asked = packets.Terms(30, 3600, 100, 5000)
+    (sentence,) = shortfalls(asked, packets.ConnAck(True)._replace(**granted))
+    assert words in sentence
+
+
+def test_terms_as_asked_for_or_better_are_none():
+    asked = packets.Terms(30, 3600, 100, 5000)
+    granted = packets.ConnAck(True, 30, 3600, 100, 5000, 1)
+    assert list(shortfalls(asked, granted)) == []
+    granted = packets.ConnAck(True, 60, 2**32 - 1, 65535, 2**28, 2)
+    assert list(shortfalls(asked, granted)) == []
+
+
+def test_a_broker_without_wildcards_is_refused():
+    with pytest.raises(MqttError, match="no wildcards"):
+        packets.parse_connack(packets.MQTT_5, b"\0\0\2\x28\0")
 
 
 @pytest.mark.parametrize(

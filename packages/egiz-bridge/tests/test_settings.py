@@ -4,7 +4,7 @@ import pytest
 from egiz_bridge.config import settings
 from egiz_bridge.config.secret import read_secret
 from egiz_bridge.errors import ConfigError
-from egiz_bridge.mqtt.broker import broker_of
+from egiz_bridge.mqtt.broker import brokers_of
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,8 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
         table, name = key.split(".")
         (given,) = loaded.influxdb if table == "influxdb" else [getattr(loaded, table)]
         found = getattr(given, name)
-        text = json.dumps(found) if isinstance(found, tuple) else str(found)
+        is_list = type(found) is tuple
+        text = json.dumps(found) if is_list else str(found)
         assert text == value, key
 
 
@@ -148,7 +149,7 @@ def test_a_missing_file_and_bad_toml_name_the_file(tmp_path):
 
 def test_a_byte_order_mark_of_an_editor_does_no_harm(tmp_path):
     path = _file(tmp_path, "\ufeff[mqtt]\nurl = 'mqtt://h:1884'\n")
-    assert settings.load(path).mqtt.url.port == 1884
+    assert settings.load(path).mqtt.url[0].port == 1884
 
 
 def test_a_secret_is_read_without_its_newline(tmp_path):
@@ -162,8 +163,37 @@ def test_a_secret_is_read_without_its_newline(tmp_path):
 
 def test_an_ipv6_broker_is_connected_to_without_its_brackets(tmp_path):
     loaded = settings.load(_file(tmp_path, "[mqtt]\nurl = 'mqtt://[::1]:1884'"))
-    assert broker_of(loaded.mqtt).host == "::1"
+    assert brokers_of(loaded.mqtt)[0].host == "::1"
     assert str(loaded.mqtt.url) == "mqtt://[::1]:1884"
+
+
+@pytest.mark.parametrize(
+    "written", ["'mqtt://a, mqtt://b:1884'", "['mqtt://a', 'mqtt://b:1884']"]
+)
+def test_a_broker_may_have_several_addresses(tmp_path, monkeypatch, written):
+    loaded = settings.load(_file(tmp_path, f"[mqtt]\nurl = {written}"))
+    assert str(loaded.mqtt.url) == "mqtt://a:1883, mqtt://b:1884"
+    assert [str(one) for one in brokers_of(loaded.mqtt)] == ["a:1883", "b:1884"]
+    monkeypatch.setenv("EGIZ_BRIDGE_MQTT_URL", "mqtt://c,mqtt://d")
+    assert str(settings.load(None).mqtt.url) == "mqtt://c:1883, mqtt://d:1883"
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("'mqtt://a,mqtts://b'", "all must be mqtt://, or all mqtts://"),
+        ("'mqtt://a,http://b'", "must be mqtt://host:port"),
+        ("'mqtt://a,mqtt://u:secret@b'", "must not carry a user or password"),
+        ("[]", "must be a text"),
+        ("','", "must be a text"),
+        ("[1]", "must be a text"),
+    ],
+)
+def test_each_address_of_the_broker_is_checked(tmp_path, written, message):
+    (problem,) = _problems(_file(tmp_path, f"[mqtt]\nurl = {written}"))
+    assert problem.startswith("mqtt.url (EGIZ_BRIDGE_MQTT_URL): ")
+    assert message in problem
+    assert "secret" not in problem
 
 
 @pytest.mark.parametrize(

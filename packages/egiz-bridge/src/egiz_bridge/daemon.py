@@ -13,7 +13,7 @@ from egiz_bridge.config.settings import Settings, load
 from egiz_bridge.errors import ConfigError, Unavailable
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
-from egiz_bridge.mqtt.broker import broker_of
+from egiz_bridge.mqtt.broker import brokers_of
 from egiz_bridge.mqtt.waits import Waker
 from egiz_bridge.observe.health import Parts, serving
 from egiz_bridge.observe.systemd import Notifier, supervised
@@ -71,7 +71,7 @@ def _parts(settings: Settings) -> Parts:
 
 def _check_files(settings: Settings) -> None:
     """Raise now for a file that cannot be read, and not when it is needed."""
-    broker_of(settings.mqtt)
+    brokers_of(settings.mqtt)
     check_sinks(settings.sinks())
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
+from egiz_schema import BrokerUrl
 
-from egiz_bridge.backoff import Backoff
 from egiz_bridge.config.settings import Settings
 from egiz_bridge.errors import ConfigError, MqttError
 from egiz_bridge.ledger.counts import Ledger
@@ -20,6 +20,7 @@ from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.broker import Broker, broker_of
 from egiz_bridge.mqtt.certificates import expiries
 from egiz_bridge.mqtt.connection import Connection, open_connection
+from egiz_bridge.mqtt.retries import Retries
 from egiz_bridge.mqtt.waits import Waits, Waker
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.pipeline.intake import Intake
@@ -35,10 +36,6 @@ _FINISH_TICK_S = 0.02
 _QUIET_S = 0.005
 
 _TICK_S = 1.0
-_BACKOFF = Backoff(first_s=0.25, doublings=6)  # up to 16 s
-# A connection that breaks sooner counts as one more failure: two bridges that use one
-# client id must not reconnect at full speed.
-_STABLE_S = 10.0
 
 _log = structlog.get_logger()
 
@@ -63,8 +60,7 @@ class Session:
         self._waker = waker
         self._intake = intake
         self._connections = 0
-        self._failures = 0
-        self._subscribed_at = 0.0
+        self._retries = Retries()
         self._is_stopping = False
         self._broker_expiry: dict[str, float] = {}
         self.last_turn = time.monotonic()
@@ -114,24 +110,31 @@ class Session:
         self._settings = settings
 
     def _run_connection(self) -> None:
+        urls = self._settings.mqtt.url
+        url = self._retries.address(urls)
         try:
-            broker = self._broker()
+            broker = self._broker(url)
             connection, early = open_connection(broker)
         except (ConfigError, MqttError, OSError) as error:
-            self._wait_to_retry(error)
+            self._log_failure(url, error)
+            self._wait_to_retry(self._retries.refused(urls, error))
             return
         try:
-            self._use(connection, broker, early)
+            self._use(connection, broker, url, early)
         except (MqttError, OSError) as error:
-            if time.monotonic() - self._subscribed_at > _STABLE_S:
-                self._failures = 0
-            self._wait_to_retry(error)
+            pause_s = self._retries.lost(error)
+            self._log_failure(url, error)
+            self._wait_to_retry(pause_s)
 
     def _use(
-        self, connection: Connection, broker: Broker, early: Sequence[packets.Publish]
+        self,
+        connection: Connection,
+        broker: Broker,
+        url: BrokerUrl,
+        early: Sequence[packets.Publish],
     ) -> None:
         try:
-            self._subscribed(connection, broker)
+            self._subscribed(connection, broker, url)
             self._serve(connection, early)
             self._finish(connection)
         finally:
@@ -140,31 +143,37 @@ class Session:
             # Nothing will fill the batch now, and QoS 0 is not sent again.
             self._intake.flush()
 
-    def _broker(self) -> Broker:
+    def _broker(self, url: BrokerUrl) -> Broker:
         """Where to connect, and which filters to remove from the session."""
         mqtt = self._settings.mqtt
-        broker = broker_of(mqtt)
+        broker = broker_of(mqtt, url)
         obsolete = self._record.obsolete_filters(mqtt, broker.filters)
         return replace(broker, obsolete_filters=obsolete)
 
-    def _subscribed(self, connection: Connection, broker: Broker) -> None:
+    def _subscribed(
+        self, connection: Connection, broker: Broker, url: BrokerUrl
+    ) -> None:
         self._connections += 1
-        self._subscribed_at = time.monotonic()
+        self._retries.connected()
         expiry_s = connection.certificate_expiry_s()
         self._broker_expiry = {} if expiry_s is None else {"broker": expiry_s}
         self._intake.reconnected(self._connections)
         self._dispatcher.reconnected(self._connections)
         self._ledger.connection_is(up=True)
-        url = str(self._settings.mqtt.url)
-        _log.info("subscribed", broker=url, mqtt=connection.version)
+        _log.info("subscribed", broker=str(url), mqtt=connection.version)
+        for sentence in connection.shortfalls:
+            _log.warning(
+                "the broker grants less than asked for", broker=str(url), what=sentence
+            )
         if connection.version == packets.MQTT_311:
             _log.warning(
                 "the broker speaks MQTT 3.1.1 only: its own in-flight limit (often 20)"
                 " bounds the rate",
-                broker=url,
+                broker=str(url),
             )
         self._record.subscribed(
             self._settings.mqtt,
+            url,
             broker.filters,
             session_present=connection.session_present,
         )
@@ -232,19 +241,23 @@ class Session:
                 waits.for_bytes(_FINISH_TICK_S)
         _log.info("disconnected", redelivery_expected=connection.disconnect())
 
-    def _wait_to_retry(self, error: Exception) -> None:
-        """Wait as `_BACKOFF` says; failures 0, 1, 2, 4 ... are logged."""
-        if self._is_stopping:
-            return
-        if self._failures & (self._failures - 1) == 0:  # 0, 1, 2, 4, 8, ...
+    def _log_failure(self, url: BrokerUrl, error: Exception) -> None:
+        if self._retries.is_logged() and not self._is_stopping:
+            event = "no connection to the broker; retrying"
+            if self._retries.is_ended_by_another(error):
+                event += (
+                    " in 5 to 16 s, since another client may use mqtt.client_id: each"
+                    " bridge needs one of its own"
+                )
             _log.warning(
-                "no connection to the broker; retrying",
-                broker=str(self._settings.mqtt.url),
+                event,
+                broker=str(url),
                 why=str(error),
-                failures=self._failures,
+                failures=self._retries.failures,
             )
-        self._failures += 1
-        until = time.monotonic() + _BACKOFF.pause_s(self._failures)
+
+    def _wait_to_retry(self, pause_s: float) -> None:
+        until = time.monotonic() + pause_s
         while (left := until - time.monotonic()) > 0 and not self._is_stopping:
             self._sleep(left)
             self._dispatcher.collect()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
+from egiz_schema import BrokerUrl
 
 from egiz_bridge.config.tables import Mqtt
 from egiz_bridge.errors import Unavailable
@@ -25,28 +26,40 @@ class SessionRecord:
         self._ledger = ledger
 
     def obsolete_filters(self, mqtt: Mqtt, filters: Sequence[str]) -> tuple[str, ...]:
-        """What the session has of an earlier run and none of `filters` is."""
+        """What the session has of an earlier run and none of `filters` is.
+
+        The addresses may be nodes of a cluster, which has one session.
+        """
+        known: dict[str, None] = {}
         with suppress(Unavailable):
-            known = (self._notes.read(_name(mqtt)) or "").split()
-            return tuple(one for one in known if one not in filters)
-        return ()
+            for url in mqtt.url:
+                known |= dict.fromkeys(
+                    (self._notes.read(_name(mqtt, url)) or "").split()
+                )
+        return tuple(one for one in known if one not in filters)
 
     def subscribed(
-        self, mqtt: Mqtt, filters: Sequence[str], *, session_present: bool
+        self,
+        mqtt: Mqtt,
+        url: BrokerUrl,
+        filters: Sequence[str],
+        *,
+        session_present: bool,
     ) -> None:
         """Record the filters; log and count a session that the broker has lost."""
+        name = _name(mqtt, url)
         with suppress(Unavailable):
-            known = self._notes.read(_name(mqtt))
+            known = self._notes.read(name)
             if known is not None and not session_present:
                 self._ledger.session_is_lost()
                 _log.warning(
                     "session lost at the broker: what it queued for the bridge"
                     " is lost (does the broker persist sessions?)",
-                    broker=str(mqtt.url),
+                    broker=str(url),
                 )
             if known != (wanted := " ".join(filters)):
-                self._notes.write(_name(mqtt), wanted)
+                self._notes.write(name, wanted)
 
 
-def _name(mqtt: Mqtt) -> str:
-    return f"filters of the session of {mqtt.client_id} at {mqtt.url}"
+def _name(mqtt: Mqtt, url: BrokerUrl) -> str:
+    return f"filters of the session of {mqtt.client_id} at {url}"

@@ -28,7 +28,9 @@ class Result(NamedTuple):
 
 def results(settings: Settings) -> Iterator[Result]:
     """Each thing that was tried."""
-    yield from _tried("mqtt.url", lambda: try_login(broker_of(settings.mqtt)))
+    for url in settings.mqtt.url:
+        key = "mqtt.url" if len(settings.mqtt.url) == 1 else f"mqtt.url {url}"
+        yield from _tried(key, lambda url=url: try_login(broker_of(settings.mqtt, url)))  # type: ignore[misc]  # bound now
     for table in settings.sinks():
         key = f"{table.sink_name}.{table.where}"
         yield from _tried(key, lambda table=table: _probe_sink(table))  # type: ignore[misc]  # bound now

@@ -5,7 +5,7 @@ import queue
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -97,16 +97,13 @@ class Rates:
         return counted
 
 
-def live(broker: Broker, *, retained: bool) -> Iterator[LiveMessage | None]:
+def live(brokers: Sequence[Broker], *, retained: bool) -> Iterator[LiveMessage | None]:
     """Messages as they arrive, for ever; None now and then while none arrives.
 
     Raises:
-        MqttError: the broker cannot be reached, or refuses.
+        MqttError: the broker can be reached at no address, or refuses.
     """
-    try:
-        has_session = try_login(broker)
-    except OSError as error:
-        raise MqttError(f"{broker}: {error.strerror or error}") from None
+    broker, has_session = _first_reached(brokers)
     if has_session:
         raise MqttError(
             f"{broker} has one session for each user name, and this one's is the"
@@ -144,6 +141,19 @@ def live(broker: Broker, *, retained: bool) -> Iterator[LiveMessage | None]:
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+def _first_reached(brokers: Sequence[Broker]) -> tuple[Broker, bool]:
+    """The first that lets us in, and whether it gave us the bridge's session."""
+    problems = []
+    for broker in brokers:
+        try:
+            return broker, try_login(broker)
+        except OSError as error:
+            problems.append(f"{broker}: {error.strerror or error}")
+        except MqttError as error:
+            problems.append(str(error))
+    raise MqttError("; ".join(problems))
 
 
 def _await_answer(broker: Broker, answers: "queue.SimpleQueue[Any]") -> None:

@@ -19,7 +19,7 @@ from egiz_bridge.cli.shared import (
     load_settings,
 )
 from egiz_bridge.errors import ConfigError, MqttError
-from egiz_bridge.mqtt.broker import broker_of
+from egiz_bridge.mqtt.broker import brokers_of
 
 _RATES_EVERY_S = 1.0
 
@@ -60,7 +60,7 @@ def tail(  # noqa: PLR0913  # an option each
     wanted = Filter(facility, device, kind)
     settings = load_settings(config)
     try:
-        source = live(broker_of(settings.mqtt), retained=retained)
+        source = live(brokers_of(settings.mqtt), retained=retained)
         messages = _bounded(source, wanted, count, seconds)
         if rates:
             _show_rates(messages)

@@ -194,7 +194,9 @@ def _row(key: str, field: FieldInfo) -> tuple[str, str, str]:
 
 
 def _default_text(default: Any) -> str:
-    return ", ".join(default) if isinstance(default, tuple) else str(default or "")
+    if isinstance(default, tuple):
+        return ", ".join(map(str, default))
+    return str(default or "")
 
 
 def env_name(key: str) -> str:

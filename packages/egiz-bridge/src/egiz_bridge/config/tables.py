@@ -36,17 +36,35 @@ def _without_password(url: _Url) -> _Url:
     return url
 
 
-def _broker_url(value: object) -> BrokerUrl:
-    if not isinstance(value, str):
+class BrokerUrls(tuple[BrokerUrl, ...]):
+    """The addresses of one broker, or of the nodes of a cluster."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self))
+
+
+def _broker_urls(value: object) -> BrokerUrls:
+    texts = _listed(value)
+    if not isinstance(texts, list | tuple) or not texts:
+        raise ValueError("must be a text: mqtt://host:port")
+    urls = BrokerUrls(map(_broker_url, texts))
+    if len({url.scheme for url in urls}) > 1:
+        raise ValueError("all must be mqtt://, or all mqtts://")
+    return urls
+
+
+def _broker_url(text: object) -> BrokerUrl:
+    if not isinstance(text, str):
         raise ValueError("must be a text: mqtt://host:port")  # noqa: TRY004  # pydantic's
-    return parse_broker_url(value)
+    return _without_password(parse_broker_url(text))
 
 
-MqttUrl = Annotated[
-    BrokerUrl,
+MqttUrls = Annotated[
+    BrokerUrls,
     NoDecode,  # a text in the environment, not JSON
-    PlainValidator(_broker_url),
-    AfterValidator(_without_password),
+    PlainValidator(_broker_urls),
 ]
 HttpUrl = Annotated[
     AnyUrl,
@@ -79,9 +97,10 @@ class Table(BaseModel):
 class Mqtt(Table):
     """The broker."""
 
-    url: MqttUrl = Field(
-        default=parse_broker_url("mqtt://localhost:1883"),
-        description="the broker: mqtt://host:port, or mqtts://host:port with TLS",
+    url: MqttUrls = Field(
+        default=BrokerUrls([parse_broker_url("mqtt://localhost:1883")]),
+        description="the broker: mqtt://host:port, or mqtts://host:port with TLS; "
+        "several, with commas, are tried in turn",
     )
     client_id: str = Field(
         default="egiz-bridge",
@@ -127,7 +146,7 @@ class Mqtt(Table):
         if self.key_file and not self.certificate_file:
             raise ValueError("mqtt.certificate_file: needed with mqtt.key_file")
         for key in ("ca_file", "certificate_file"):
-            if getattr(self, key) and self.url.scheme != "mqtts":
+            if getattr(self, key) and self.url[0].scheme != "mqtts":
                 raise ValueError(f"mqtt.{key}: is for TLS; mqtt.url must be mqtts://")
         return self
 

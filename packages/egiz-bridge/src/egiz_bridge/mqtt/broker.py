@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from egiz_schema import topics
+from egiz_schema import BrokerUrl, topics
 
 from egiz_bridge.config.secret import read_secret
 from egiz_bridge.config.tables import Mqtt
@@ -44,13 +44,21 @@ class Broker:
         return f"{self.host}:{self.port}"
 
 
-def broker_of(mqtt: Mqtt) -> Broker:
+def brokers_of(mqtt: Mqtt) -> list[Broker]:
+    """One for each address of `mqtt.url`.
+
+    Raises:
+        ConfigError: as `broker_of`.
+    """
+    return [broker_of(mqtt, url) for url in mqtt.url]
+
+
+def broker_of(mqtt: Mqtt, url: BrokerUrl) -> Broker:
     """Read the files that the settings name.
 
     Raises:
         ConfigError: one of them cannot be used.
     """
-    url = mqtt.url
     password = read_secret("mqtt.password_file", mqtt.password_file)
     credentials = (mqtt.username, password) if mqtt.username else None
     tls = _tls(mqtt) if url.scheme == "mqtts" else None

@@ -13,6 +13,7 @@ from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.broker import Broker
 from egiz_bridge.mqtt.pace import Pace
 from egiz_bridge.mqtt.reader import PacketReader
+from egiz_bridge.mqtt.terms import shortfalls
 
 CONNECT_TIMEOUT_S = 5.0
 # A full window of PUBACKs is 40 KB: a broker that does not read it in time is dead.
@@ -50,12 +51,14 @@ class Connection:
     Attributes:
         version: of MQTT, as in CONNECT.
         session_present: the broker had kept our session.
+        shortfalls: what it granted less of than was asked for, in sentences.
         is_held: it is not read for now, so that answers to pings cannot be seen.
     """
 
     def __init__(self, sock: socket.socket, version: int) -> None:
         self.version = version
         self.session_present = False
+        self.shortfalls: list[str] = []
         self.is_held = False
         self._sock = sock
         self._subscriptions = 0
@@ -88,6 +91,7 @@ class Connection:
         self._sock.sendall(connect)
         granted = self._await_connack()
         self.session_present = granted.session_present
+        self.shortfalls = list(shortfalls(terms, granted))
         self._keepalive_s = float(granted.keepalive_s or KEEPALIVE_S)
         # Always: a broker that lost the session would otherwise send nothing, for ever.
         self._subscriptions = len(broker.filters)
@@ -202,8 +206,11 @@ class Connection:
             elif kind == packets.UNSUBACK:
                 pass  # refused or not: the bridge works without it
             elif kind == packets.DISCONNECT:
-                reason = packets.explain(body[0] if body else 0)
-                raise MqttError(f"disconnected: {reason}")
+                code = body[0] if body else 0
+                raise MqttError(
+                    f"disconnected: {packets.explain(code)}",
+                    is_takeover=code == packets.TAKEN_OVER,
+                )
             else:
                 raise MqttError(f"the broker sent a packet of type {kind}: is it one?")
 
@@ -259,7 +266,7 @@ def _open(broker: Broker, version: int) -> tuple[Connection, list[packets.Publis
         sock.settimeout(WRITE_TIMEOUT_S)
     except ssl.SSLError as error:
         sock.close()
-        raise MqttError(_tls_error(error)) from error
+        raise MqttError(_tls_error(error), is_refusal=True) from error
     except ConnectionError as error:
         sock.close()
         if not broker.tls:

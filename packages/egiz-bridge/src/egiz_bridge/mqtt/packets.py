@@ -26,9 +26,14 @@ TOP_BIT = 0x80
 _VARINT_SHIFT_MAX = 21  # of at most four bytes with seven bits each (1.5.5)
 
 _SESSION_EXPIRY, _RECEIVE_MAXIMUM, _MAXIMUM_PACKET_SIZE = 0x11, 0x21, 0x27
-_SERVER_KEEP_ALIVE = 0x13
+_SERVER_KEEP_ALIVE, _ASSIGNED_CLIENT_ID, _MAXIMUM_QOS = 0x13, 0x12, 0x24
+_WILDCARDS = 0x28
 
 _UNSUPPORTED_VERSION = (0x01, 0x84)  # as said by a broker of 3.1.1, and of 5
+
+# What passes without anyone: not available, busy, shutting down, too many at once.
+_PASSING = (0x03, 0x88, 0x89, 0x8B, 0x97, 0x9F)
+TAKEN_OVER = 0x8E
 
 # How each property is laid out (2.2.2.2): number of bytes, or a kind of string.
 _PROPERTY_SIZES = {
@@ -101,10 +106,20 @@ class Control(NamedTuple):
 
 
 class ConnAck(NamedTuple):
-    """What the broker granted (3.2); `keepalive_s` only if it overrules ours."""
+    """What the broker granted (3.2); nothing where it does not overrule us.
+
+    Attributes:
+        receive_maximum: how many messages it accepts unacknowledged; EMQX sends no
+            more, too.
+    """
 
     session_present: bool
-    keepalive_s: int | None
+    keepalive_s: int | None = None
+    session_expiry_s: int | None = None
+    receive_maximum: int | None = None
+    maximum_packet_bytes: int | None = None
+    maximum_qos: int | None = None
+    assigned_client_id: str = ""
 
 
 class Terms(NamedTuple):
@@ -172,13 +187,29 @@ def parse_connack(version: int, body: bytes) -> ConnAck:
     """
     try:
         session_present, code = bool(body[0] & 1), body[1]
-        properties = _properties(body, 2) if version == MQTT_5 and not code else {}
+        has_properties = version == MQTT_5 and not code
+        numbers, texts = _properties(body, 2) if has_properties else ({}, {})
     except IndexError:
         raise MqttError("the broker sent a CONNACK without all its parts") from None
     if code:
         older = version == MQTT_5 and code in _UNSUPPORTED_VERSION
-        raise MqttError(f"refused: {explain(code)}", wants_older_protocol=older)
-    return ConnAck(session_present, properties.get(_SERVER_KEEP_ALIVE))
+        raise MqttError(
+            f"refused: {explain(code)}",
+            wants_older_protocol=older,
+            is_refusal=code not in _PASSING,
+        )
+    if numbers.get(_WILDCARDS) == 0:
+        reason = "the broker allows no wildcards, and the bridge needs sensors/#"
+        raise MqttError(reason, is_refusal=True)
+    return ConnAck(
+        session_present,
+        numbers.get(_SERVER_KEEP_ALIVE),
+        numbers.get(_SESSION_EXPIRY),
+        numbers.get(_RECEIVE_MAXIMUM),
+        numbers.get(_MAXIMUM_PACKET_SIZE),
+        numbers.get(_MAXIMUM_QOS),
+        texts.get(_ASSIGNED_CLIENT_ID, ""),
+    )
 
 
 def parse_suback(body: bytes, filters: int) -> None:
@@ -191,9 +222,10 @@ def parse_suback(body: bytes, filters: int) -> None:
     if len(codes) < filters:
         raise MqttError("the broker sent a SUBACK without all its parts")
     if max(codes) >= TOP_BIT:
-        raise MqttError(f"subscription refused: {explain(max(codes))}")
+        raise MqttError(f"subscription refused: {explain(max(codes))}", is_refusal=True)
     if 0 in codes:
-        raise MqttError("the broker grants QoS 0 only: nothing could be guaranteed")
+        reason = "the broker grants QoS 0 only: nothing could be guaranteed"
+        raise MqttError(reason, is_refusal=True)
 
 
 def explain(code: int) -> str:
@@ -201,26 +233,29 @@ def explain(code: int) -> str:
     return _REASONS.get(code, f"reason code 0x{code:02x}")
 
 
-def _properties(body: bytes, position: int) -> dict[int, int]:
-    """The properties (2.2.2) that are numbers, by identifier."""
+def _properties(body: bytes, position: int) -> tuple[dict[int, int], dict[int, str]]:
+    """The properties (2.2.2) by identifier: numbers, texts (of a pair, its value)."""
     length, position = varint(body, position)
     end = position + length
-    numbers = {}
+    numbers: dict[int, int] = {}
+    texts: dict[int, str] = {}
     while position < end:
         identifier = body[position]
         size = _PROPERTY_SIZES.get(identifier)
         position += 1
-        if isinstance(size, int):
-            numbers[identifier] = int.from_bytes(
-                body[position : position + size], "big"
-            )
-            position += size
-        elif size is None:
+        if size is None:
             raise MqttError(f"the broker sent an unknown property 0x{identifier:02x}")
-        else:
-            for _ in range(2 if size == "pair" else 1):
-                position += 2 + int.from_bytes(body[position : position + 2], "big")
-    return numbers
+        if isinstance(size, int):
+            value = body[position : position + size]
+            numbers[identifier] = int.from_bytes(value, "big")
+            position += size
+            continue
+        for _ in range(2 if size == "pair" else 1):
+            length = int.from_bytes(body[position : position + 2], "big")
+            value = body[position + 2 : position + 2 + length]
+            texts[identifier] = value.decode(errors="replace")
+            position += 2 + length
+    return numbers, texts
 
 
 def varint(body: bytes, position: int) -> tuple[int, int]:
