@@ -14,6 +14,7 @@ from egiz_bridge.mqtt.broker import Broker
 from egiz_bridge.mqtt.pace import Pace
 from egiz_bridge.mqtt.reader import PacketReader
 from egiz_bridge.mqtt.terms import shortfalls
+from egiz_bridge.mqtt.tls import TLS_HINTS, tls_error, wrap_tls
 
 CONNECT_TIMEOUT_S = 5.0
 # A full window of PUBACKs is 40 KB: a broker that does not read it in time is dead.
@@ -28,18 +29,6 @@ RECEIVE_MAXIMUM = 10_000
 # Payloads are 4 KiB at most, and one that is too large should still be seen: it is a
 # dead letter. The broker drops what is larger than this (MQTT 5, 3.1.2.11.4).
 MAXIMUM_PACKET_BYTES = 1024**2
-
-# The words of OpenSSL, and which setting to look at.
-_TLS_HINTS = {
-    "wrong version number": "this port does not speak TLS; is mqtt:// meant?",
-    "certificate required": "the broker wants one: set mqtt.certificate_file",
-    "handshake failure": "does the broker want mqtt.certificate_file?",
-    "eof occurred": "the broker closed: is mqtt.certificate_file what it wants?",
-    "unknown ca": "the broker does not know who signed mqtt.certificate_file",
-    "bad certificate": "the broker refuses mqtt.certificate_file",
-    "certificate expired": "mqtt.certificate_file has expired",
-    "certificate revoked": "mqtt.certificate_file has been revoked",
-}
 
 _READ_BYTES = 256 * 1024
 _SUBSCRIBE_ID, _UNSUBSCRIBE_ID = 1, 2  # one of each on a connection
@@ -260,46 +249,21 @@ def _open(broker: Broker, version: int) -> tuple[Connection, list[packets.Publis
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if broker.tls:
-            sock = _wrap_tls(broker.tls, sock, broker.host)
+            sock = wrap_tls(broker.tls, sock, broker.host)
         connection = Connection(sock, version)
         messages = connection.handshake(broker)
         sock.settimeout(WRITE_TIMEOUT_S)
     except ssl.SSLError as error:
         sock.close()
-        raise MqttError(_tls_error(error), is_refusal=True) from error
+        raise MqttError(tls_error(error), is_refusal=True) from error
     except ConnectionError as error:
         sock.close()
         if not broker.tls:
             raise
         # With TLS 1.3 the broker refuses after our side of the handshake is done, and
         # its alert is lost if the reset is faster.
-        raise MqttError(f"TLS: {error} ({_TLS_HINTS['eof occurred']})") from error
+        raise MqttError(f"TLS: {error} ({TLS_HINTS['eof occurred']})") from error
     except BaseException:
         sock.close()
         raise
     return connection, messages
-
-
-def _wrap_tls(tls: ssl.SSLContext, sock: socket.socket, host: str) -> ssl.SSLSocket:
-    try:
-        return tls.wrap_socket(sock, server_hostname=host)
-    except ssl.SSLError:
-        raise
-    except OSError as error:
-        message = f"TLS: {error} (does this port speak TLS, or is mqtt:// meant?)"
-        raise MqttError(message) from error
-
-
-def _tls_error(error: ssl.SSLError) -> str:
-    """What went wrong, with the key to look at."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        message = error.verify_message
-        is_unknown = "issuer" in message or "self-signed" in message
-        hint = " (is mqtt.ca_file right?)" if is_unknown else ""
-        return f"TLS: the broker's certificate: {message}{hint}"
-    reason = (error.reason or error.args[-1]).replace("_", " ").lower()
-    reason = reason.partition(" ( ssl.c")[0]
-    for words, hint in _TLS_HINTS.items():
-        if words in reason:
-            return f"TLS: {reason} ({hint})"
-    return f"TLS: {reason}"
