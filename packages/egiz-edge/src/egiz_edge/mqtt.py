@@ -66,7 +66,7 @@ class MQTTClient:
         self.is_connected = False
         self._callback = None
         self._will = None
-        self._pid = 0
+        self.pid = 0  # the last packet id
         self._unacked = {}  # topic -> packet id of a message without PUBACK
         self._window = asyncio.Lock()
         self._sending = asyncio.Lock()
@@ -116,13 +116,13 @@ class MQTTClient:
         """
         flags = _PUBLISH | (8 if dup else 0) | (qos << 1) | (1 if retain else 0)
         if not qos:
-            await self._send_in_time(_packet(flags, _string(topic), msg))
+            await self._send_in_time(packet(flags, _string(topic), msg))
             return
         async with self._window:
             pid = (dup and self._unacked.get(topic)) or self._next_pid()
             self._unacked[topic] = pid
-            packet = _packet(flags, _string(topic), pid.to_bytes(2, "big"), msg)
-            await self._ask(packet, _PUBACK, pid)
+            sent = packet(flags, _string(topic), pid.to_bytes(2, "big"), msg)
+            await self._ask(sent, _PUBACK, pid)
             del self._unacked[topic]
 
     async def subscribe(self, topic, qos=0):
@@ -130,7 +130,7 @@ class MQTTClient:
         async with self._window:
             pid = self._next_pid()
             body = (pid.to_bytes(2, "big"), _string(topic), bytes([qos]))
-            if await self._ask(_packet(_SUBSCRIBE, *body), _SUBACK, pid) == 0x80:
+            if await self._ask(packet(_SUBSCRIBE, *body), _SUBACK, pid) == 0x80:
                 raise MQTTException("subscription refused")
 
     async def ping(self):
@@ -312,10 +312,10 @@ class MQTTClient:
 
     def _next_pid(self):
         """1 to 65535 (2.3.1), and none that a message still has."""
-        self._pid = self._pid % 65535 + 1
-        while self._pid in self._unacked.values():
-            self._pid = self._pid % 65535 + 1
-        return self._pid
+        self.pid = self.pid % 65535 + 1
+        while self.pid in self._unacked.values():
+            self.pid = self.pid % 65535 + 1
+        return self.pid
 
     def _connect_packet(self, clean_session):
         flags = 2 if clean_session else 0
@@ -331,7 +331,7 @@ class MQTTClient:
                 flags |= 0x40
                 fields.append(_string(self.password))
         head = _string("MQTT") + bytes([4, flags]) + self.keepalive.to_bytes(2, "big")
-        return _packet(_CONNECT, head, *fields)
+        return packet(_CONNECT, head, *fields)
 
 
 def _is_free(length):
@@ -342,7 +342,8 @@ def _is_free(length):
         return False
 
 
-def _packet(first, *parts):
+def packet(first, *parts):
+    """A packet: its first byte, its length, and what it is made of."""
     head = bytearray([first])
     length = sum([len(part) for part in parts])
     while True:

@@ -85,7 +85,7 @@ class Timekeeper:
                 await asyncio.sleep(0.2)
                 continue
             try:
-                self.set(await self._query())
+                self.set(await self.query())
                 backoff.reset()
                 await asyncio.sleep(_EVERY_S)
             except OSError as error:
@@ -95,7 +95,8 @@ class Timekeeper:
                     wait_s = _EVERY_S if self.is_synced() else _REFUSED_S
                 await asyncio.sleep(wait_s)
 
-    async def _query(self):
+    async def query(self):
+        """The time of the server; raises OSError."""
         from egiz_edge import sntp  # noqa: PLC0415  # on the heap once an hour only
 
         host, port = self._server

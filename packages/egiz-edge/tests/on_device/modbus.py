@@ -156,7 +156,7 @@ def test_a_line_that_never_stops_sending_costs_limited_time_and_memory():
     except SensorError as error:
         fault = error.args[0]
     assert fault == "crc"
-    assert 25 <= len(bus._heard) < 200  # what it holds of memory
+    assert 25 <= len(bus.heard) < 200  # what it holds of memory
 
 
 def test_a_closed_line_does_not_block_other_tasks():

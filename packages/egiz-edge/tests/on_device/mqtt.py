@@ -107,7 +107,7 @@ def test_a_message_without_puback_is_sent_again_with_dup_and_its_packet_id():
 def test_packet_ids_wrap_and_are_never_zero():
     async def work(client, broker):
         await client.connect()
-        client._pid = 65533
+        client.pid = 65533
         for _ in range(4):
             await client.publish(TOPIC, b"{}", qos=1)
         return [packet_id(packet) for packet in broker.packets[1:]]

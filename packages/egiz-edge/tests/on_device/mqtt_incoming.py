@@ -12,7 +12,7 @@ TOPIC = "sensors/factory/oven-001/telemetry"
 
 def _incoming(topic, payload, first=0x32, pid=b"\x00\x07"):
     body = len(topic).to_bytes(2, "big") + topic + (pid if first & 6 else b"") + payload
-    return mqtt._packet(first, body)
+    return mqtt.packet(first, body)
 
 
 async def _send_long(broker, first):

@@ -43,7 +43,7 @@ class _Refused(Timekeeper):
 
     queries = 0
 
-    async def _query(self):
+    async def query(self):
         self.queries += 1
         raise OSError("kiss of death: RATE")
 

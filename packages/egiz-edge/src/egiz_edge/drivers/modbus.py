@@ -66,12 +66,15 @@ class Bus:
     Args:
         uart: a pair of asyncio streams.
         reply_ms: how long a reply may take to begin.
+
+    Attributes:
+        heard: the last bytes since the last request.
     """
 
     def __init__(self, uart, reply_ms=REPLY_MS):
         self._reader, self._writer = uart
         self._reply_ms = reply_ms
-        self._heard = b""
+        self.heard = b""
 
     async def ask(self, body, header, length, wait_ms=None):
         """The reply to a request, checked, with its CRC; raises SensorError.
@@ -90,17 +93,17 @@ class Bus:
         await self._flush()
         self._writer.write(request)
         await self._writer.drain()
-        self._heard = b""
+        self.heard = b""
         has_begun = await self._listen(
             wait_ms or self._reply_ms,
             lambda heard: len(_without(echo, heard)) >= _SHORTEST,
         )
-        frame = find(self._heard, header, length)
+        frame = find(self.heard, header, length)
         if frame is None and has_begun:
             await self._listen(FRAME_MS, lambda heard: find(heard, header, length))
-            frame = find(self._heard, header, length)
+            frame = find(self.heard, header, length)
         if frame is None:
-            raise SensorError("crc" if _without(echo, self._heard) else "no_reply")
+            raise SensorError("crc" if _without(echo, self.heard) else "no_reply")
         if frame[1] & 0x80:
             raise SensorError("exception_%d" % frame[2])
         return frame
@@ -114,10 +117,10 @@ class Bus:
         return True
 
     async def _hear(self, is_enough):
-        while not is_enough(self._heard):
+        while not is_enough(self.heard):
             chunk = await self._reader.read(_KEPT)
             if chunk:
-                self._heard = (self._heard + chunk)[-_KEPT:]
+                self.heard = (self.heard + chunk)[-_KEPT:]
             else:
                 await asyncio.sleep(0)  # a closed line must not block other tasks
 

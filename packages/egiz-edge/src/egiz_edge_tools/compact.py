@@ -1,0 +1,104 @@
+"""Source code as a board gets it: with less of it on the heap, and the same lines.
+
+A board keeps every name of its program in memory, each once, and never forgets one.
+"""
+
+import ast
+import io
+import itertools
+import string
+import tokenize
+from collections import Counter
+from collections.abc import Iterator
+
+
+def compacted(code: str) -> str:
+    """What the compiler gets; code with an error in it, as it is."""
+    try:
+        module = ast.parse(code)
+    except SyntaxError:
+        return code  # the compiler reports the error
+    return _with_short_names(_with_constants(code, module), module)
+
+
+def _with_constants(code: str, module: ast.Module) -> str:
+    """Tell the compiler which names are constants: they then cost the heap nothing.
+
+    `const` is MicroPython's alone, and so it is not in the sources: a private name in
+    capitals that a literal is given to is one.
+    """
+    lines = code.encode().split(b"\n")
+    for statement in reversed(module.body):
+        if not isinstance(statement, ast.Assign) or not _is_constant(statement):
+            continue
+        value = statement.value
+        last = (value.end_lineno or 0) - 1
+        lines[last] = _inserted(lines[last], value.end_col_offset or 0, b")")
+        first = value.lineno - 1
+        lines[first] = _inserted(lines[first], value.col_offset, b"const(")
+    return b"\n".join(lines).decode()
+
+
+def _is_constant(statement: ast.Assign) -> bool:
+    (target, *others), value = statement.targets, statement.value
+    if others or not isinstance(target, ast.Name):
+        return False
+    if not (target.id.startswith("_") and target.id.isupper()):
+        return False
+    parts = value.elts if isinstance(value, ast.Tuple) else [value]
+    return all(isinstance(part, ast.Constant) for part in parts)
+
+
+def _inserted(line: bytes, at: int, text: bytes) -> bytes:
+    return line[:at] + text + line[at:]
+
+
+def _with_short_names(code: str, module: ast.Module) -> str:
+    """Shorten private names, in each file from `_a` on: the files then share them.
+
+    Only names that the file itself defines: those of a library stay. The compiler
+    must still see that a constant's name is private, so those are left as they are.
+    """
+    constants = {
+        statement.targets[0].id
+        for statement in module.body
+        if isinstance(statement, ast.Assign)
+        and _is_constant(statement)
+        and isinstance(statement.targets[0], ast.Name)
+    }
+    private = {name for name in _defined(module) if _is_private(name)} - constants
+    tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
+    used = Counter(token.string for token in tokens if token.string in private)
+    taken = {token.string for token in tokens} - private
+    free = (name for name in _short_names() if name not in taken)
+    short = dict(zip((name for name, _ in used.most_common()), free, strict=False))
+    lines = code.split("\n")
+    for token in reversed(tokens):
+        if token.type == tokenize.NAME and token.string in short:
+            row, start = token.start
+            line = lines[row - 1]
+            lines[row - 1] = line[:start] + short[token.string] + line[token.end[1] :]
+    return "\n".join(lines)
+
+
+def _defined(module: ast.Module) -> Iterator[str]:
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.arg):
+            yield node.arg
+
+
+def _is_private(name: str) -> bool:
+    return len(name) > 1 and name.startswith("_") and not name.endswith("__")
+
+
+def _short_names() -> Iterator[str]:
+    """`_a` to `_Z`, then `_aa` and so on."""
+    for length in itertools.count(1):
+        for letters in itertools.product(string.ascii_letters, repeat=length):
+            yield "_" + "".join(letters)
