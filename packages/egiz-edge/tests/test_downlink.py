@@ -15,6 +15,7 @@ PAST, FUTURE = 1_600_000_000, 4_000_000_000
 # Those of the firmware, but a trial of six seconds and not of two minutes.
 _TIMEOUTS = """
 STATUS_MS, TRIAL_MS, STALL_MS, CONFIRM_MS, RESTART_MS = 60000, 6000, 30000, 60000, 1000
+BLOCKED_MS = 10000
 """
 
 

@@ -182,6 +182,14 @@ def test_it_joins_without_the_drivers_reconnection_or_power_saving(esp32):
     assert wifi.rssi() is None  # lost between the two calls
 
 
+def test_the_name_server_is_that_of_dhcp_and_none_where_it_gave_none(esp32):
+    wifi = esp32.Wifi()
+    Wlan.latest.ifconfig = lambda: ("10.0.0.2", "255.0.0.0", "10.0.0.1", "10.0.0.53")
+    assert wifi.name_servers() == [("10.0.0.53", 53)]
+    Wlan.latest.ifconfig = lambda: ("10.0.0.2", "255.0.0.0", "10.0.0.1", "0.0.0.0")
+    assert wifi.name_servers() == []
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [

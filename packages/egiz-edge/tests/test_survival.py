@@ -42,6 +42,7 @@ def _status_with(live, is_so, timeout=60):
 
 _BRIEF = """
 STATUS_MS, TRIAL_MS, STALL_MS, CONFIRM_MS, RESTART_MS = 60000, 120000, 1500, 600000, 100
+BLOCKED_MS = 0
 """
 
 
@@ -94,6 +95,31 @@ class Sensors:
     sabotaged(mosquitto, watchdog_s=5, sensors=waits, timeouts=_BRIEF)
     born = _status_with(live, lambda m: m.boot == 2)
     assert born.reset_cause == "watchdog: sampling stalled"
+
+
+def test_resets_because_of_the_network_do_not_lead_to_safe_mode(
+    sabotaged, mosquitto, tmp_path
+):
+    hangs = """
+import asyncio
+class Uplink:
+    acked = {"telemetry": 0, "status": 0}
+    turns = 0
+    def __init__(self, *_):
+        pass
+    def report_soon(self):
+        pass
+    set_last_will = set_callback = send = lambda *_: None
+    async def run(self):
+        await asyncio.Event().wait()
+"""
+    running = sabotaged(mosquitto, watchdog_s=1.5, uplink=hangs, timeouts=_BRIEF)
+    data = tmp_path / f"flash-{DEVICE}" / "data"
+    (data / "config.json").write_text('{"device_id":"oven-001","buffer_size":50}')
+    boots = data.parent / "store_boot"
+    eventually(lambda: boots.exists() and int(boots.read_text()) > 6, 60)
+    assert not [line for line in running.output if "safe mode" in line]
+    assert json.loads((data / "config.json").read_text())["buffer_size"] == 50
 
 
 def test_a_task_that_fails_is_restarted_alone(sabotaged, mosquitto, live):

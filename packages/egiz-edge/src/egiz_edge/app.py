@@ -10,6 +10,7 @@ import time
 
 from egiz_edge import boot_loop, payloads, timeouts
 from egiz_edge.downlink import RULES, Downlink, unload
+from egiz_edge.names import Names
 from egiz_edge.outbox import Outbox
 from egiz_edge.report import Report
 from egiz_edge.sensors import Sensors
@@ -57,9 +58,10 @@ class App:
         self._publishing = Ticker(lambda: settings.publish_rate_ms)
         self._acked = 0  # statuses, before the network changed
         self._supervisor = Supervisor(board.watchdog, log, self._note_stall)
-        self._time = Timekeeper(board, settings.ntp, self._report.boot, log)
+        names = Names(board.wifi, board.store, log)
+        self._time = Timekeeper(board, settings.ntp, self._report.boot, names, log)
         self._uplink = Uplink(
-            board.wifi, settings, self._outbox, self._time, self._status, log
+            board.wifi, settings, self._outbox, self._time, names, self._status, log
         )
         self._time.on_ready = self._uplink.report_soon
         self._uplink.set_last_will(self._report.last_will())

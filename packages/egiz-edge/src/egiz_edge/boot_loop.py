@@ -2,6 +2,7 @@
 
 A boot is confirmed when the device has run well for a minute, or was ordered to stop.
 A power failure is no error of the firmware: main.py counts from zero after a power-on.
+Nor is what a network does: a reset because of it is not counted.
 The step for the previous version of the firmware (after an update) belongs between the
 two that are here, and an update is confirmed where a boot is confirmed.
 
@@ -12,6 +13,7 @@ of the app, and no error in it makes a boot fail.
 
 import os
 
+NETWORK = "watchdog: network stalled"  # the reason of a reset that is not counted
 PLAIN = 3  # unconfirmed boots until the app runs without what its config topic set
 SAFE = 5  # unconfirmed boots until safe mode runs and not the app
 

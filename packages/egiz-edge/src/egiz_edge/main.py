@@ -19,6 +19,8 @@ def main(directory):
     """Run the board with the flash `directory`: it holds settings.json and `data`."""
     data = directory + "/data"
     count, reset_reason = boot_loop.read(data)
+    if reset_reason == boot_loop.NETWORK:
+        count = max(0, count - 1)
     if count >= boot_loop.SAFE:
         _run_safe_mode(directory, data, count, reset_reason)
     boot_loop.write(data, count + 1)

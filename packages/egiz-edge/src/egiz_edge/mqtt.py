@@ -61,6 +61,7 @@ class MQTTClient:
         self.password = password
         self.keepalive = keepalive
         self.ssl = ssl
+        self.address = None  # of the server, where the caller has looked it up
         self.on_lost = None
         self.oversized = 0  # incoming messages that were too long for us
         self.is_connected = False
@@ -162,7 +163,10 @@ class MQTTClient:
 
     async def _handshake(self, clean_session):
         self._reader, self._writer = await asyncio.open_connection(
-            self.server, self.port or (8883 if self.ssl else 1883), ssl=self.ssl
+            self.address or self.server,
+            self.port or (8883 if self.ssl else 1883),
+            ssl=self.ssl,
+            server_hostname=self.server if self.ssl else None,
         )
         await self._send(self._connect_packet(clean_session))
         answer = await self._reader.readexactly(4)

@@ -65,13 +65,13 @@ def parse(reply, nonce, round_trip_ms, window_ms):
     return now_ms
 
 
-async def ask(host, port, window_ms):
+async def ask(address, port, window_ms):
     """Milliseconds since 1970, now; raises OSError. Other tasks run meanwhile."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
         # Connected, so that datagrams of other hosts are not received.
-        sock.connect(socket.getaddrinfo(host, port)[0][-1])
+        sock.connect(socket.getaddrinfo(address, port)[0][-1])
         nonce = os.urandom(8)
         started = time.ticks_ms()
         sock.send(request(nonce))

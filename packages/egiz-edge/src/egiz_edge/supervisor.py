@@ -2,7 +2,8 @@
 
 A task that fails is restarted alone. A task that makes no progress, though it has not
 failed, cannot be trusted, nor can what it shares with others: the watchdog is not fed,
-and resets the board. It does the same when a call blocks all tasks.
+and resets the board. It does the same when a call blocks all tasks for too long; a time
+in which one blocks them for less counts as a stall of none of them.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ class Supervisor:
         self._running = []
         self._is_stopping = asyncio.Event()
         self.stalled = None  # name of a task
+        self._checked = time.ticks_ms()
 
     def start(self, name, task, progress=None, period_ms=None):
         """Run a coroutine function for ever, and again when it fails or returns.
@@ -58,6 +60,9 @@ class Supervisor:
 
     def check(self):
         """Feed the watchdog, unless a task has stalled."""
+        blocked_ms = self._blocked_ms()
+        for watched in self._watched:
+            watched.excuse(blocked_ms)
         for watched in self._watched:
             if not watched.is_alive():
                 break
@@ -77,6 +82,13 @@ class Supervisor:
         """Have `run` end every task, and itself."""
         self._is_stopping.set()
 
+    def _blocked_ms(self):
+        """By how much this check is late, as far as that is allowed."""
+        now = time.ticks_ms()
+        late_ms = time.ticks_diff(now, self._checked) - 1000 * _ROUND_S
+        self._checked = now
+        return min(max(0, late_ms), timeouts.BLOCKED_MS)
+
     async def _forever(self, name, task):
         while not self._is_stopping.is_set():
             try:
@@ -95,6 +107,10 @@ class _Watched:
         self._period_ms = period_ms
         self._last = progress()
         self._since = time.ticks_ms()
+
+    def excuse(self, ms):
+        """Do not count so many milliseconds: no task could run."""
+        self._since = time.ticks_add(self._since, ms)
 
     def is_alive(self):
         """Whether it made progress in time."""

@@ -7,9 +7,9 @@ is set, by the error of the estimate: the time between them was measured.
 """
 
 import asyncio
-import sys
 
 from egiz_edge.backoff import Backoff
+from egiz_edge.downlink import unload
 
 _BUILT_MS = 1767225600000  # 2026-01-01: it was not earlier than this firmware
 _LATEST_MS = 4102444800000  # 2100-01-01: the contract knows no later time
@@ -28,15 +28,17 @@ class Timekeeper:
         board: its `clock`, `store` and `wifi`.
         server: (host, port) of an NTP server.
         boot: number of this boot.
+        names: `Names`.
         log: called with each line that a person may want to read.
     """
 
-    def __init__(self, board, server, boot, log):
+    def __init__(self, board, server, boot, names, log):
         self._clock = board.clock
         self._store = board.store
         self._wifi = board.wifi
         self._server = server
         self._ours = b',"boot":%d,' % boot
+        self._names = names
         self._log = log
         self._failures = 0
         self._is_doubted = False  # one reply asked for a jump
@@ -97,14 +99,16 @@ class Timekeeper:
 
     async def query(self):
         """The time of the server; raises OSError."""
+        host, port = self._server
+        address = await self._names.address(host)
         from egiz_edge import sntp  # noqa: PLC0415  # on the heap once an hour only
 
-        host, port = self._server
         try:
-            return await sntp.ask(host, port, (_BUILT_MS, _LATEST_MS))
+            now_ms = await sntp.ask(address, port, (_BUILT_MS, _LATEST_MS))
         finally:
-            del sys.modules["egiz_edge.sntp"]
-            del sys.modules["egiz_edge"].sntp
+            unload(("egiz_edge.sntp",))
+        self._names.keep(host, address)
+        return now_ms
 
     def set(self, true_ms):
         """Set the clock to the time of a server; raises OSError if that is doubtful."""

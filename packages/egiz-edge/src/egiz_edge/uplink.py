@@ -20,11 +20,14 @@ class Uplink:
         settings: `Settings`; read at each connection, so a change needs `reconnect`.
         outbox: telemetry that waits.
         timekeeper: `Timekeeper`; what waits is sent once it is ready.
+        names: `Names`.
         report: `report(state)` gives the payload of a status message.
         log: called with each line that a person may want to read.
     """
 
-    def __init__(self, wifi, settings, outbox, timekeeper, report, log):
+    def __init__(  # noqa: PLR0913, PLR0917  # each is another part of the device
+        self, wifi, settings, outbox, timekeeper, names, report, log
+    ):
         from egiz_schema import topics  # noqa: PLC0415  # not kept, see downlink
 
         self._topics = {
@@ -35,6 +38,7 @@ class Uplink:
         self._settings = settings
         self._outbox = outbox
         self._time = timekeeper
+        self._names = names
         self._report = report
         self._log = log
         self._wake = asyncio.Event()
@@ -133,7 +137,10 @@ class Uplink:
             from egiz_edge import tls  # noqa: PLC0415  # it costs heap, and few devices need it
 
             client.ssl = tls.context(settings.tls)
+        client.address = await self._names.address(settings.host)
+        self.turns += 1  # a look-up may last as long as what follows
         await client.connect()
+        self._names.keep(client.server, client.address)
         self._live_from = self._outbox.end
 
     async def _subscribe(self, kind):

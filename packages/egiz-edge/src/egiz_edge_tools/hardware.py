@@ -140,6 +140,7 @@ class Hardware:
         rssi: dBm.
         has_wifi: whether there is a network at all.
         networks: the key of each network by its name; None: any name, any key.
+        name_servers: host:port of each; None: one that answers as this machine does.
         is_clock_set: whether the clock is set at power-on; else it starts in the year
             2000.
         watchdog_s: how long its watchdog waits.
@@ -154,6 +155,7 @@ class Hardware:
     rssi: int = -60
     has_wifi: bool = True
     networks: dict[str, str] | None = None
+    name_servers: list[str] | None = None
     is_clock_set: bool = True
     watchdog_s: float = 30.0
 

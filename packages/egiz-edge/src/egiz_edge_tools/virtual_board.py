@@ -14,6 +14,7 @@ from typing import Any
 from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.buses import NAMES, Buses
 from egiz_edge_tools.hardware import Hardware
+from egiz_edge_tools.name_server import NameServer
 
 # Words here have 64 bits, on a board 32: an object needs up to twice the bytes.
 HEAP = "144k"
@@ -89,6 +90,7 @@ class VirtualBoard:
         _remove_remains(directory)
         stage(directory / "firmware")
         (directory / "data").mkdir(exist_ok=True)
+        self._name_server = NameServer()
         self.put_world()
         (directory / "settings.json").write_text(_settings(identity, hardware))
         self._buses = Buses(hardware, directory, self._reset)
@@ -122,6 +124,10 @@ class VirtualBoard:
         world["rssi"] = str(hardware.rssi)
         world["wifi"] = str(int(hardware.has_wifi))
         world["networks"] = json.dumps(hardware.networks)
+        servers = hardware.name_servers
+        world["name_servers"] = " ".join(
+            [self._name_server.address] if servers is None else servers
+        )
         world["clock"] = "set" if hardware.is_clock_set else "unsynced"
         for name, text in world.items():
             _replace(self._directory / name, text)
@@ -147,6 +153,7 @@ class VirtualBoard:
             self._process.kill()
             self._supervisor.join()
         self._buses.close()
+        self._name_server.close()
         self._output.close()
         return self._process.returncode
 

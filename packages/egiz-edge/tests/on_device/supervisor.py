@@ -4,8 +4,8 @@ import asyncio
 
 from _board import Log
 from _ticks import Ticks
+from egiz_edge import dns, mqtt, timeouts
 from egiz_edge import supervisor as module
-from egiz_edge import timeouts
 from egiz_edge.supervisor import Supervisor
 
 
@@ -81,3 +81,36 @@ def test_without_progress_the_watchdog_is_not_fed_and_the_task_is_named_once():
     assert device.supervisor.stalled == "fail"
     expected = "not feeding the watchdog: fail makes no progress; it resets the board"
     assert [line for line in device.log.lines if "watchdog" in line] == [expected]
+
+
+def _stalls_after(blocked_ms, checks):
+    """What is reported of a task that calls keep from running between two checks."""
+    device = Device()
+
+    async def run():
+        supervisor = Supervisor(device.watchdog, device.log, device.stalls.append)
+        supervisor.start("turn", device._turn, lambda: device.turns, lambda: 10)
+        for _ in range(checks):
+            module.time.now += blocked_ms
+            supervisor.check()
+        supervisor.stop()
+        await supervisor.run()
+
+    kept, module.time = module.time, Ticks()
+    try:
+        asyncio.run(run())
+    finally:
+        module.time = kept
+    return device.stalls
+
+
+def test_a_time_in_which_a_call_blocked_all_tasks_is_no_stall():
+    # Two handshakes in a row, and what blocks for longer than they may.
+    assert _stalls_after(timeouts.BLOCKED_MS, 6) == []
+    assert _stalls_after(4 * timeouts.BLOCKED_MS, 2) == ["turn"]
+
+
+def test_each_wait_of_the_network_ends_before_it_counts_as_a_stall():
+    look_up_s = dns.SERVERS_MAX * sum(dns.WAITS_S)
+    birth_s = mqtt.CONNECT_S + 3 * mqtt.DEADLINE_S  # two subscriptions and the status
+    assert 1000 * max(look_up_s, birth_s) < timeouts.STALL_MS

@@ -49,7 +49,7 @@ class _Refused(Timekeeper):
 
 
 def _keeper(board):
-    return Timekeeper(board, ("ntp.local", 123), 7, lambda _: None)
+    return Timekeeper(board, ("ntp.local", 123), 7, None, lambda _: None)
 
 
 def _payload(keeper, boot=7):
@@ -135,7 +135,7 @@ def test_a_jump_of_a_clock_that_is_set_needs_a_second_reply():
 
 def test_messages_do_not_wait_for_a_server_that_refuses_to_answer():
     async def run():
-        keeper = _Refused(_Board(), ("ntp.local", 123), 7, log.append)
+        keeper = _Refused(_Board(), ("ntp.local", 123), 7, None, log.append)
         reported = []
         keeper.on_ready = lambda: reported.append(keeper.is_ready())
         running = asyncio.create_task(keeper.run())

@@ -12,6 +12,8 @@ import sys
 import time
 
 _real_ticks, _real_diff = time.ticks_ms, time.ticks_diff
+_real_sleep_us = time.sleep_us
+_POLLED_MS = 50
 _ANSWER_MS = 5000  # of real time, until an answer is given up
 # Ahead of the real ticks, by which tasks are put in line that wait for no time.
 _START = time.ticks_add(time.ticks_ms(), 3600000)
@@ -49,6 +51,8 @@ class Poll:
         found = self._found(0)
         if wait_ms == 0:  # another task runs first
             return found
+        if 0 < wait_ms <= _POLLED_MS:  # of a socket that is polled
+            _real_sleep_us(150)
         since = _real_ticks()
         while due and not found and _real_diff(_real_ticks(), since) < _ANSWER_MS:
             found = self._found(20)

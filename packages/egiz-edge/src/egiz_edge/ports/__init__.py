@@ -21,7 +21,8 @@ The world:
 `wifi`      `configure(ssid, password)`: what to join, not kept over a reset;
             `connect()`, a coroutine, joins it or raises OSError within 15 s, and
             returns immediately if it is joined; `is_up()`; `rssi()` in dBm and
-            `ip()` as text, or None. It never reconnects by itself.
+            `ip()` as text, or None; `name_servers()`: those that the network gave, as
+            pairs of an address and a port. It never reconnects by itself.
 
 What outlives a reset:
 

@@ -29,9 +29,10 @@ _LED = 2
 
 _SKIP_ROM, _CONVERT, _READ_SCRATCHPAD = 0xCC, 0x44, 0xBE
 _JOIN_MS, _POLL_S = 15000, 0.1
-_WATCHDOG_MS = 30000  # a name look-up, TLS and an erase of flash block all tasks
+_WATCHDOG_MS = 30000  # TLS and an erase of flash block all tasks for some seconds
 _EPOCH_MS = 946684800000 if time.gmtime(0)[0] == 2000 else 0
 _YEAR_2020_MS = 1577836800000
+_DNS_PORT = 53
 _REBOOT = b"egiz: reboot"  # in RTC memory, which outlives all but power-off
 
 _ON_ITS_WAY = (network.STAT_IDLE, network.STAT_CONNECTING, network.STAT_GOT_IP)
@@ -207,6 +208,11 @@ class Wifi:
     def ip(self):
         """The board's address, or None."""
         return self._wlan.ifconfig()[0] if self.is_up() else None
+
+    def name_servers(self):
+        """The one that DHCP gave; `getaddrinfo` would block all tasks for seconds."""
+        server = self._wlan.ifconfig()[3]
+        return [] if server == "0.0.0.0" else [(server, _DNS_PORT)]  # noqa: S104  # none
 
 
 class Store:

@@ -3,7 +3,8 @@
 The host gives pseudo-terminals for the buses, on which it speaks what the real parts
 speak (Modbus RTU; 1-Wire function commands and scratchpads; SPI words), and one for the
 reset circuit. A directory holds a file for each pin and stored value, and the files
-that say what world it is in: `clock`, `wifi`, `networks`, `rssi`, `reset_cause`.
+that say what world it is in: `clock`, `wifi`, `networks`, `name_servers`, `rssi`,
+`reset_cause`.
 """
 
 import asyncio
@@ -179,6 +180,11 @@ class Wifi:
     def ip(self):
         """The board's address, or None."""
         return "127.0.0.1" if self.is_up() else None
+
+    def name_servers(self):
+        """Those that the network gave, as pairs of an address and a port."""
+        listed = (_read(self._directory + "/name_servers") or "").split()
+        return [(one.split(":")[0], int(one.split(":")[1])) for one in listed]
 
 
 class Store:
