@@ -256,4 +256,5 @@ class App:
         boot_loop.note_reset(self._board.data_directory, "watchdog: %s stalled" % name)
 
     def _status(self, state):
-        return self._report.status(state, self._downlink.members())
+        codes = ("mqtt:session_closed",) if self._uplink.is_closed_again else ()
+        return self._report.status(state, self._downlink.members(), codes)

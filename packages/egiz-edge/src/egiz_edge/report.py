@@ -67,17 +67,19 @@ class Report:
             members.append('"time_synced":false')
         return members
 
-    def status(self, state, outcomes):
+    def status(self, state, outcomes, codes=()):
         """A status message, as bytes.
 
         Args:
             state: `online` or `offline`.
             outcomes: JSON members on the last config and the last command.
+            codes: fault codes beside those of the last telemetry message.
         """
         self._status_ticks = time.ticks_ms()
         health = self.health()
-        if self.faults:
-            health.append(payloads.names("fault_codes", self.faults))
+        codes = list(codes) + list(self.faults)
+        if codes:
+            health.append(payloads.names("fault_codes", codes))
         members = [
             '"schema":"%d"' % WIRE_VERSION,
             '"firmware_version":' + payloads.text(FIRMWARE_VERSION),

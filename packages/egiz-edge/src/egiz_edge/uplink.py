@@ -4,12 +4,18 @@ The Wi-Fi is kept when the broker cannot be reached.
 """
 
 import asyncio
+import time
 
 from egiz_edge import payloads
 from egiz_edge.backoff import Backoff
 from egiz_edge.mqtt import MQTTClient
 
+CLOSED_MS = (2000, 60000)  # waits, once the broker closes one session after another
+SHORT_MS = 30000  # a session that lasts longer is none of those
+
 _IDLE_S = 5  # `turns` grows at least as often
+_STEP_MS = 1000  # of a wait that may be cut short
+_CLOSED = 3  # short sessions in a row until the waits grow
 
 
 class Uplink:
@@ -49,6 +55,10 @@ class Uplink:
         self._callbacks = {}
         self._wifi_backoff = Backoff()
         self._broker_backoff = Backoff()
+        self._closed_backoff = Backoff(CLOSED_MS[0], CLOSED_MS[1])
+        self._short = 0  # sessions in a row that were closed soon after CONNECT
+        self._waited_ms = self._left_ms = 0  # before this session; still to wait
+        self._began = None  # ticks of this session
         self._client = MQTTClient(settings.device_id, settings.host)
         self._client.set_callback(self._receive)
         self._client.on_lost = self._wake.set
@@ -59,6 +69,11 @@ class Uplink:
     def is_connected(self):
         """Whether there is a session with the broker."""
         return self._client.is_connected
+
+    @property
+    def is_closed_again(self):
+        """Whether the broker closes one session after another, soon after CONNECT."""
+        return self._short >= _CLOSED
 
     def set_last_will(self, payload):
         """The status that the broker publishes for us if the connection breaks."""
@@ -80,6 +95,8 @@ class Uplink:
 
     async def reconnect(self):
         """Close the connection, and connect with the settings as they are now."""
+        self._began = None  # it was not the broker that ended it
+        self._left_ms = 0
         await self._client.close()
         self._wake.set()
 
@@ -91,22 +108,60 @@ class Uplink:
     async def run(self):
         """Stay connected and publish, until `stop` is called."""
         while not self._is_stopping:
-            if await self._attempt(self._join, self._wifi_backoff, "no network"):
-                await self._attempt(self._session, self._broker_backoff, "no broker")
+            if await self._attempt(self._join, "no network"):
+                await self._attempt(self._session, "no broker")
         await self._disconnect()
 
-    async def _attempt(self, layer, backoff, failure):
+    async def _attempt(self, layer, failure):
         """Whether it succeeded; if not, log it and wait for the backoff."""
         self.turns += 1
         try:
             await layer()
         except OSError as error:
             await self._client.close()
-            wait_ms = backoff.next_ms()
+            wait_ms = self._backoff(failure, str(error)).next_ms()
             self._log("%s (%s), retry in %d ms" % (failure, error, wait_ms))
-            await asyncio.sleep(wait_ms / 1000)
+            await self._wait(wait_ms)
             return False
         return True
+
+    def _backoff(self, failure, reason):
+        if failure == "no network":
+            return self._wifi_backoff
+        if self._began is not None and not reason.endswith("in time"):
+            self._count_session()
+        self._began = None
+        return self._closed_backoff if self.is_closed_again else self._broker_backoff
+
+    def _count_session(self):
+        """It was closed by the broker, for a reason that MQTT 3.1.1 does not send."""
+        if self._has_lasted():
+            return
+        self._short += 1
+        if self._short == _CLOSED:
+            self._log(
+                "the broker closes one session after another: does another device have"
+                " the id %s, or does the broker refuse what this one publishes?"
+                % self._client.client_id
+            )
+
+    def _has_lasted(self):
+        """Whether this session is none of those that are closed soon.
+
+        Where two devices close each other's sessions, one lasts as long as the other
+        device waits.
+        """
+        lasted_ms = time.ticks_diff(time.ticks_ms(), self._began)
+        return lasted_ms > max(SHORT_MS, 2 * self._waited_ms)
+
+    async def _wait(self, ms):
+        """For a backoff, which may be long."""
+        self._waited_ms = self._left_ms = ms
+        while self._left_ms > 0 and not self._is_stopping:
+            self.turns += 1
+            step_ms = min(self._left_ms, _STEP_MS)
+            await asyncio.sleep(step_ms / 1000)
+            self._left_ms -= step_ms
 
     async def _join(self):
         await self._wifi.connect()
@@ -122,12 +177,19 @@ class Uplink:
         self._broker_backoff.reset()
         while not self._is_stopping:
             self.turns += 1
+            if self._short and self._has_lasted():
+                self._forget_closed()
             if self._has_news:
                 await self._publish_status("online")
             elif len(self._outbox) and self._time.is_ready():
                 await self._publish_next()
             else:
                 await self._sleep()
+
+    def _forget_closed(self):
+        self._has_news = self._has_news or self.is_closed_again
+        self._short = 0
+        self._closed_backoff.reset()
 
     async def _connect(self):
         client, settings = self._client, self._settings
@@ -140,6 +202,7 @@ class Uplink:
         client.address = await self._names.address(settings.host)
         self.turns += 1  # a look-up may last as long as what follows
         await client.connect()
+        self._began = time.ticks_ms()
         self._names.keep(client.server, client.address)
         self._live_from = self._outbox.end
 

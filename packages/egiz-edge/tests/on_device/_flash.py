@@ -90,10 +90,10 @@ def unmount():
     vfs.umount("/flash")
 
 
-def directory():
-    """A path for an outbox."""
+def directory(blocks=48):
+    """A path for an outbox, on a flash of so many blocks."""
     if sys.implementation.name == "micropython":
-        mount(Flash(512, 48), is_new=True)
+        mount(Flash(512, blocks), is_new=True)
         return "/flash/outbox"
     import tempfile  # not there on the device
 

@@ -6,41 +6,15 @@ import os
 import _flash
 from _board import Log
 from _broker import Broker, acknowledging, until
+from _ticks import Real
+from _uplink import Names, Settings, Timekeeper, Wifi
+from egiz_edge import uplink as module
 from egiz_edge.outbox import Outbox
 from egiz_edge.uplink import Uplink
 
-DIRECTORY = _flash.directory()
+DIRECTORY = _flash.directory(blocks=16)
+module.time = Real()
 CAPACITY = 3
-
-
-class Wifi:
-    async def connect(self):
-        pass
-
-
-class Settings:
-    facility, device_id, host = "factory", "oven-001", "127.0.0.1"
-    port = user = password = tls = None
-
-
-class Timekeeper:
-    """A clock that was set before the first message."""
-
-    def is_ready(self):
-        return True
-
-    def corrected(self, payload):
-        return payload
-
-
-class Names:
-    """Each name is its address."""
-
-    async def address(self, host):
-        return host
-
-    def keep(self, host, address):
-        pass
 
 
 class Flaky:

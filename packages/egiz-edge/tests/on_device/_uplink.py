@@ -1,0 +1,31 @@
+"""What an uplink needs beside a broker."""
+
+
+class Wifi:
+    async def connect(self):
+        pass
+
+
+class Settings:
+    facility, device_id, host = "factory", "oven-001", "127.0.0.1"
+    port = user = password = tls = None
+
+
+class Timekeeper:
+    """A clock that was set before the first message."""
+
+    def is_ready(self):
+        return True
+
+    def corrected(self, payload):
+        return payload
+
+
+class Names:
+    """Each name is its address."""
+
+    async def address(self, host):
+        return host
+
+    def keep(self, host, address):
+        pass
