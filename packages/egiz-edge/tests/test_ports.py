@@ -221,6 +221,75 @@ def test_a_network_that_does_not_answer_is_given_up(esp32, monkeypatch):
     assert next(clock) < 30_000
 
 
+class Keeping:
+    """A driver that keeps its last failure until it has an address.
+
+    A join takes `join_s`; before `back_s` it finds no network, in 2.5 s.
+    """
+
+    PM_NONE = 0
+    is_cleared = False  # whether `disconnect` in a try replaces the failure
+    join_s, back_s = 3.0, 0.0
+
+    def __init__(self, _interface):
+        Keeping.now_s, self.ends_s, self.failure, self.is_up = 0.0, None, 0, False
+
+    def active(self, *_):
+        return True
+
+    def config(self, **_):
+        pass
+
+    def connect(self, _ssid, _key):
+        there = self.now_s >= self.back_s
+        self.ends_s = self.now_s + (self.join_s if there else 2.5)
+        self.will_be_up = there
+
+    def disconnect(self):
+        if self.ends_s is not None and self.is_cleared:
+            self.failure = 0
+        self.ends_s, self.is_up = None, False
+
+    def isconnected(self):
+        if self.ends_s is not None and self.now_s >= self.ends_s:
+            self.ends_s, self.is_up = None, self.will_be_up
+            self.failure = 0 if self.is_up else 201
+        return self.is_up
+
+    def status(self):
+        return 1010 if self.isconnected() else self.failure or 1001
+
+
+@pytest.mark.parametrize("is_cleared", [False, True])
+@pytest.mark.parametrize("join_s", [1.0, 5.0, 12.0])
+def test_an_access_point_that_is_back_is_joined_though_the_driver_keeps_a_failure(
+    esp32, monkeypatch, is_cleared, join_s
+):
+    for name, value in (("is_cleared", is_cleared), ("join_s", join_s)):
+        monkeypatch.setattr(Keeping, name, value)
+    monkeypatch.setattr(esp32.network, "WLAN", Keeping)
+    monkeypatch.setattr(esp32, "_POLL_S", 0.1)
+
+    async def sleep(seconds):
+        Keeping.now_s += seconds
+
+    monkeypatch.setattr(esp32, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(esp32.time, "ticks_ms", lambda: int(1000 * Keeping.now_s))
+    for back_s in range(20, 60, 3):
+        monkeypatch.setattr(Keeping, "back_s", float(back_s))
+        wifi = esp32.Wifi()
+        wifi.configure("Factory", "key")
+        tries = 0
+        while not wifi.is_up():
+            tries += 1
+            try:
+                asyncio.run(wifi.connect())
+            except OSError:
+                Keeping.now_s += 1.5
+        assert Keeping.now_s - back_s < 15 + 1.5 + 6 + 1.5 + join_s
+        assert tries < back_s / 3
+
+
 def test_a_text_that_is_there_already_is_not_written_to_flash(esp32):
     store = esp32.Store()
     assert store.get("key") is None

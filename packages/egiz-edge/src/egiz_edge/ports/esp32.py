@@ -29,6 +29,7 @@ _LED = 2
 
 _SKIP_ROM, _CONVERT, _READ_SCRATCHPAD = 0xCC, 0x44, 0xBE
 _JOIN_MS, _POLL_S = 15000, 0.1
+_BRIEF_MS = 6000  # each second try, where the driver does not say that it has failed
 _WATCHDOG_MS = 30000  # TLS and an erase of flash block all tasks for some seconds
 _EPOCH_MS = 946684800000 if time.gmtime(0)[0] == 2000 else 0
 _YEAR_2020_MS = 1577836800000
@@ -167,6 +168,7 @@ class Wifi:
         self._wlan = network.WLAN(network.STA_IF)
         self._ssid = None
         self._password = None
+        self._is_brief = False
 
     def configure(self, ssid, password):
         """What `connect` joins from now on."""
@@ -184,15 +186,29 @@ class Wifi:
         # Sleeping between beacons would cost 100 to 300 ms a message.
         self._wlan.config(reconnects=0, pm=network.WLAN.PM_NONE)
         self._wlan.connect(self._ssid, self._password)
+        # The driver may keep the last failure until it has an address.
+        old = self._wlan.status()
+        limit_ms = self._limit_ms(old)
         begun = time.ticks_ms()
         while not self.is_up():
             status = self._wlan.status()
-            is_late = time.ticks_diff(time.ticks_ms(), begun) > _JOIN_MS
-            if is_late or status not in _ON_ITS_WAY:
+            if status != old:
+                old, limit_ms = None, _JOIN_MS
+            is_late = time.ticks_diff(time.ticks_ms(), begun) > limit_ms
+            if is_late or (status != old and status not in _ON_ITS_WAY):
                 self._wlan.disconnect()
                 reason = "no answer in time" if is_late else "status %d" % status
                 raise OSError("Wi-Fi: " + _NOT_JOINED.get(status, reason))
             await asyncio.sleep(_POLL_S)
+
+    def _limit_ms(self, status):
+        """How long a try may take that begins with a status.
+
+        With that of an old failure its end is not seen, so each second one is brief:
+        a network that is back is joined soon, and one that is slow as well.
+        """
+        self._is_brief = not self._is_brief and status not in _ON_ITS_WAY
+        return _BRIEF_MS if self._is_brief else _JOIN_MS
 
     def is_up(self):
         """Whether the board is in a network and has an address."""
