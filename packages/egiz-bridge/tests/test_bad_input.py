@@ -191,3 +191,47 @@ def test_a_retained_message_that_is_cleared_is_no_dead_letter(broker, publish, b
     assert "message rejected" not in running.log
     with closing(sqlite3.connect(running.spool)) as db:
         assert db.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)
+
+
+def test_a_wrong_reading_is_dropped_counted_and_logged_once_and_the_rest_is_stored(
+    broker, publish, bridge
+):
+    running = bridge(broker.url, archive={})
+    running.start()
+    for number in range(3):
+        zones = {"temperature_zones": [185.0, -127.0, 188.5]}
+        health = {"wifi_rssi": 31, "uptime_seconds": 5.0}
+        publish(
+            GOOD,
+            _telemetry(timestamp=1706352600 + number, thermal=zones, status=health),
+        )
+    publish(GOOD, _telemetry(timestamp=1706352700, thermal={"setpoint": "warm"}))
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 4)
+    metrics = running.metrics()
+    assert metrics["readings_dropped_total/range"] == 6
+    assert _rejected(metrics) == {"type": 1}  # of it, nothing was left
+    found = stored.in_archive(running.archive)
+    assert len(found) == 3
+    for fields in found.values():
+        assert fields == {
+            "thermal_temperature_zones_0": 185.0,
+            "thermal_temperature_zones_2": 188.5,
+            "status_uptime_seconds": 5,
+        }
+    assert running.log.count("reading dropped") == 2  # one for each of the two places
+    (device,) = json.loads(running.get("/devices")[1])
+    assert device["dropped_readings"] == 6
+
+
+def test_telemetry_of_a_newer_contract_is_kept_until_an_upgrade(
+    broker, publish, bridge
+):
+    running = bridge(broker.url, archive={})
+    running.start()
+    payload = _telemetry(thermal=None, environment={"humidity": 55.5})
+    publish(GOOD, payload)
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 1)
+    assert _rejected(running.metrics()) == {"empty": 1}
+    with closing(sqlite3.connect(running.spool)) as db:
+        (kept,) = db.execute("SELECT payload FROM dead_letters").fetchone()
+    assert kept == payload

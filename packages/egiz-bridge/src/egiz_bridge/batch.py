@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from egiz_schema import decode, influx, parse_topic
+from egiz_schema.limits import TIMESTAMP_S
 
 # How far ahead of ours the clock of a device may be.
 AHEAD_MAX_MS = 300_000
@@ -21,8 +22,9 @@ class Message(NamedTuple):
     def point(self) -> influx.Point:
         """What a database stores of it.
 
-        A time that is too far ahead is replaced by that of the receipt, and the point
-        says so: it would otherwise be the newest of its device for months.
+        A time that is too far ahead, or of a clock that was never set, is replaced by
+        that of the receipt, and the point says so: it would otherwise be the newest of
+        its device for months, or be lost among those of 1970.
 
         Raises:
             EgizError: it is not a message of the contract.
@@ -30,7 +32,9 @@ class Message(NamedTuple):
         topic = parse_topic(self.topic)
         decoded = decode(topic, self.payload)
         point = influx.to_point(topic, decoded, self.received_ms)
-        if point.time_ms <= self.received_ms + AHEAD_MAX_MS:
+        timestamp = getattr(decoded, "timestamp", None)
+        is_unset = timestamp is not None and timestamp < TIMESTAMP_S[0]
+        if point.time_ms <= self.received_ms + AHEAD_MAX_MS and not is_unset:
             return point
         fields = {**point.fields, TIME_CORRECTED: True}
         return point._replace(time_ms=self.received_ms, fields=fields)

@@ -24,6 +24,7 @@ _HEADINGS = {
     "buffered": "buffered",
     "late": "late",
     "duplicates": "duplicates",
+    "dropped_readings": "dropped readings",
 }  # on a narrow terminal, the last ones are left out first
 
 

@@ -1,13 +1,16 @@
-"""By how much the clock of a device that is ahead is put back, for all its messages.
+"""By how much the clock of a device is put back or forth, for all its messages.
 
-One shift, not the time of the receipt, replaces the times of a device: messages that it
-kept in an outage and sends at once keep their distances.
+One shift, not the time of the receipt, replaces the times of a device that is ahead, or
+whose clock was never set: messages that it sends at once keep their distances.
 """
 
 # While a burst comes, times up to this far from the receipt keep the shift: that is
 # what the device had buffered.
 _BURST_MS = 60_000
 _BUFFERED_MAX_MS = 24 * 3600 * 1000
+# A clock that was never set begins again at each boot. So the time of a live message
+# is nearly that of its receipt, or the shift is of another boot.
+_LIVE_MS = 60_000
 
 
 class Shift:
@@ -30,6 +33,17 @@ class Shift:
         later_max_ms = _BUFFERED_MAX_MS if is_burst else ahead_max_ms
         if -_BUFFERED_MAX_MS <= corrected - received_ms <= later_max_ms:
             return corrected
+        return self._begun(time_ms, received_ms)
+
+    def unset_ms(self, time_ms: int, received_ms: int, *, is_buffered: bool) -> int:
+        """The time of a message of a device whose clock was never set."""
+        corrected = time_ms - self._shift_ms
+        behind_max_ms = _BUFFERED_MAX_MS if is_buffered else _LIVE_MS
+        if -_LIVE_MS <= received_ms - corrected <= behind_max_ms:
+            return corrected
+        return self._begun(time_ms, received_ms)
+
+    def _begun(self, time_ms: int, received_ms: int) -> int:
         # Two shifts that are found within a millisecond must not give one point.
         self._base_ms = max(received_ms, self._base_ms + 1)
         self._shift_ms = time_ms - self._base_ms

@@ -11,7 +11,7 @@ run left in the spool count as restored.
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -60,6 +60,7 @@ class Counts:
     """All counts at one instant, in messages.
 
     Attributes:
+        readings_dropped: wrong readings of messages that are stored without them.
         dead_letters_waiting: not of the contract, and not on the disk yet.
         dead_letters_lost: those of QoS 0 that the disk did not accept in time.
         dead_letters_trouble: why the disk accepts none; empty while it does.
@@ -70,6 +71,7 @@ class Counts:
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    readings_dropped: Counter[str] = field(default_factory=Counter)
     acknowledged: int = 0
     redelivered: int = 0
     connections: int = 0
@@ -144,6 +146,11 @@ class Ledger:
                 counts.rejected.update(verdicts.rejected)
             if verdicts.skipped:
                 counts.skipped.update(verdicts.skipped)
+
+    def drop_readings(self, reasons: Iterable[str]) -> None:
+        """Count readings that were wrong, and left out of what is stored."""
+        with self._lock:
+            self._counts.readings_dropped.update(reasons)
 
     def offer(self, sink: str, count: int) -> None:
         """Count messages that are on their way to a sink."""

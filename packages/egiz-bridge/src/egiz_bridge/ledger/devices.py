@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from egiz_schema import Message, Telemetry, Topic
+from egiz_schema.limits import TIMESTAMP_S
 
 from egiz_bridge.ledger.clock import Shift
 from egiz_bridge.ledger.latency import Latencies
@@ -38,6 +39,7 @@ class Device:
 
     Attributes:
         missing: not there (yet); shrinks when they come late.
+        dropped_readings: wrong ones, of messages that are stored without them.
         clock_skew_ms: receipt minus the device's time, of its last live message.
     """
 
@@ -48,6 +50,7 @@ class Device:
     late: int = 0
     buffered: int = 0
     reboots: int = 0
+    dropped_readings: int = 0
     clock_skew_ms: int = 0
     _boot: _Boot | None = None
     _boot_before: _Boot | None = None
@@ -123,6 +126,8 @@ class Devices:
         if message.buffered:
             device.buffered += 1
             return
+        if message.timestamp < TIMESTAMP_S[0]:
+            return  # its clock was never set
         skew_ms = received_ms - message.timestamp * 1000 - message.ms
         device.clock_skew_ms = skew_ms
         self.event_to_receipt.observe(max(0.0, skew_ms / 1000))
@@ -159,7 +164,15 @@ class Devices:
             return device
 
 
-_COUNTS = ("messages", "missing", "duplicates", "late", "buffered", "reboots")
+_COUNTS = (
+    "messages",
+    "missing",
+    "duplicates",
+    "late",
+    "buffered",
+    "reboots",
+    "dropped_readings",
+)
 
 
 def as_json(seen: KnownDevice) -> dict[str, Any]:

@@ -96,6 +96,11 @@ def _of_messages(counts: Counts) -> Iterator[Metric]:
     for name, text, by_reason in (
         ("messages_rejected", "Not of the contract: dead letters", counts.rejected),
         ("messages_skipped", "Of the contract, but no sink wants them", counts.skipped),
+        (
+            "readings_dropped",
+            "Wrong readings of messages that are stored without them",
+            counts.readings_dropped,
+        ),
     ):
         family = CounterMetricFamily(_P + name, text, labels=["reason"])
         for reason, count in by_reason.items():

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
-from egiz_schema import EgizError, decode, parse_topic
-from egiz_schema.line_protocol import decode_line
+from egiz_schema import Dropped, EgizError, decode, parse_topic
+from egiz_schema.line_protocol import decode_line_with_dropped
 
 from egiz_bridge.batch import Batch, DeadLetter, Message, Row
 from egiz_bridge.ledger.counts import Ledger, Verdicts
@@ -14,7 +14,7 @@ from egiz_bridge.log import RateLimitedLog
 from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM
 from egiz_bridge.mqtt.packets import DUP, RETAIN, Publish
 from egiz_bridge.pipeline.internal import INTERNAL, internal_error
-from egiz_bridge.pipeline.rows import Sources, corrected_ms, is_ahead, timed
+from egiz_bridge.pipeline.rows import Source, Sources, corrected_ms, is_wrong, timed
 from egiz_bridge.pipeline.window import Window
 from egiz_bridge.sinks.sink import SinkTable
 
@@ -187,22 +187,44 @@ class Intake:
         if source.not_wanted:
             decode(source.topic, payload)
             raise Skipped(source.not_wanted)
-        decoded, line = decode_line(source.topic, payload, received_ms)
+        decoded, line, dropped = decode_line_with_dropped(
+            source.topic, payload, received_ms
+        )
+        if dropped:
+            self._count_dropped(source, dropped)
         if not flags & RETAIN:
             self._devices.observe(source.device, decoded, received_ms)
         elif getattr(decoded, "timestamp", None) is None:
             # A last will kept by the broker: when the device went away is not known.
             raise Skipped("retained_untimed")
-        if is_ahead(decoded, received_ms):
+        if is_wrong(decoded, received_ms):
             received_ms = corrected_ms(source.device, decoded, received_ms)
             return timed(Message(source.text, payload, received_ms), decoded, line)
         return Row(Message(source.text, payload, received_ms), line)
 
-    def _log_once(self, topic: str, error: EgizError) -> None:
-        key = (_device_of(topic), error.reason)
+    def _count_dropped(self, source: Source, dropped: Sequence[Dropped]) -> None:
+        """Count the readings that are wrong; the rest of the message is stored."""
+        self._ledger.drop_readings(part.reason for part in dropped)
+        source.device.dropped_readings += len(dropped)
+        for path, reason in dropped:
+            if self._is_new((source.text, f"{path} {reason}")):
+                _log.warning(
+                    "reading dropped, the rest of the message is stored; further ones"
+                    " like it are only counted",
+                    topic=source.text,
+                    path=path[:120],
+                    reason=reason,
+                )
+
+    def _is_new(self, key: tuple[str, str]) -> bool:
         if key in self._logged or len(self._logged) >= _LOGGED_MAX:
-            return
+            return False
         self._logged.add(key)
+        return True
+
+    def _log_once(self, topic: str, error: EgizError) -> None:
+        if not self._is_new((_device_of(topic), error.reason)):
+            return
         _log.warning(
             "message rejected; further ones like it are only counted",
             topic=topic[:120],

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import egiz_schema
 from egiz_schema import EgizError, Topic, influx, parse_topic
+from egiz_schema.limits import TIMESTAMP_S
 from egiz_schema.line_protocol import decode_line
 
 from egiz_bridge.batch import AHEAD_MAX_MS, DeadLetter, Message, Row
@@ -15,6 +16,7 @@ from egiz_bridge.sinks.sink import SinkTable
 
 # A factory has few topics and many messages; a flood of invented ones is forgotten.
 _SOURCES_MAX = 65536
+_UNSET_MAX_MS = TIMESTAMP_S[0] * 1000
 
 
 class Source(NamedTuple):
@@ -96,24 +98,28 @@ def to_row(message: Message) -> Row:
 
 def timed(message: Message, decoded: egiz_schema.Message, line: bytes) -> Row:
     """A row at a time that can be: see `Message.point`."""
-    if is_ahead(decoded, message.received_ms):
+    if is_wrong(decoded, message.received_ms):
         return Row(message, influx.to_line(message.point()))
     return Row(message, line)
 
 
-def is_ahead(decoded: egiz_schema.Message, received_ms: int) -> bool:
-    """Whether its time is further ahead of its receipt than clocks may differ."""
-    return _ahead_ms(decoded, received_ms) > AHEAD_MAX_MS
+def is_wrong(decoded: egiz_schema.Message, received_ms: int) -> bool:
+    """Whether its time is further ahead than clocks may differ, or of no clock."""
+    ahead_ms = _ahead_ms(decoded, received_ms)
+    return ahead_ms > AHEAD_MAX_MS or received_ms + ahead_ms < _UNSET_MAX_MS
 
 
 def corrected_ms(device: Device, decoded: egiz_schema.Message, received_ms: int) -> int:
-    """The receipt to keep of a message whose time is too far ahead: its point's time.
+    """The receipt to keep of a message whose time is wrong: its point's time.
 
     `Message.point` replaces the time by the receipt, and what is kept is all that a
     replay knows.
     """
-    ahead_ms = _ahead_ms(decoded, received_ms)
-    return device.shift.corrected_ms(received_ms + ahead_ms, received_ms, AHEAD_MAX_MS)
+    time_ms = received_ms + _ahead_ms(decoded, received_ms)
+    if time_ms < _UNSET_MAX_MS:
+        is_buffered = getattr(decoded, "buffered", False)
+        return device.shift.unset_ms(time_ms, received_ms, is_buffered=is_buffered)
+    return device.shift.corrected_ms(time_ms, received_ms, AHEAD_MAX_MS)
 
 
 def _ahead_ms(decoded: egiz_schema.Message, received_ms: int) -> int:
