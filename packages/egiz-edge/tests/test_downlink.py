@@ -1,9 +1,11 @@
 """Configuration and commands over the broker."""
 
+import re
+
 import egiz_edge_tools.virtual_board as board_module
 import pytest
 from egiz_edge_tools.bundle import stage
-from egiz_schema import Alert, Command, Config, Topic, encode
+from egiz_schema import Alert, Command, Config, Topic, encode, orders
 from rig.device import DEVICE
 from rig.process import free_port
 from rig.waiting import eventually
@@ -14,7 +16,7 @@ PAST, FUTURE = 1_600_000_000, 4_000_000_000
 
 # Those of the firmware, but a trial of six seconds and not of two minutes.
 _TIMEOUTS = """
-STATUS_MS, TRIAL_MS, STALL_MS, CONFIRM_MS, RESTART_MS = 60000, 6000, 30000, 60000, 1000
+TRIAL_MS, STALL_MS, CONFIRM_MS, RESTART_MS = 6000, 30000, 60000, 1000
 BLOCKED_MS = 10000
 """
 
@@ -68,11 +70,22 @@ def _config(live, rev, *, applied):
 def test_a_status_reports_boot_cause_address_and_health(device, mosquitto, live):
     device(mosquitto)
     born = _status(live, lambda m: m.state == "online")
+    assert re.fullmatch("[0-9a-f]{12}", born.board)
+    assert born.can
+    assert set(born.can) <= set(orders.ACTIONS)
     assert (born.boot, born.reset_cause, born.ip) == (1, "power_on", "127.0.0.1")
     health = born.health
     assert (health.wifi_rssi, health.buffer_depth, health.dropped) == (-61, 0, 0)
     assert health.uptime_seconds < 20
     assert 5_000 < health.free_memory_bytes < 144_000
+
+
+def test_a_status_comes_as_often_as_the_configuration_says(device, mosquitto, live):
+    device(mosquitto)
+    _send_config(live, rev=1, report_rate_ms=1000)
+    _config(live, 1, applied=True)
+    before = len(live.messages(DEVICE, "status"))
+    eventually(lambda: len(live.messages(DEVICE, "status")) >= before + 3)
 
 
 def test_a_config_outlives_a_power_cut_and_a_stale_one_is_ignored(

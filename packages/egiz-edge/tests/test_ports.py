@@ -324,6 +324,11 @@ def test_a_reset_that_was_not_ordered_is_a_crash(esp32, machine):
     ]
 
 
+def test_the_chip_id_is_what_the_manufacturer_wrote(esp32, machine):
+    machine.unique_id = lambda: b"\xa0\xb1\xc2\xd3\xe4\xf5"
+    assert esp32.Board.chip_id(None) == "a0b1c2d3e4f5"
+
+
 def test_the_epoch_of_2000_stays_within_the_clock(esp32, machine, monkeypatch):
     ms = 1732492800123
     seconds_of_2000 = ms // 1000 - 946684800

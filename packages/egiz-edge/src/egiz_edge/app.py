@@ -190,7 +190,7 @@ class App:
             await self._check_trial()
             while self._downlink.is_waiting:
                 await self._handle_message()
-            if self._report.is_due():
+            if self._report.is_due(self._settings.report_rate_ms):
                 self._uplink.report_soon()
             self._confirm_boot()
 

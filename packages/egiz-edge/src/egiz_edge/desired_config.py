@@ -14,11 +14,15 @@ import json
 import os
 from binascii import crc32
 
+from egiz_schema.limits import U32_MAX
+
 from egiz_edge import timeouts
 from egiz_edge.effective_settings import ConfigError, resolve
 from egiz_edge.payloads import text
 
-_OUTCOME = "config"  # key in the store: revision, CRC and error of the last message
+# Key in the store: of the last message, revision, CRC, error, and the revision that was
+# refused.
+_OUTCOME = "config"
 _NETWORK = ("wifi_ssid", "mqtt_broker")
 
 
@@ -42,10 +46,12 @@ class DesiredConfig:
         self._store = store
         self._settings = settings
         self._log = log
-        self.rev, self.crc, self.error = 0, None, None
+        self.rev, self.crc, self.error, self._refused_rev = 0, None, None, None
         try:
-            self.rev, self.crc, self.error = json.loads(store.get(_OUTCOME) or "")
-        except ValueError:
+            self.rev, self.crc, self.error, self._refused_rev = json.loads(
+                store.get(_OUTCOME) or ""
+            )
+        except (ValueError, TypeError):
             pass  # none yet, or damaged: the broker sends the message again
         self.is_on_trial = self._load(self._staged) is not None
 
@@ -72,7 +78,7 @@ class DesiredConfig:
         """
         crc = crc32(msg)
         if reason is not None:
-            self._record(self.rev, crc, reason)
+            self._record(self.rev, crc, reason, _rev_of(config))
             return
         rev = config.get("rev") or 0
         if rev < self.rev:
@@ -88,7 +94,7 @@ class DesiredConfig:
                 rev, None, "flash: %s" % error
             )  # tried again when it is resent
         except ConfigError as error:
-            self._record(rev, crc, error.args[0])
+            self._record(rev, crc, error.args[0], rev)
 
     def confirm(self):
         """The broker was reached: the trial is over, and the staged one in force."""
@@ -104,7 +110,7 @@ class DesiredConfig:
         if self._is_password_kept(self._settings.password):
             error += "; it got no password"
         self._apply(self._load(self._in_force) or {})
-        self._record(self.rev, self.crc, error)
+        self._record(self.rev, self.crc, error, self.rev)
 
     def erase(self):
         """Factory reset: as provisioned, and ready for any revision."""
@@ -117,12 +123,23 @@ class DesiredConfig:
         if self.crc is None and self.error is None:
             return None
         error = "on trial" if self.is_on_trial else self.error
-        if error is None:
-            return '"config":{"rev":%d,"applied":true}' % self.rev
-        return '"config":{"rev":%d,"applied":false,"error":%s}' % (
-            self.rev,
-            text(error),
-        )
+        is_applied = "true" if error is None else "false"
+        member = '"config":{"rev":%d,"applied":%s' % (self.rev, is_applied)
+        in_force = _crc_of(self._in_force)
+        if in_force is not None:
+            member += ',"crc":%d' % in_force
+        if error is not None:
+            member += ',"error":' + text(error)
+            if not self.is_on_trial:
+                member += ',"refused":{' + self._refused() + "}"
+        return member + "}"
+
+    def _refused(self):
+        members = ['"error":' + text(self.error)]
+        for name, value in (("rev", self._refused_rev), ("crc", self.crc)):
+            if value is not None:
+                members.append('"%s":%d' % (name, value))
+        return ",".join(members)
 
     def _stage(self, config, msg):
         resolved = resolve(config, self._settings.given)
@@ -150,9 +167,10 @@ class DesiredConfig:
             resolved["wifi_ssid"],
         )
 
-    def _record(self, rev, crc, error):
+    def _record(self, rev, crc, error, refused_rev=None):
         self.rev, self.crc, self.error = rev, crc, error
-        self._store.put(_OUTCOME, json.dumps([rev, crc, error]))
+        self._refused_rev = refused_rev
+        self._store.put(_OUTCOME, json.dumps([rev, crc, error, refused_rev]))
         outcome = "on trial" if self.is_on_trial else error or "in force"
         self._log("config %d: %s" % (rev, outcome))
 
@@ -184,6 +202,21 @@ class DesiredConfig:
         kept["device_id"] = self._settings.device_id
         _write(self._in_force, json.dumps(kept).encode())
         self._record(self.rev, self.crc, "crashed again and again, dropped")
+
+
+def _rev_of(config):
+    """The revision that a message which is refused has, if it is one."""
+    rev = config.get("rev") if type(config) is dict else None
+    return rev if type(rev) is int and 0 <= rev <= U32_MAX else None
+
+
+def _crc_of(path):
+    """CRC-32 of the configuration in force, as it was received; None without one."""
+    try:
+        with open(path, "rb") as file:
+            return crc32(file.read())
+    except OSError:
+        return None
 
 
 def _write(path, data):

@@ -109,8 +109,14 @@ class Downlink:
         document = reason = None
         try:
             document = json.loads(msg)
-            check = orders.check_config if is_config else orders.check_command
-            check(document, self._settings.device_id)
+            device_id = self._settings.device_id
+            if is_config:
+                orders.check_config(document, device_id)
+            else:
+                orders.check_command(document, device_id)
+                if document["action"] in orders.ACTIONS:  # else it is refused later
+                    arguments = document.get("args") or {}
+                    orders.check_arguments(document["action"], arguments, device_id)
         except ValueError as error:
             reason = error.args[1] if error.args[1:] else "not JSON"
         unload(RULES)
@@ -123,8 +129,8 @@ class Downlink:
         from egiz_edge.actions import Actions  # noqa: PLC0415  # see the module
         from egiz_edge.commands import Commands  # noqa: PLC0415
 
-        board, device_id = self._board, self._settings.device_id
-        actions = Actions(self._app, board, device_id).all()
+        board = self._board
+        actions = Actions(self._app, board).all()
         return Commands(board.store, board.clock, actions, self._log)
 
     def _load_last_command(self):

@@ -2,6 +2,7 @@
 
 SAMPLING_MS = 1000
 PUBLISH_MS = 5000
+REPORT_MS = 60000  # between two status messages when nothing changes
 BUFFER_MESSAGES = 100
 PORT = 1883
 
@@ -32,6 +33,7 @@ def resolve(config, given):
         "wifi_ssid": _value("wifi_ssid", None, config, given),
         "sampling_rate_ms": _value("sampling_rate_ms", SAMPLING_MS, config, given),
         "publish_rate_ms": _value("publish_rate_ms", PUBLISH_MS, config, given),
+        "report_rate_ms": _value("report_rate_ms", REPORT_MS, config, given),
         # One message is always kept: the one that is being sent.
         "buffer_size": max(1, _value("buffer_size", BUFFER_MESSAGES, config, given)),
         "zones": _zones(config, given),

@@ -5,9 +5,11 @@ import time
 
 from egiz_schema.limits import WIRE_VERSION
 
-from egiz_edge import payloads, timeouts
+from egiz_edge import payloads
 
 FIRMWARE_VERSION = "0.1.0"
+# What the device can do besides measuring: the actions of actions.py.
+_CAN = '["reboot","identify","sample_now","reset_energy","factory_reset"]'
 
 
 class Report:
@@ -45,10 +47,10 @@ class Report:
         self._ticks = now
         return self._uptime_ms
 
-    def is_due(self):
+    def is_due(self, period_ms):
         """Whether it is time for a status; when offline, this is true once a period."""
         now = time.ticks_ms()
-        is_due = time.ticks_diff(now, self._status_ticks) >= timeouts.STATUS_MS
+        is_due = time.ticks_diff(now, self._status_ticks) >= period_ms
         if is_due:
             self._status_ticks = now
         return is_due
@@ -88,6 +90,8 @@ class Report:
         if self._board.clock.is_synced():
             members.append('"timestamp":%d,"ms":%d' % divmod(self._stamp_ms(), 1000))
         members.append('"reset_cause":' + payloads.text(self._cause))
+        members.append('"board":' + payloads.text(self._board.chip_id()))
+        members.append('"can":' + _CAN)
         ip = self._board.wifi.ip()
         if ip is not None:
             members.append('"ip":' + payloads.text(ip))

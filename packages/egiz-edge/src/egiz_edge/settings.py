@@ -7,8 +7,9 @@ class Settings:
     Args:
         given: a dict with facility, device_id, broker (host), and optionally port,
             user, password, wifi_ssid, wifi_password, zones (list of ROM ids in hex),
-            setpoint (0.01 °C), sampling_rate_ms and publish_rate_ms, ntp (host or
-            host:port; the broker's host if absent), thermocouples and states (as
+            setpoint (0.01 °C), sampling_rate_ms, publish_rate_ms and report_rate_ms,
+            ntp (host or host:port; the broker's host if absent), thermocouples and
+            states (as
             `Sensors` takes them), and tls (paths of DER files: ca,
             and cert and key where the broker wants them; its port is often 8883), and
             password_for_any_broker (whether a broker that a configuration names gets

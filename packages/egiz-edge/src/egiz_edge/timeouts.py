@@ -1,6 +1,5 @@
 """Timeouts and periods of the device, in milliseconds."""
 
-STATUS_MS = 60000  # between two status messages when nothing changes
 TRIAL_MS = 120000  # for a changed network to lead to the broker
 STALL_MS = 30000  # on top of its period, until a task counts as stalled
 BLOCKED_MS = 10000  # that a TLS handshake or an erase of flash may block all tasks

@@ -2,6 +2,7 @@
 
 import json
 import os
+from binascii import crc32
 
 import _flash
 from _board import Log, Store
@@ -39,7 +40,9 @@ class Device:
     def receive(self, reason=None, **config):
         config["device_id"] = "oven-001"
         self.load()
-        self.desired.receive(json.dumps(config).encode(), config, reason)
+        msg = json.dumps(config).encode()
+        self.crc = crc32(msg)
+        self.desired.receive(msg, config, reason)
         return self.reported()
 
     def reported(self):
@@ -51,24 +54,44 @@ def test_a_config_is_applied_immediately_and_after_a_boot():
     device = Device()
     assert device.reported() is None
     reported = device.receive(rev=7, publish_rate_ms=300)
-    assert reported == {"rev": 7, "applied": True}
+    assert reported == {"rev": 7, "applied": True, "crc": device.crc}
     assert device.settings.publish_rate_ms == 300
     device.boot()
     assert device.settings.publish_rate_ms == 300
-    assert device.reported() == {"rev": 7, "applied": True}
+    assert device.reported() == {"rev": 7, "applied": True, "crc": device.crc}
+
+
+def test_the_crc_tells_two_configs_of_one_revision_apart():
+    device = Device()
+    first = device.receive(rev=7, publish_rate_ms=300)
+    second = device.receive(rev=7, publish_rate_ms=400)
+    assert first["rev"] == second["rev"] == 7
+    assert first["crc"] != second["crc"] == device.crc
+    assert device.settings.publish_rate_ms == 400
 
 
 def test_a_refused_config_changes_nothing_and_the_reason_is_reported():
     device = Device()
     device.receive(rev=7, publish_rate_ms=300)
+    in_force = device.crc
     reported = device.receive(rev=8, mqtt_broker=":")
+    error = "mqtt_broker: not host:port"
     assert reported == {
         "rev": 8,
         "applied": False,
-        "error": "mqtt_broker: not host:port",
+        "error": error,
+        "crc": in_force,
+        "refused": {"rev": 8, "crc": device.crc, "error": error},
     }
-    reported = device.receive("rev: not an integer", rev="x")
-    assert reported == {"rev": 8, "applied": False, "error": "rev: not an integer"}
+    error = "rev: not an integer"
+    reported = device.receive(error, rev="x")
+    assert reported == {
+        "rev": 8,
+        "applied": False,
+        "error": error,
+        "crc": in_force,
+        "refused": {"crc": device.crc, "error": error},
+    }
     device.boot()
     assert device.settings.publish_rate_ms == 300
     assert device.reported()["error"] == "rev: not an integer"
@@ -77,21 +100,23 @@ def test_a_refused_config_changes_nothing_and_the_reason_is_reported():
 def test_a_stale_revision_is_ignored():
     device = Device()
     device.receive(rev=7, publish_rate_ms=300)
-    assert device.receive(rev=6, publish_rate_ms=900) == {"rev": 7, "applied": True}
+    in_force = device.reported()
+    assert device.receive(rev=6, publish_rate_ms=900) == in_force
     assert device.settings.publish_rate_ms == 300
     assert "stale" in device.log.lines[-1]
 
 
 def test_a_network_that_leads_to_the_broker_is_confirmed():
     device = Device()
-    device.receive(rev=7, publish_rate_ms=300)
+    in_force = device.receive(rev=7, publish_rate_ms=300)["crc"]
     reported = device.receive(rev=8, mqtt_broker="new:1884")
-    assert reported == {"rev": 8, "applied": False, "error": "on trial"}
+    error = "on trial"
+    assert reported == {"rev": 8, "applied": False, "error": error, "crc": in_force}
     assert (device.settings.host, device.settings.port) == ("new", 1884)
     device.load()
     assert device.desired.is_on_trial
     device.desired.confirm()
-    assert device.reported() == {"rev": 8, "applied": True}
+    assert device.reported() == {"rev": 8, "applied": True, "crc": device.crc}
     device.boot()
     assert not device.desired.is_on_trial
     assert (device.settings.host, device.settings.publish_rate_ms) == ("new", 5000)
@@ -166,4 +191,5 @@ def test_a_factory_reset_leaves_what_was_provisioned():
     device.boot()
     assert device.reported() is None
     assert device.settings.publish_rate_ms == 5000
-    assert device.receive(rev=1, publish_rate_ms=400) == {"rev": 1, "applied": True}
+    reported = device.receive(rev=1, publish_rate_ms=400)
+    assert reported == {"rev": 1, "applied": True, "crc": device.crc}

@@ -57,6 +57,10 @@ class Device:
     def reported(self):
         return json.loads("{" + ",".join(self.downlink.members()) + "}")
 
+    def in_force(self):
+        config = self.reported()["config"]
+        return config["rev"], config["applied"]
+
 
 def test_of_many_configs_in_one_instant_the_newest_is_in_force():
     device = Device()
@@ -64,7 +68,7 @@ def test_of_many_configs_in_one_instant_the_newest_is_in_force():
         device.config(rev=rev, publish_rate_ms=1000 + rev)
     device.command("c1")
     assert device.handle() == 2
-    assert device.reported()["config"] == {"rev": 8, "applied": True}
+    assert device.in_force() == (8, True)
     assert device.settings.publish_rate_ms == 1008
     assert device.reported()["last_command"] == {"id": "c1", "result": "done"}
     assert device.log.lines[0] == "config 8: in force"
@@ -105,7 +109,7 @@ def test_a_config_that_waits_is_applied_when_the_trial_is_confirmed():
     device.downlink.with_config(lambda config: config.confirm())
     assert device.handle() == 1
     assert device.settings.buffer_size == 50
-    assert device.reported()["config"] == {"rev": 2, "applied": True}
+    assert device.in_force() == (2, True)
 
 
 def test_the_config_in_force_sent_last_replaces_one_that_waits():

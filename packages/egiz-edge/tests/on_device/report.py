@@ -17,6 +17,9 @@ class _Board:
     def reset_cause(self):
         return "power_on"
 
+    def chip_id(self):
+        return "a0b1c2d3e4f5"
+
     def rssi(self):
         return None
 
@@ -68,3 +71,15 @@ def test_a_clock_that_was_set_back_is_followed():
     _times(report, 1)
     board.clock.now_s -= 3600
     assert _times(report, 1) == [board.clock.now_ms()]
+
+
+@_with_ticks
+def test_a_status_is_due_once_a_period():
+    report = Report("oven-001", _Board(), "")
+    report.outbox = _Outbox()
+    report.status("online", [])
+    assert not report.is_due(60_000)
+    module.time.now += 59_999
+    assert not report.is_due(60_000)
+    assert report.is_due(59_999)
+    assert not report.is_due(59_999)

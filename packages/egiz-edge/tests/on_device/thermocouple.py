@@ -86,7 +86,7 @@ def test_the_max6675_has_quarters_of_a_degree_and_none_below_zero():
     assert _fault_of(max6675, bytes([0x0B, 0xBA])) == "crc"
 
 
-def test_what_the_contract_would_refuse_is_no_reading():
+def test_what_the_contract_would_drop_is_no_reading():
     assert (TEMPERATURE_C[0] * 100, TEMPERATURE_C[1] * 100) == RANGE
     coldest, hottest, far = RANGE[0] // 25, RANGE[1] // 25, -1000
     for quarters, cold, expected in (

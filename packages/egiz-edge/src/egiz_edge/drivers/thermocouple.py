@@ -10,7 +10,7 @@ Faults of its own: `open` (no thermocouple), `shorted_to_ground`, `shorted_to_su
 
 from egiz_edge.drivers import SensorError
 
-RANGE = (-10000, 180000)  # 0.01 °C; of the contract, which would refuse the message
+RANGE = (-20000, 180000)  # 0.01 °C; of the contract, which would drop the reading
 _COLD = (-5500, 12700)  # that the chip can measure
 
 _FAULTS = ((1, "open"), (2, "shorted_to_ground"), (4, "shorted_to_supply"))

@@ -40,6 +40,8 @@ Survival:
             `watchdog`, `crash` (a reset that was not ordered), `soft_reset` (from the
             console), `unknown`
 `identify(on)`    lights the board's LED
+`chip_id()`       what the manufacturer wrote into this chip, as hex digits; the same
+                  whatever settings and firmware the board gets
 """
 
 ROMS_MAX = 32  # a damaged line can find hundreds, for which there is no memory

@@ -68,6 +68,10 @@ class Board:
         except OSError:
             pass  # there since the first boot
 
+    def chip_id(self):
+        """The factory address of the chip (base MAC, eFuse block 0)."""
+        return machine.unique_id().hex()
+
     def reset_cause(self):
         """Why this boot, as `egiz_edge.ports` lists it."""
         return self._reset_cause

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import time
+from binascii import crc32
 
 from egiz_edge.ports import ROMS_MAX, check_stored
 
@@ -38,6 +39,10 @@ class Board:
         self.store = Store(directory)
         self.watchdog = Watchdog(self._reset_line)
         self.data_directory = directory + "/data"
+
+    def chip_id(self):
+        """As a chip has one: from where the board is on this machine."""
+        return "%012x" % (crc32(self._directory.encode()) | 0x02 << 40)
 
     def reset_cause(self):
         """Why this boot, as `egiz_edge.ports` lists it."""
