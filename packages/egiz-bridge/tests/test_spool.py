@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 from egiz_bridge.batch import DeadLetter, Message
-from egiz_bridge.errors import SpoolDamaged, SpoolFull
+from egiz_bridge.errors import FileDamaged, SpoolFull
 from egiz_bridge.spool import Spool
 from egiz_bridge.spool.dead_letters import Selection, purge
 
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_database_is_set_aside_and_a_new_one_begun(tmp_path):
     path = tmp_path / "spool.sqlite"
     path.write_bytes(b"precious" * 1000)
     spool = Spool(path, MIB)
-    assert spool.set_aside == 1
+    assert spool.incidents.set_aside == 1
     spool.batches.put("a", _messages(3))
     assert spool.batches.counts() == {"a": 3}
     (aside,) = tmp_path.glob("spool.sqlite.damaged-*")
@@ -140,12 +140,12 @@ def test_a_file_that_is_damaged_while_it_is_used_is_set_aside(tmp_path):
     with path.open("r+b") as file:  # every page but the first, which has the schema
         file.seek(4096)
         file.write(b"\xff" * (path.stat().st_size - 4096))
-    with pytest.raises(SpoolDamaged, match="set aside"):
+    with pytest.raises(FileDamaged, match="set aside"):
         spool.batches.oldest("a")
     assert spool.batches.oldest("a") is None
     spool.batches.put("a", _messages(3))
     assert spool.batches.counts() == {"a": 3}
-    assert spool.set_aside == 1
+    assert spool.incidents.set_aside == 1
     spool.close()
 
 

@@ -130,7 +130,7 @@ def test_a_damaged_spool_is_set_aside_and_the_service_goes_on(
         file.seek(4096)
         file.write(b"\xff" * (running.spool.stat().st_size - 4096))
     publish(500)
-    eventually(lambda: _count_of(running, "spool_files_set_aside_total") == 1)
+    eventually(lambda: _count_of(running, "files_set_aside_total/spool") == 1)
     influxdb.start()
     _is_stored(influxdb, 500)
     eventually(lambda: _count_of(running, "sink_set_aside_total/influxdb") == 1000)
@@ -151,7 +151,7 @@ def test_an_unreadable_spool_does_not_prevent_the_start(outage, publish, influxd
     publish(10)
     influxdb.start()
     _is_stored(influxdb, 10)
-    assert _count_of(running, "spool_files_set_aside_total") == 1
+    assert _count_of(running, "files_set_aside_total/spool") == 1
     assert running.stop() == 0
 
 

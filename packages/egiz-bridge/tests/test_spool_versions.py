@@ -100,7 +100,7 @@ def test_what_an_earlier_bridge_left_is_there_after_the_upgrade(tmp_path, name):
     path = tmp_path / "spool.sqlite"
     _made(path, EARLIER[name])
     spool = Spool(path, MIB, max_age_days=30)
-    assert spool.set_aside == 0
+    assert spool.incidents.set_aside == 0
     assert spool.batches.counts() == {"influxdb": 3, "line_protocol": 2}
     assert spool.batches.oldest("influxdb").messages == _messages(0, 3)
     replays = int("TABLE replays" in EARLIER[name])

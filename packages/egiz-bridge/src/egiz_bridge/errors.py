@@ -6,7 +6,8 @@ BridgeError
 ├── Rejected        the database refuses a request, mostly for some of its rows
 └── Unavailable     the database, or the disk, may accept them later
     ├── SpoolFull       the spool is at `spool.max_bytes`
-    └── SpoolDamaged    the spool's file was set aside, and a new one begun
+    ├── FileDamaged     an SQLite file can be read no more
+    └── FileReplaced    a sink has lost its file, or set it aside; it begins a new one
 """
 
 from collections.abc import Sequence
@@ -123,5 +124,17 @@ class SpoolFull(Unavailable):
     """The spool is at `spool.max_bytes`: the rest waits at the broker."""
 
 
-class SpoolDamaged(Unavailable):
-    """The spool's file was damaged: it is set aside, and a new one is begun."""
+class FileDamaged(Unavailable):
+    """An SQLite file can be read no more; whoever writes it sets it aside."""
+
+
+class FileReplaced(Unavailable):
+    """The file of a sink is not what it was; the next write begins a new one.
+
+    Attributes:
+        is_damaged: it was damaged and set aside; else removed, moved or replaced.
+    """
+
+    def __init__(self, message: str, *, is_damaged: bool) -> None:
+        super().__init__(message)
+        self.is_damaged = is_damaged

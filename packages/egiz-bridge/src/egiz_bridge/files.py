@@ -5,9 +5,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from egiz_bridge.database_file import translate_errors
 from egiz_bridge.errors import Unavailable
 
 _BUSY_TIMEOUT_S = 5.0
+# A disk with less room than a batch may need is full.
+_ROOM_BYTES = 256 * 1024
 
 
 def probe_writable(path: Path) -> None:
@@ -21,20 +24,28 @@ def probe_writable(path: Path) -> None:
         raise Unavailable(f"there is no directory {directory}")
     if not os.access(path if path.exists() else directory, os.W_OK):
         raise Unavailable(f"{path} cannot be written")
+    disk = os.statvfs(directory)
+    if disk.f_bavail * disk.f_frsize < _ROOM_BYTES and disk.f_blocks:
+        raise Unavailable(f"{path} cannot be written: its disk is full")
 
 
 def probe_sqlite(path: Path) -> None:
     """Ask whether an SQLite file can be read and written, or made.
 
+    It is opened by its name, and of each table the first page is read.
+
     Raises:
+        FileDamaged: it is no database any more.
         Unavailable: it cannot, with SQLite's words.
     """
     probe_writable(path)
     if not path.exists():
         return
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    try:
-        with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S)) as db:
-            db.execute("PRAGMA schema_version")
-    except sqlite3.Error as error:
-        raise Unavailable(f"{path}: {error}") from error
+    with (
+        translate_errors(path),
+        closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S)) as db,
+    ):
+        query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        for (name,) in db.execute(query).fetchall():
+            db.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone()  # noqa: S608  # of the file itself

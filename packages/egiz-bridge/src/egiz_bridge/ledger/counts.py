@@ -16,6 +16,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from egiz_bridge.batch import Batch
+from egiz_bridge.incidents import Incidents
 from egiz_bridge.ledger.latency import Latencies
 
 
@@ -28,6 +29,7 @@ class SinkCounts:
         expired: waited in the spool for longer than `spool.max_age_days`.
         set_aside: were in a part of the spool that was damaged.
         trouble: why the sink accepts no writes; empty while it does.
+        incidents: what happened to its file, if it has one.
     """
 
     restored: int = 0
@@ -41,6 +43,7 @@ class SinkCounts:
     set_aside: int = 0
     receipt_to_written: Latencies = field(default_factory=Latencies)
     trouble: str = "has not answered yet"
+    incidents: Incidents = field(default_factory=Incidents)
 
     @property
     def is_up(self) -> bool:
@@ -64,6 +67,7 @@ class Counts:
         dead_letters_waiting: not of the contract, and not on the disk yet.
         dead_letters_lost: those of QoS 0 that the disk did not accept in time.
         dead_letters_trouble: why the disk accepts none; empty while it does.
+        spool_troubles: why the spool accepts nothing, by who wanted it to.
     """
 
     sinks: dict[str, SinkCounts]
@@ -84,6 +88,7 @@ class Counts:
     dead_letters_waiting: int = 0
     dead_letters_lost: int = 0
     dead_letters_trouble: str = ""
+    spool_troubles: dict[str, str] = field(default_factory=dict)
 
     @property
     def unaccounted(self) -> int:
@@ -248,6 +253,21 @@ class Ledger:
         """Count those of QoS 0 for which neither disk nor memory had room."""
         with self._lock:
             self._counts.dead_letters_lost += count
+
+    def file_replaced(self, sink: str, text: str, *, is_damaged: bool) -> None:
+        """Count a file of a sink that was lost, or damaged and set aside."""
+        with self._lock:
+            self._counts.sinks[sink].incidents.add(text, is_damaged=is_damaged)
+
+    def spool_is_up(self, user: str) -> None:
+        """Record that the spool accepts what one of its users gives."""
+        with self._lock:
+            self._counts.spool_troubles.pop(user, None)
+
+    def spool_is_down(self, user: str, why: str) -> None:
+        """Record that it does not."""
+        with self._lock:
+            self._counts.spool_troubles[user] = why
 
     def connection_is(self, *, up: bool) -> None:
         """Record whether the bridge is subscribed; count connections."""

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
 from egiz_bridge.config.tables import Http
 from egiz_bridge.errors import ConfigError
-from egiz_bridge.ledger.counts import Ledger
+from egiz_bridge.ledger.counts import Counts, Ledger
 from egiz_bridge.ledger.devices import Devices, as_json
 from egiz_bridge.observe.http import App, HttpServer
 from egiz_bridge.observe.metrics import CountsCollector
@@ -50,11 +50,15 @@ class Parts(NamedTuple):
         counts = self.ledger.snapshot()
         problems = [] if counts.is_connected else ["mqtt: not subscribed"]
         for name, sink in counts.sinks.items():
-            if sink.trouble:
-                problems.append(f"{name}: {sink.trouble}")
+            texts = [sink.trouble, sink.incidents.recent()]
+            problems += [f"{name}: {text}" for text in texts if text]
         if counts.dead_letters_trouble:
             problems.append(f"dead letters: {counts.dead_letters_trouble}")
-        return problems
+        return problems + self._spool_problems(counts)
+
+    def _spool_problems(self, counts: Counts) -> list[str]:
+        texts = {self.spool.incidents.recent(), *counts.spool_troubles.values()}
+        return [f"spool: {text}" for text in sorted(texts) if text]
 
     def all_devices(self) -> list[dict[str, Any]]:
         """What is known of each device."""

@@ -48,6 +48,7 @@ class CountsCollector(Collector):
         yield _of_losing_devices(self._devices)
         yield from _of_troubles(self._devices)
         yield from _of_spool(self._spool)
+        yield from _of_files(self._spool, counts)
         yield _of_certificates(self._certificate_expiries())
 
 
@@ -215,11 +216,23 @@ def _of_spool(spool: Spool) -> Iterator[Metric]:
         "Oldest dead letters, deleted to make room for newer ones",
         value=spool.dead_letters.dropped,
     )
-    yield CounterMetricFamily(
-        _P + "spool_files_set_aside",
-        "Damaged spool files that were renamed",
-        value=spool.set_aside,
+
+
+def _of_files(spool: Spool, counts: Counts) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        _P + "spool_up",
+        "1 while the spool can be written",
+        value=not counts.spool_troubles,
     )
+    of_sinks = {name: sink.incidents for name, sink in counts.sinks.items()}
+    for name, text, attribute in (
+        ("files_set_aside", "Damaged files that were renamed", "set_aside"),
+        ("files_lost", "Files removed, moved or replaced while in use", "lost"),
+    ):
+        family = CounterMetricFamily(_P + name, text, labels=["file"])
+        for file, incidents in {"spool": spool.incidents, **of_sinks}.items():
+            family.add_metric([file], getattr(incidents, attribute))
+        yield family
 
 
 def _of_certificates(expiries: Mapping[str, float]) -> Metric:

@@ -7,9 +7,16 @@ from contextlib import contextmanager, suppress
 import structlog
 
 from egiz_bridge.batch import Row
-from egiz_bridge.errors import BridgeError, ConfigError, Rejected, Unavailable
+from egiz_bridge.errors import (
+    BridgeError,
+    ConfigError,
+    FileDamaged,
+    FileReplaced,
+    Rejected,
+    Unavailable,
+)
 from egiz_bridge.pipeline.internal import place_of
-from egiz_bridge.sinks.sink import Sink
+from egiz_bridge.sinks.sink import FileSink, Sink
 
 _log = structlog.get_logger()
 _logged: set[str] = set()
@@ -22,9 +29,15 @@ class GuardedSink:
     state that error left is not known.
     """
 
-    def __init__(self, name: str, open_sink: Callable[[], Sink]) -> None:
+    def __init__(
+        self,
+        name: str,
+        open_sink: Callable[[], Sink],
+        on_replaced: Callable[[FileReplaced], None] = lambda _: None,
+    ) -> None:
         self.name = name
         self._open_sink = open_sink
+        self._on_replaced = on_replaced
         self._sink: Sink | None = None
 
     def open(self) -> None:
@@ -51,7 +64,7 @@ class GuardedSink:
             sink.write(rows)
 
     def probe(self) -> None:
-        """Ask whether it would accept writes.
+        """Ask whether it would accept writes; with a damaged file, it would.
 
         Raises:
             Unavailable: it would not.
@@ -59,8 +72,21 @@ class GuardedSink:
         try:
             with self._guarded() as sink:
                 sink.probe()
+        except FileDamaged:
+            return  # its next write sets the file aside
         except Rejected as error:
             raise Unavailable(str(error)) from error
+
+    def maintain(self) -> None:
+        """Let it look after its file, if it has one.
+
+        Raises:
+            Unavailable: it accepts no writes now.
+        """
+        if self._sink is None or isinstance(self._sink, FileSink):
+            with self._guarded() as sink:
+                if isinstance(sink, FileSink):
+                    sink.maintain()
 
     def close(self) -> None:
         """Close it; an error in this is logged, and changes nothing."""
@@ -78,8 +104,10 @@ class GuardedSink:
                     self._sink = self._open_sink()
                 try:
                     yield self._sink
-                except BridgeError:
+                except BridgeError as error:
                     is_expected = True
+                    if isinstance(error, FileReplaced):
+                        self._on_replaced(error)
                     raise
                 is_expected = True
         finally:

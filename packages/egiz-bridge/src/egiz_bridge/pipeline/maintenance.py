@@ -19,6 +19,7 @@ class Maintenance:
 
     def __init__(self, sink: str, spool: Spool, ledger: Ledger) -> None:
         self._sink = sink
+        self._user = f"maintenance of {sink}"  # of the spool
         self._spool = spool
         self._ledger = ledger
         self._limited_log = RateLimitedLog()
@@ -37,13 +38,20 @@ class Maintenance:
         try:
             requeued = self._requeue()
             self._expire()
+            self._spool.probe()
         except Unavailable as error:
+            self._ledger.spool_is_down(self._user, str(error))
             if times := self._limited_log.due("spool"):
-                event = "cannot maintain the spool; replays and expiry wait"
+                event = "spool unavailable: nothing can be stored in it; replays wait"
                 _log.warning(event, why=str(error), times=times)
         else:
+            self._ledger.spool_is_up(self._user)
             self._limited_log.over("spool")
         return requeued
+
+    def end(self) -> None:
+        """It is not run any more: what was wrong with the spool is not known."""
+        self._ledger.spool_is_up(self._user)
 
     def _requeue(self) -> bool:
         if requeued := self._spool.replays.requeue(self._sink):

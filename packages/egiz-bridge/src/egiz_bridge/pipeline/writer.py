@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import structlog
 
 from egiz_bridge.batch import Batch, DeadLetter, Row
-from egiz_bridge.errors import SpoolDamaged, Unavailable
+from egiz_bridge.errors import FileDamaged, FileReplaced, Unavailable
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.log import RateLimitedLog
 from egiz_bridge.pipeline.guard import GuardedSink, outage_on_error
@@ -52,7 +52,7 @@ class Writer(threading.Thread):
         self.sink_name = name
         self._open_sink = open_sink
         self._after = after
-        self._sink = GuardedSink(name, open_sink)
+        self._sink = GuardedSink(name, open_sink, self._record_replaced)
         self._isolation = Isolation(self._sink, self._add_dead_letters, self._is_alive)
         self._spool = spool
         self._ledger = ledger
@@ -96,6 +96,8 @@ class Writer(threading.Thread):
             if self._recovery:
                 self._recovery.end()
             self._sink.close()
+            self._ledger.spool_is_up(self.name)
+            self._maintenance.end()
 
     def _probe(self) -> None:
         """Find out whether the sink answers before there is anything to write."""
@@ -148,6 +150,7 @@ class Writer(threading.Thread):
                 return  # not acknowledged: the broker still has it
             groups = self._not_written(groups)
         self._limited_log.over("backpressure")
+        self._ledger.spool_is_up(self.name)
         self._done(batch)
 
     def _not_written(self, groups: list[list[Row]]) -> list[list[Row]]:
@@ -174,12 +177,14 @@ class Writer(threading.Thread):
         try:
             with outage_on_error(self.sink_name):
                 self._maintain_and_replay()
-        except SpoolDamaged:
+        except FileDamaged:
             return  # there is a new one
         except Unavailable as error:
             self._pause_sink(error)
 
     def _maintain_and_replay(self) -> None:
+        if self._maintenance.due_in_s() == 0.0 and not self._is_paused():
+            self._maintain_sink()
         if self._maintenance.run():
             self._isolation.forget()
             self._has_backlog = True
@@ -192,11 +197,18 @@ class Writer(threading.Thread):
         else:
             self._replay(spooled)
 
+    def _maintain_sink(self) -> None:
+        try:
+            self._sink.maintain()
+        except Unavailable as error:
+            self._pause_sink(error)
+
     def _was_spooled(self, rows: Sequence[Row]) -> bool:
         try:
             with self._busy(), outage_on_error(self.sink_name):
                 self._spool.batches.put(self.sink_name, [row.message for row in rows])
         except Unavailable as error:
+            self._ledger.spool_is_down(self.name, str(error))
             if times := self._limited_log.due("backpressure"):
                 _log.error(
                     "backpressure: sink and spool unavailable; not acknowledging",
@@ -289,6 +301,11 @@ class Writer(threading.Thread):
             self._record_failure,
         )
         self._recovery.begin()
+
+    def _record_replaced(self, error: FileReplaced) -> None:
+        self._ledger.file_replaced(
+            self.sink_name, str(error), is_damaged=error.is_damaged
+        )
 
     def _record_failure(self, error: Unavailable) -> None:
         self._failures += 1

@@ -1,7 +1,7 @@
 """What a sink is: a table of settings that opens it, and an object that writes."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Protocol, Self
+from typing import Annotated, ClassVar, Protocol, Self, runtime_checkable
 
 from egiz_schema import Kind
 from pydantic import AfterValidator, Field
@@ -39,6 +39,19 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Close connections and files."""
+
+
+@runtime_checkable
+class FileSink(Sink, Protocol):
+    """A sink that keeps a file open, which others may remove, move or damage."""
+
+    def maintain(self) -> None:
+        """Look after the file; called every two seconds while there is no outage.
+
+        Raises:
+            FileReplaced: it is not what it was; the next write begins a new one.
+            Unavailable: it cannot be written.
+        """
 
 
 def _at_least_one(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:

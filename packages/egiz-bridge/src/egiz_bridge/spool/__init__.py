@@ -3,7 +3,8 @@
 from contextlib import suppress
 from pathlib import Path
 
-from egiz_bridge.errors import SpoolDamaged
+from egiz_bridge.errors import FileDamaged
+from egiz_bridge.incidents import Incidents
 from egiz_bridge.spool.batches import Batches
 from egiz_bridge.spool.dead_letters import DeadLetters
 from egiz_bridge.spool.file import SpoolFile
@@ -22,13 +23,21 @@ class Spool:
         self.dead_letters = DeadLetters(self.quota)
         self.replays = Replays(self.quota)
         self.notes = Notes(self._file)
-        with suppress(SpoolDamaged):  # of which a new one has come
+        with suppress(FileDamaged):  # of which a new one has come
             self.batches.counts()
 
     @property
-    def set_aside(self) -> int:
-        """How many damaged files were set aside since the start."""
-        return self._file.set_aside
+    def incidents(self) -> Incidents:
+        """What happened to the file while it was open."""
+        return self._file.incidents
+
+    def probe(self) -> None:
+        """Ask whether the file could be written now.
+
+        Raises:
+            Unavailable: it could not.
+        """
+        self._file.probe()
 
     def close(self) -> None:
         """Close the file."""

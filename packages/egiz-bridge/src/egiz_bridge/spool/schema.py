@@ -128,3 +128,24 @@ def _add_age(db: sqlite3.Connection, table: str, now_ms: int) -> None:
         (now_ms,),
     )
     db.execute("DROP TABLE older")
+
+
+def carry_over(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Copy all of a file into another, within a transaction of that.
+
+    What waits in the other file already becomes replays: the bridge has not counted it.
+    """
+    columns = "sink, received_ms, messages, bytes, body"
+    target.execute(
+        f"INSERT INTO replays ({columns}) SELECT {columns} FROM batches"  # noqa: S608  # names of this module
+    )
+    target.execute("DELETE FROM batches")
+    for table in _TABLES:
+        names = [n for n in sorted(_columns(source, table)) if n != "id"]
+        marks = ", ".join("?" * len(names))
+        order = "" if table == "notes" else " ORDER BY id"
+        rows = source.execute(f"SELECT {', '.join(names)} FROM {table}{order}")  # noqa: S608  # as above
+        target.executemany(
+            f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({marks})",  # noqa: S608  # as above
+            rows,
+        )

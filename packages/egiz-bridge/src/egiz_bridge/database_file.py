@@ -1,0 +1,215 @@
+"""An SQLite file that stays open while others may remove, move or damage it.
+
+What is written to a file without a name is gone when the process ends. So whoever
+stores here compares what is open with what has the name: device and inode of the file
+and of the two that SQLite keeps beside it.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from egiz_bridge.errors import FileDamaged, Unavailable
+
+_PARTS = ("", "-wal", "-shm")
+_BUSY_TIMEOUT_S = 5.0
+_PRIMARY_CODE = 0xFF  # of SQLite's extended result codes
+
+# (device, inode) of a file by the end of its name; nothing if there is none.
+_Identities = dict[str, tuple[int, int] | None]
+
+
+class DatabaseFile:
+    """The file, opened by `open`; one thread at a time.
+
+    Args:
+        path: where it is.
+        prepare: makes or converts its tables; called before anything is changed.
+    """
+
+    def __init__(
+        self, path: Path, prepare: Callable[[sqlite3.Connection], None]
+    ) -> None:
+        self.path = path
+        self._prepare = prepare
+        self._db: sqlite3.Connection | None = None
+        self._opened: _Identities = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open."""
+        return self._db is not None
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The connection of an open file."""
+        assert self._db is not None
+        return self._db
+
+    def open(self) -> None:
+        """Open it, or make it.
+
+        Raises:
+            FileDamaged: it is no database any more.
+            Unavailable: the disk does not give it.
+        """
+        with translate_errors(self.path):
+            db = sqlite3.connect(
+                self.path,
+                timeout=_BUSY_TIMEOUT_S,
+                check_same_thread=False,
+                isolation_level=None,
+            )
+            try:
+                db.execute("PRAGMA synchronous = FULL")  # stored means fsynced
+                self._prepare(db)
+                db.execute("PRAGMA journal_mode = WAL")  # readers stop no writer
+                db.execute("BEGIN IMMEDIATE")  # now all its parts are there
+                db.execute("COMMIT")
+            except BaseException:
+                db.close()
+                raise
+        self._db = db
+        self._opened = self._at_the_name()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the block or nothing; on the disk when it ends.
+
+        Raises:
+            FileDamaged, Unavailable: as `open`.
+        """
+        with translate_errors(self.path):
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.db
+            except BaseException:
+                if self.db.in_transaction:  # a full disk has ended it already
+                    self.db.execute("ROLLBACK")
+                raise
+            self.db.execute("COMMIT")
+
+    def lost(self) -> str:
+        """What happened to the open file, if another is at its name, or none."""
+        now = self._at_the_name()
+        if now == self._opened:
+            return ""
+        if now[""] is None:
+            return "was removed or moved while the bridge runs"
+        if now[""] != self._opened[""]:
+            return "was replaced by another one while the bridge runs"
+        parts = [part for part in _PARTS if now[part] != self._opened[part]]
+        names = " and ".join(self.path.name + part for part in parts)
+        return f"lost {names} while the bridge runs"
+
+    @property
+    def has_its_name(self) -> bool:
+        """Whether the file itself is there, whatever is beside it."""
+        return self._at_the_name()[""] == self._opened[""]
+
+    def finish(self) -> None:
+        """Bring all into the file itself, wherever it is; leave nothing at its name.
+
+        Raises:
+            FileDamaged, Unavailable: as `open`.
+        """
+        with translate_errors(self.path):
+            busy = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise Unavailable(f"{self.path}: another program reads it")
+        now = self._at_the_name()
+        for part in _PARTS[1:]:
+            if now[part] and now[part] == self._opened[part]:
+                with suppress(OSError):
+                    self._part(part).unlink()
+
+    def write_again(self) -> None:
+        """Put a copy of it at its name: it has lost what belongs beside it.
+
+        Raises:
+            FileDamaged, Unavailable: as `open`; what is at the name is as it was.
+        """
+        copy = self._part(".copy")
+        try:
+            copy.unlink(missing_ok=True)
+            with translate_errors(self.path):
+                self.db.execute("VACUUM INTO ?", (str(copy),))
+            _sync(copy)
+            copy.replace(self.path)
+            _sync(self.path.parent)
+        except OSError as error:
+            raise Unavailable(f"{copy}: {error.strerror}") from error
+
+    def set_aside(self) -> Path:
+        """Close a damaged file and rename it, if it has its name; gives the new one.
+
+        Raises:
+            Unavailable: it cannot be renamed.
+        """
+        is_there = not self._opened or self.has_its_name
+        self.close()
+        aside = self._free_name()
+        try:
+            for part in _PARTS if is_there else ():
+                with suppress(FileNotFoundError):
+                    self._part(part).rename(aside.with_name(aside.name + part))
+        except OSError as error:
+            reason = f"damaged, and cannot be renamed: {error.strerror}"
+            raise Unavailable(f"{self.path} is {reason}") from error
+        return aside
+
+    def _free_name(self) -> Path:
+        stem = f"{self.path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+        found = self.path.with_name(stem)
+        number = 0
+        while found.exists():
+            number += 1
+            found = self.path.with_name(f"{stem}-{number}")
+        return found
+
+    def close(self) -> None:
+        """Close it, if it is open."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _part(self, ending: str) -> Path:
+        return self.path.with_name(self.path.name + ending)
+
+    def _at_the_name(self) -> _Identities:
+        return {part: _identity(f"{self.path}{part}") for part in _PARTS}
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  # twice for each write: it costs half
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def translate_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of SQLite into ours.
+
+    Raises:
+        FileDamaged, Unavailable: as `DatabaseFile.open`.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise FileDamaged(f"{path}: {error}") from error
+        raise Unavailable(f"{path}: {error}") from error
