@@ -1,7 +1,9 @@
 """A bridge that runs while somebody removes, moves or overwrites its files."""
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from rig import stored
@@ -142,3 +144,74 @@ class TestSpool:
         publish(5, 10)
         eventually(lambda: running.metrics()["messages_acknowledged_total"] == 10)
         assert _is_balanced(running)
+
+
+class TestArchive:
+    """Of a bridge with an archive; the spool is on the same disk."""
+
+    @pytest.fixture
+    def running(self, mosquitto, bridge, publish):
+        made = bridge(mosquitto.url, archive={})
+        made.start()
+        publish(0, 5)
+        eventually(lambda: made.metrics()["sink_written_total/archive"] == 5)
+        return made
+
+    def _stored(self, running, *archives):
+        found = {}
+        for archive in archives:
+            found |= stored.in_archive(archive)
+        return found == _expected(10) and _is_balanced(running)
+
+    @pytest.mark.parametrize("parts", [PARTS, ("",)])
+    def test_a_moved_archive_is_noticed_and_a_new_one_begun(
+        self, running, publish, parts
+    ):
+        old = running.directory / "archive-old.sqlite"
+        for part in parts:
+            _part(running.archive, part).rename(f"{old}{part}")
+        eventually(
+            lambda: running.metrics()["files_lost_total/archive"] == 1,
+            timeout=NOTICED_S,
+        )
+        assert any("archive: " in one for one in _problems(running))
+        assert "archive was removed or moved while the bridge runs" in running.log
+        publish(5, 10)
+        eventually(lambda: self._stored(running, old, running.archive))
+        running.kill()
+        assert len(stored.in_archive(running.archive)) == 5
+
+    def test_messages_right_after_the_move_are_in_the_new_one(self, running, publish):
+        for part in PARTS:
+            _part(running.archive, part).unlink()
+        publish(5, 10)
+        eventually(lambda: len(stored.in_archive(running.archive)) == 5)
+        eventually(lambda: running.metrics()["messages_acknowledged_total"] == 10)
+        assert running.metrics()["sink_written_total/archive"] == 10
+        assert _is_balanced(running)
+
+    @pytest.mark.parametrize("content", [b"", b"nonsense" * 1000])
+    def test_a_corrupt_archive_is_set_aside_while_the_bridge_runs(
+        self, running, publish, content
+    ):
+        with closing(sqlite3.connect(running.archive)) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        running.archive.write_bytes(content)
+        eventually(
+            lambda: running.metrics()["files_set_aside_total/archive"] == 1,
+            timeout=NOTICED_S,
+        )
+        assert any("archive: " in one for one in _problems(running))
+        publish(5, 10)
+        eventually(lambda: len(stored.in_archive(running.archive)) == 5)
+        eventually(lambda: running.metrics()["messages_acknowledged_total"] == 10)
+        assert _is_balanced(running)
+
+    def test_a_corrupt_archive_does_not_prevent_the_start(self, running, publish):
+        assert running.stop() == 0
+        running.archive.write_bytes(b"nonsense" * 1000)
+        running.start()
+        publish(5, 10)
+        eventually(lambda: len(stored.in_archive(running.archive)) == 5)
+        assert len(list(running.directory.glob("archive.sqlite.damaged-*"))) == 1
+        assert "archive damaged: the file is renamed" in running.log

@@ -10,7 +10,7 @@ ROOT = Path(egiz_bridge.__file__).parent
 FLOORS = [
     *("__main__", "cli", "daemon workers", "observe", "session", "session_record"),
     *("pipeline", "config.settings", "sinks mqtt", "spool ledger config"),
-    *("batch backoff files incidents log", "database_file"),
+    *("batch backoff confirmed_clock files incidents log", "database_file"),
     "errors __init__ __version__",
 ]
 FLOOR = {room: at for at, rooms in enumerate(FLOORS) for room in rooms.split()}

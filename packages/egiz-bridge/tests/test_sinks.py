@@ -2,7 +2,9 @@
 
 import pytest
 from egiz_bridge.batch import Message
+from egiz_bridge.errors import Unavailable
 from egiz_bridge.pipeline.rows import to_row
+from egiz_bridge.sinks import line_protocol
 from egiz_bridge.sinks.influxdb import InfluxdbTable
 from rig import stored
 from rig.publisher import Publisher
@@ -126,3 +128,17 @@ def test_writes_to_another_machine_are_compressed(remote_server):
     assert int(request.headers["Content-Length"]) < 500
     assert request.lines == [to_row(message).line] * 100
     sink.close()
+
+
+def test_lines_in_a_file_that_was_removed_meanwhile_are_not_written(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "lines"
+    sink = line_protocol.LineProtocolSink(path)
+    row = to_row(Message("sensors/a/oven-001/status", STATUS % 1706352600, 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(line_protocol.os, "fsync", lambda _: path.unlink())
+        with pytest.raises(Unavailable, match="was removed while"):
+            sink.write([row])
+    sink.write([row])
+    assert path.read_bytes() == row.line + b"\n"

@@ -154,8 +154,9 @@ def test_a_directory_that_is_gone_is_waited_for(tmp_path):
     spool.close()
 
 
-def test_a_file_that_was_overwritten_is_noticed_without_a_write(spool):
-    spool.quota.path.write_bytes(b"nonsense" * 1000)
+@pytest.mark.parametrize("content", [b"", b"nonsense" * 1000])
+def test_a_file_that_was_overwritten_is_noticed_without_a_write(spool, content):
+    spool.quota.path.write_bytes(content)
     with pytest.raises(FileDamaged):
         spool.probe()
     assert spool.incidents.set_aside == 1

@@ -17,6 +17,7 @@ from egiz_bridge.errors import FileDamaged, Unavailable
 _PARTS = ("", "-wal", "-shm")
 _BUSY_TIMEOUT_S = 5.0
 _PRIMARY_CODE = 0xFF  # of SQLite's extended result codes
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 # (device, inode) of a file by the end of its name; nothing if there is none.
 _Identities = dict[str, tuple[int, int] | None]
@@ -93,8 +94,14 @@ class DatabaseFile:
             self.db.execute("COMMIT")
 
     def lost(self) -> str:
-        """What happened to the open file, if another is at its name, or none."""
+        """What happened to the open file, if another is at its name, or none.
+
+        Raises:
+            FileDamaged: it is there, and empty.
+        """
         now = self._at_the_name()
+        if now[""] == self._opened[""] and _is_empty(self.path):
+            raise FileDamaged(f"{self.path}: it was emptied")
         if now == self._opened:
             return ""
         if now[""] is None:
@@ -185,10 +192,17 @@ class DatabaseFile:
 
 def _identity(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116  # twice for each write: it costs half
+        found = os.stat(path)  # noqa: PTH116  # for each write: it costs half
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return not os.stat(path).st_size  # noqa: PTH116  # as above
+    except OSError:
+        return False
 
 
 def _sync(path: Path) -> None:
@@ -209,7 +223,7 @@ def translate_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code & _PRIMARY_CODE in _DAMAGED or code == sqlite3.SQLITE_IOERR_SHORT_READ:
             raise FileDamaged(f"{path}: {error}") from error
         raise Unavailable(f"{path}: {error}") from error

@@ -5,17 +5,20 @@ as in InfluxDB, fields of a second message with the same device and time are mer
 """
 
 import sqlite3
-import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+import structlog
 from pydantic import Field
 
 from egiz_bridge.batch import Row
-from egiz_bridge.errors import Unavailable
+from egiz_bridge.database_file import DatabaseFile, translate_errors
+from egiz_bridge.errors import FileDamaged, FileReplaced, Unavailable
 from egiz_bridge.files import probe_sqlite
+from egiz_bridge.sinks.retention import Retention, add_index, prepare
 from egiz_bridge.sinks.sink import FileSinkTable
 
 _KEY = ("facility", "device_id", "time_ms")
@@ -23,10 +26,7 @@ _FIXED = (*_KEY, "device_type", "received_ms")
 # Values of rows by (kind, names of fields).
 _Groups = dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]]
 
-_DAY_MS = 24 * 3600 * 1000
-_RETENTION_EVERY_S = 3600.0
-# A delete of this size holds up writes for tens of milliseconds.
-_RETENTION_ROWS = 10_000
+_log = structlog.get_logger()
 
 
 class ArchiveTable(FileSinkTable):
@@ -47,29 +47,37 @@ class ArchiveTable(FileSinkTable):
 
 
 class ArchiveSink:
-    """The archive file; any number of others may read it while it is written."""
+    """The archive file; any number of others may read it while it is written.
+
+    If it is removed, moved, replaced or damaged meanwhile, a new one is begun. Nothing
+    counts as written before the file still had its name afterwards.
+    """
 
     name = "archive"
 
     def __init__(self, path: Path, retention_days: int) -> None:
         self._path = path
         self._retention_days = retention_days
-        self._retention_due = 0.0
+        self._file = DatabaseFile(path, prepare)
+        self._retention: Retention | None = None
         self._columns: dict[str, set[str]] = {}
-        self._db: sqlite3.Connection | None = None
 
     def write(self, rows: Sequence[Row]) -> None:
         """Store rows in one transaction, fsynced."""
-        try:
-            db = self._opened()
-            with db:
+        with self._looked_after() as retention:
+            with self._file.transaction() as db:
                 for (kind, fields), values in _grouped(rows).items():
                     self._add_columns(db, kind, fields)
                     db.executemany(_upsert(kind, fields), values)
-            self._keep_retention(db)
-        except sqlite3.Error as error:
-            self._columns.clear()  # a column just added may have been rolled back
-            raise Unavailable(f"{self._path}: {error}") from error
+            self._keep_name()
+            retention.step()
+
+    def maintain(self) -> None:
+        """Look after the file, and delete what is too old."""
+        if self._file.is_open or self._path.exists():
+            with self._looked_after() as retention:
+                probe_sqlite(self._path)
+                retention.step()
 
     def probe(self) -> None:
         """Read the file, if there is one."""
@@ -77,22 +85,54 @@ class ArchiveSink:
 
     def close(self) -> None:
         """Close the file."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        self._file.close()
+        self._retention = None
+        self._columns.clear()
 
-    def _opened(self) -> sqlite3.Connection:
-        if self._db is None:
-            db = sqlite3.connect(self._path, timeout=5)
-            try:
-                # Readers do not stop the writer, and stored means fsynced.
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")
-            except sqlite3.Error:
-                db.close()
-                raise
-            self._db = db
-        return self._db
+    @contextmanager
+    def _looked_after(self) -> Iterator[Retention]:
+        """Around what is done with the file: it is open, and has its name."""
+        try:
+            if self._file.is_open:
+                self._keep_name()
+            with translate_errors(self._path):
+                yield self._opened()
+        except FileDamaged as error:
+            raise self._set_aside(error) from error
+        except Unavailable:
+            self._columns.clear()  # a column just added may have been rolled back
+            raise
+
+    def _opened(self) -> Retention:
+        if self._retention is None:
+            self._file.open()
+            self._retention = Retention(self._file, self._retention_days)
+        return self._retention
+
+    def _keep_name(self) -> None:
+        if not (what := self._file.lost()):
+            return
+        self._file.finish()  # what is in it stays whole, wherever it is now
+        self.close()
+        _log.error(
+            f"archive {what}: what was in it is where that file is, and the next write"
+            " begins a new one; stop the bridge before you touch the file",
+            path=str(self._path),
+        )
+        reason = f"{self._path} {what}; new messages are in a new file"
+        raise FileReplaced(reason, is_damaged=False)
+
+    def _set_aside(self, error: FileDamaged) -> FileReplaced:
+        self.close()
+        aside = self._file.set_aside()
+        _log.error(
+            "archive damaged: the file is renamed and the next write begins a new one"
+            " (sqlite3's .recover may read it)",
+            path=str(aside),
+            why=str(error),
+        )
+        reason = f"{error}: renamed to {aside}, a new one is begun"
+        return FileReplaced(reason, is_damaged=True)
 
     def _add_columns(
         self, db: sqlite3.Connection, kind: str, fields: tuple[str, ...]
@@ -105,27 +145,8 @@ class ArchiveSink:
                 db.execute(f'ALTER TABLE "{kind}" ADD COLUMN "{field}"')
                 known.add(field)
 
-    def _keep_retention(self, db: sqlite3.Connection) -> None:
-        if not self._retention_days or time.monotonic() < self._retention_due:
-            return
-        oldest_ms = time.time_ns() // 1_000_000 - self._retention_days * _DAY_MS
-        deleted = 0
-        for kind in self._columns:
-            with db:
-                deleted += db.execute(_DELETE.format(kind), (oldest_ms,)).rowcount
-        if deleted < _RETENTION_ROWS:
-            self._retention_due = time.monotonic() + _RETENTION_EVERY_S
-
 
 # SQL is composed of the contract's own words only (kinds and field names).
-# By receipt, not by the time of the reading: what a device with a wrong clock sent, or
-# an outage delayed, is kept as long as anything else. Rows are numbered as they come.
-_DELETE = (
-    'DELETE FROM "{0}" WHERE received_ms < ? AND rowid IN'
-    f' (SELECT rowid FROM "{{0}}" ORDER BY rowid LIMIT {_RETENTION_ROWS})'
-)
-
-
 def _create_table(db: sqlite3.Connection, kind: str) -> set[str]:
     db.execute(
         f'CREATE TABLE IF NOT EXISTS "{kind}" ('
@@ -134,6 +155,7 @@ def _create_table(db: sqlite3.Connection, kind: str) -> set[str]:
         " PRIMARY KEY (facility, device_id, time_ms))"
     )
     db.execute(f'CREATE INDEX IF NOT EXISTS "{kind}_time" ON "{kind}" (time_ms)')
+    add_index(db, kind)
     return {row[1] for row in db.execute(f'PRAGMA table_info("{kind}")')}
 
 

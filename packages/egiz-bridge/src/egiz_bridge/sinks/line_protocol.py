@@ -1,5 +1,6 @@
 """Line protocol to a file or to stdout: for a pipe, another database, or a look."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -69,3 +70,6 @@ class LineProtocolSink:
                 with suppress(OSError):  # as of a pipe
                     os.ftruncate(file.fileno(), begin)  # no half of a line
                 raise
+            is_removed = not os.fstat(file.fileno()).st_nlink
+        if is_removed:
+            raise OSError(errno.ENOENT, "it was removed while it was written")

@@ -106,16 +106,18 @@ class SpoolFile:
         """
         if not self._file.is_open:  # it could not be opened again
             self._file = self._opened()
-        for _ in range(_TRIES):
-            if not (what := self._file.lost()):
-                return
-            try:
+        what = ""
+        try:
+            for _ in range(_TRIES):
+                if not (what := self._file.lost()):
+                    return
                 if self._went_on_at_the_name():
                     self._log_lost(what)
-            except FileDamaged as error:
-                self._begin_again(error)
-            except Unavailable as error:
-                raise Unavailable(f"{self.path} {what}; {error}") from error
+        except FileDamaged as error:
+            self._begin_again(error)
+            raise
+        except Unavailable as error:
+            raise Unavailable(f"{self.path} {what}; {error}") from error
         raise Unavailable(f"{self.path} is removed again and again")
 
     def _went_on_at_the_name(self) -> bool:

@@ -1,0 +1,112 @@
+"""Deletes the rows of the archive that are older than its retention, a few at a time.
+
+By receipt, not by the time of the reading: what a device with a wrong clock sent, or an
+outage delayed, is kept as long as anything else.
+"""
+
+import sqlite3
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from egiz_bridge.confirmed_clock import ConfirmedClock, wall_ms
+from egiz_bridge.database_file import DatabaseFile
+
+_DAY_MS = 24 * 3600 * 1000
+_EVERY_S = 600.0
+# A delete of this size holds up writes for tens of milliseconds.
+_ROWS = 10_000
+_MAKE = "CREATE TABLE IF NOT EXISTS retention (confirmed_ms INTEGER NOT NULL)"
+
+_log = structlog.get_logger()
+
+
+class Retention:
+    """Of one open file.
+
+    Args:
+        file: the archive, open.
+        days: how long a row is kept; 0 for ever.
+    """
+
+    def __init__(self, file: DatabaseFile, days: int) -> None:
+        self._file = file
+        self._days = days
+        self._clock = ConfirmedClock(_last_ms(file.db))
+        self._due_s = 0.0
+        self._deleted = 0
+
+    def step(self) -> None:
+        """Delete the oldest rows if there are too old ones; call it often.
+
+        Raises:
+            FileDamaged, Unavailable: as `DatabaseFile.transaction`.
+        """
+        if time.monotonic() < self._due_s:
+            return
+        now_ms = self._clock.now_ms()
+        oldest_ms = now_ms - self._days * _DAY_MS
+        found = 0
+        if self._days:
+            found = sum(self._delete(kind, oldest_ms) for kind in kinds(self._file.db))
+        self._deleted += found
+        if not found:
+            self._end(now_ms, oldest_ms)
+
+    def _delete(self, kind: str, oldest_ms: int) -> int:
+        with self._file.transaction() as db:
+            return db.execute(delete(kind, _ROWS), (oldest_ms,)).rowcount
+
+    def _end(self, now_ms: int, oldest_ms: int) -> None:
+        """All that is too old is deleted: say so, and what time it is."""
+        if self._deleted:
+            oldest = datetime.fromtimestamp(oldest_ms / 1000, UTC)
+            _log.info(
+                "archive retention: deleted what was received before",
+                before=f"{oldest:%Y-%m-%dT%H:%M:%SZ}",
+                rows=self._deleted,
+            )
+        self._deleted = 0
+        self._due_s = time.monotonic() + _EVERY_S
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM retention")
+            db.execute("INSERT INTO retention VALUES (?)", (now_ms,))
+
+
+def prepare(db: sqlite3.Connection) -> None:
+    """Make what the retention needs, also in a file of an earlier bridge."""
+    db.execute(_MAKE)
+    for kind in kinds(db):
+        add_index(db, kind)
+
+
+def delete(kind: str, rows: int) -> str:
+    """A statement that deletes some of the oldest rows."""
+    oldest = f'SELECT rowid FROM "{kind}" WHERE received_ms < ?'  # noqa: S608  # names of tables
+    oldest += f" ORDER BY received_ms LIMIT {rows:d}"
+    return f'DELETE FROM "{kind}" WHERE rowid IN ({oldest})'  # noqa: S608  # as above
+
+
+def add_index(db: sqlite3.Connection, kind: str) -> None:
+    """Have the oldest rows of a table found wherever they stand."""
+    name = f'"{kind}_received"'
+    db.execute(f'CREATE INDEX IF NOT EXISTS {name} ON "{kind}" (received_ms)')
+
+
+def kinds(db: sqlite3.Connection) -> list[str]:
+    """The tables with messages."""
+    query = (
+        "SELECT t.name FROM sqlite_master t, pragma_table_info(t.name) c"
+        " WHERE t.type = 'table' AND c.name = 'received_ms'"
+    )
+    return [name for (name,) in db.execute(query).fetchall()]
+
+
+def _last_ms(db: sqlite3.Connection) -> int:
+    """What time it was when the file was written last, as far as is known."""
+    found = [db.execute("SELECT max(confirmed_ms) FROM retention").fetchone()[0]]
+    if found == [None]:  # of an earlier bridge, or new
+        query = 'SELECT max(received_ms) FROM "{}"'
+        found = [db.execute(query.format(kind)).fetchone()[0] for kind in kinds(db)]
+    return max((ms for ms in found if ms is not None), default=wall_ms())
