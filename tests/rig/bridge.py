@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ class Bridge:
         self.config.write_text(_toml(tables))
         self.process: Process | None = None
 
-    def start(self, wait: bool = True) -> None:
+    def start(self, wait: bool = True, env: Mapping[str, str] | None = None) -> None:
         """Run it; by default until it is subscribed."""
         command = [own_program("egiz-bridge"), "run", "--config", str(self.config)]
-        self.process = Process(command, self.directory / "log")
+        self.process = Process(command, self.directory / "log", env)
         if wait:
             self.process.wait_until(lambda: self.metrics()["mqtt_connected"])
 

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from egiz_bridge.batch import DeadLetter, Message
 from egiz_bridge.errors import FileDamaged, SpoolFull
-from egiz_bridge.spool import Spool
+from egiz_bridge.spool import Spool, age
 from egiz_bridge.spool.dead_letters import Selection, purge
 
 MIB = 1024**2
@@ -166,17 +166,69 @@ def test_an_unreadable_batch_moves_to_the_table_damaged(tmp_path):
     spool.close()
 
 
-def test_what_has_waited_for_too_long_is_dropped_and_counted(tmp_path):
-    now_ms = time.time_ns() // 1_000_000
-    old = [Message("t", b"x", now_ms - 2 * 86_400_000 - 1)] * 3
+@pytest.fixture
+def monotonic(monkeypatch):
+    """`monotonic(days)` lets time pass."""
+    passed = [1000.0]
+    monkeypatch.setattr(age.time, "monotonic", lambda: passed[0])
+
+    def let_pass(days):
+        passed[0] += days * 86_400
+
+    return let_pass
+
+
+def test_what_has_waited_for_too_long_is_dropped_and_counted(tmp_path, monotonic):
     spool = Spool(tmp_path / "spool.sqlite", MIB, max_age_days=2)
-    spool.batches.put("a", old)
-    spool.batches.put("b", old)
-    spool.batches.put("a", [Message("t", b"x", now_ms)])
+    spool.batches.put("a", _messages(3))
+    spool.batches.put("b", _messages(3))
+    monotonic(days=1.99)
+    spool.batches.put("a", _messages(1))
+    assert spool.batches.expire("a") == 0
+    monotonic(days=0.02)
     assert spool.batches.expire("a") == 3
     assert spool.batches.expire("a") == 0
     assert spool.batches.counts() == {"a": 1, "b": 3}
     spool.close()
+
+
+@pytest.mark.parametrize("days", [31, -31, 20_000, -20_000])
+def test_no_reading_of_the_wall_clock_drops_anything(
+    tmp_path, monkeypatch, monotonic, days
+):
+    """It is wrong for a while, over a start as well, and right again."""
+    path = tmp_path / "spool.sqlite"
+    real = time.time_ns
+    for shift in (0, days, 0, days):
+        monkeypatch.setattr(
+            time, "time_ns", lambda shift=shift: real() + shift * 86_400 * 10**9
+        )
+        spool = Spool(path, MIB, max_age_days=30)
+        received_ms = time.time_ns() // 10**6
+        spool.batches.put("a", [Message("t", b"x", received_ms)])
+        monotonic(days=1)
+        assert spool.batches.expire("a") == 0
+        spool.close()
+    assert spool_counts(path) == {"a": 4}
+
+
+def spool_counts(path):
+    with closing(Spool(path, MIB)) as spool:
+        return spool.batches.counts()
+
+
+def test_ages_go_on_after_a_restart(tmp_path, monotonic):
+    path = tmp_path / "spool.sqlite"
+    with closing(Spool(path, MIB, max_age_days=30)) as spool:
+        spool.batches.put("a", _messages(3))
+    for _ in range(3):
+        with closing(Spool(path, MIB, max_age_days=30)) as spool:
+            assert spool.batches.expire("a") == 0
+            monotonic(days=9.99)
+            assert spool.batches.expire("a") == 0
+    with closing(Spool(path, MIB, max_age_days=30)) as spool:
+        monotonic(days=0.1)
+        assert spool.batches.expire("a") == 3
 
 
 def test_without_a_limit_nothing_is_too_old(tmp_path):

@@ -155,7 +155,7 @@ def test_an_unreadable_spool_does_not_prevent_the_start(outage, publish, influxd
     assert running.stop() == 0
 
 
-def test_what_is_too_old_is_dropped_and_counted(outage, publish, influxdb):
+def test_what_has_waited_for_too_long_is_dropped_and_counted(outage, publish, influxdb):
     running = outage(max_age_days=1)
     publish(10)
     eventually(lambda: _count_of(running, "sink_spooled/influxdb") == 10)

@@ -176,8 +176,8 @@ class Spool(WithFile):
     max_age_days: int = Field(
         default=30,
         ge=0,
-        description="drop what has waited for longer, as the database would; 0 keeps "
-        "all",
+        description="drop what has waited for longer, as the database would; a time "
+        "without a running bridge does not count; 0 keeps all",
     )
 
 

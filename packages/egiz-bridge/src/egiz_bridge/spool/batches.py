@@ -1,12 +1,11 @@
 """Batches that wait on this disk for a sink.
 
 What `put` returns from is fsynced, and may be acknowledged. At `spool.max_bytes` it
-refuses: the bridge stops acknowledging, and the broker queues. Batches older than
-`spool.max_age_days` are dropped and counted: a database that forgets as soon would not
-keep them.
+refuses: the bridge stops acknowledging, and the broker queues. Batches that have waited
+for `spool.max_age_days` are dropped and counted: a database that forgets as soon would
+not keep them.
 """
 
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,9 +14,11 @@ import structlog
 from egiz_bridge.batch import Message
 from egiz_bridge.errors import SpoolFull
 from egiz_bridge.spool import codec
+from egiz_bridge.spool.age import AgeClock
 from egiz_bridge.spool.quota import Quota
 
 _DAY_MS = 86_400_000
+_KEPT_EVERY_MS = 60_000
 _COLUMNS = "sink, received_ms, messages, bytes, body"
 
 _log = structlog.get_logger()
@@ -38,8 +39,10 @@ class Batches:
         Unavailable: from each method, if the disk does not give or accept it.
     """
 
-    def __init__(self, quota: Quota, max_age_days: int) -> None:
+    def __init__(self, quota: Quota, clock: AgeClock, max_age_days: int) -> None:
         self._quota = quota
+        self._clock = clock
+        self._kept_at_ms = 0
         self._max_age_ms = max_age_days * _DAY_MS
 
     def put(self, sink: str, messages: Sequence[Message]) -> None:
@@ -55,7 +58,7 @@ class Batches:
             db.execute(
                 "INSERT INTO batches (sink, received_ms, messages, bytes, body)"
                 " VALUES (?, ?, ?, ?, ?)",
-                (sink, messages[-1].received_ms, len(messages), len(body), body),
+                (sink, self._clock.now_ms(), len(messages), len(body), body),
             )
             self._quota.batch_bytes += len(body)
 
@@ -76,12 +79,15 @@ class Batches:
         """Drop what has waited for too long; returns how many messages."""
         if not self._max_age_ms:
             return 0
-        before_ms = time.time_ns() // 1_000_000 - self._max_age_ms
+        now_ms = self._clock.now_ms()
         with self._quota.transaction() as db:
+            if self._quota.batch_bytes and now_ms - self._kept_at_ms > _KEPT_EVERY_MS:
+                self._clock.keep(db)
+                self._kept_at_ms = now_ms
             gone = db.execute(
                 "DELETE FROM batches WHERE sink = ? AND received_ms < ?"
                 " RETURNING messages, bytes",
-                (sink, before_ms),
+                (sink, now_ms - self._max_age_ms),
             ).fetchall()
             self._quota.batch_bytes -= sum(size for _, size in gone)
         return sum(messages for messages, _ in gone)

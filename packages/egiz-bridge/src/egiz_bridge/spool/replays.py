@@ -7,14 +7,16 @@ import sqlite3
 
 from egiz_bridge.batch import Message
 from egiz_bridge.spool import codec
+from egiz_bridge.spool.age import AgeClock
 from egiz_bridge.spool.quota import Quota
 
 
 class Replays:
     """The replays that wait for the bridge."""
 
-    def __init__(self, quota: Quota) -> None:
+    def __init__(self, quota: Quota, clock: AgeClock) -> None:
         self._quota = quota
+        self._clock = clock
 
     def requeue(self, sink: str) -> int:
         """Move the replays of a sink to its batches; returns how many messages.
@@ -28,7 +30,7 @@ class Replays:
                 (sink,),
             ).fetchone()
             if messages:
-                _move(db, sink)
+                _move(db, sink, self._clock.now_ms())
             self._quota.batch_bytes += int(size)
         return int(messages)
 
@@ -43,11 +45,11 @@ def add(db: sqlite3.Connection, sink: str, message: Message, now_ms: int) -> Non
     )
 
 
-def _move(db: sqlite3.Connection, sink: str) -> None:
+def _move(db: sqlite3.Connection, sink: str, now_ms: int) -> None:
+    """What is replayed begins to grow old now."""
     db.execute(
         "INSERT INTO batches (sink, received_ms, messages, bytes, body)"
-        " SELECT sink, received_ms, messages, bytes, body FROM replays"
-        " WHERE sink = ?",
-        (sink,),
+        " SELECT sink, ?, messages, bytes, body FROM replays WHERE sink = ?",
+        (now_ms, sink),
     )
     db.execute("DELETE FROM replays WHERE sink = ?", (sink,))
