@@ -104,14 +104,15 @@ def replay_letters(
     """  # noqa: D301  # as above
     settings = load_settings(config)
     sinks = [table.sink_name for table in settings.sinks()]
+    selection = _selection(ids, reason, is_all=is_all)
     with _translate_errors():
-        done, left = replay(
-            settings.spool.path, _selection(ids, reason, is_all=is_all), sinks
-        )
-    click.echo(f"{done} handed to the bridge")
-    if left:
+        found = replay(settings.spool.path, selection, sinks)
+    click.echo(f"{found.done} handed to the bridge")
+    if found.too_long:
         sentence = "their payloads were too long to be kept whole"
-        click.echo(f"{left} cannot be replayed: {sentence}", err=True)
+        click.echo(f"{found.too_long} cannot be replayed: {sentence}", err=True)
+    for sink, count in found.of_others.items():
+        click.echo(f"{count} stay: there is no sink {sink}", err=True)
 
 
 @dead_letters.command("purge", exit_codes=_UNUSABLE)

@@ -5,7 +5,7 @@ while the bridge runs or not; they share nothing with it but the file.
 """
 
 import sqlite3
-import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,6 +17,7 @@ from egiz_bridge.spool import replays, schema
 from egiz_bridge.spool.quota import Quota
 
 _DEAD_SHARE = 10  # dead letters may use this part of max_bytes
+_REPLAYED_AT_ONCE = 1000  # letters, in one transaction and one batch
 _PAYLOAD_KEPT = 4096  # bytes of a payload: as many as the contract allows
 
 _COLUMNS = "id, sink, reason, detail, topic, payload, payload_bytes, received_ms"
@@ -161,27 +162,71 @@ def purge(path: Path, selection: Selection) -> int:
         return db.execute(f"DELETE FROM dead_letters WHERE {where}", values).rowcount
 
 
-def replay(path: Path, selection: Selection, sinks: Sequence[str]) -> tuple[int, int]:
-    """Have the bridge write letters once more; gives (replayed, left as too long).
+class Replayed(NamedTuple):
+    """What became of the letters of a selection.
+
+    Attributes:
+        done: they are handed to the bridge.
+        too_long: their payloads were not kept whole.
+        of_others: of sinks that are not among those given, by sink.
+    """
+
+    done: int
+    too_long: int
+    of_others: Counter[str]
+
+
+def replay(path: Path, selection: Selection, sinks: Sequence[str]) -> Replayed:
+    """Have the bridge write letters once more.
 
     A letter that was rejected by a sink goes to that sink, another to all of `sinks`.
-    It leaves the dead letters in the same transaction, and comes back if it fails.
+    It leaves the dead letters in the transaction in which it becomes a replay, a
+    thousand at a time, and comes back if it fails.
 
     Raises:
         Unavailable: the file cannot be written.
     """
+    done = too_long = last_id = 0
+    of_others: Counter[str] = Counter()
+    with _opened(path) as db:
+        newest = db.execute("SELECT max(id) FROM dead_letters").fetchone()[0] or 0
+        while found := _part(db, selection, last_id, newest):
+            last_id = found[-1].id
+            whole = [letter for letter in found if letter.is_whole]
+            too_long += len(found) - len(whole)
+            wanted = [one for one in whole if not one.sink or one.sink in sinks]
+            of_others.update(one.sink for one in whole if one not in wanted)
+            _hand_over(db, wanted, sinks)
+            done += len(wanted)
+    return Replayed(done, too_long, of_others)
+
+
+def _part(
+    db: sqlite3.Connection, selection: Selection, after: int, newest: int
+) -> list[Letter]:
+    """The next letters of a selection; none that has come since, or failed again."""
     where, values = selection.where()
-    query = f"SELECT {_COLUMNS} FROM dead_letters WHERE {where} ORDER BY id"
-    now_ms = time.time_ns() // 1_000_000
-    with _opened(path) as db, db:
-        found = [Letter(*row) for row in db.execute(query, values)]
-        whole = [letter for letter in found if letter.is_whole]
-        for letter in whole:
-            message = Message(letter.topic, letter.payload, letter.received_ms)
-            for sink in [letter.sink] if letter.sink else sinks:
-                replays.add(db, sink, message, now_ms)
-            db.execute("DELETE FROM dead_letters WHERE id = ?", (letter.id,))
-    return len(whole), len(found) - len(whole)
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM dead_letters WHERE {where}"
+        " AND id > ? AND id <= ? ORDER BY id LIMIT ?",
+        (*values, after, newest, _REPLAYED_AT_ONCE),
+    )
+    return [Letter(*row) for row in rows]
+
+
+def _hand_over(
+    db: sqlite3.Connection, letters: Sequence[Letter], sinks: Sequence[str]
+) -> None:
+    by_sink: dict[str, list[Message]] = defaultdict(list)
+    for letter in letters:
+        message = Message(letter.topic, letter.payload, letter.received_ms)
+        for sink in [letter.sink] if letter.sink else sinks:
+            by_sink[sink].append(message)
+    with db:
+        for sink, messages in by_sink.items():
+            replays.add(db, sink, messages)
+        ids = [(letter.id,) for letter in letters]
+        db.executemany("DELETE FROM dead_letters WHERE id = ?", ids)
 
 
 def backlogs(path: Path) -> list[Backlog]:

@@ -4,6 +4,7 @@ Nothing else is shared between the two but the file.
 """
 
 import sqlite3
+from collections.abc import Sequence
 
 from egiz_bridge.batch import Message
 from egiz_bridge.spool import codec
@@ -35,13 +36,13 @@ class Replays:
         return int(messages)
 
 
-def add(db: sqlite3.Connection, sink: str, message: Message, now_ms: int) -> None:
-    """Put a message into the table, within a transaction of a command."""
-    body = codec.encode([message])
+def add(db: sqlite3.Connection, sink: str, messages: Sequence[Message]) -> None:
+    """Put messages into the table, within a transaction of a command."""
+    body = codec.encode(messages)
     db.execute(
         "INSERT INTO replays (sink, received_ms, messages, bytes, body)"
-        " VALUES (?, ?, 1, ?, ?)",
-        (sink, now_ms, len(body), body),
+        " VALUES (?, ?, ?, ?, ?)",
+        (sink, messages[-1].received_ms, len(messages), len(body), body),
     )
 
 
