@@ -107,5 +107,5 @@ class _Session:
     ],
 )
 def test_whichever_part_is_stuck_is_named(busy_seconds, problems):
-    parts = Parts(Ledger(), Devices(), None, _Session(**busy_seconds))
+    parts = Parts(Ledger(), Devices(), None, _Session(**busy_seconds), None)
     assert parts.liveness_problems() == problems

@@ -13,6 +13,7 @@ from egiz_bridge.config.settings import Settings, load
 from egiz_bridge.errors import ConfigError, Unavailable
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
+from egiz_bridge.ledger.our_clock import OurClock
 from egiz_bridge.mqtt.broker import brokers_of
 from egiz_bridge.mqtt.waits import Waker
 from egiz_bridge.observe.health import Parts, serving
@@ -66,7 +67,7 @@ def _parts(settings: Settings) -> Parts:
     intake = Intake(ledger, devices, dispatcher.offer)
     record = SessionRecord(spool.notes, ledger)
     session = Session(settings, intake, dispatcher, ledger, waker, record)
-    return Parts(ledger, devices, spool, session)
+    return Parts(ledger, devices, spool, session, OurClock(devices))
 
 
 def _check_files(settings: Settings) -> None:

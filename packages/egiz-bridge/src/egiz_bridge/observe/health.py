@@ -11,6 +11,7 @@ from egiz_bridge.config.tables import Http
 from egiz_bridge.errors import ConfigError
 from egiz_bridge.ledger.counts import Counts, Ledger
 from egiz_bridge.ledger.devices import Devices, as_json
+from egiz_bridge.ledger.our_clock import OurClock
 from egiz_bridge.observe.http import App, HttpServer
 from egiz_bridge.observe.metrics import CountsCollector
 from egiz_bridge.session import Session
@@ -30,6 +31,7 @@ class Parts(NamedTuple):
     devices: Devices
     spool: Spool
     session: Session
+    our_clock: OurClock
 
     def liveness_problems(self) -> list[str]:
         """Why the process should be restarted, if so."""
@@ -54,6 +56,7 @@ class Parts(NamedTuple):
             problems += [f"{name}: {text}" for text in texts if text]
         if counts.dead_letters_trouble:
             problems.append(f"dead letters: {counts.dead_letters_trouble}")
+        problems += [f"clock: {text}" for text in self.our_clock.problems()]
         return problems + self._spool_problems(counts)
 
     def _spool_problems(self, counts: Counts) -> list[str]:
@@ -75,7 +78,9 @@ def serving(http: Http, parts: Parts) -> Iterator[None]:
     registry = CollectorRegistry()
     expiries = parts.session.certificate_expiries
     registry.register(
-        CountsCollector(parts.ledger, parts.devices, parts.spool, expiries)
+        CountsCollector(
+            parts.ledger, parts.devices, parts.spool, parts.our_clock, expiries
+        )
     )
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from egiz_bridge.ledger.counts import Counts, Ledger
 from egiz_bridge.ledger.devices import DRIFTING_MS, Devices, KnownDevice
 from egiz_bridge.ledger.latency import Latencies
+from egiz_bridge.ledger.our_clock import OurClock
 from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM
 from egiz_bridge.spool import Spool
 
@@ -29,12 +30,14 @@ class CountsCollector(Collector):
         ledger: Ledger,
         devices: Devices,
         spool: Spool,
+        our_clock: OurClock,
         certificate_expiries: Callable[[], Mapping[str, float]],
     ) -> None:
         self._certificate_expiries = certificate_expiries
         self._devices = devices
         self._ledger = ledger
         self._spool = spool
+        self._our_clock = our_clock
 
     def collect(self) -> Iterator[Metric]:
         """All metrics of the bridge."""
@@ -47,6 +50,7 @@ class CountsCollector(Collector):
         yield from _of_devices(self._devices)
         yield _of_losing_devices(self._devices)
         yield from _of_troubles(self._devices)
+        yield from _of_our_clock(self._our_clock)
         yield from _of_spool(self._spool)
         yield from _of_files(self._spool, counts)
         yield _of_certificates(self._certificate_expiries())
@@ -198,6 +202,19 @@ def _of_troubles(devices: Devices) -> Iterator[Metric]:
     for seconds, (facility, device_id, _) in stale[:_WORST]:
         longest.add_metric([facility, device_id], seconds)
     yield longest
+
+
+def _of_our_clock(our_clock: OurClock) -> Iterator[Metric]:
+    yield from _gauges(
+        (
+            "clock_wrong",
+            "1 while nearly all devices are five minutes or more ahead of us",
+            our_clock.is_wrong,
+        )
+    )
+    yield from _counters(
+        ("clock_jumps", "Times our clock was set by five minutes", our_clock.jumps)
+    )
 
 
 def _of_spool(spool: Spool) -> Iterator[Metric]:
