@@ -14,7 +14,7 @@ from egiz_bridge.mqtt.broker import Broker
 from egiz_bridge.mqtt.pace import Pace
 from egiz_bridge.mqtt.reader import PacketReader
 from egiz_bridge.mqtt.terms import shortfalls
-from egiz_bridge.mqtt.tls import TLS_HINTS, tls_error, wrap_tls
+from egiz_bridge.mqtt.tls import TLS_HINTS, rest_of_records, tls_error, wrap_tls
 
 CONNECT_TIMEOUT_S = 5.0
 # A full window of PUBACKs is 40 KB: a broker that does not read it in time is dead.
@@ -180,9 +180,8 @@ class Connection:
         data = self._sock.recv(_READ_BYTES)
         if not data:
             raise MqttError("the broker closed the connection")
-        # A selector does not see what TLS has decrypted already.
-        while isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
-            data += self._sock.recv(_READ_BYTES)
+        if isinstance(self._sock, ssl.SSLSocket):
+            data += rest_of_records(self._sock, _READ_BYTES)
         self._pace.was_read(len(data), time.monotonic())
         return self._reader.feed(data)
 

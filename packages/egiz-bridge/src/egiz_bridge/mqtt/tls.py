@@ -34,6 +34,27 @@ def wrap_tls(tls: ssl.SSLContext, sock: socket.socket, host: str) -> ssl.SSLSock
         raise MqttError(message) from error
 
 
+def rest_of_records(sock: ssl.SSLSocket, at_most: int) -> bytes:
+    """What has come already: one read of TLS gives one record, often one message.
+
+    A selector does not see what is decrypted, so that is read in any case.
+    """
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    chunks, size = [], 0
+    try:
+        while size < at_most or sock.pending():
+            chunks.append(sock.recv(at_most))
+            size += len(chunks[-1])
+            if not chunks[-1]:
+                break  # closed; the next read says so
+    except OSError:
+        pass  # there is no more for now, or the next read says what is wrong
+    finally:
+        sock.settimeout(timeout)
+    return b"".join(chunks)
+
+
 def tls_error(error: ssl.SSLError) -> str:
     """What went wrong, with the key to look at."""
     if isinstance(error, ssl.SSLCertVerificationError):
