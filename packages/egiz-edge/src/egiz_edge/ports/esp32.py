@@ -197,7 +197,7 @@ class Wifi:
         while not self.is_up():
             status = self._wlan.status()
             if status != old:
-                old, limit_ms = None, _JOIN_MS
+                old, limit_ms = 0, _JOIN_MS  # 0 is no status
             is_late = time.ticks_diff(time.ticks_ms(), begun) > limit_ms
             if is_late or (status != old and status not in _ON_ITS_WAY):
                 self._wlan.disconnect()
