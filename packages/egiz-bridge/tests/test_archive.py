@@ -1,3 +1,4 @@
+import json
 import sqlite3
 import time
 from contextlib import closing
@@ -7,6 +8,7 @@ from egiz_bridge.batch import Message, Row
 from egiz_bridge.errors import Unavailable
 from egiz_bridge.pipeline.rows import to_row
 from egiz_bridge.sinks.archive import ArchiveSink
+from egiz_bridge.sinks.columns import COLUMNS_MAX
 
 NOW_S = int(time.time())
 
@@ -103,3 +105,97 @@ def test_a_locked_archive_is_unavailable_and_receives_the_rows_later(tmp_path):
     query = "SELECT electrical_frequency FROM telemetry WHERE device_id = 'oven-002'"
     assert _select(path, query) == [(50.0,)]
     archive.close()
+
+
+def _command(timestamp: int, arguments: dict[str, object]) -> Row:
+    payload = {
+        "device_id": "oven-001",
+        "id": str(timestamp),
+        "action": "set",
+        "args": arguments,
+    }
+    topic = "sensors/factory/oven-001/command"
+    return to_row(Message(topic, json.dumps(payload).encode(), timestamp * 1000))
+
+
+_NAMES = [
+    ["Speed", "speed", "SPEED"],
+    ['a"b', "a'b", "a`b", "[ab]", "a;b", "--", "a b", "a,b", "a=b"],
+    ['x" INTEGER; DROP TABLE telemetry; --'],
+    ["speed (3ac71aa6)", "speed", "Speed"],
+    ["rowid", "ROWID", "select", "%s", "?", ":a", "{0}"],
+]
+
+
+@pytest.mark.parametrize("names", _NAMES)
+def test_names_that_people_chose_are_stored_each_with_its_value(tmp_path, names):
+    path = tmp_path / "a.sqlite"
+    telemetry = _row(1, NOW_S)
+    with closing(ArchiveSink(path, 30)) as archive:
+        archive.write([telemetry])
+        for second, name in enumerate(names):
+            archive.write([_command(NOW_S + second, {name: second})])
+        together = dict(zip(names, range(100, 200), strict=False))
+        archive.write([_command(NOW_S + 50, together)])
+    with closing(ArchiveSink(path, 30)) as archive:  # it knows the columns again
+        archive.write([_command(NOW_S + 51, together)])
+        archive.write([_command(NOW_S + 51, together)])  # and again
+    assert _select(path, "SELECT thermal_setpoint FROM telemetry") == [(190.0,)]
+    with closing(sqlite3.connect(path)) as reader:
+        reader.row_factory = sqlite3.Row
+        stored = [
+            {
+                k: v
+                for k, v in dict(row).items()
+                if k.startswith("args_") and v is not None
+            }
+            for row in reader.execute("SELECT * FROM command ORDER BY time_ms")
+        ]
+    columns = [next(iter(row)) for row in stored[: len(names)]]
+    assert len({name.lower() for name in columns}) == len(names)
+    assert [list(row.values()) for row in stored[: len(names)]] == [
+        [second] for second in range(len(names))
+    ]
+    for row in stored[len(names) :]:
+        assert row == dict(zip(columns, together.values(), strict=True))
+    assert len(stored) == len(names) + 2
+
+
+def test_a_name_keeps_its_spelling_unless_another_differs_in_case_only(tmp_path):
+    path = tmp_path / "a.sqlite"
+    with closing(ArchiveSink(path, 30)) as archive:
+        archive.write(
+            [_command(NOW_S, {"Speed": 1}), _command(NOW_S + 1, {"speed": 2})]
+        )
+    query = 'SELECT args_Speed, "args_speed (30883cb6)" FROM command ORDER BY time_ms'
+    assert _select(path, query) == [(1, None), (None, 2)]
+
+
+def test_fields_without_room_for_a_column_are_kept_as_json(tmp_path):
+    """A device that invents names stops neither its own messages nor others."""
+    path = tmp_path / "a.sqlite"
+    devices = 2 * COLUMNS_MAX // 30
+    with closing(ArchiveSink(path, 30)) as archive:
+        for number in range(devices):
+            values = ",".join(f'"v{number}_{n}":{n}' for n in range(30))
+            archive.write([_row(number, NOW_S, f'"values":{{{values}}}')])
+        archive.write([_row(1, NOW_S + 1)])  # a field that had no column yet
+        archive.write([_row(1, NOW_S + 1, '"values":{"a":1.5},"contacts":{"b":true}')])
+        archive.write([_row(1, NOW_S + 1, '"values":{"c":2}')])
+    (columns,) = _select(path, "SELECT count(*) FROM pragma_table_info('telemetry')")
+    assert columns == (COLUMNS_MAX + 1,)
+    (newest,) = _select(
+        path, f"SELECT other_fields FROM telemetry WHERE time_ms = {(NOW_S + 1) * 1000}"
+    )
+    assert json.loads(*newest) == {
+        "thermal_setpoint": 190.0,
+        "values_a": 1.5,
+        "contacts_b": True,
+        "values_c": 2.0,
+    }
+    last = (
+        f"SELECT other_fields FROM telemetry WHERE device_id = 'oven-{devices - 1:03}'"
+    )
+    assert json.loads(*_select(path, last)[0]) == {
+        f"values_v{devices - 1}_{n}": float(n) for n in range(30)
+    }

@@ -8,6 +8,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import add
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,13 +19,14 @@ from egiz_bridge.batch import Row
 from egiz_bridge.database_file import DatabaseFile, translate_errors
 from egiz_bridge.errors import FileDamaged, FileReplaced, Unavailable
 from egiz_bridge.files import probe_sqlite
+from egiz_bridge.sinks.columns import Columns, Values, merged, quoted
 from egiz_bridge.sinks.retention import Retention, add_index, prepare
 from egiz_bridge.sinks.sink import FileSinkTable
 
 _KEY = ("facility", "device_id", "time_ms")
 _FIXED = (*_KEY, "device_type", "received_ms")
-# Values of rows by (kind, names of fields).
-_Groups = dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]]
+# Rows by (kind, names of fields): values of `_FIXED`, values of the fields.
+_Groups = dict[tuple[str, tuple[str, ...]], tuple[list[Values], list[Values]]]
 
 _log = structlog.get_logger()
 
@@ -60,15 +62,16 @@ class ArchiveSink:
         self._retention_days = retention_days
         self._file = DatabaseFile(path, prepare)
         self._retention: Retention | None = None
-        self._columns: dict[str, set[str]] = {}
+        self._columns: dict[str, Columns] = {}
 
     def write(self, rows: Sequence[Row]) -> None:
         """Store rows in one transaction, fsynced."""
         with self._looked_after() as retention:
             with self._file.transaction() as db:
-                for (kind, fields), values in _grouped(rows).items():
-                    self._add_columns(db, kind, fields)
-                    db.executemany(_upsert(kind, fields), values)
+                for (kind, fields), (fixed, values) in _grouped(rows).items():
+                    columns, placed = self._columns_of(db, kind).place(fields, values)
+                    written = map(add, fixed, placed)
+                    db.executemany(_upsert(kind, columns), written)
             self._keep_name()
             retention.step()
 
@@ -134,20 +137,14 @@ class ArchiveSink:
         reason = f"{error}: renamed to {aside}, a new one is begun"
         return FileReplaced(reason, is_damaged=True)
 
-    def _add_columns(
-        self, db: sqlite3.Connection, kind: str, fields: tuple[str, ...]
-    ) -> None:
-        known = self._columns.get(kind)
-        if known is None:
-            known = self._columns[kind] = _create_table(db, kind)
-        for field in fields:
-            if field not in known:
-                db.execute(f'ALTER TABLE "{kind}" ADD COLUMN "{field}"')
-                known.add(field)
+    def _columns_of(self, db: sqlite3.Connection, kind: str) -> Columns:
+        if kind not in self._columns:
+            _create_table(db, kind)
+            self._columns[kind] = Columns(db, kind)
+        return self._columns[kind]
 
 
-# SQL is composed of the contract's own words only (kinds and field names).
-def _create_table(db: sqlite3.Connection, kind: str) -> set[str]:
+def _create_table(db: sqlite3.Connection, kind: str) -> None:
     db.execute(
         f'CREATE TABLE IF NOT EXISTS "{kind}" ('
         " facility TEXT NOT NULL, device_id TEXT NOT NULL, device_type TEXT NOT NULL,"
@@ -156,32 +153,32 @@ def _create_table(db: sqlite3.Connection, kind: str) -> set[str]:
     )
     db.execute(f'CREATE INDEX IF NOT EXISTS "{kind}_time" ON "{kind}" (time_ms)')
     add_index(db, kind)
-    return {row[1] for row in db.execute(f'PRAGMA table_info("{kind}")')}
 
 
 def _grouped(rows: Sequence[Row]) -> _Groups:
     """Rows with the same fields together: one statement writes them."""
-    groups: _Groups = defaultdict(list)
+    groups: _Groups = defaultdict(lambda: ([], []))
     for message, _ in rows:
         point = message.point()
-        values = (
-            point.facility,
-            point.device_id,
-            point.time_ms,
-            point.device_type,
-            message.received_ms,
-            *point.fields.values(),
+        fixed, values = groups[point.kind, tuple(point.fields)]
+        fixed.append(
+            (
+                point.facility,
+                point.device_id,
+                point.time_ms,
+                point.device_type,
+                message.received_ms,
+            )
         )
-        groups[point.kind, tuple(point.fields)].append(values)
+        values.append(tuple(point.fields.values()))
     return groups
 
 
-def _upsert(kind: str, fields: tuple[str, ...]) -> str:
-    columns = (*_FIXED, *fields)
-    names = ", ".join(f'"{name}"' for name in columns)
-    merged = ", ".join(f'"{name}" = excluded."{name}"' for name in fields)
+def _upsert(kind: str, columns: tuple[str, ...]) -> str:
+    names = (*_FIXED, *map(quoted, columns))
     return (
-        f'INSERT INTO "{kind}" ({names})'
-        f" VALUES ({', '.join('?' * len(columns))})"
-        f" ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {merged}"
+        f'INSERT INTO "{kind}" ({", ".join(names)})'
+        f" VALUES ({', '.join('?' * len(names))})"
+        f" ON CONFLICT ({', '.join(_KEY)})"
+        f" DO UPDATE SET {', '.join(map(merged, columns))}"
     )
