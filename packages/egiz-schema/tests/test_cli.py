@@ -11,8 +11,9 @@ import threading
 
 import egiz_cli
 import pytest
-from egiz_schema import cli, cli_text, contract, documents
+from egiz_schema import cli, cli_text, contract, documents, vectors
 from egiz_schema.documents import dictionary
+from rig.documents import KINDS
 from rig.process import own_program
 
 TELEMETRY = "sensors/factory/oven-001/telemetry"
@@ -176,12 +177,108 @@ def test_ctrl_c_ends_live_traffic_with_what_was_found():
     assert process.returncode == 1
 
 
-def test_without_pydantic_the_first_problem_is_printed(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "egiz_schema.models", None)
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["validate", "--topic", TELEMETRY, "--payload", BAD])
-    assert ended.value.code == 1
-    assert capsys.readouterr().out.count("\n") == 1
+_WITHOUT_PYDANTIC = """\
+import sys
+sys.modules["pydantic"] = sys.modules["pydantic_core"] = None
+from egiz_schema.cli import main
+main(["validate", *sys.argv[1:]])
+"""
+
+
+def test_the_words_are_the_same_with_and_without_pydantic(tmp_path):
+    """Byte for byte, of every vector."""
+    traffic = tmp_path / "traffic"
+    with traffic.open("wb") as file:
+        for kind in KINDS:
+            for vector in vectors.load(kind)[1]:
+                payload = vectors.payload_of(vector)
+                file.write(f"{vectors.topic_of(vector)} ".encode() + payload + b"\n")
+    programs = (
+        [own_program("egiz-schema"), "validate"],
+        [sys.executable, "-c", _WITHOUT_PYDANTIC],
+    )
+    outputs = []
+    for program in programs:
+        done = subprocess.run([*program, traffic], capture_output=True, check=False)
+        assert done.returncode == 1
+        outputs.append((done.stdout, done.stderr))
+    assert outputs[0] == outputs[1]
+    assert outputs[0][0].count(b"\n") > 100
+
+
+WRONG_ZONE = """{
+  "device_id": "oven-001", "timestamp": 1706352600,
+  "thermal": {"temperature_zones": [185.0, -999, 188.5], "setpont": 1}
+}"""
+
+
+def test_a_reading_that_readers_drop_is_named_as_such_and_counted_apart():
+    lines = f"{TELEMETRY} {WRONG_ZONE}\n{TELEMETRY} {BAD}\n{TELEMETRY} {GOOD}\n"
+    code, output, summary = _run("validate", stdin=lines)
+    assert code == 1  # a writer should not need it
+    assert summary == "3 read, 2 not of the contract, 1 of them repaired by readers\n"
+    repaired, unknown = output.splitlines()[:2]
+    assert repaired.startswith("-:1: repair at $.thermal.temperature_zones[1]: range: ")
+    assert repaired.endswith("; readers drop it and keep the rest")
+    assert unknown == (
+        "-:1: note at $.thermal.setpont: readers ignore it; "
+        "did you mean $.thermal.setpoint?"
+    )
+    assert not any("repair" in line for line in output.splitlines()[2:])
+
+
+def test_a_group_that_readers_drop_for_what_it_lacks_is_named():
+    birth = '{"device_id":"oven-001","state":"online","config":{"applied":true}}'
+    topic = TELEMETRY.replace("telemetry", "status")
+    output = _run("validate", "--topic", topic, "--payload", birth)[1]
+    assert output == (
+        "payload: repair at $.config.rev: missing: a required member must be there; "
+        "readers drop $.config and keep the rest\n"
+    )
+
+
+def test_all_that_is_wrong_is_named_at_once_and_also_what_is_unknown():
+    payload = (
+        '{"device_id":"oven-002","timestmp":1,"seq":-1,"thermal":'
+        '{"temperature_zones":["a",1,null,{}],"setpoint":true},"voltage":1,"x":2}'
+    )
+    output = _run("validate", "--topic", TELEMETRY, "--payload", payload)[1]
+    heads = [
+        line.removeprefix("payload: ").split(": ")[0] for line in output.splitlines()
+    ]
+    assert heads == [
+        "device_mismatch at $.device_id",
+        "range at $.seq",
+        "type at $.thermal.temperature_zones[0]",
+        "type at $.thermal.temperature_zones[3]",
+        "type at $.thermal.setpoint",
+        "missing at $.timestamp",
+        "note at $.timestmp",
+        "note at $.voltage",
+        "note at $.x",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "member", "near"),
+    [
+        ("telemetry", '"Thermal":{}', "$.thermal"),
+        ("telemetry", '"deviceId":"x"', "$.device_id"),
+        ("telemetry", '"voltage":{}', "$.electrical.voltage"),
+        ("telemetry", '"electrical":{"voltage":{"A":1}}', "$.electrical.voltage.a"),
+        (
+            "status",
+            '"channels":{"room":{"quantity":"humidity","units":"%"}}',
+            "$.channels.room.unit",
+        ),
+        ("config", '"sampling_rate":1000', "$.sampling_rate_ms"),
+    ],
+)
+def test_a_misspelled_member_is_named_with_what_may_be_meant(kind, member, near):
+    payload = f'{{"device_id":"oven-001",{member}}}'
+    topic = TELEMETRY.replace("telemetry", kind)
+    output = _run("validate", "--topic", topic, "--payload", payload)[1]
+    assert f"readers ignore it; did you mean {near}?" in output
 
 
 @pytest.mark.parametrize(
@@ -235,6 +332,30 @@ def test_a_group_lists_its_fields(group, capsys):
         "telemetry.thermal.temperature_zones[]",
         "telemetry.thermal.setpoint",
     ]
+
+
+def test_a_part_of_a_name_lists_the_fields_and_quantities_that_have_it(capsys):
+    def names(part):
+        output = _main(capsys, "explain", part)[1]
+        return [line.split()[0] for line in output.splitlines()]
+
+    assert names("humid") == ["humidity"]
+    assert names("zones") == ["telemetry.thermal.temperature_zones[]", "config.zones.*"]
+    assert names("Voltage")[:2] == [
+        "telemetry.electrical.voltage.a",
+        "telemetry.electrical.voltage.b",
+    ]
+    assert "status.last_command.id" in names("command")
+    assert names("utf8") == ["not_utf8"]
+
+
+def test_a_quantity_is_explained_with_its_unit_and_range(capsys):
+    about_humidity = _main(capsys, "explain", "humidity")[1].split(maxsplit=1)
+    assert about_humidity == [
+        "humidity",
+        "a quantity of channels, in %, 0 to 100; Home Assistant: humidity\n",
+    ]
+    assert "true or false" in _main(capsys, "explain", "door")[1]
 
 
 def test_without_a_name_all_fields_are_listed(capsys):

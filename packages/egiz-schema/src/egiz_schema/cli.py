@@ -1,9 +1,7 @@
 """The command `egiz-schema`: the contract, for people and for scripts."""
 
 import argparse
-import difflib
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ from egiz_schema.address import Topic, parse_topic
 from egiz_schema.cli_text import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE
 from egiz_schema.cli_validate import naming, validate
 from egiz_schema.codec import decode_with_dropped
-from egiz_schema.errors import TopicError, explain, reasons
+from egiz_schema.errors import TopicError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -116,7 +114,7 @@ def _add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     messages.add_argument("--topic", help="where the payloads arrived")
     messages.add_argument("--payload", help="instead of a file; needs --topic")
     explain = command(_explain, "say what a field means", cli_text.EXPLAIN)
-    explain.add_argument("field", nargs="?", help="electrical.voltage.a")
+    explain.add_argument("field", nargs="?", help="electrical.voltage.a, or a part")
     topic = command(
         _topic,
         "split a topic, or build one",
@@ -158,44 +156,10 @@ def _completion(given: argparse.Namespace) -> int:
 
 
 def _explain(given: argparse.Namespace) -> int:
-    from egiz_schema.documents.dictionary import rows  # noqa: PLC0415  # seldom needed
+    from egiz_schema.explained import explained  # noqa: PLC0415  # seldom needed
 
-    known = {f"{row['kind']}.{row['path']}": row for row in rows()}
-    wanted = given.field or ""
-    if any(wanted in codes for codes in reasons().values()):
-        print(f"{wanted}: {explain(wanted)}")
-        return 0
-    of_item = re.sub(r"_\d+", "_N", wanted)  # temperature_zones_0 is one of many
-    found = [
-        row
-        for name, row in known.items()
-        if wanted in {name, row["path"]} or (wanted and of_item == row["influx_field"])
-    ]
-    if found:
-        print("\n\n".join(map(_description, found)))
-        return 0
-    group = [name for name in known if not wanted or _is_within(name, wanted)]
-    for name in group:
-        print(f"{name:44}{known[name]['meaning']}")
-    if group:
-        return 0
-    near = difflib.get_close_matches(wanted, [row["path"] for row in known.values()], 3)
-    hint = f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
-    raise ValueError(f"no field {wanted!r}{hint}")
-
-
-def _is_within(name: str, group: str) -> bool:
-    path = name.partition(".")[2]
-    return any(whole.startswith((f"{group}.", f"{group}[")) for whole in (name, path))
-
-
-def _description(row: dict[str, str]) -> str:
-    lines = [f"{row['kind']}.{row['path']}: {row['meaning']}"]
-    facts = list(row.items())[2:]
-    lines += [
-        f"  {name:13}{fact}" for name, fact in facts if fact and name != "meaning"
-    ]
-    return "\n".join(lines)
+    print(explained(given.field or ""))
+    return DONE
 
 
 def _topic(given: argparse.Namespace) -> int:

@@ -31,17 +31,20 @@ One message, from a file, from standard input, or as it is given:
 Many:
   mosquitto_sub -v -t 'sensors/#' | egiz-schema validate
 
-Without --topic, each line is a topic, a space and a payload, as mosquitto_sub
--v prints them; a payload of several lines ends with its closing brace. Every
-problem is printed where pydantic is installed (pip install
-'egiz-schema[pydantic]'); elsewhere, the first of each message. A member that
-readers ignore is noted: it may be newer than this contract, or misspelled.
-Ctrl-C ends live traffic with its summary.
+Without --topic, messages are read as mosquitto_sub prints them with -v, or with
+-F '%I %t %p' and other words before the topic, or with -F %j; a payload may have
+several lines. Every problem is printed. One that readers drop, keeping the rest
+of the message, is a "repair": a writer should not need it. A member that readers
+ignore is noted: it may be newer than this contract, or misspelled. Ctrl-C ends
+live traffic with its summary.
 """
 EXPLAIN = """\
 A field by its path, with or without its kind, or by its name in InfluxDB; a
-group; or nothing, for a list of all:
+group; a quantity of channels; the reason of an error; a part of any of these
+names; or nothing, for a list of all fields:
   egiz-schema explain electrical.voltage.a
+  egiz-schema explain zones
+  egiz-schema explain humidity
   egiz-schema explain status_wifi_rssi
   egiz-schema explain telemetry.thermal
   egiz-schema explain

@@ -8,86 +8,77 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from egiz_schema import traffic
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.cli_text import FAILED
-from egiz_schema.codec import decode, unknown_fields
-from egiz_schema.errors import DecodeError, TopicError
+from egiz_schema.errors import TopicError
+from egiz_schema.problems import Problem, Unknown, problems, unknown
 
-# More than any topic and payload have: whatever is longer is too large as well, and a
-# file without an end needs no more memory.
-_BYTES_MAX = 1 << 17
-_CONTINUES = (b" ", b"\t", b"}", b"]")  # no topic of ours begins so
+
+class _Counts:
+    def __init__(self) -> None:
+        self.read = self.wrong = self.repaired = 0
+
+    def add(self, found: list[Problem]) -> None:
+        self.read += 1
+        self.wrong += bool(found)
+        self.repaired += bool(found) and all(problem.dropped for problem in found)
+
+    def __str__(self) -> str:
+        text = f"{self.read} read, {self.wrong} not of the contract"
+        if self.repaired:
+            text += f", {self.repaired} of them repaired by readers"
+        return text
 
 
 def validate(given: argparse.Namespace) -> int:
     """Print what is wrong with each message, live; return the exit code."""
-    messages = wrong = 0
+    counts = _Counts()
     try:
         for place, topic, payload in _inputs(given):
-            messages += 1
-            found = list(_problems(topic, payload))
-            wrong += bool(found)
-            for problem in found or _notes(topic, payload):
-                print(f"{place}: {problem}", flush=True)  # live, also into a pipe
+            found, ignored = _checked(topic, payload)
+            counts.add(found)
+            for line in [*map(_problem, found), *map(_note, ignored)]:
+                print(f"{place}: {line}", flush=True)  # live, also into a pipe
     except KeyboardInterrupt:
         pass  # as one ends mosquitto_sub
-    print(f"{messages} read, {wrong} not of the contract", file=sys.stderr)
-    return FAILED if wrong else 0
+    print(counts, file=sys.stderr)
+    return FAILED if counts.wrong else 0
 
 
-def _inputs(given: argparse.Namespace) -> Iterator[tuple[str, str, bytes]]:
+def _inputs(given: argparse.Namespace) -> Iterator[tuple[str, Topic | str, bytes]]:
     """(where it was found, topic, payload) of each message."""
     if given.payload is not None and given.topic is None:
         raise ValueError("--payload needs --topic: it says which message to expect")
     if given.topic is None:
-        yield from _topics_and_payloads(given.files)
+        yield from _traffic(given.files)
         return
-    topic = str(parse_topic(given.topic))
+    topic = parse_topic(given.topic)
     if given.payload is not None:
         yield "payload", topic, os.fsencode(given.payload)
         return
     for name in given.files:
         with _opened(name) as file:
-            yield name, topic, file.read(_BYTES_MAX)
+            yield name, topic, file.read(traffic.BYTES_MAX)
 
 
-def _topics_and_payloads(files: list[str]) -> Iterator[tuple[str, str, bytes]]:
+def _traffic(files: list[str]) -> Iterator[tuple[str, str, bytes]]:
     for name in files:
-        for number, message in _messages(name):
-            if number == 1 and message.lstrip().startswith(b"{"):
+        is_first = True
+        for number, topic, payload in traffic.messages(_lines(name)):
+            if is_first and not topic:
                 fix = "add --topic sensors/FACILITY/DEVICE_ID/KIND"
                 raise ValueError(f"{name}: a payload without its topic; {fix}")
-            topic_bytes, _, payload = message.rstrip(b"\r\n").partition(b" ")
-            yield f"{name}:{number}", topic_bytes.decode(errors="replace"), payload
-
-
-def _messages(name: str) -> Iterator[tuple[int, bytes]]:
-    """(number of its first line, message); a pretty-printed one has several lines."""
-    start, depth, size = 0, 0, 0
-    message: list[bytes] = []  # its lines
-    for number, line in enumerate(_lines(name), 1):
-        if message and line[:1] not in _CONTINUES:
-            yield start, b"".join(message)
-            message.clear()
-        if not message:
-            start, depth, size = number, 0, 0
-        if size < _BYTES_MAX:
-            message.append(line)
-            size += len(line)
-        depth += line.count(b"{") - line.count(b"}")
-        if depth <= 0:  # at once, if it is whole: live traffic may pause here
-            yield start, b"".join(message)
-            message.clear()
-    if message:
-        yield start, b"".join(message)
+            is_first = False
+            yield f"{name}:{number}", topic, payload
 
 
 def _lines(name: str) -> Iterable[bytes]:
     with _opened(name) as file:
-        while line := file.readline(_BYTES_MAX):
+        while line := file.readline(traffic.BYTES_MAX):
             yield line
-            while len(line) == _BYTES_MAX and not line.endswith(b"\n"):
-                line = file.readline(_BYTES_MAX)  # the rest, of no use
+            while len(line) == traffic.BYTES_MAX and not line.endswith(b"\n"):
+                line = file.readline(traffic.BYTES_MAX)  # the rest, of no use
 
 
 @contextmanager
@@ -101,33 +92,30 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def _problems(topic: str, payload: bytes) -> Iterator[str]:
+def _checked(topic: Topic | str, payload: bytes) -> tuple[list[Problem], list[Unknown]]:
     try:
-        parsed = parse_topic(topic)
+        topic = topic if isinstance(topic, Topic) else parse_topic(topic)
     except TopicError as error:
-        yield f"{error.reason}: {error}"
-        return
-    for problem in _decode_errors(parsed, payload):
-        yield f"{problem.reason} at {problem.path}: {problem}"
+        return [Problem("", error.reason, str(error), None)], []
+    return problems(topic, payload), unknown(topic, payload)
 
 
-def _notes(topic: str, payload: bytes) -> Iterator[str]:
-    for path in unknown_fields(topic, payload):
-        yield f"note at {path}: readers ignore it; newer than they are, or misspelled"
+def _problem(problem: Problem) -> str:
+    path, reason, sentence, dropped = problem
+    if not path:  # of the topic
+        return f"{reason}: {sentence}"
+    if dropped is None:
+        return f"{reason} at {path}: {sentence}"
+    what = "it" if dropped == path else dropped
+    return (
+        f"repair at {path}: {reason}: {sentence}; readers drop {what} and keep the rest"
+    )
 
 
-def _decode_errors(topic: Topic, payload: bytes) -> list[DecodeError]:
-    try:
-        from egiz_schema.models import problems  # noqa: PLC0415  # an extra
-    except ImportError:
-        pass
-    else:
-        return problems(topic, payload)
-    try:
-        decode(topic, payload)
-    except DecodeError as error:
-        return [error]
-    return []
+def _note(unknown: Unknown) -> str:
+    path, near = unknown
+    hint = f"did you mean {near}?" if near else "newer than they are, or misspelled"
+    return f"note at {path}: readers ignore it; {hint}"
 
 
 @contextmanager

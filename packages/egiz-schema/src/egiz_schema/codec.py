@@ -266,12 +266,27 @@ def _has_value(part: object) -> bool:
     return part is not None
 
 
-def _unknown(known: Any, document: Any, path: str) -> Iterator[tuple[str, Any]]:
+def present_type(known: Any) -> Any:
+    """Of what `msgspec.inspect` says of a field: its type where it is not null."""
     if isinstance(known, msgspec.inspect.UnionType):
-        known = next(iter(known.types))
-    if not isinstance(known, msgspec.inspect.StructType):
-        return
+        known = next(
+            each
+            for each in known.types
+            if not isinstance(each, msgspec.inspect.NoneType)
+        )
+    if isinstance(known, msgspec.inspect.Metadata):
+        return present_type(known.type)
+    return known
+
+
+def _unknown(known: Any, document: Any, path: str) -> Iterator[tuple[str, Any]]:
+    known = present_type(known)
     if not isinstance(document, dict):
+        return
+    if isinstance(known, msgspec.inspect.DictType):  # of names that people chose
+        for name, value in document.items():
+            yield from _unknown(known.value_type, value, f"{path}.{name}")
+    if not isinstance(known, msgspec.inspect.StructType):
         return
     types = {field.encode_name: field.type for field in known.fields}
     for name, value in document.items():

@@ -49,32 +49,69 @@ class _Unusable(Exception):  # it is caught where the part may be left out
         self.path = path
         self.sentence = sentence or explain(reason)
 
+    def as_error(self) -> InvalidPayload:
+        return InvalidPayload(self.sentence, self.reason, self.path)
+
 
 class _Reading:
-    """One reading of a document.
-
-    Args:
-        forgives: whether parts may be dropped; else the first fault refuses it all.
+    """One reading of a document, which the first fault ends.
 
     Attributes:
-        dropped: what was.
+        dropped: what was left out.
     """
 
-    def __init__(self, *, forgives: bool) -> None:
-        self._forgives = forgives
+    def __init__(self) -> None:
         self.dropped: list[Dropped] = []
 
-    def part(self, rule: "_Rule", value: Any, path: str, otherwise: Any) -> Any:
+    def part(self, rule: "_Rule", value: Any, path: str, otherwise: Any) -> Any:  # noqa: ARG002  # of those that go on
         """A part that may be absent: what it is, or `otherwise`."""
+        return rule(self, value, path)
+
+    def needed(self, rule: "_Rule", value: Any, path: str) -> Any:
+        """A part that may not be absent."""
+        return rule(self, value, path)
+
+    def missing(self, path: str) -> None:
+        """A part that may not be absent is."""
+        raise _Unusable("missing", path)
+
+
+class _Forgiving(_Reading):
+    """It drops what may be absent."""
+
+    def part(self, rule: "_Rule", value: Any, path: str, otherwise: Any) -> Any:
         before = len(self.dropped)
         try:
             return rule(self, value, path)
         except _Unusable as fault:
-            if not self._forgives:
-                raise
             del self.dropped[before:]  # it says more than what is within it
             self.dropped.append(Dropped(path, fault.reason))
             return otherwise
+
+
+class _Collecting(_Reading):
+    """It goes on after each fault.
+
+    Attributes:
+        faults: all of them, in the order of the document.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: list[InvalidPayload] = []
+
+    def part(self, rule: "_Rule", value: Any, path: str, otherwise: Any) -> Any:
+        try:
+            return rule(self, value, path)
+        except _Unusable as fault:
+            self.faults.append(fault.as_error())
+            return otherwise
+
+    def needed(self, rule: "_Rule", value: Any, path: str) -> Any:
+        return self.part(rule, value, path, _ABSENT)
+
+    def missing(self, path: str) -> None:
+        self.faults.append(_Unusable("missing", path).as_error())
 
 
 # Reads a value that stands at a path, or raises `_Unusable`.
@@ -99,12 +136,19 @@ def repaired(
     Raises:
         InvalidPayload: something is wrong that cannot be dropped.
     """
-    reading = _Reading(forgives=forgives)
+    reading = _Forgiving() if forgives else _Reading()
     try:
         members = _struct(struct)(reading, document, "$")
     except _Unusable as fault:
-        raise InvalidPayload(fault.sentence, fault.reason, fault.path) from None
+        raise fault.as_error() from None
     return members, tuple(reading.dropped)
+
+
+def faults(struct: type[msgspec.Struct], document: Any) -> list[InvalidPayload]:
+    """All that is wrong with a parsed document, whether it may be dropped or not."""
+    reading = _Collecting()
+    reading.part(_struct(struct), document, "$", None)
+    return reading.faults
 
 
 def integral(value: Any) -> Any:
@@ -206,8 +250,8 @@ def _struct(struct: type[msgspec.Struct]) -> _Rule:
             if kept is not _ABSENT:
                 members[name] = kept
         for name, member in known.items():
-            if member.is_required and name not in members:
-                raise _Unusable("missing", f"{path}.{name}")
+            if member.is_required and name not in value:
+                reading.missing(f"{path}.{name}")
         return members
 
     return read
@@ -221,7 +265,7 @@ def _read_member(
     outer, name = place
     path = f"{outer}.{name}"
     if member.is_required or (outer == "$" and name in FRAME):
-        return member.rule(reading, value, path)
+        return reading.needed(member.rule, value, path)
     return reading.part(member.rule, value, path, _ABSENT)
 
 
