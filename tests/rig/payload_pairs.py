@@ -25,6 +25,8 @@ Outcome = Any
 _RECEIVED_MS = 1706352600777
 _VARYING = "0123456789+-."
 _NUMBERS = [*["0", "7", "185", "-18.5", "0.5", "1e-7", "1e9", "1706352600"]]
+# Of which a reader makes an integer, a probe that is off, and nothing.
+_NUMBERS += ["86400.0", "2e3", "-127", "-127.0", "1e999"]
 # Some parsers accept them in a member that they skip.
 _NUMBERS += [*["1-2", "01", "--", "5.", ".5", "1e", "1.2.3", "+1"]]
 _TEXTS = ["running", "run1", "a,b", "null", "nu1ll", "true", "x=1 ", "", "zone_1:crc"]
@@ -139,6 +141,9 @@ def _telemetry(rng: random.Random) -> Members:
             ("electrical", _electrical(rng)),
             ("thermal", _thermal(rng)),
             ("status", _health(rng)),
+            ("values", _channels(rng, lambda: _number(rng))),
+            ("counters", _channels(rng, lambda: Number(rng.choice(["12", "12.0"])))),
+            ("contacts", _channels(rng, lambda: rng.random() < 0.5)),  # either
             (rng.choice(_NAMES), Number("9")),
         ],
     )
@@ -167,6 +172,11 @@ def _status(rng: random.Random) -> Members:
 def _some(rng: random.Random, members: Members, required: str = "") -> Members:
     chosen = [m for m in members if m[0] == required or rng.random() < 0.7]  # most
     return [("device_id", "oven-001"), ("timestamp", Number("1706352600")), *chosen]
+
+
+def _channels(rng: random.Random, value: Callable[[], Any]) -> Members:
+    names = rng.sample(["a", "b", "humidity", "silo_2", "zz"], rng.randint(0, 2))
+    return [(name, rng.choice([value(), None])) for name in names]
 
 
 def _electrical(rng: random.Random) -> Members:

@@ -78,6 +78,12 @@ def test_pairs_of_payloads_do_not_change_each_others_line():
     assert next(disagreements(4000, seed=12), None) is None
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_a_million_pairs_do_not_change_each_others_line():
+    assert next(disagreements(1_000_000, seed=1000), None) is None
+
+
 def test_no_member_of_the_contract_has_a_byte_that_a_shape_leaves_out():
     seen = 0
     for type_ in codec.TYPES.values():
