@@ -159,7 +159,7 @@ class Storm:
         self._rng = rng
         self._broker, self._influxdb, self._database = broker, influxdb, database
         self._running, self._fleet = running, fleet
-        self._is_failing = False
+        self._is_failing = self._is_refusing = False
         database.answer = self._answer
         self.faults = {}
 
@@ -173,6 +173,7 @@ class Storm:
                 self.broker_is_killed,
                 self.database_is_killed,
                 self.database_fails,
+                self.proxy_refuses_everything,
             ]
         )
         fault()
@@ -211,11 +212,18 @@ class Storm:
         time.sleep(self._rng.uniform(0.5, 3))
         self._is_failing = False
 
+    def proxy_refuses_everything(self):
+        """In words that say nothing of rows: not one may become a dead letter."""
+        self._is_refusing = True
+        time.sleep(self._rng.uniform(0.5, 3))
+        self._is_refusing = False
+
     def _answer(self, request):
         """Hands a write on; in bad times it is slow, refuses, or denies a success."""
+        if self._is_refusing:
+            return Answer(400, "Client sent an HTTP request to an HTTPS server.")
         if self._is_failing:
             time.sleep(self._rng.uniform(0, 0.5))
-            # Not 400: for no reason, it would make dead letters of good messages.
             status = self._rng.choice([204, 204, 401, 404, 429, 500, 503])
             if status not in (204, 500):
                 return Answer(status)

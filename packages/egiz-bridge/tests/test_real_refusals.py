@@ -6,6 +6,11 @@ import time
 from contextlib import closing
 
 import pytest
+from egiz_bridge.batch import Message
+from egiz_bridge.errors import Rejected
+from egiz_bridge.pipeline.isolation import Isolation
+from egiz_bridge.pipeline.rows import to_row
+from egiz_bridge.sinks.influxdb import InfluxdbTable
 from rig import stored
 from rig.publisher import Publisher
 from rig.scripted_http import Answer
@@ -193,6 +198,36 @@ def test_influxdb_1_loses_a_field_of_another_type_and_no_message(
         assert reason == "field_type_conflict"
         assert "$.electrical.voltage.a, $.status.wifi_rssi refused, the rest" in detail
     assert running.get("/readyz")[0] == 200
+
+
+def test_influxdb_1_does_not_name_a_conflict_within_a_batch(influxdb):
+    """Of a batch with both it stores nothing, and says only that there is one."""
+    sink = InfluxdbTable(url=influxdb.url, api="v1", database=influxdb.database).open()
+    answers, letters = [], []
+
+    class Recorded:
+        def write(self, rows):
+            try:
+                sink.write(rows)
+            except Rejected as error:
+                answers.append(str(error))
+                raise
+
+    def command(number, value):
+        message = {"device_id": "oven-001", "id": str(number), "action": "x"}
+        payload = json.dumps(message | {"args": {"a": value}}).encode()
+        received_ms = (_now_s() - 100 + number) * 1000
+        return to_row(Message("sensors/factory/oven-001/command", payload, received_ms))
+
+    rows = [command(number, 1 if number % 3 else 1.5) for number in range(60)]
+    outcome = Isolation(Recorded(), letters.extend, lambda: None).write(rows)
+    sink.close()
+    assert answers[0] == "HTTP 400: field type conflict"
+    assert (outcome.written, outcome.dead, outcome.rest) == (60, 0, [])
+    assert len(influxdb.query("SELECT * FROM command")) == 60
+    assert outcome.partial == len(letters) in (20, 40)  # of the type that came second
+    for letter in letters:
+        assert letter.detail.startswith("$.args.a refused, the rest is written")
 
 
 def test_influxdb_1_with_points_beyond_its_retention(

@@ -3,8 +3,10 @@
 import json
 import random
 import sqlite3
+import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from egiz_bridge.batch import Batch, Message
@@ -21,6 +23,7 @@ from rig.waiting import eventually
 BEGIN_S = 1706352600
 WORDLESS = Answer(400, "Client sent an HTTP request to an HTTPS server.\n", None)
 OK = Answer(204, "", None)
+_FILES = Path("/proc/self/fd")
 BAD = -1.0  # what the database refuses
 
 
@@ -166,6 +169,52 @@ def test_a_server_that_begins_to_refuse_everything_is_held(bridge, database):
     eventually(bridge.is_done)
     assert len(database.stored) == 200
     assert bridge.letters() == []
+
+
+def test_a_server_that_refuses_probes_in_unknown_words_gets_its_rows(bridge, database):
+    """A probe has no rows, and this server says so in words that no one knows."""
+
+    def answer(lines):
+        has_fields = all(b"=" in line for line in lines)
+        return OK if lines and has_fields else Answer(400, "metric parse error", None)
+
+    database.script = answer
+    bridge.start()
+    assert "metric parse error" in bridge.counts().trouble
+    time.sleep(1)
+    assert not bridge.counts().is_up  # not before a row was accepted
+    spent = time.process_time()
+    time.sleep(1)
+    assert time.process_time() - spent < 0.5  # and it does not spin meanwhile
+    bridge.offer([_row(number) for number in range(10)])
+    eventually(bridge.is_done)
+    assert len(database.stored) == 10
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2])
+def test_a_proxy_that_refuses_requests_at_random_costs_no_row(bridge, database, share):
+    drawn = random.Random(11)
+    database.script = lambda _: WORDLESS if drawn.random() < share else OK
+    bridge.start()
+    rows = [_row(number) for number in range(400)]
+    for begin in range(0, 400, 10):
+        bridge.offer(rows[begin : begin + 10])
+    eventually(bridge.is_done, timeout=60)
+    assert database.stored == {row.line for row in rows}
+    assert bridge.letters() == []
+
+
+def test_an_outage_uses_no_more_and_more_threads_and_files(bridge, database):
+    database.script = lambda _: WORDLESS
+    bridge.start()
+    bridge.offer([_row(1)])
+    eventually(lambda: len(database.requests) > 30)
+    files, threads = len([*_FILES.iterdir()]), threading.active_count()
+    eventually(lambda: len(database.requests) > 200)
+    assert len([*_FILES.iterdir()]) <= files + 2
+    assert threading.active_count() <= threads + 1
+    database.script = lambda _: OK
+    eventually(bridge.is_done)
 
 
 def _refuses_bad_without_a_word(lines):

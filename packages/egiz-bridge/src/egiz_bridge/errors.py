@@ -5,6 +5,7 @@ BridgeError
 ├── MqttError       the broker refused, broke off or broke the protocol
 ├── Rejected        the database refuses a request, mostly for some of its rows
 └── Unavailable     the database, or the disk, may accept them later
+    ├── Refused         the database answers, and refuses a request without rows
     ├── SpoolFull       the spool is at `spool.max_bytes`
     ├── FileDamaged     an SQLite file can be read no more
     └── FileReplaced    a sink has lost its file, or set it aside; it begins a new one
@@ -118,6 +119,10 @@ class Unavailable(BridgeError):
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class Refused(Unavailable):
+    """The database answers a probe, and refuses it: only a row can show more."""
 
 
 class SpoolFull(Unavailable):

@@ -13,15 +13,23 @@ class Evidence:
     """The row that was accepted last, and some that came while the sink was held.
 
     One of each series: a device that sends nothing but refused rows proves nothing.
+
+    Attributes:
+        accepted: the row that was accepted last.
     """
 
     def __init__(self) -> None:
-        self._accepted: Row | None = None
+        self.accepted: Row | None = None
         self._others: dict[bytes, Row] = {}
 
     def is_accepted(self, row: Row) -> None:
         """The sink has stored it, or has said something of rows when it was sent."""
-        self._accepted = row
+        self.accepted = row
+
+    def is_useless(self, row: Row) -> None:
+        """It is known to be refused."""
+        if row is self.accepted:
+            self.accepted = None
 
     def spooled(self, rows: Sequence[Row]) -> None:
         """Rows that were spooled and may be tried; a few are kept."""
@@ -34,7 +42,7 @@ class Evidence:
 
     def rows(self, group: Sequence[Row]) -> list[Row]:
         """What to try when a group was refused, the likeliest to be accepted first."""
-        accepted = [self._accepted] if self._accepted else []
+        accepted = [self.accepted] if self.accepted else []
         count = min(len(group), _OF_A_GROUP)
         # Of one row alone it is known that it is refused.
         of_group = random.sample(list(group), count) if len(group) > 1 else []

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from egiz_bridge.backoff import Backoff
-from egiz_bridge.errors import Unavailable
+from egiz_bridge.errors import Refused, Unavailable
 from egiz_bridge.sinks.sink import Sink
 
 _BACKOFF = Backoff(first_s=0.5, doublings=6)  # up to 32 s
@@ -18,6 +18,9 @@ _BACKOFF = Backoff(first_s=0.5, doublings=6)  # up to 32 s
 
 class RecoveryProbe(threading.Thread):
     """Probes a sink until it answers, as often as `_BACKOFF` and Retry-After allow.
+
+    Attributes:
+        has_answered: whether it would accept a write, as far as a probe can show.
 
     Args:
         open_sink: gives a sink to try, which raises nothing but `Unavailable`.
@@ -39,13 +42,14 @@ class RecoveryProbe(threading.Thread):
         self._failures = failures
         self._failed = failed
         self._ended = threading.Event()
-        self._has_answered = False
+        self._may_write = False
         self._over_at_s = float("inf")
+        self.has_answered = False
 
     @property
     def is_over(self) -> bool:
         """Whether the sink may be written to again."""
-        return self._has_answered or time.monotonic() >= self._over_at_s
+        return self._may_write or time.monotonic() >= self._over_at_s
 
     def begin(self) -> None:
         """Start the thread; without one, the next write after the pause is the try."""
@@ -62,9 +66,10 @@ class RecoveryProbe(threading.Thread):
             except Unavailable as error:
                 self._error = error
                 self._failures += 1
+                self._may_write = isinstance(error, Refused)
                 self._failed(error)
             else:
-                self._has_answered = True
+                self._may_write = self.has_answered = True
                 return
 
     def end(self) -> None:

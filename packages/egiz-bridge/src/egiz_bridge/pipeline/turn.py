@@ -16,6 +16,8 @@ from egiz_bridge.pipeline.refusals import Part, Refusal, Refusals, time_of
 # The last request of a turn may last longer; it has a deadline of its own.
 REQUESTS_MAX = 64
 SECONDS_MAX = 2.0
+# A proxy that refuses some requests at random must not cost a row.
+_CONFIRMATIONS = 3
 
 
 class Outcome(NamedTuple):
@@ -81,18 +83,26 @@ class Turn:
 
     def _step(self) -> None:
         """Send the group on top of the stack."""
-        parts = [self._part(row) for row in self._groups[-1]]
-        sent = [part.sent for part in parts if part.sent]
+        group = self._groups[-1]
+        if not (self._refusals or self._also):  # nearly always
+            sent, parts = group, []
+        else:
+            parts = [self._part(row) for row in group]
+            sent = [part.sent for part in parts if part.sent]
         try:
             if sent:
                 self._send(sent)
         except Rejected as refused:
+            parts = parts or [Part(row, row, None) for row in group]
             self._done([part for part in parts if not part.sent])
             parts = [part for part in parts if part.sent]
             self._groups[-1] = [part.row for part in parts]
             self._divide(parts, refused)
         else:
-            self._done(parts)
+            if parts:
+                self._done(parts)
+            else:
+                self._written += len(group)
             self._groups.pop()
 
     def _part(self, row: Row) -> Part:
@@ -213,12 +223,15 @@ class Turn:
         """A row was refused without a word of rows: it is, again, while others are not.
 
         Raises:
-            Unavailable: no other gets through, or this one does now.
+            Unavailable: it is not always so; the next turn tries again.
         """
-        self._is_proven = False
         self._prove([], refused)
-        if self._gets_through(part.row):
-            raise Unavailable(f"{refused}; then the same row got through")
+        for _ in range(_CONFIRMATIONS):
+            accepted = self._evidence.accepted
+            if accepted is None or not self._gets_through(accepted):
+                raise Unavailable(f"{refused}; as is a row that was accepted before")
+            if self._gets_through(part.row):
+                raise Unavailable(f"{refused}; then the same row got through")
 
     def _prove(self, group: Sequence[Row], refused: Rejected) -> None:
         """Find a row that gets through.
@@ -238,7 +251,8 @@ class Turn:
 
     def _gets_through(self, row: Row) -> bool:
         sent = self._part(row).sent
-        if sent is None:
+        if sent is None:  # too old by now, say
+            self._evidence.is_useless(row)
             return False
         try:
             self._send([sent])

@@ -122,7 +122,7 @@ class Writer(threading.Thread):
         """No live batch: replay from the spool."""
         with self._busy():
             self._replay_oldest()
-        if self._recovery and self._recovery.is_over and not self._has_backlog:
+        if self._recovery and self._recovery.has_answered and not self._has_backlog:
             self._resume_sink()
 
     def _queue_timeout_s(self) -> float | None:
@@ -131,8 +131,10 @@ class Writer(threading.Thread):
             return None
         if self._is_paused():
             return _LOOK_AGAIN_S
-        if self._recovery or self._has_backlog:
+        if self._has_backlog:
             return 0.0
+        if self._recovery:
+            return 0.0 if self._recovery.has_answered else _LOOK_AGAIN_S
         return self._maintenance.due_in_s()
 
     def _is_paused(self) -> bool:

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from egiz_bridge.batch import Row
 from egiz_bridge.config.secret import Secret
 from egiz_bridge.config.tables import HttpUrl
-from egiz_bridge.errors import BridgeError, ConfigError, Rejected, Unavailable
+from egiz_bridge.errors import BridgeError, ConfigError, Refused, Rejected, Unavailable
 from egiz_bridge.sinks.answers import is_about_rows, rejection, shown
 from egiz_bridge.sinks.exchange import Answer, Exchange
 from egiz_bridge.sinks.sink import SinkTable
@@ -121,7 +121,7 @@ class InfluxdbSink:
         if isinstance(failure, Rejected):
             if failure.is_about_rows:
                 return
-            raise Unavailable(f"{failure} (are url, api, org, bucket, database right?)")
+            raise Refused(f"{failure} (are url, api, org, bucket, database right?)")
         if failure:
             raise failure
 

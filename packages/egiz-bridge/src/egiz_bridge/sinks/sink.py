@@ -35,6 +35,7 @@ class Sink(Protocol):
         Raises:
             ConfigError: naming the key.
             Unavailable: it would not, with the server's words.
+            Refused: it may not; a write is the only way to find out.
         """
 
     def close(self) -> None:
