@@ -401,6 +401,24 @@ def _letters_of(path):
         return db.execute("SELECT reason, detail, payload FROM dead_letters").fetchall()
 
 
+def test_what_is_left_of_a_batch_is_as_old_as_the_batch(bridge, database):
+    batches = bridge.spool.batches
+    messages = [_row(number).message for number in range(9)]
+    batches.put("influxdb", messages)
+    with closing(sqlite3.connect(bridge.path)) as db, db:
+        db.execute("UPDATE batches SET received_ms = 4711")
+    left = [messages[:4], messages[6:]]
+    batches.replace(batches.oldest("influxdb"), "influxdb", left)
+    with closing(sqlite3.connect(bridge.path)) as db:
+        rows = db.execute("SELECT received_ms, messages, bytes FROM batches").fetchall()
+        total = db.execute("SELECT sum(length(body)) FROM batches").fetchone()
+    assert [row[:2] for row in rows] == [(4711, 4), (4711, 3)]
+    assert bridge.spool.quota.batch_bytes == sum(row[2] for row in rows) == total[0]
+    assert [len(batches.oldest("influxdb").messages)] == [4]
+    bridge.start()
+    eventually(lambda: len(database.stored) == 7)
+
+
 def test_a_full_spool_does_not_stop_a_search(bridge, database):
     database.script = _refuses_slowly(0)
     bridge.spool.quota.max_bytes = 10_000

@@ -103,20 +103,18 @@ class Batches:
     ) -> None:
         """Keep what is left of a batch, as batches of their own behind the others.
 
-        It may be a few bytes more, and is no reason to refuse: it was here before.
+        It may be a few bytes more, and is no reason to refuse: it was here before. It
+        is as old as it was.
         """
         bodies = [codec.encode(group) for group in groups]
-        rows = [
-            (sink, group[-1].received_ms, len(group), len(body), body)
-            for group, body in zip(groups, bodies, strict=True)
-        ]
         with self._quota.transaction() as db:
+            for group, body in zip(groups, bodies, strict=True):
+                db.execute(
+                    "INSERT INTO batches (sink, received_ms, messages, bytes, body)"
+                    " SELECT ?, received_ms, ?, ?, ? FROM batches WHERE id = ?",
+                    (sink, len(group), len(body), body, spooled.id),
+                )
             db.execute("DELETE FROM batches WHERE id = ?", (spooled.id,))
-            db.executemany(
-                "INSERT INTO batches (sink, received_ms, messages, bytes, body)"
-                " VALUES (?, ?, ?, ?, ?)",
-                rows,
-            )
             self._quota.batch_bytes += sum(map(len, bodies)) - spooled.bytes
 
     def counts(self) -> dict[str, int]:
