@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 
 import msgspec
@@ -17,6 +18,7 @@ from egiz_schema.documents.examples import CONFIG
 from egiz_schema.documents.json_schema import components
 from egiz_schema.documents.meanings import MEANINGS
 from egiz_schema.errors import reasons
+from egiz_schema.quantities import QUANTITIES
 from rig.documents import FULL, KINDS
 
 OF_INFLUX = {float: "float", int: "int", bool: "bool", str: "string"}
@@ -147,7 +149,18 @@ def test_the_markdown_has_the_same_rows():
     ) in lines
     assert "`running`, `stopped`, `fault`, or another |" in render()["dictionary.md"]
     tables = [line for line in lines if line.startswith("|")]
-    assert {line.count("|") for line in tables} == {9, 3}
+    assert {line.count("|") for line in tables} == {9, 6, 3}
+
+
+def test_the_markdown_has_each_quantity_with_unit_range_and_class():
+    lines = render()["dictionary.md"].splitlines()
+    assert "| `humidity` | values | % | 0 to 100 | humidity |" in lines
+    assert "| `water` | counters | L | 0 to 9007199254740991 | water |" in lines
+    assert "| `door` | contacts |  |  | door |" in lines
+    assert "| `torque` | values | N.m | -1000000 to 1000000 |  |" in lines
+    start = lines.index("| quantity | member | unit | range | Home Assistant |")
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[start + 2 :])
+    assert [row.split("`")[1] for row in rows] == list(QUANTITIES)
 
 
 def test_the_reasons_are_those_that_are_raised():

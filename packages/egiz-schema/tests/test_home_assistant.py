@@ -2,6 +2,7 @@
 
 import jinja2
 import msgspec
+import pytest
 from egiz_schema import (
     Health,
     Status,
@@ -9,8 +10,10 @@ from egiz_schema import (
     Topic,
     influx,
 )
-from egiz_schema.documents import discovery
+from egiz_schema.documents import discovery, home_assistant
 from egiz_schema.documents.examples import BIRTH, TELEMETRY, WILL
+from egiz_schema.documents.fields import fields
+from egiz_schema.quantities import QUANTITIES
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from rig.documents import FULL
 
@@ -61,13 +64,14 @@ def test_home_assistant_discovers_the_device():
         "platform": "sensor",
         "unique_id": "factory--oven-001--electrical_voltage_a",
         "name": "Voltage a",
-        "value_template": "{% if not value_json.buffered|default(false) %}"
-        "{{ ((value_json.electrical|default({})).voltage|default({})).a"
-        "|default(none) }}{% endif %}",
+        "value_template": "{% if not value_json.get('buffered') %}"
+        "{{ ((value_json.get('electrical') or {}).get('voltage') or {}).get('a') }}"
+        "{% endif %}",
         "qos": 1,
         "state_class": "measurement",
         "unit_of_measurement": "V",
         "device_class": "voltage",
+        "suggested_display_precision": 1,
     }
     for component in components.values():
         del component["value_template"]  # what they give is tested by rendering them
@@ -79,6 +83,7 @@ def test_home_assistant_discovers_the_device():
         "state_class": "measurement",
         "unit_of_measurement": "°C",
         "device_class": "temperature",
+        "suggested_display_precision": 1,
     }
     assert components["status_wifi_rssi"] == {
         "platform": "sensor",
@@ -98,7 +103,7 @@ def test_home_assistant_knows_each_quantity():
         name: (
             component.get("unit_of_measurement"),
             component.get("device_class"),
-            component["state_class"],
+            component.get("state_class"),
         )
         for name, component in payload["components"].items()
     }
@@ -120,8 +125,22 @@ def test_home_assistant_knows_each_quantity():
         "status_uptime_seconds": ("s", "duration", "measurement"),
         "status_free_memory_bytes": ("B", "data_size", "measurement"),
         "status_buffer_depth": (None, None, "measurement"),
-        "status_dropped": (None, None, "measurement"),
+        "status_dropped": (None, None, "total_increasing"),
+        # `name` is a channel that the birth here does not declare.
+        "values_name": (None, None, "measurement"),
+        "counters_name": (None, None, "total_increasing"),
+        "contacts_name": (None, None, None),
     }
+
+
+def test_each_number_of_telemetry_has_a_class_or_says_that_it_has_none():
+    numbers = {
+        field.path[1].removesuffix("[]")
+        for field in fields("telemetry")
+        if field.type in {"number", "integer"} and len(field.path) > 1
+    }
+    missing = numbers - set(home_assistant.CLASSES) - {"*"}
+    assert not missing, f"add {missing} to CLASSES of documents/home_assistant.py"
 
 
 def test_home_assistant_discovers_only_what_is_there():
@@ -141,32 +160,35 @@ def test_home_assistant_discovers_only_what_is_there():
     assert "sw_version" not in found["device"]
 
 
-def test_home_assistant_shows_what_was_measured_and_nothing_else():
-    """Rendered as Home Assistant does; `None` is "unknown", nothing is "no change"."""
+def rendered(found, payload):
+    """What each component shows, as Home Assistant renders it."""
     sandbox = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
+    return {
+        name: sandbox.from_string(component["value_template"]).render(
+            value_json=payload
+        )
+        for name, component in found["components"].items()
+    }
+
+
+def test_home_assistant_shows_what_was_measured_and_nothing_else():
+    """`None` is "unknown" to Home Assistant, nothing is "no change"."""
     _, found = discovered(FULL["telemetry"])
-
-    def shown(payload):
-        return {
-            name: sandbox.from_string(component["value_template"]).render(
-                value_json=payload
-            )
-            for name, component in found["components"].items()
-        }
-
     live = {**FULL["telemetry"], "buffered": False}
-    fields = influx.to_point(
+    stored = influx.to_point(
         topic("telemetry"), msgspec.convert(live, Telemetry), received_ms=0
     ).fields
-    assert shown(live) == {name: str(fields[name]) for name in found["components"]}
+    assert rendered(found, live) == {
+        name: str(stored[name]) for name in found["components"]
+    }
     assert len(found["components"]) > 20
     partial = {
         "electrical": {"voltage": {"a": 0.0}, "current": None},
         "thermal": {"temperature_zones": [None]},
     }
     unknown = dict.fromkeys(found["components"], "None")
-    assert shown(partial) == {**unknown, "electrical_voltage_a": "0.0"}
-    assert set(shown({**partial, "buffered": True}).values()) == {""}
+    assert rendered(found, partial) == {**unknown, "electrical_voltage_a": "0.0"}
+    assert set(rendered(found, {**partial, "buffered": True}).values()) == {""}
 
 
 def test_a_birth_says_which_sensors_to_expect():
@@ -195,3 +217,212 @@ def test_the_components_have_one_identity_each_across_devices():
         address, found = discovery(Topic(facility, device, "status"), birth, reading)
         ids |= {address, found["components"]["status_wifi_rssi"]["unique_id"]}
     assert len(ids) == 6
+
+
+def channels(declared, telemetry=None, **options):
+    """The components of a device that has only these channels."""
+    birth = {"device_id": "oven-001", "state": "online", "channels": declared}
+    _, found = discovery(
+        topic("status"),
+        msgspec.convert(birth, Status),
+        telemetry and msgspec.convert({**IDENTITY, **telemetry}, Telemetry),
+        **options,
+    )
+    return {
+        name: component
+        for name, component in found["components"].items()
+        if name.split("_")[0] in {"values", "counters", "contacts"}
+    }
+
+
+IDENTITY = {"device_id": "oven-001", "timestamp": 1706352600}
+
+
+def test_a_declared_channel_is_a_sensor_with_the_class_of_its_quantity():
+    found = channels(
+        {
+            "humidity_room": {"quantity": "humidity"},
+            "pieces": {"quantity": "pieces"},
+            "door_front": {"quantity": "door"},
+        }
+    )
+    for component in found.values():
+        del component["value_template"]
+    common = {"qos": 1}
+    device = "factory--oven-001--"
+    assert found == {
+        "values_humidity_room": {
+            **common,
+            "platform": "sensor",
+            "unique_id": device + "values_humidity_room",
+            "name": "Humidity room",
+            "state_class": "measurement",
+            "unit_of_measurement": "%",
+            "device_class": "humidity",
+            "suggested_display_precision": 1,
+        },
+        "counters_pieces": {
+            **common,
+            "platform": "sensor",
+            "unique_id": device + "counters_pieces",
+            "name": "Pieces",
+            "state_class": "total_increasing",
+            "unit_of_measurement": "piece",
+        },
+        "contacts_door_front": {
+            **common,
+            "platform": "binary_sensor",
+            "unique_id": device + "contacts_door_front",
+            "name": "Door front",
+            "payload_on": "True",
+            "payload_off": "False",
+            "device_class": "door",
+        },
+    }
+
+
+# Quantity, unit; and what Home Assistant gets: unit, class, state class.
+@pytest.mark.parametrize(
+    ("quantity", "unit", "expected"),
+    [
+        ("temperature", None, ("°C", "temperature", "measurement")),
+        ("temperature", "[degF]", ("°F", "temperature", "measurement")),
+        ("temperature", "K", ("K", "temperature", "measurement")),
+        ("temperature", "mV", ("mV", None, "measurement")),
+        ("humidity", "g/m3", ("g/m³", None, "measurement")),
+        ("weight", "t", ("t", None, "measurement")),
+        ("weight", "g", ("g", "weight", "measurement")),
+        ("ph", None, (None, "ph", "measurement")),
+        ("ph", "pH", ("pH", None, "measurement")),
+        ("particles", None, ("µg/m³", "pm25", "measurement")),
+        ("conductivity", "mS/cm", ("mS/cm", "conductivity", "measurement")),
+        ("carbon_dioxide", None, ("ppm", "carbon_dioxide", "measurement")),
+        ("air_flow", None, ("m³/h", "volume_flow_rate", "measurement")),
+        ("vibration", None, ("mm/s", "speed", "measurement")),
+        ("vibration", "m/s2", ("m/s2", None, "measurement")),
+        ("rotational_speed", None, ("1/min", None, "measurement")),
+        ("duration", None, ("s", "duration", "measurement")),
+        ("operating_time", "h", ("h", "duration", "total_increasing")),
+        ("energy", "kW.h", ("kWh", "energy", "total_increasing")),
+        ("water", "m3", ("m³", "water", "total_increasing")),
+        ("cycles", None, ("cycle", None, "total_increasing")),
+        ("cycles", "{opening}", ("opening", None, "total_increasing")),
+        ("cycles", "{a}/{b}", ("{a}/{b}", None, "total_increasing")),
+        ("setpoint", "Cel", ("°C", None, "measurement")),
+        ("brix", "%{brix}", ("%{brix}", None, "measurement")),
+        ("stickiness", "N", ("N", None, "measurement")),
+    ],
+)
+def test_a_class_is_given_with_a_unit_that_home_assistant_accepts_for_it(
+    quantity, unit, expected
+):
+    declared = {"quantity": quantity, "unit": unit}
+    (component,) = channels({"it": declared}).values()
+    assert expected == (
+        component.get("unit_of_measurement"),
+        component.get("device_class"),
+        component["state_class"],
+    )
+
+
+# As https://developers.home-assistant.io/docs/core/entity/sensor lists them.
+MEASURES_ONLY = {
+    "carbon_dioxide": {"ppm"},
+    "conductivity": {"S/cm", "mS/cm", "µS/cm"},
+    "current": {"A", "mA"},
+    "frequency": {"Hz", "kHz", "MHz", "GHz"},
+    "humidity": {"%"},
+    "illuminance": {"lx"},
+    "moisture": {"%"},
+    "ph": {None},
+    "pm25": {"µg/m³"},
+    "power": {"mW", "W", "kW", "MW", "GW", "TW"},
+    "pressure": {"Pa", "hPa", "kPa", "bar", "mbar", "cbar", "mmHg", "inHg", "psi"},
+    "sound_pressure": {"dB", "dBA"},
+    "speed": {"m/s", "km/h", "mm/s", "in/s", "ft/s", "mph", "kn"},
+    "temperature": {"°C", "°F", "K"},
+    "voltage": {"V", "mV", "µV", "kV", "MV"},
+    "volume_flow_rate": {"m³/h", "m³/s", "L/h", "L/min", "L/s", "mL/s"},
+    "volume_storage": {"L", "mL", "m³"},
+}
+COUNTS_ONLY = {
+    "energy": {"J", "kJ", "MJ", "GJ", "Wh", "kWh", "MWh", "GWh"},
+    "gas": {"m³", "ft³", "CCF"},
+    "water": {"L", "m³", "ft³", "CCF", "gal"},
+}
+BOTH = {
+    "distance": {"mm", "cm", "m", "km"},
+    "duration": {"s", "min", "h", "d", "ms"},
+    "weight": {"µg", "mg", "g", "kg", "oz", "lb", "st"},
+}
+BINARY = {
+    *("door", "light", "lock", "moisture", "motion", "occupancy", "problem"),
+    *("running", "safety", "smoke", "window"),
+}
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_each_quantity_has_the_class_that_it_names_or_says_none(quantity):
+    known = QUANTITIES[quantity]
+    (component,) = channels({"it": {"quantity": quantity}}).values()
+    assert component.get("device_class") == known.device_class
+    if component["platform"] == "binary_sensor":
+        assert known.device_class in BINARY
+    elif known.device_class:
+        counts = component["state_class"] == "total_increasing"
+        accepted = BOTH | (COUNTS_ONLY if counts else MEASURES_ONLY)
+        unit = component.get("unit_of_measurement")
+        assert unit in accepted[known.device_class]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "telemetry", "expected"),
+    [
+        # A count of what is usually measured, and a measure of what is usually counted.
+        ("power", {"counters": {"it": 5}}, ("counters_it", "W", None)),
+        ("volume", {"counters": {"it": 5}}, ("counters_it", "L", None)),
+        ("weight", {"counters": {"it": 5}}, ("counters_it", "kg", "weight")),
+        ("energy", {"values": {"it": 5.5}}, ("values_it", "Wh", "energy")),
+        ("door", {"values": {"it": 1.5}}, ("values_it", None, None)),
+        ("moisture", {"contacts": {"it": True}}, ("contacts_it", None, "moisture")),
+        ("humidity", {"contacts": {"it": True}}, ("contacts_it", None, None)),
+        ("stickiness", {"contacts": {"it": None}}, ("contacts_it", None, None)),
+    ],
+)
+def test_telemetry_decides_whether_a_channel_measures_counts_or_switches(
+    quantity, telemetry, expected
+):
+    ((name, component),) = channels({"it": {"quantity": quantity}}, telemetry).items()
+    unit, class_ = (component.get(k) for k in ("unit_of_measurement", "device_class"))
+    assert (name, unit, class_) == expected
+
+
+def test_a_channel_that_says_neither_quantity_nor_unit_waits_for_telemetry():
+    unknown = {"it": {"quantity": "stickiness"}}
+    assert channels(unknown) == {}
+    assert list(channels(unknown, {"counters": {"it": 1}})) == ["counters_it"]
+
+
+def test_a_channel_is_shown_whatever_its_name_is_and_nothing_of_history():
+    names = ["values", "items", "get", "x1", "none", "default"]
+    telemetry = {
+        "values": dict.fromkeys(names, 1.5),
+        "counters": dict.fromkeys(names, 7),
+        "contacts": dict.fromkeys(names, False),
+    }
+    found = {"components": channels({}, telemetry)}
+    assert rendered(found, telemetry) == {
+        f"{group}_{name}": text
+        for group, text in (("values", "1.5"), ("counters", "7"), ("contacts", "False"))
+        for name in names
+    }
+    assert set(rendered(found, {"contacts": {"get": None}}).values()) == {"None"}
+    assert set(rendered(found, {**telemetry, "buffered": True}).values()) == {""}
+
+
+def test_values_expire_if_the_caller_says_after_how_long():
+    declared = {"door_front": {"quantity": "door"}, "it": {"quantity": "weight"}}
+    for component in channels(declared, expire_after_s=90).values():
+        assert component["expire_after"] == 90
+    for component in channels(declared).values():
+        assert "expire_after" not in component

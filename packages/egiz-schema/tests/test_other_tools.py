@@ -68,7 +68,8 @@ def test_the_parser_of_asyncapi_accepts_ours_and_refuses_a_spoiled_one(npm_direc
 
 
 USAGE = """
-import type {{ Kind, Payloads, Telemetry, Topic }} from "./egiz";
+import {{ QUANTITIES }} from "./egiz";
+import type {{ Kind, Payloads, Status, Telemetry, Topic }} from "./egiz";
 
 export const telemetry: Telemetry = {telemetry};
 export const status: Payloads["status"] = {status};
@@ -77,6 +78,11 @@ export const command: Payloads["command"] = {command};
 export const topic: Topic<"factory", "oven-001", "status"> =
   "sensors/factory/oven-001/status";
 export const zones: Array<number | null> = telemetry.thermal?.temperature_zones ?? [];
+export const humidity: number | null = telemetry.values?.humidity ?? null;
+export const unit: string = QUANTITIES.humidity.unit;
+export const declared: Status["channels"] = {{ humidity: {{ quantity: "brix" }} }};
+// @ts-expect-error: a contact is true or false
+export const door: Telemetry["contacts"] = {{ door: 1 }};
 // @ts-expect-error: there is no such kind
 export const kind: Kind = "event";
 // @ts-expect-error: a device id has a hyphen

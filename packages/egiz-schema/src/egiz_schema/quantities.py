@@ -18,12 +18,14 @@ class Quantity(NamedTuple):
         low, high: what a sensor of a plant can say, in `unit`, both included.
         device_class: of Home Assistant, by quantity: kilograms are a weight, and so are
             grams. None where Home Assistant has no class.
+        group: the member of telemetry in which it usually is.
     """
 
     unit: str
     low: float
     high: float
     device_class: str | None
+    group: str = "values"
 
 
 QUANTITIES = {
@@ -60,23 +62,23 @@ QUANTITIES = {
     "volume": Quantity("L", 0, 1_000_000_000, "volume_storage"),
     "weight": Quantity("kg", -1_000_000, 1_000_000, "weight"),
     # counters
-    "cycles": Quantity("{cycle}", 0, INTEGER_MAX, None),
-    "energy": Quantity("W.h", 0, INTEGER_MAX, "energy"),
-    "gas": Quantity("m3", 0, INTEGER_MAX, "gas"),
-    "operating_time": Quantity("s", 0, INTEGER_MAX, "duration"),
-    "pieces": Quantity("{piece}", 0, INTEGER_MAX, None),
-    "rejects": Quantity("{piece}", 0, INTEGER_MAX, None),
-    "water": Quantity("L", 0, INTEGER_MAX, "water"),
+    "cycles": Quantity("{cycle}", 0, INTEGER_MAX, None, "counters"),
+    "energy": Quantity("W.h", 0, INTEGER_MAX, "energy", "counters"),
+    "gas": Quantity("m3", 0, INTEGER_MAX, "gas", "counters"),
+    "operating_time": Quantity("s", 0, INTEGER_MAX, "duration", "counters"),
+    "pieces": Quantity("{piece}", 0, INTEGER_MAX, None, "counters"),
+    "rejects": Quantity("{piece}", 0, INTEGER_MAX, None, "counters"),
+    "water": Quantity("L", 0, INTEGER_MAX, "water", "counters"),
     # contacts
-    "door": Quantity("", 0, 1, "door"),
-    "leak": Quantity("", 0, 1, "moisture"),
-    "light": Quantity("", 0, 1, "light"),
-    "lock": Quantity("", 0, 1, "lock"),
-    "motion": Quantity("", 0, 1, "motion"),
-    "presence": Quantity("", 0, 1, "occupancy"),
-    "problem": Quantity("", 0, 1, "problem"),
-    "running": Quantity("", 0, 1, "running"),
-    "safety": Quantity("", 0, 1, "safety"),
-    "smoke": Quantity("", 0, 1, "smoke"),
-    "window": Quantity("", 0, 1, "window"),
+    "door": Quantity("", 0, 1, "door", "contacts"),
+    "leak": Quantity("", 0, 1, "moisture", "contacts"),
+    "light": Quantity("", 0, 1, "light", "contacts"),
+    "lock": Quantity("", 0, 1, "lock", "contacts"),
+    "motion": Quantity("", 0, 1, "motion", "contacts"),
+    "presence": Quantity("", 0, 1, "occupancy", "contacts"),
+    "problem": Quantity("", 0, 1, "problem", "contacts"),
+    "running": Quantity("", 0, 1, "running", "contacts"),
+    "safety": Quantity("", 0, 1, "safety", "contacts"),
+    "smoke": Quantity("", 0, 1, "smoke", "contacts"),
+    "window": Quantity("", 0, 1, "window", "contacts"),
 }

@@ -16,7 +16,7 @@ from egiz_schema.delivery import DELIVERY, Delivery
 from egiz_schema.documents import json_schema
 from egiz_schema.documents.asyncapi import asyncapi
 from egiz_schema.documents.dictionary import dictionary_csv, dictionary_markdown
-from egiz_schema.documents.examples import BIRTH
+from egiz_schema.documents.examples import COLD_ROOM_BIRTH
 from egiz_schema.documents.home_assistant import discovery
 from egiz_schema.documents.pydantic_models import pydantic_models
 from egiz_schema.documents.rules import rules_markdown
@@ -58,8 +58,8 @@ def render() -> dict[str, str]:
 
 
 def _discovered() -> dict[str, Any]:
-    """What is published for the device of the examples, once it is born."""
-    birth = msgspec.convert(BIRTH, Status)
+    """What is published for the cold room of the examples, once it is born."""
+    birth = msgspec.convert(COLD_ROOM_BIRTH, Status)
     topic, payload = discovery(Topic("factory", birth.device_id, "status"), birth)
     return {"topic": topic, "retain": True, "payload": payload}
 

@@ -10,6 +10,7 @@ from egiz_schema.documents.examples import FIRST
 from egiz_schema.documents.fields import Field, fields
 from egiz_schema.errors import reasons
 from egiz_schema.influx import NOT_FIELDS
+from egiz_schema.quantities import QUANTITIES, Quantity
 
 # Versions of the contract within wire major 1; later ones only add.
 FIRST_VERSION = "1.0"
@@ -58,9 +59,9 @@ def dictionary_csv() -> str:
 
 
 def dictionary_markdown() -> str:
-    """The dictionary as one table per kind, and the reasons of the errors."""
+    """The dictionary as one table per kind, the quantities, the reasons of errors."""
     tables = [_table(kind) for kind in TYPES]
-    return "\n".join([_INTRODUCTION, *tables, _reasons_table()])
+    return "\n".join([_INTRODUCTION, *tables, _quantities_table(), _reasons_table()])
 
 
 def _row(field: Field) -> Row:
@@ -140,6 +141,33 @@ def _span(row: Row) -> str:
 def _open_set(row: Row) -> str:
     known = [f"`{text}`" for text in row["known"].split()]
     return f": {', '.join(known)}, or another" if known else ""
+
+
+_QUANTITIES = """\
+## Quantities
+
+What the `channels` of a birth may be. The set is open: a channel of another quantity
+is kept, and shown with the unit that it declares. A channel without a unit has the one
+here; its range, in that unit, is what a sensor of a plant can say; no reader refuses
+what is outside of it. *Member* is where telemetry usually has it: a value is a number
+with decimals, a counter a whole number that grows, a contact true or false (open, on).
+The class is that of Home Assistant, which gets it only with a unit that it knows.
+
+| quantity | member | unit | range | Home Assistant |
+|---|---|---|---|---|"""
+
+
+def _quantities_table() -> str:
+    lines = [
+        f"| `{name}` | {known.group} | {known.unit} | {_span_of(known)}"
+        f" | {known.device_class or ''} |"
+        for name, known in QUANTITIES.items()
+    ]
+    return "\n".join([_QUANTITIES, *lines, ""])
+
+
+def _span_of(quantity: Quantity) -> str:
+    return f"{quantity.low} to {quantity.high}" if quantity.unit else ""
 
 
 def _reasons_table() -> str:

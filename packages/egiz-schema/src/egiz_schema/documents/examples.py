@@ -44,6 +44,35 @@ BIRTH: Payload = {
     "health": {"wifi_rssi": -65, "uptime_seconds": 4, "free_memory_bytes": 141312},
 }
 
+# A device that measures what has no field of its own.
+COLD_ROOM: Payload = {
+    "device_id": "cold-room-001",
+    "timestamp": 1706352600,
+    "ms": 500,
+    "seq": 7,
+    "boot": 3,
+    "thermal": {"temperature_zones": [3.8], "setpoint": 4.0},
+    "values": {"humidity": 82.5},
+    "counters": {"door_openings": 41},
+    "contacts": {"door": False},
+}
+
+COLD_ROOM_BIRTH: Payload = {
+    "device_id": "cold-room-001",
+    "state": "online",
+    "boot": 3,
+    "timestamp": 1706352596,
+    "ms": 120,
+    "schema": "1",
+    "firmware_version": "2.0.1",
+    "sensors": ["ds18b20:28ff641e8016044c"],
+    "channels": {
+        "humidity": {"quantity": "humidity"},
+        "door_openings": {"quantity": "cycles", "unit": "{opening}"},
+        "door": {"quantity": "door"},
+    },
+}
+
 WILL: Payload = {"device_id": "oven-001", "state": "offline", "boot": 12}
 
 COMMAND: Payload = {
@@ -57,8 +86,8 @@ COMMAND: Payload = {
 FIRST: dict[str, Payload] = {"telemetry": TELEMETRY, "config": CONFIG}
 
 EXAMPLES: dict[str, dict[str, Payload]] = {
-    "telemetry": {"reading": TELEMETRY},
-    "status": {"birth": BIRTH, "will": WILL},
+    "telemetry": {"reading": TELEMETRY, "cold_room": COLD_ROOM},
+    "status": {"birth": BIRTH, "cold_room_birth": COLD_ROOM_BIRTH, "will": WILL},
     "config": {"desired": CONFIG},
     "command": {"restart": COMMAND},
 }

@@ -5,7 +5,7 @@ The form is that of MQTT device discovery, https://www.home-assistant.io/integra
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -13,26 +13,49 @@ import msgspec
 from egiz_schema.address import Topic
 from egiz_schema.delivery import DELIVERY
 from egiz_schema.documents.fields import Field, fields
-from egiz_schema.messages import Status, Telemetry
+from egiz_schema.documents.home_assistant_units import (
+    contact_class,
+    sensor_class,
+    spelled,
+)
+from egiz_schema.messages import Channel, Status, Telemetry
+from egiz_schema.quantities import QUANTITIES
 
 Object = dict[str, Any]
 Path = tuple[str | int, ...]  # ("thermal", "temperature_zones", 0)
 
-# UCUM to Home Assistant's spelling; what is not here is spelled alike.
-_UNITS = {"Cel": "°C", "W.h": "Wh", "By": "B", "dB[mW]": "dBm", "1": None}
+# What the fields of telemetry measure, as Home Assistant's classes; None where it has
+# none. A unit does not say it: an uptime and a duration of a process are both seconds.
+CLASSES = {
+    "voltage": "voltage",
+    "current": "current",
+    "power_factor": "power_factor",
+    "frequency": "frequency",
+    "active_power": "power",
+    "energy_wh": "energy",
+    "temperature_zones": "temperature",
+    "setpoint": "temperature",
+    "wifi_rssi": "signal_strength",
+    "uptime_seconds": "duration",
+    "free_memory_bytes": "data_size",
+    "buffer_depth": None,
+    "dropped": None,
+}
+_COUNTERS = {"energy_wh", "dropped"}
 
-_DEVICE_CLASSES = {
-    "V": "voltage",
-    "A": "current",
-    "W": "power",
-    "W.h": "energy",
-    "Hz": "frequency",
-    "Cel": "temperature",
-    "dB[mW]": "signal_strength",
-    "s": "duration",
-    "By": "data_size",
+# Decimals that are worth showing, by class and unit; of others, all are shown.
+_DECIMALS = {
+    ("current", "A"): 2,
+    ("frequency", "Hz"): 2,
+    ("humidity", "%"): 1,
+    ("ph", None): 2,
+    ("power", "W"): 0,
+    ("power_factor", None): 2,
+    ("temperature", "°C"): 1,
+    ("voltage", "V"): 1,
 }
 
+_GROUPS = ("values", "counters", "contacts")
 
 # What a meter of one phase measures, and what all meters together do.
 _OF_PHASE = ("voltage", "current", "active_power", "energy_wh")
@@ -40,16 +63,24 @@ _OF_METERS = {"power_factor": 0, "frequency": 0}
 
 
 def discovery(
-    topic: Topic, birth: Status, telemetry: Telemetry | None = None
+    topic: Topic,
+    birth: Status,
+    telemetry: Telemetry | None = None,
+    expire_after_s: int | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """Describe a device to Home Assistant's MQTT device discovery.
 
     Args:
         topic: any topic of the device.
-        birth: its status, which names the firmware and the sensors: ``pzem_a`` measures
-            phase a, and what has an address, as ``ds18b20:28ff…``, is a zone.
+        birth: its status, which names the firmware, the channels and the sensors:
+            ``pzem_a`` measures phase a, and what has an address, as ``ds18b20:28ff…``,
+            is a zone.
         telemetry: a message of it, which is more exact: each number there becomes
-            a sensor, and a zone that could not be read does, too.
+            a sensor, and a zone that could not be read does, too; each contact becomes
+            a binary sensor.
+        expire_after_s: after how many seconds without telemetry its values become
+            unavailable, though the device is online; None is never. Some intervals of
+            publishing are a good choice.
 
     Returns:
         The topic to publish to, retained, and the payload.
@@ -57,12 +88,17 @@ def discovery(
     sample = _expected(birth) if telemetry is None else msgspec.to_builtins(telemetry)
     # Neither part has two hyphens in a row, so no two devices share a name.
     name = f"{topic.facility}--{topic.device_id}"
+    components = {**_fields(sample), **_channels(birth.channels or {}, sample)}
+    common = {"qos": DELIVERY["telemetry"].qos, "expire_after": expire_after_s}
     payload = {
         "device": _device(name, topic, birth),
         "origin": {"name": "egiz"},
         "availability": [_availability(topic)],
         "state_topic": str(Topic(topic.facility, topic.device_id, "telemetry")),
-        "components": dict(_components(name, sample)),
+        "components": {
+            key: _without_none({"unique_id": f"{name}--{key}", **component, **common})
+            for key, component in components.items()
+        },
     }
     return f"homeassistant/device/{name}/config", payload
 
@@ -99,13 +135,15 @@ def _expected(birth: Status) -> Object:
     }
 
 
-def _components(device: str, sample: Object) -> Iterator[tuple[str, Object]]:
-    for field in fields("telemetry"):
-        is_number = field.type in {"number", "integer"}
+def _fields(sample: Object) -> Object:
+    """The numbers that have a field of their own."""
+    return {
+        _joined(path, "_"): _sensor(field, path)
+        for field in fields("telemetry")
+        for path in _present(sample, field.path)
         # Numbers of the message itself say when and which, not what was measured.
-        if is_number and len(field.path) > 1:
-            for path in _present(sample, field.path):
-                yield _joined(path, "_"), _sensor(device, field, path)
+        if field.type in {"number", "integer"} and len(path) > 1
+    }
 
 
 def _present(sample: Object, path: tuple[str, ...]) -> Iterator[Path]:
@@ -123,41 +161,90 @@ def _present(sample: Object, path: tuple[str, ...]) -> Iterator[Path]:
         yield names
 
 
-def _sensor(device: str, field: Field, path: Path) -> Object:
-    sensor: Object = {
-        "platform": "sensor",
-        "unique_id": f"{device}--{_joined(path, '_')}",
-        "name": _joined(path[1:], " ").replace("_", " ").capitalize(),
+def _sensor(field: Field, path: Path) -> Object:
+    name = str(path[1])
+    return {
+        **_number(CLASSES[name], field.unit, counts=name in _COUNTERS),
+        "name": _title(_joined(path[1:], " ")),
         "value_template": _template(path),
-        "qos": DELIVERY["telemetry"].qos,
-        "state_class": "total_increasing" if field.unit == "W.h" else "measurement",
-        "unit_of_measurement": _UNITS.get(field.unit, field.unit),
-        "device_class": _device_class(field),
         "entity_category": "diagnostic" if path[0] == "status" else None,
     }
-    return {key: value for key, value in sensor.items() if value is not None}
 
 
-def _device_class(field: Field) -> str | None:
-    # A ratio has no unit to be known by.
-    if field.path[-1] == "power_factor":
-        return "power_factor"
-    return _DEVICE_CLASSES.get(field.unit)
+def _channels(declared: Mapping[str, Channel], sample: Object) -> Object:
+    """What has a name of its own: declared by the birth, or there."""
+    found = [(group, name) for group in _GROUPS for name in sample.get(group) or ()]
+    names = {name for _, name in found}
+    found += [
+        (group, name)
+        for name, channel in declared.items()
+        if name not in names and (group := _usual_group(channel))
+    ]
+    return {
+        f"{group}_{name}": {
+            **_channel(group, declared.get(name)),
+            "name": _title(name),
+            "value_template": _template((group, name)),
+        }
+        for group, name in found
+    }
+
+
+def _usual_group(channel: Channel) -> str | None:
+    """Where a value of a channel is; None if nothing says whether it is a number."""
+    if known := QUANTITIES.get(channel.quantity):
+        return known.group
+    return "values" if channel.unit else None
+
+
+def _channel(group: str, channel: Channel | None) -> Object:
+    known = QUANTITIES.get(channel.quantity) if channel else None
+    name = known.device_class if known else None
+    if group == "contacts":
+        # As the template renders JSON's true and false.
+        return {
+            "platform": "binary_sensor",
+            "payload_on": "True",
+            "payload_off": "False",
+            "device_class": contact_class(name),
+        }
+    unit = (channel.unit if channel else None) or (known.unit if known else None)
+    counts = group == "counters" or (known is not None and known.group == "counters")
+    return _number(name, unit, counts=counts)
+
+
+def _number(name: str | None, ucum: str | None, *, counts: bool) -> Object:
+    unit = spelled(ucum)
+    device_class = sensor_class(name, unit, counts=counts)
+    return {
+        "platform": "sensor",
+        "state_class": "total_increasing" if counts else "measurement",
+        "unit_of_measurement": unit,
+        "device_class": device_class,
+        "suggested_display_precision": _DECIMALS.get((device_class or "", unit)),
+    }
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _without_none(component: Object) -> Object:
+    return {key: value for key, value in component.items() if value is not None}
 
 
 def _template(path: Path) -> str:
     """Render the value; nothing of history, and ``None`` (unknown) if it is absent."""
-    *groups, last = path
-    value = "value_json"
-    for group in groups:
-        value = f"({value}{_accessor(group)}|default({{}}))"
-    shown = f"{{{{ {value}{_accessor(last)}|default(none) }}}}"
-    return f"{{% if not value_json.buffered|default(false) %}}{shown}{{% endif %}}"
+    shown = "value_json"
+    for number, step in enumerate(path):
+        # By `get`, since Jinja finds a dict's method where there is no such member.
+        inner = f"({shown} or {{}})" if number else shown
+        is_name = isinstance(step, str)
+        shown = f"{inner}.get({step!r})" if is_name else f"({shown} or [])[{step}]"
+    if not isinstance(path[-1], str):
+        shown += "|default(none)"
+    return f"{{% if not value_json.get('buffered') %}}{{{{ {shown} }}}}{{% endif %}}"
 
 
 def _joined(path: Path, separator: str) -> str:
     return separator.join(map(str, path))
-
-
-def _accessor(step: str | int) -> str:
-    return f"[{step}]" if isinstance(step, int) else f".{step}"
