@@ -18,6 +18,7 @@ from compat.points import differences
 # Why a message that is not of the contract makes a point, by its reason.
 _NOT_CHECKED = {
     "charset": "it does not check texts",
+    "duplicate": "its JSON parser accepts it",
     "empty": "it does not require a reading",
     "missing": "it has no required fields",
     "not_json": "its JSON parser accepts it",
@@ -64,6 +65,8 @@ def compared(everything: list[Case], written: Written) -> list[Found]:
 def _why(case: Case) -> str:
     if case.vector["verdict"] == "either":
         return "the contract leaves it to readers"
+    if case.vector["verdict"] == "repair":
+        return "it leaves out no wrong reading"
     return _NOT_CHECKED.get(case.vector.get("reason", ""), "")
 
 

@@ -6,7 +6,7 @@ So a point names its vector by its facility, and no point overwrites another.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from egiz_schema import Kind, Topic, vectors
+from egiz_schema import Kind, Topic, decode, influx, vectors
 from egiz_schema.vectors import Vector
 
 KINDS: tuple[Kind, ...] = ("telemetry", "status")
@@ -25,7 +25,11 @@ class Case(NamedTuple):
     @property
     def points(self) -> int:
         """How many egiz-bridge makes of it; it accepts what readers may refuse."""
-        return int(self.vector["verdict"] != "reject")
+        if self.vector["verdict"] == "reject":
+            return 0
+        message = decode(self.topic, self.payload)
+        # What holds only what this reader does not know has nothing to store.
+        return int(bool(influx.to_point(self.topic, message, 0).fields))
 
     @property
     def name(self) -> str:

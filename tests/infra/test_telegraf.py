@@ -55,6 +55,12 @@ def test_each_list_of_fields_is_that_of_the_dictionary(key, patterns, types):
     assert stale == set(), f"{key}: the contract has no such field"
 
 
+def test_a_contact_is_stored_as_true_or_false_whatever_was_sent():
+    contacts = CONVERTER["fields"]["boolean"]
+    matched = {name for name in _fields() if _matched(name, contacts)}
+    assert matched == {"contacts_*"}
+
+
 @pytest.mark.parametrize("kind", ["telemetry", "status", "config", "command"])
 def test_it_subscribes_to_what_is_archived(kind):
     topic = str(Topic("factory", "heat-pump-01", kind))
@@ -123,6 +129,18 @@ def _stored(kind, **fields):
         ("telemetry", {**IDENTITY, "device_id": "oven-002"}, None),
         ("telemetry", {"timestamp": 1706352600}, None),
         ("telemetry", {**IDENTITY, "timestamp": limits.TIMESTAMP_S[0] - 1}, None),
+        (
+            "telemetry",
+            {**IDENTITY, "timestamp": 9, "status_time_synced": False},
+            (NOW_MS, {"status_time_synced": False, "time_corrected": True}),
+        ),
+        (
+            "status",
+            {**IDENTITY, "timestamp": 9, "health_time_synced": False},
+            (NOW_MS, {"health_time_synced": False, "time_corrected": True}),
+        ),
+        ("telemetry", {**IDENTITY, "timestamp": 9, "status_time_synced": True}, None),
+        ("telemetry", {**IDENTITY, "timestamp": 9, "health_time_synced": False}, None),
         ("telemetry", {"device_id": "oven-001"}, None),
         ("status", {"device_id": "oven-001", "boot": 3}, (NOW_MS, {"boot": 3})),
         (
