@@ -18,6 +18,7 @@ from egiz_schema.codec import (
     decode_with_dropped,
     mismatch,
     present_type,
+    type_info,
     unknown_fields,
 )
 from egiz_schema.errors import DecodeError
@@ -79,7 +80,7 @@ def unknown(topic: Topic, payload: wire.Payload) -> list[Unknown]:
         paths = unknown_fields(topic, payload)
     except DecodeError:
         return []
-    known = list(_known(msgspec.inspect.type_info(TYPES[topic.kind]), "$"))
+    known = list(_known(type_info(TYPES[topic.kind]), "$"))
     return [Unknown(path, _near(path, known)) for path in paths]
 
 
