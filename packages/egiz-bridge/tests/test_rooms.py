@@ -8,7 +8,14 @@ import egiz_bridge
 ROOT = Path(egiz_bridge.__file__).parent
 # From the top. `config.settings` is all tables, so it knows the list of sinks.
 FLOORS = [
-    *("__main__", "cli", "daemon workers", "observe", "session", "session_record"),
+    *(
+        "__main__",
+        "cli",
+        "daemon workers",
+        "observe",
+        "session",
+        "session_record orphans",
+    ),
     *("pipeline", "config.settings", "sinks mqtt", "spool ledger config"),
     *("batch backoff confirmed_clock files incidents log", "database_file"),
     "errors __init__ __version__",

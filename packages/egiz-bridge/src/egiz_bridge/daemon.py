@@ -18,6 +18,7 @@ from egiz_bridge.mqtt.broker import brokers_of
 from egiz_bridge.mqtt.waits import Waker
 from egiz_bridge.observe.health import Parts, serving
 from egiz_bridge.observe.systemd import Notifier, supervised
+from egiz_bridge.orphans import log_orphans
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.pipeline.guard import GuardedSink
 from egiz_bridge.pipeline.intake import Intake
@@ -42,7 +43,7 @@ def run(config: Path | None) -> None:
     _check_files(settings)
     parts = _parts(settings)
     names = [table.sink_name for table in settings.sinks()]
-    _log_leftover_spool(parts.spool, names)
+    _log_leftover_spool(parts.spool, settings)
     _log.info("starting", broker=str(settings.mqtt.url), sinks=",".join(names))
     _tune_gc()
     notifier = Notifier()
@@ -112,19 +113,15 @@ def _open_spool(settings: Settings) -> Spool:
         raise ConfigError([f"spool.path: {error}"]) from error
 
 
-def _log_leftover_spool(spool: Spool, sinks: list[str]) -> None:
+def _log_leftover_spool(spool: Spool, settings: Settings) -> None:
+    sinks = [table.sink_name for table in settings.sinks()]
     for sink, messages in spool.batches.counts().items():
         if sink in sinks:
             _log.info(
                 "spool not empty: replaying messages of an earlier run",
                 messages=messages,
             )
-        else:
-            _log.warning(
-                "spool not empty: messages of a sink without a table stay there",
-                sink=sink,
-                messages=messages,
-            )
+    log_orphans(settings)
 
 
 @contextmanager
@@ -166,6 +163,7 @@ def _reload(session: Session, started_with: Settings, config: Path | None) -> No
         if getattr(wanted, table) != getattr(started_with, table):
             _log.warning("reload incomplete: this table needs a restart", table=table)
     session.configure(wanted)
+    log_orphans(wanted)
     _log.info("reloaded", sinks=",".join(table.sink_name for table in wanted.sinks()))
 
 

@@ -13,7 +13,7 @@ from egiz_schema import BrokerUrl
 from egiz_bridge.config.tables import Mqtt
 from egiz_bridge.errors import Unavailable
 from egiz_bridge.ledger.counts import Ledger
-from egiz_bridge.spool.notes import Notes
+from egiz_bridge.spool.notes import Notes, session_note
 
 _log = structlog.get_logger()
 
@@ -62,4 +62,4 @@ class SessionRecord:
 
 
 def _name(mqtt: Mqtt, url: BrokerUrl) -> str:
-    return f"filters of the session of {mqtt.client_id} at {url}"
+    return session_note(mqtt.client_id, str(url))

@@ -8,6 +8,7 @@ from egiz_cli import DONE, FAILED, Command, Program
 from egiz_bridge import __version__, log
 from egiz_bridge.cli.bench import bench
 from egiz_bridge.cli.devices import devices
+from egiz_bridge.cli.orphans import session
 from egiz_bridge.cli.probe import probe
 from egiz_bridge.cli.shared import config_option, exit_for, load_settings
 from egiz_bridge.cli.spool import dead_letters, spool
@@ -50,6 +51,7 @@ def main() -> None:
 
 main.add_command(dead_letters)
 main.add_command(spool)
+main.add_command(session)
 main.add_command(devices)
 main.add_command(probe)
 main.add_command(tail)

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 from egiz_cli import FAILED, group
 
+from egiz_bridge.cli.orphans import adopt, purge_sink
 from egiz_bridge.cli.shared import config_option, load_settings
 from egiz_bridge.errors import Unavailable
+from egiz_bridge.orphans import find_orphans
 from egiz_bridge.spool.dead_letters import (
     Letter,
     Selection,
@@ -136,7 +138,7 @@ def purge_letters(
 
 @group()
 def spool() -> None:
-    """Show what waits on this disk for a database."""
+    """Show what waits on this disk, and what earlier runs left."""
 
 
 @spool.command(exit_codes=_UNUSABLE)
@@ -147,7 +149,8 @@ def status(config: Path | None) -> None:
     \b
       egiz-bridge spool status --config bridge.toml
     """  # noqa: D301  # as above
-    settings = load_settings(config).spool
+    every = load_settings(config)
+    settings = every.spool
     with _translate_errors():
         waiting = backlogs(settings.path)
         dead = sum(count for _, _, count in reasons(settings.path))
@@ -159,6 +162,12 @@ def status(config: Path | None) -> None:
     share = 100 * used / settings.max_bytes
     click.echo(f"{used:,} of {settings.max_bytes:,} bytes ({share:.1f} %)")
     click.echo(f"{dead:,} dead letters")
+    for line in find_orphans(every).lines():
+        click.echo(line)
+
+
+spool.add_command(adopt)
+spool.add_command(purge_sink)
 
 
 @contextmanager

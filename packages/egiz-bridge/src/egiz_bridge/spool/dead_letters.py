@@ -6,14 +6,13 @@ while the bridge runs or not; they share nothing with it but the file.
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from egiz_bridge.batch import DeadLetter, Message
-from egiz_bridge.errors import Unavailable
-from egiz_bridge.spool import replays, schema
+from egiz_bridge.spool import replays
+from egiz_bridge.spool.access import opened
 from egiz_bridge.spool.quota import Quota
 
 _DEAD_SHARE = 10  # dead letters may use this part of max_bytes
@@ -132,7 +131,7 @@ def reasons(path: Path) -> list[tuple[str, str, int]]:
     Raises:
         Unavailable: the file cannot be read.
     """
-    with _opened(path) as db:
+    with opened(path) as db:
         return db.execute(
             "SELECT sink, reason, count(*) FROM dead_letters"
             " GROUP BY sink, reason ORDER BY count(*) DESC"
@@ -147,7 +146,7 @@ def letters(path: Path, selection: Selection, limit: int) -> list[Letter]:
     """
     where, values = selection.where()
     query = f"SELECT {_COLUMNS} FROM dead_letters WHERE {where} ORDER BY id DESC"
-    with _opened(path) as db:
+    with opened(path) as db:
         return [Letter(*row) for row in db.execute(f"{query} LIMIT {limit:d}", values)]
 
 
@@ -158,7 +157,7 @@ def purge(path: Path, selection: Selection) -> int:
         Unavailable: the file cannot be written.
     """
     where, values = selection.where()
-    with _opened(path) as db, db:
+    with opened(path) as db, db:
         return db.execute(f"DELETE FROM dead_letters WHERE {where}", values).rowcount
 
 
@@ -188,7 +187,7 @@ def replay(path: Path, selection: Selection, sinks: Sequence[str]) -> Replayed:
     """
     done = too_long = last_id = 0
     of_others: Counter[str] = Counter()
-    with _opened(path) as db:
+    with opened(path) as db:
         newest = db.execute("SELECT max(id) FROM dead_letters").fetchone()[0] or 0
         while found := _part(db, selection, last_id, newest):
             last_id = found[-1].id
@@ -235,21 +234,9 @@ def backlogs(path: Path) -> list[Backlog]:
     Raises:
         Unavailable: the file cannot be read.
     """
-    with _opened(path) as db:
+    with opened(path) as db:
         rows = db.execute(
             "SELECT sink, count(*), sum(messages), sum(bytes) FROM batches"
             " GROUP BY sink ORDER BY sink"
         )
         return [Backlog(*row) for row in rows]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    if not path.exists():
-        raise Unavailable(f"there is no spool at {path}: has the bridge run here?")
-    try:
-        with closing(sqlite3.connect(path, timeout=10)) as db:
-            schema.check_current(db, path)
-            yield db
-    except sqlite3.Error as error:
-        raise Unavailable(f"{path}: {error}") from error

@@ -147,8 +147,7 @@ class SpoolFile:
         )
         _log.error(
             f"spool {what}: what waited in it is kept at its name, and the bridge goes"
-            " on; stop the bridge before you touch the file (`egiz-bridge spool purge`"
-            " deletes messages)",
+            " on; stop the bridge before you touch the file",
             path=str(self.path),
         )
 

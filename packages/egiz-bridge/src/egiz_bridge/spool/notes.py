@@ -1,6 +1,16 @@
 """Short texts for later runs, by name."""
 
+import re
+
 from egiz_bridge.spool.file import SpoolFile
+
+# The name of the note on the filters of a session: its client id, and the broker.
+SESSION = re.compile(r"filters of the session of (.+) at (.+)")
+
+
+def session_note(client_id: str, url: str) -> str:
+    """The name of a note that `SESSION` matches."""
+    return f"filters of the session of {client_id} at {url}"
 
 
 class Notes:

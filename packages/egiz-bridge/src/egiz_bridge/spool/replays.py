@@ -11,6 +11,9 @@ from egiz_bridge.spool import codec
 from egiz_bridge.spool.age import AgeClock
 from egiz_bridge.spool.quota import Quota
 
+# In one transaction, for which others wait.
+_AT_ONCE = 200
+
 
 class Replays:
     """The replays that wait for the bridge."""
@@ -20,20 +23,21 @@ class Replays:
         self._clock = clock
 
     def requeue(self, sink: str) -> int:
-        """Move the replays of a sink to its batches; returns how many messages.
+        """Move some replays of a sink to its batches; returns how many messages.
 
         Raises:
             Unavailable: the disk does not give it.
         """
         with self._quota.transaction() as db:
-            messages, size = db.execute(
-                "SELECT total(messages), total(bytes) FROM replays WHERE sink = ?",
-                (sink,),
-            ).fetchone()
-            if messages:
-                _move(db, sink, self._clock.now_ms())
-            self._quota.batch_bytes += int(size)
-        return int(messages)
+            found = db.execute(
+                "SELECT id, messages, bytes FROM replays WHERE sink = ?"
+                " ORDER BY id LIMIT ?",
+                (sink, _AT_ONCE),
+            ).fetchall()
+            for replay_id, _, size in found:
+                _move(db, replay_id, self._clock.now_ms())
+                self._quota.batch_bytes += size
+        return sum(messages for _, messages, _ in found)
 
 
 def add(db: sqlite3.Connection, sink: str, messages: Sequence[Message]) -> None:
@@ -46,11 +50,11 @@ def add(db: sqlite3.Connection, sink: str, messages: Sequence[Message]) -> None:
     )
 
 
-def _move(db: sqlite3.Connection, sink: str, now_ms: int) -> None:
+def _move(db: sqlite3.Connection, replay_id: int, now_ms: int) -> None:
     """What is replayed begins to grow old now."""
     db.execute(
         "INSERT INTO batches (sink, received_ms, messages, bytes, body)"
-        " SELECT sink, ?, messages, bytes, body FROM replays WHERE sink = ?",
-        (now_ms, sink),
+        " SELECT sink, ?, messages, bytes, body FROM replays WHERE id = ?",
+        (now_ms, replay_id),
     )
-    db.execute("DELETE FROM replays WHERE sink = ?", (sink,))
+    db.execute("DELETE FROM replays WHERE id = ?", (replay_id,))

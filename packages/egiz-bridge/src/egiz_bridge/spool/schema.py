@@ -67,13 +67,23 @@ def prepare(db: sqlite3.Connection, path: Path, now_ms: int) -> None:
         raise
 
 
+def check_readable(db: sqlite3.Connection, path: Path) -> None:
+    """Raise for what `prepare` would refuse, and for an empty file; nothing is changed.
+
+    Raises:
+        Unavailable: the file is of a newer version, or no spool.
+    """
+    found = _tables(db)
+    _check(db, found or {"none"}, path)
+
+
 def check_current(db: sqlite3.Connection, path: Path) -> None:
     """For the commands, which convert nothing: an older bridge may still run.
 
     Raises:
         Unavailable: the file is of another version, or of another program.
     """
-    _check(db, _tables(db), path)
+    check_readable(db, path)
     if _version(db) != VERSION:
         reason = "of an older bridge; `egiz-bridge run` converts it at its start"
         raise Unavailable(f"{path} is {reason}")

@@ -1,0 +1,28 @@
+"""How the commands of operators open a spool, while the bridge runs or not."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from egiz_bridge.errors import Unavailable
+from egiz_bridge.spool import schema
+
+_BUSY_TIMEOUT_S = 10
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The spool of this version at `path`.
+
+    Raises:
+        Unavailable: there is none, or it cannot be used.
+    """
+    if not path.exists():
+        raise Unavailable(f"there is no spool at {path}: has the bridge run here?")
+    try:
+        with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)) as db:
+            schema.check_current(db, path)
+            yield db
+    except sqlite3.Error as error:
+        raise Unavailable(f"{path}: {error}") from error
