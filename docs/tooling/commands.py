@@ -12,7 +12,7 @@ from pathlib import Path
 _PROGRAMS = ("egiz-schema", "egiz-edge", "egiz-bridge", "egiz-sim", "egiz-infra")
 _COMMANDS = re.compile(r"^Commands:\n(?: {2}COMMAND\n)?((?: .*\n|\n)*)", re.MULTILINE)
 _NAME = re.compile(r"^(?: {2}| {4})([a-z][a-z0-9-]*)(?: |$)", re.MULTILINE)
-_Main = Callable[[list[str]], object]
+_Main = Callable[[], object]
 
 
 def pages(repository: Path) -> dict[str, str]:
@@ -47,10 +47,10 @@ def _helps(
 
 def _help(program: str, main: _Main, words: list[str]) -> str:
     printed = io.StringIO()
-    before, sys.argv = sys.argv, [program]
+    before, sys.argv = sys.argv, [program, *words, "--help"]
     try:
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-            main([*words, "--help"])
+            main()
     finally:
         sys.argv = before
     return printed.getvalue()
