@@ -4,11 +4,17 @@ The same annotated types and the same rules as `egiz_schema.messages`, and slowe
 exchange, `problems` names everything that is wrong with a payload at once. A model is
 strict, as a writer must be: `decode` forgives a wrong reading as `egiz_schema.decode`
 does, `Telemetry.model_validate` does not.
+
+A model ignores unknown members, as a reader must. One for the body of a request may
+refuse them, ``class Body(Config, extra="forbid")``, or keep them, ``extra="allow"``:
+so do all its parts, then.
 """
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from egiz_schema import codec, wire
 from egiz_schema.address import Topic, parse_topic
@@ -65,6 +71,8 @@ __all__ = [
     "decode",
     "decode_with_dropped",
     "problems",
+    "problems_in",
+    "unknown_members",
 ]
 
 MODELS: dict[str, type[Message]] = {
@@ -129,6 +137,44 @@ def problems(topic: Topic | str, payload: wire.Payload) -> list[DecodeError]:
             ),
         )
     return [fault.error for fault in faults]
+
+
+def problems_in(
+    details: Iterable[ErrorDetails | dict[str, Any]], document: Any
+) -> list[DecodeError]:
+    """The errors of pydantic with path and reason of the contract, as `problems` does.
+
+    Args:
+        details: ``errors()`` of a `ValidationError`, or of FastAPI's
+            `RequestValidationError` for its one body.
+        document: what was validated; FastAPI has it as ``body``.
+
+    An unknown member that a model forbids has the reason ``type``.
+    """
+    found = []
+    for detail in details:
+        place = detail["loc"][1:] if detail["loc"][:1] == ("body",) else detail["loc"]
+        found.append(cast("ErrorDetails", {**detail, "loc": place}))
+    return [fault.error for fault in in_order(found, document, [])]
+
+
+def unknown_members(model: BaseModel) -> tuple[str, ...]:
+    """What a model with ``extra="allow"`` has kept, as ``$.electrical.thd``.
+
+    `egiz_schema.unknown_fields` says it of a payload.
+    """
+    return tuple(_unknown(model, "$"))
+
+
+def _unknown(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _unknown(each, f"{path}.{name}")
+    if not isinstance(value, BaseModel):
+        return
+    for name in type(value).model_fields:
+        yield from _unknown(getattr(value, name), f"{path}.{name}")
+    yield from (f"{path}.{name}" for name in value.model_extra or {})
 
 
 def _document(payload: wire.Payload) -> Any:

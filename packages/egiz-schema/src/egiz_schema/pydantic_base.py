@@ -5,18 +5,37 @@ The models themselves are generated from the structs, and hold the types of
 """
 
 from functools import cache
-from typing import Annotated, Any, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
-from pydantic_core import PydanticCustomError
+import msgspec
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
-from egiz_schema.errors import explain
+from egiz_schema import pydantic_extra
+from egiz_schema.errors import EncodeError, explain
 from egiz_schema.limits import TIMESTAMP_S
+from egiz_schema.msgspec_errors import reason_of
 from egiz_schema.repair import FRAME, integral, says_something
+
+# The context of a message that a reader has accepted: it may hold only what is new.
+_ACCEPTED = {"egiz_schema": "accepted"}
+
+_S = TypeVar("_S", bound=msgspec.Struct)
 
 
 class Part(BaseModel):
-    """Strict, as JSON is; ignores unknown fields; never shows input in an error."""
+    """Strict, as JSON is; ignores unknown fields; never shows input in an error.
+
+    A subclass with ``extra="forbid"`` or ``extra="allow"`` is so in all its parts.
+    """
 
     model_config = ConfigDict(
         strict=True,
@@ -28,6 +47,19 @@ class Part(BaseModel):
         validate_by_alias=True,
         serialize_by_alias=True,
     )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        pydantic_extra.apply(cls, Part)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        schema = handler(core_schema)
+        _describe(cls, handler.resolve_ref_schema(schema))
+        return schema
 
     @model_validator(mode="before")
     @classmethod
@@ -45,15 +77,22 @@ class Part(BaseModel):
 class TelemetryPart(Part):
     """Telemetry measures something, at a time that is known."""
 
+    _health: ClassVar = "status"
+
     @model_validator(mode="wrap")
     @classmethod
-    def _checked(cls, members: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+    def _checked(
+        cls,
+        members: Any,
+        validate: ModelWrapValidatorHandler[Self],
+        info: ValidationInfo,
+    ) -> Self:
         message = validate(members)
-        _refuse_set_clock(message, "status")
-        if isinstance(members, dict) and not any(
-            says_something(value)
-            for name, value in members.items()
-            if name not in FRAME
+        _refuse_set_clock(message, cls._health)
+        if (
+            isinstance(members, dict)
+            and info.context is not _ACCEPTED
+            and not _says_something(members)
         ):
             raise PydanticCustomError("empty", "{rule}", {"rule": explain("empty")})
         return message
@@ -62,23 +101,68 @@ class TelemetryPart(Part):
 class StatusPart(Part):
     """A status has a time that is known, or none."""
 
+    _health: ClassVar = "health"
+
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        _refuse_set_clock(self, "health")
+        _refuse_set_clock(self, self._health)
         return self
+
+
+def members_of(struct: msgspec.Struct) -> dict[str, Any]:
+    """The members of a struct, as the arguments of `model_validate`."""
+    return {"obj": msgspec.to_builtins(struct), "context": _ACCEPTED}
+
+
+def struct_of(model: BaseModel, struct: type[_S]) -> _S:
+    """The struct with the members of a model."""
+    members = model.model_dump(by_alias=True, exclude_none=False)
+    try:
+        return msgspec.convert(members, struct)
+    except msgspec.ValidationError as error:  # of a copy, which pydantic does not check
+        raise EncodeError(str(error), reason_of(error)) from None
+
+
+def _says_something(members: dict[str, Any]) -> bool:
+    return any(
+        says_something(value) for name, value in members.items() if name not in FRAME
+    )
 
 
 def _refuse_set_clock(message: Any, health: str) -> None:
     group = getattr(message, health)
     is_unset = group is not None and group.time_synced is False
-    if (
-        message.timestamp is not None
-        and message.timestamp < TIMESTAMP_S[0]
-        and not is_unset
-    ):
-        raise PydanticCustomError(
-            "too_early", "a time before 2020, and time_synced is not false"
-        )
+    timestamp = message.timestamp
+    if timestamp is None or timestamp >= TIMESTAMP_S[0] or is_unset:
+        return
+    error = PydanticCustomError(
+        "range", "a time before 2020, and time_synced is not false"
+    )
+    details = InitErrorDetails(type=error, loc=("timestamp",), input=timestamp)
+    raise ValidationError.from_exception_data(type(message).__name__, [details])
+
+
+def _describe(model: type[BaseModel], schema: dict[str, Any]) -> None:
+    """Say what `egiz_schema.documents.json_schema` says of the same struct."""
+    from egiz_schema.documents import json_schema  # noqa: PLC0415  # for who asks
+
+    struct = next(
+        each for each in model.__mro__ if "pydantic_models" in each.__module__
+    )
+    for member in schema["properties"].values():
+        member.pop("title", None)
+        _close_names(json_schema.present(member))
+    json_schema.describe(struct.__name__, schema)
+    if health := getattr(model, "_health", None):
+        schema |= json_schema.time_with_a_clock(health)
+
+
+def _close_names(schema: dict[str, Any]) -> None:
+    """Let no name but those of the pattern be in a map; pydantic says no such thing."""
+    if "patternProperties" in schema:
+        ((pattern, values),) = schema.pop("patternProperties").items()
+        schema["additionalProperties"] = values
+        schema["propertyNames"] = {"pattern": pattern} | schema["propertyNames"]
 
 
 @cache

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 from pydantic_core import ErrorDetails
 
 from egiz_schema.errors import DecodeError, InvalidPayload
-from egiz_schema.limits import SSID_BYTES_MAX
-from egiz_schema.types import is_text
 
-# pydantic names dozens of kinds; the contract's other reasons are not of one field.
+# pydantic names dozens of kinds; these are the contract's reasons already.
+_REASONS = frozenset({"charset", "empty", "missing", "range"})
 _OUT_OF_RANGE = frozenset(
     {
         "finite_number",
@@ -50,9 +49,7 @@ def in_order(
     found: dict[Place, DecodeError] = dict(overlong)
     for detail in details:
         place, value = _place(detail, document)
-        if detail["type"] == "too_early":
-            place = ("timestamp",)
-        reason = _reason(detail["type"], place, value)
+        reason = _reason(detail["type"], value)
         # Each type of a union has an error of its own; it was one of the right type.
         if place not in found or reason == "range":
             found[place] = InvalidPayload(detail["msg"], reason, path_of(place))
@@ -64,27 +61,14 @@ def in_order(
     return [Fault(place, found[place]) for place in order]
 
 
-def _reason(kind: str, place: Place, value: Any) -> str:
-    if kind in {"missing", "empty"}:
+def _reason(kind: str, value: Any) -> str:
+    if kind in _REASONS:
         return kind
-    if kind == "too_early":
-        return "range"
-    if kind == "predicate_failed":
-        return _reason_of_predicate(place, value)
+    if kind == "bad_device_id":  # so it is not that of the topic
+        return "device_mismatch"
     # Too large for a number is reported before the type that was expected.
     is_huge = isinstance(value, int | float) and abs(value) > float_info.max
     return "range" if is_huge or kind in _OUT_OF_RANGE else "type"
-
-
-def _reason_of_predicate(place: Place, value: Any) -> str:
-    if place[-1] == NAME:
-        return "charset"
-    if not isinstance(value, str):
-        return "range"
-    if place == ("device_id",) and is_text(value):
-        return "device_mismatch"
-    is_long = place == ("wifi_ssid",) and len(value.encode()) > SSID_BYTES_MAX
-    return "range" if is_long else "charset"
 
 
 def _place(detail: ErrorDetails, document: Any) -> tuple[Place, Any]:

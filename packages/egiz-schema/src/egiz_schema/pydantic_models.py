@@ -3,12 +3,19 @@
 Each is a struct of `egiz_schema.messages`, with the same types.
 """
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field
 
+from egiz_schema import messages
 from egiz_schema import types as t
-from egiz_schema.pydantic_base import Part, StatusPart, TelemetryPart
+from egiz_schema.pydantic_base import (
+    Part,
+    StatusPart,
+    TelemetryPart,
+    members_of,
+    struct_of,
+)
 
 
 class VoltagePhases(Part):
@@ -94,6 +101,23 @@ class Telemetry(TelemetryPart):
     contacts: t.Contacts | None = None
     status: Health | None = None
 
+    @classmethod
+    def from_struct(cls, struct: messages.Telemetry) -> Self:
+        """The model of a message: nothing is lost, and nothing is forgiven.
+
+        Raises:
+            ValidationError: it breaks the contract.
+        """
+        return cls.model_validate(**members_of(struct))
+
+    def to_struct(self) -> messages.Telemetry:
+        """The message, for `egiz_schema.encode`; unknown members are left out.
+
+        Raises:
+            EncodeError: it is a copy that was changed, and breaks the contract.
+        """
+        return struct_of(self, messages.Telemetry)
+
 
 class RefusedConfig(Part):
     """A configuration that the device does not run, and why."""
@@ -168,6 +192,23 @@ class Status(StatusPart):
     can: t.Abilities = []
     channels: Annotated[dict[t.ChannelName, Channel], *t.ChannelCount] | None = None
 
+    @classmethod
+    def from_struct(cls, struct: messages.Status) -> Self:
+        """The model of a message: nothing is lost, and nothing is forgiven.
+
+        Raises:
+            ValidationError: it breaks the contract.
+        """
+        return cls.model_validate(**members_of(struct))
+
+    def to_struct(self) -> messages.Status:
+        """The message, for `egiz_schema.encode`; unknown members are left out.
+
+        Raises:
+            EncodeError: it is a copy that was changed, and breaks the contract.
+        """
+        return struct_of(self, messages.Status)
+
 
 class Alert(Part):
     """Thresholds of one field: outside of them is worth an alarm."""
@@ -206,6 +247,23 @@ class Config(Part):
     report_rate_ms: t.ReportMs | None = None
     firmware: Firmware | None = None
 
+    @classmethod
+    def from_struct(cls, struct: messages.Config) -> Self:
+        """The model of a message: nothing is lost, and nothing is forgiven.
+
+        Raises:
+            ValidationError: it breaks the contract.
+        """
+        return cls.model_validate(**members_of(struct))
+
+    def to_struct(self) -> messages.Config:
+        """The message, for `egiz_schema.encode`; unknown members are left out.
+
+        Raises:
+            EncodeError: it is a copy that was changed, and breaks the contract.
+        """
+        return struct_of(self, messages.Config)
+
 
 class Command(Part):
     """An order (``…/command``, QoS 1, never retained), refused after `expires_at`."""
@@ -216,6 +274,23 @@ class Command(Part):
     v: t.Version = 1
     args: t.Arguments | None = None
     expires_at: t.Timestamp | None = None
+
+    @classmethod
+    def from_struct(cls, struct: messages.Command) -> Self:
+        """The model of a message: nothing is lost, and nothing is forgiven.
+
+        Raises:
+            ValidationError: it breaks the contract.
+        """
+        return cls.model_validate(**members_of(struct))
+
+    def to_struct(self) -> messages.Command:
+        """The message, for `egiz_schema.encode`; unknown members are left out.
+
+        Raises:
+            EncodeError: it is a copy that was changed, and breaks the contract.
+        """
+        return struct_of(self, messages.Command)
 
 
 Message = Telemetry | Status | Config | Command

@@ -19,9 +19,8 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 import msgspec
 
 from egiz_schema.errors import InvalidPayload, explain
-from egiz_schema.limits import SSID_BYTES_MAX, is_ssid
 from egiz_schema.msgspec_errors import reason_of, sentence_of
-from egiz_schema.types import DeviceId, Shared, is_text
+from egiz_schema.types import DeviceId, Shared, broken_rule, is_text
 
 # Whose message it is, and when it was: nothing may be guessed here.
 FRAME = frozenset(
@@ -209,18 +208,10 @@ def _leaf(annotation: Any, bare: Any) -> _Rule:
             value = integral(value)
         read = _converted(value, annotation, path)
         if holds and (isinstance(read, str) or bare is float) and not holds(read):
-            raise _Unusable(_reason(holds, read), path)
+            raise _Unusable(broken_rule(holds, read), path)
         return read
 
     return read
-
-
-def _reason(holds: Callable[[Any], bool], value: object) -> str:
-    if not isinstance(value, str):
-        return "range"
-    # The only text that is counted in bytes.
-    is_long = holds is is_ssid and len(value.encode()) > SSID_BYTES_MAX
-    return "range" if is_long else "charset"
 
 
 def _converted(value: Any, annotation: Any, path: str) -> Any:

@@ -13,14 +13,15 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from egiz_schema import limits, topics
+from egiz_schema.errors import explain
 from egiz_schema.quantities import QUANTITIES
 
 
 class Shared:
     """A `Meta`, in the protocol of annotated_types (grouped metadata).
 
-    The package is imported only when somebody asks, so that the contract needs msgspec
-    and nothing else.
+    That package and pydantic are imported only when somebody asks, so that the contract
+    needs msgspec and nothing else.
 
     Args:
         meta: what msgspec reads.
@@ -30,25 +31,74 @@ class Shared:
     __is_annotated_types_grouped_metadata__: Literal[True] = True
 
     def __init__(self, meta: Meta, holds: Callable[[Any], bool] | None = None) -> None:
-        self._meta = meta
+        self.meta = meta
         self.holds = holds
 
     def __iter__(self) -> Iterator[Any]:
         import annotated_types as at  # noqa: PLC0415  # see the class
 
         constraints = {
-            at.Ge: self._meta.ge,
-            at.Le: self._meta.le,
-            at.MinLen: self._meta.min_length,
-            at.MaxLen: self._meta.max_length,
-            at.Predicate: self.holds,
+            at.Ge: self.meta.ge,
+            at.Le: self.meta.le,
+            at.MinLen: self.meta.min_length,
+            at.MaxLen: self.meta.max_length,
         }
-        return (kind(value) for kind, value in constraints.items() if value is not None)
+        yield from (
+            kind(value) for kind, value in constraints.items() if value is not None
+        )
+        yield _ForPydantic(self)
+
+
+class _ForPydantic:
+    """What no bound says: the other rule of a type, and its part of a schema."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: Callable[[Any], Any]
+    ) -> Any:
+        from pydantic_core import core_schema  # noqa: PLC0415  # see `Shared`
+
+        schema = handler(source)
+        if self._shared.holds is None:
+            return schema
+        return core_schema.no_info_after_validator_function(self._checked, schema)
+
+    def __get_pydantic_json_schema__(
+        self, schema: Any, handler: Callable[[Any], dict[str, Any]]
+    ) -> dict[str, Any]:
+        meta = self._shared.meta
+        described = handler(schema) | {"description": meta.description}
+        if meta.examples:
+            described["examples"] = meta.examples
+        return described | (meta.extra_json_schema or {})
+
+    def _checked(self, value: Any) -> Any:
+        from pydantic_core import PydanticCustomError  # noqa: PLC0415  # see `Shared`
+
+        holds = self._shared.holds
+        if holds is not None and not holds(value):
+            reason = broken_rule(holds, value)
+            raise PydanticCustomError(reason, "{rule}", {"rule": explain(reason)})
+        return value
 
 
 def is_text(value: str) -> bool:
     """`limits.is_text`, as fast as CPython can."""
     return value.isascii() and value.isprintable()
+
+
+def broken_rule(holds: Callable[[Any], bool], value: object) -> str:
+    """The reason of a value for which `Shared.holds` does not hold."""
+    if not isinstance(value, str):
+        return "range"
+    # The only text that is counted in bytes.
+    if holds is limits.is_ssid and len(value.encode()) > limits.SSID_BYTES_MAX:
+        return "range"
+    if holds is topics.is_device_id and is_text(value):
+        return "bad_device_id"
+    return "charset"
 
 
 def _between(

@@ -39,7 +39,7 @@ def json_schema(kind: str) -> Schema:
         "$schema": DIALECT,
         "$id": f"{BASE}/{file_name(kind)}",
         **root,
-        **(_time_with_a_clock(health) if health else {}),
+        **(time_with_a_clock(health) if health else {}),
         "$defs": definitions,
     }
 
@@ -48,7 +48,7 @@ def json_schema(kind: str) -> Schema:
 _HEALTH = {"telemetry": "status", "status": "health"}
 
 
-def _time_with_a_clock(health: str) -> Schema:
+def time_with_a_clock(health: str) -> Schema:
     """Without a clock, a device may say any time before 2020."""
     unset = {
         "type": "object",
@@ -72,11 +72,17 @@ def components(structs: Iterable[type], reference: str) -> dict[str, Schema]:
     """
     _, schemas = msgspec.json.schema_components(structs, ref_template=reference)
     for name, schema in schemas.items():
-        schema["description"] = _as_markdown(schema["description"])
-        for field, field_schema in schema["properties"].items():
-            if (name, field) in MEANINGS:
-                present(field_schema)["description"] = MEANINGS[name, field]
+        describe(name, schema)
     return schemas
+
+
+def describe(struct: str, schema: Schema) -> None:
+    """Write into the schema of a struct what its types do not say."""
+    if "description" in schema:
+        schema["description"] = _as_markdown(schema["description"])
+    for field, field_schema in schema["properties"].items():
+        if (struct, field) in MEANINGS:
+            present(field_schema)["description"] = MEANINGS[struct, field]
 
 
 def present(schema: Schema) -> Schema:
@@ -90,4 +96,4 @@ def present(schema: Schema) -> Schema:
 
 def _as_markdown(docstring: str) -> str:
     # Python's None is JSON's null, and its literals have two backticks.
-    return cleandoc(docstring).replace("``None``", "`null`").replace("``", "`")
+    return cleandoc(docstring).replace("``", "`").replace("`None`", "`null`")
