@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import re
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from egiz_schema import (
     Topic,
     decode,
     influx,
+    orders,
 )
 from egiz_schema.codec import TYPES
 from egiz_schema.documents import render
@@ -174,3 +176,12 @@ def test_the_reasons_are_those_that_are_raised():
     }
     assert "device_mismatch" in documented["InvalidPayload"]
     assert "not_finite" in documented["EncodeError"]
+
+
+def test_every_action_is_in_the_table_with_its_arguments():
+    table = render()["dictionary.md"].partition("## Actions")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (\w+) \| (\w+) \|", table, re.MULTILINE)
+    assert [name for name, *_ in rows] == list(orders.ACTIONS)
+    shown = {name: (arguments, confirm) for name, arguments, confirm, _ in rows}
+    assert shown["identify"] == ("[`seconds` an integer, 1 to 600]", "no")
+    assert shown["factory_reset"] == ("`confirm` a text, 0 to 64 characters", "yes")

@@ -217,7 +217,7 @@ class Command(_Part, frozen=True, kw_only=True, gc=False):
 
     device_id: t.DeviceId
     id: t.Name
-    action: t.Name
+    action: t.Action
     v: t.Version = 1
     args: t.Arguments | None = None
     expires_at: t.Timestamp | None = None

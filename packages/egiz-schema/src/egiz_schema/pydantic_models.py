@@ -270,7 +270,7 @@ class Command(Part):
 
     device_id: t.DeviceId
     id: t.Name
-    action: t.Name
+    action: t.Action
     v: t.Version = 1
     args: t.Arguments | None = None
     expires_at: t.Timestamp | None = None

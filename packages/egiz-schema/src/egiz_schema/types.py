@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from egiz_schema import limits, topics
 from egiz_schema.errors import explain
+from egiz_schema.orders import ACTIONS
 from egiz_schema.quantities import QUANTITIES
 
 
@@ -248,8 +249,9 @@ Sensors = Annotated[
     list[Annotated[str, *_text("What was found, such as pzem_a or ds18b20:28ff…")]],
     *_at_most(limits.CODES_MAX, "Sensors that the device has"),
 ]
+Action = Annotated[str, *_text("What to do", tuple(ACTIONS), _NOT_EMPTY)]
 Abilities = Annotated[
-    list[Annotated[str, *_text("An open set, such as ota")]],
+    list[Annotated[str, *_text("An action that it obeys", tuple(ACTIONS))]],
     *_at_most(limits.CODES_MAX, "What the device can do besides measuring"),
 ]
 OtaState = Annotated[str, *_text("Step of the update", limits.OTA_STATES, _NOT_EMPTY)]

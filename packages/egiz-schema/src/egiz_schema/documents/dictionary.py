@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from egiz_schema.codec import TYPES
+from egiz_schema.documents.actions import actions_table
 from egiz_schema.documents.examples import FIRST
 from egiz_schema.documents.fields import Field, fields
 from egiz_schema.errors import reasons
@@ -59,9 +60,11 @@ def dictionary_csv() -> str:
 
 
 def dictionary_markdown() -> str:
-    """The dictionary as one table per kind, the quantities, the reasons of errors."""
+    """The dictionary: a table for each kind, quantities, actions, reasons of errors."""
     tables = [_table(kind) for kind in TYPES]
-    return "\n".join([_INTRODUCTION, *tables, _quantities_table(), _reasons_table()])
+    return "\n".join(
+        [_INTRODUCTION, *tables, _quantities_table(), actions_table(), _reasons_table()]
+    )
 
 
 def _row(field: Field) -> Row:

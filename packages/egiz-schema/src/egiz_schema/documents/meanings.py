@@ -30,5 +30,4 @@ MEANINGS: dict[tuple[str, str], str] = {
     ("Config", "wifi_ssid"): "Wi-Fi network to join",
     ("Config", "mqtt_broker"): "host:port of the broker",
     ("Command", "id"): "Names the command: a repeated one is refused",
-    ("Command", "action"): "What to do; an open set",
 }

@@ -159,7 +159,7 @@ export interface Status {
   /** Chip id, which outlives firmware and settings */
   board?: string | null;
   /** What the device can do besides measuring */
-  can?: Array<string>;
+  can?: Array<"reboot" | "identify" | "sample_now" | "reset_energy" | "factory_reset" | "ota" | "rollback" | "portal" | (string & {})>;
   /** What each value, counter and contact measures */
   channels?: Record<string, Channel> | null;
 }
@@ -285,8 +285,8 @@ export interface Command {
   device_id: string;
   /** Names the command: a repeated one is refused */
   id: string;
-  /** What to do; an open set */
-  action: string;
+  /** What to do */
+  action: "reboot" | "identify" | "sample_now" | "reset_energy" | "factory_reset" | "ota" | "rollback" | "portal" | (string & {});
   /** Wire major (unit 1, 1 to 1) */
   v?: number;
   /** Of the action */
