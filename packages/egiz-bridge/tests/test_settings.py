@@ -62,6 +62,7 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
         "influxdb.bucket": "b",
         "influxdb.database": "d",
         "influxdb.token_file": "/t",
+        "influxdb.rewrite_seconds": "20",
         "line_protocol.kinds": '["status"]',
         "line_protocol.facilities": '["south"]',
         "line_protocol.path": "-",

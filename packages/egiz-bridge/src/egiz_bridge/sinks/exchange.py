@@ -32,9 +32,16 @@ class Answer(NamedTuple):
 
 
 class Exchange:
-    """Keeps a connection to one server open."""
+    """Keeps a connection to one server open.
+
+    Attributes:
+        losses: how many connections the server ended without saying so: it may have
+            been started again.
+    """
 
     def __init__(self) -> None:
+        self.losses = 0
+        self._socket: socket.socket | None = None
         timeout = urllib3.Timeout(connect=CONNECT_S, read=SEND_S)
         self._pool = urllib3.PoolManager(timeout=timeout, retries=False)
         self._pool.pool_classes_by_scheme = {"http": _Http, "https": _Https}
@@ -55,6 +62,7 @@ class Exchange:
                 preload_content=False,
                 decode_content=False,
             )
+            self._compare(getattr(answer.connection, "sock", None))
             return _read(answer)
         except (HTTPError, OSError) as error:
             raise Unavailable(str(error)) from error
@@ -62,6 +70,12 @@ class Exchange:
     def close(self) -> None:
         """Close the connection."""
         self._pool.clear()
+
+    def _compare(self, used: socket.socket | None) -> None:
+        """Note which socket was used; there is none any more if the server said so."""
+        if used and used is not self._socket:
+            self.losses += self._socket is not None
+        self._socket = used
 
 
 def _read(answer: urllib3.BaseHTTPResponse) -> Answer:
