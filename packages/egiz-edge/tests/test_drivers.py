@@ -17,6 +17,7 @@ READINGS = [
     "window.py",
     "sensors.py",
     "payloads.py",
+    "channels.py",
     *(f"drivers/{one.name}" for one in (FIRMWARE / "drivers").iterdir()),
 ]
 _WAITS = {"sleep", "wait_for"}  # seconds

@@ -53,7 +53,7 @@ def head(device_id, time_ms, seq, boot):
     )
 
 
-def telemetry(named, window, setpoint, health):
+def telemetry(named, window, setpoint, health, others=()):
     """A telemetry message, as bytes.
 
     Args:
@@ -61,6 +61,7 @@ def telemetry(named, window, setpoint, health):
         window: the samples.
         setpoint: in 0.01 °C, or None.
         health: JSON members of the status group, as strings.
+        others: what `values`, `counters` and `contacts` of `egiz_edge.channels` give.
     """
     groups = []
     electrical = _electrical(window)
@@ -68,6 +69,7 @@ def telemetry(named, window, setpoint, health):
         groups.append('"electrical":{' + ",".join(electrical) + "}")
     if window.zones:
         groups.append(_thermal(window, setpoint))
+    groups.extend(others)
     status = list(health)
     if window.state:
         status.insert(0, '"operational_state":' + text(window.state))
