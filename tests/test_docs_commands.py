@@ -60,6 +60,7 @@ PRINTED = {
     "contract/index.md": ["RMS voltage", "1 read, 0 ", "BOUND_NOT_NARROWED"],
     "device/deploy.md": ["firmware"],
     "device/index.md": ['"unacked": 0'],
+    "device/write.md": ["1 read, 0 ", "temperature_zones", "vectors"],
     "evaluate.md": ["balanced", "oven-900|", "1 read, 0 ", "wanted", "Ledger"],
     "install/containers.md": [],
     "install/one-machine.md": ["broker", "oven-001", "certificate.der", "oven-001"],

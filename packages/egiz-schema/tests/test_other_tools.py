@@ -1,16 +1,16 @@
-"""The tools of others read the AsyncAPI document and the TypeScript types."""
+"""The tools of others read schemas, AsyncAPI document and TypeScript types."""
 
 import json
-import subprocess
+import re
+from collections import Counter
 
 import pytest
+from egiz_schema import vectors
 from egiz_schema.documents import render, write
 from egiz_schema.documents.examples import EXAMPLES
-from rig.documents import FULL
-from rig.process import require
-
-# Exact, so that a release of theirs cannot break a commit of ours.
-NPM_PACKAGES = ("@asyncapi/parser@3.6.3", "typescript@7.0.2")
+from rig import node
+from rig.documents import FULL, KINDS
+from rig.servers import REPOSITORY
 
 
 def asyncapi():
@@ -20,21 +20,9 @@ def asyncapi():
 @pytest.fixture(scope="session")
 def npm_directory(tmp_path_factory):
     """A directory with the generated files, in which node finds the other tools."""
-    directory = tmp_path_factory.mktemp("npm")
-    require("node", "apt-get install nodejs")
-    npm = require("npm", "apt-get install npm")
-    quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
-    run([npm, "install", *quiet, "--prefix", directory, *NPM_PACKAGES], directory)
+    directory = node.install(tmp_path_factory.mktemp("npm"))
     write(directory)
     return directory
-
-
-def run(command, directory):
-    done = subprocess.run(
-        command, cwd=directory, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 VALIDATE = """
@@ -44,8 +32,7 @@ const { Parser } = require("@asyncapi/parser");
     const text = require("fs").readFileSync(name, "utf-8");
     const { document, diagnostics } = await new Parser().parse(text);
     const isParsed = document !== undefined;
-    const complaints = diagnostics.filter(({ severity }) => severity <= 1);
-    console.log(JSON.stringify({ isParsed, complaints }));
+    console.log(JSON.stringify({ isParsed, diagnostics }));
   }
 })();
 """
@@ -58,13 +45,14 @@ def test_the_parser_of_asyncapi_accepts_ours_and_refuses_a_spoiled_one(npm_direc
     del wrong["channels"]["config"]["messages"]["config"]
     (npm_directory / "wrong.json").write_text(json.dumps(wrong))
     # One process: to load the parser takes most of the time.
-    printed = run(
+    printed = node.run(
         ["node", "-e", VALIDATE, "asyncapi.json", "wrong.json"], npm_directory
     )
     ours, others = map(json.loads, printed.splitlines())
-    assert ours == {"isParsed": True, "complaints": []}
+    assert ours == {"isParsed": True, "diagnostics": []}
     assert not others["isParsed"]
-    assert len(others["complaints"]) >= 2
+    errors = [each for each in others["diagnostics"] if each["severity"] == 0]
+    assert len(errors) >= 2
 
 
 USAGE = """
@@ -103,4 +91,65 @@ def test_typescript_accepts_the_types_and_the_examples(npm_directory):
     usage = npm_directory / "usage.ts"
     usage.write_text(USAGE.format(**examples))
     compiler = npm_directory / "node_modules" / ".bin" / "tsc"
-    run([compiler, "--strict", "--noEmit", "egiz.ts", "usage.ts"], npm_directory)
+    node.run([compiler, "--strict", "--noEmit", "egiz.ts", "usage.ts"], npm_directory)
+
+
+CHECK = """
+const vectors = require("./vectors.json");
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const verdict = (validate, payload) => {
+  try {
+    return validate(JSON.parse(decoder.decode(Buffer.from(payload, "hex"))));
+  } catch {
+    return false; // no JSON
+  }
+};
+const found = vectors.map(({ kind, payload }) => verdict(validators[kind], payload));
+console.log(JSON.stringify(found));
+"""
+# What a schema cannot say; the page "Write a device" names each.
+BEYOND_SCHEMAS = {
+    ("TEL-5", "empty"): 6,
+    ("TEL-12", "empty"): 1,
+    ("WIRE-12", "empty"): 1,
+    ("WIRE-14", "device_mismatch"): 1,
+    ("WIRE-1", "too_large"): 1,
+    ("WIRE-5", "duplicate"): 3,
+    ("TEL-15", "duplicate"): 1,
+    ("WIRE-6", "too_deep"): 1,
+    ("CFG-7", "range"): 1,
+}
+
+
+def _documented(title):
+    """A way to compile a schema, as the page shows it, of each kind."""
+    page = (REPOSITORY / "docs/device/write.md").read_text()
+    (code,) = re.findall(rf'```js title="{title}"\n(.*?)```', page, re.DOTALL)
+    parts = [
+        "{"
+        + code.replace("telemetry.schema", f"{kind}.schema")
+        + f"validators.{kind} = validate; }}"
+        for kind in KINDS
+    ]
+    return "const validators = {};\n" + "\n".join(parts)
+
+
+@pytest.mark.timeout(400)  # npm and node, on a loaded machine
+@pytest.mark.parametrize("title", ["check.js", "check-draft-7.js"])
+def test_ajv_says_of_each_vector_what_a_strict_writer_does(npm_directory, title):
+    listed = [each for kind in KINDS for each in vectors.load(kind)[1]]
+    payloads = [
+        {"kind": each["kind"], "payload": vectors.payload_of(each).hex()}
+        for each in listed
+    ]
+    (npm_directory / "vectors.json").write_text(json.dumps(payloads))
+    script = npm_directory / title
+    script.write_text(_documented(title) + CHECK)
+    *warnings, printed = node.run(["node", title], npm_directory).splitlines()
+    assert warnings == []
+    differences = Counter(
+        (each["rule"], each.get("reason"))
+        for each, is_valid in zip(listed, json.loads(printed), strict=True)
+        if each["verdict"] != "either" and is_valid != (each["verdict"] == "accept")
+    )
+    assert differences == BEYOND_SCHEMAS

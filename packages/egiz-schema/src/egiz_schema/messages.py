@@ -111,7 +111,7 @@ class RefusedConfig(_Part, frozen=True, kw_only=True, gc=False):
 class AppliedConfig(_Part, frozen=True, kw_only=True, gc=False):
     """Which configuration the device runs, and which newer one it refused.
 
-    `crc` tells two configurations with the same `rev` apart.
+    Two configurations with the same `rev` differ in `crc`.
     """
 
     rev: t.Revision

@@ -130,7 +130,7 @@ class RefusedConfig(Part):
 class AppliedConfig(Part):
     """Which configuration the device runs, and which newer one it refused.
 
-    `crc` tells two configurations with the same `rev` apart.
+    Two configurations with the same `rev` differ in `crc`.
     """
 
     rev: t.Revision

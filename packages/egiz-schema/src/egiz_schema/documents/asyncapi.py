@@ -19,7 +19,7 @@ _BINDING = {"bindingVersion": "0.2.0"}  # of the MQTT bindings' own specificatio
 def asyncapi() -> Object:
     """The document; its JSON is also YAML."""
     return {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {
             "title": "OpenEgiz ingestion layer",
             "version": f"{VERSION}.0",

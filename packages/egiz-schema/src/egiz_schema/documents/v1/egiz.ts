@@ -167,7 +167,7 @@ export interface Status {
 /**
  * Which configuration the device runs, and which newer one it refused.
  *
- * `crc` tells two configurations with the same `rev` apart.
+ * Two configurations with the same `rev` differ in `crc`.
  */
 export interface AppliedConfig {
   /** Of the configuration; it only grows (unit 1, 0 to 4294967295) */
