@@ -228,10 +228,10 @@ def test_telemetry_of_a_newer_contract_is_kept_until_an_upgrade(
 ):
     running = bridge(broker.url, archive={})
     running.start()
-    payload = _telemetry(thermal=None, environment={"humidity": 55.5})
+    payload = _telemetry(thermal=None, seq=7, environment={"humidity": 55.5})
     publish(GOOD, payload)
     eventually(lambda: running.metrics()["messages_acknowledged_total"] == 1)
-    assert _rejected(running.metrics()) == {"empty": 1}
+    assert _rejected(running.metrics()) == {"unknown": 1}
     with closing(sqlite3.connect(running.spool)) as db:
         (kept,) = db.execute("SELECT payload FROM dead_letters").fetchone()
     assert kept == payload

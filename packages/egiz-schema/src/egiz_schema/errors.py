@@ -69,7 +69,7 @@ class EncodeError(EgizError, ValueError):
     """A message, or a point, that must not be sent.
 
     `reason` is one of ``bad_device_id``, ``charset``, ``empty``, ``not_finite``,
-    ``range``, ``too_large``, ``type``, ``unsupported_version``.
+    ``range``, ``too_large``, ``type``, ``unknown``, ``unsupported_version``.
     """
 
 
@@ -94,6 +94,8 @@ _SENTENCES = {
     "empty": "a message must say something: telemetry a reading, a point a field",
     "device_mismatch": "the device_id of a payload is that of its topic",
     "unsupported_version": f"this reader knows wire version {limits.WIRE_VERSION}",
+    "unknown": "telemetry holds only what this version does not know: keep it, and "
+    "read it again with a newer one",
     "not_finite": "a number must be finite; leave out what was not measured",
 }
 

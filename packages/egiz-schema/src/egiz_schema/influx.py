@@ -14,9 +14,10 @@ import msgspec
 
 from egiz_schema.address import Kind, Topic
 from egiz_schema.cache import cached_by_topic
+from egiz_schema.codec import has_reading
 from egiz_schema.errors import EncodeError, explain
 from egiz_schema.limits import TIMESTAMP_S
-from egiz_schema.messages import Message
+from egiz_schema.messages import Message, Telemetry
 
 Value = float | int | bool | str
 
@@ -45,7 +46,13 @@ def to_point(topic: Topic, message: Message, received_ms: int) -> Point:
         message: what `egiz_schema.decode` made of it.
         received_ms: the time of a message that carries none (a last will, or one of a
             device whose clock was never set), in milliseconds since 1970.
+
+    Raises:
+        EncodeError: ``unknown``: telemetry of which this version knows no reading. A
+            point of its number alone would hide that the rest is missing.
     """
+    if isinstance(message, Telemetry) and not has_reading(message):
+        raise EncodeError(explain("unknown"), "unknown")
     timestamp = getattr(message, "timestamp", None)
     if timestamp is not None and timestamp < TIMESTAMP_S[0]:
         timestamp = None

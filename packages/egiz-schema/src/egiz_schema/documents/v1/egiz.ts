@@ -323,7 +323,8 @@ export type Reason =
   | "empty"
   | "device_mismatch"
   | "unsupported_version"
-  | "not_finite";
+  | "not_finite"
+  | "unknown";
 
 /**
  * The quantities of channels that are known: where telemetry usually has one,
