@@ -203,9 +203,30 @@ def test_kinds_that_are_not_written_any_more_are_deleted_too(archive, clocks, tm
 def test_the_archive_is_read_by_index(archive, clocks, tmp_path):
     archive().write([_row(1, clocks.wall_s)])
     with closing(sqlite3.connect(tmp_path / "a.sqlite")) as db:
-        query = retention.delete("telemetry", 7)
+        query = retention.delete("telemetry", 7, "received_ms")
         plan = str(db.execute(f"EXPLAIN QUERY PLAN {query}", (0,)).fetchall())
     assert "telemetry_received (received_ms<?)" in plan
+
+
+def test_a_large_archive_of_an_earlier_bridge_starts_at_once(
+    archive, clocks, tmp_path, monkeypatch
+):
+    """An index on many rows takes minutes, in which no message would be stored."""
+    first = archive()
+    old = clocks.wall_s - 31 * DAY_S
+    first.write([_row(n, old) for n in range(20)] + [_row(20, clocks.wall_s)])
+    first.close()
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as db, db:
+        db.execute("DROP INDEX telemetry_received")
+    monkeypatch.setattr(retention, "_INDEXED_MAX", 10)
+    monkeypatch.setattr(retention, "_ROWS", 7)
+    with capture_logs() as logs:
+        again = archive()
+        for _ in range(4):
+            again.maintain()
+    assert _units(tmp_path) == [20]
+    (line,) = [one for one in logs if "next_step" in one]
+    assert line["next_step"].startswith('CREATE INDEX "telemetry_received"')
 
 
 PARTS = ("", "-wal", "-shm")

@@ -119,6 +119,14 @@ def test_every_key_can_come_from_the_environment_which_wins(tmp_path, monkeypatc
             2 * "[[influxdb]]\nurl='http://x'\nbucket='b'\n",
             "influxdb.name: influxdb is",
         ),
+        (
+            "[archive]\npath = 'x.sqlite'\n[spool]\npath = './x.sqlite'",
+            "archive.path: is the file of spool.path; give another",
+        ),
+        (
+            "[archive]\npath = 'x'\n[line_protocol]\npath = 'x'",
+            "archive.path: is the file of line_protocol.path",
+        ),
         ("[mqtt]\nca_file = '/ca'", "mqtt.ca_file: is for TLS"),
         (
             "[mqtt]\nurl = 'mqtts://h'\nkey_file = '/k'",

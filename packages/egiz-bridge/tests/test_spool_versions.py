@@ -197,6 +197,14 @@ def test_commands_say_which_bridge_a_file_of_another_version_is_of(
     assert f"{word} bridge" in ended.output()
 
 
+def test_check_says_that_a_newer_file_cannot_be_used(newer, bridge, launch):
+    made = bridge("mqtt://localhost:1", archive={}, spool={"path": str(newer)})
+    ended = launch("egiz-bridge", "check", "--config", str(made.config))
+    assert ended.wait() == 1
+    assert "WRONG spool.path\n" in ended.output()
+    assert f"spool.path: {newer} is of a newer bridge" in ended.output()
+
+
 def test_the_database_of_another_program_is_no_spool(tmp_path):
     path = tmp_path / "grafana.db"
     with closing(sqlite3.connect(path)) as db, db:

@@ -12,10 +12,10 @@ from urllib3.exceptions import HTTPError
 from egiz_bridge.cli.probe import base_url, fetch_json
 from egiz_bridge.config.settings import Settings
 from egiz_bridge.errors import ConfigError, MqttError, Unavailable
-from egiz_bridge.files import probe_sqlite
 from egiz_bridge.mqtt.broker import broker_of
 from egiz_bridge.mqtt.connection import try_login
 from egiz_bridge.sinks.sink import SinkTable
+from egiz_bridge.spool import access
 
 
 class Result(NamedTuple):
@@ -34,7 +34,7 @@ def results(settings: Settings) -> Iterator[Result]:
     for table in settings.sinks():
         key = f"{table.sink_name}.{table.where}"
         yield from _tried(key, lambda table=table: _probe_sink(table))  # type: ignore[misc]  # bound now
-    yield from _tried("spool.path", lambda: probe_sqlite(settings.spool.path))
+    yield from _tried("spool.path", lambda: access.probe(settings.spool.path))
     yield from _tried("http.listen", lambda: _probe_listen(*settings.http.address))
 
 

@@ -31,7 +31,7 @@ from pydantic_settings import (
 
 from egiz_bridge import sinks
 from egiz_bridge.config.secret import read_error
-from egiz_bridge.config.tables import Http, Mqtt, Spool, Table
+from egiz_bridge.config.tables import Http, Mqtt, Spool, Table, WithFile
 from egiz_bridge.errors import ConfigError
 from egiz_bridge.sinks.sink import SinkTable
 
@@ -132,6 +132,22 @@ class Settings(BaseSettings):
                 )
             names.append(one.sink_name)
         return self
+
+    @model_validator(mode="after")
+    def _files_are_different(self) -> Self:
+        used = {_resolved(self.spool.path): "spool.path"}
+        for one in self.sinks():
+            if isinstance(one, WithFile) and str(one.path) != "-":
+                key = f"{one.sink_name}.path"
+                other = used.setdefault(_resolved(one.path), key)
+                if other != key:
+                    raise ValueError(f"{key}: is the file of {other}; give another")
+        return self
+
+
+def _resolved(path: Path) -> Path:
+    """Whatever links lead to it."""
+    return Path(os.path.realpath(path))  # a loop of links is no error here
 
 
 def _all(found: Any) -> tuple[SinkTable, ...]:

@@ -17,6 +17,8 @@ _DAY_MS = 24 * 3600 * 1000
 _EVERY_S = 600.0
 # A delete of this size holds up writes for tens of milliseconds.
 _ROWS = 10_000
+# An index on more rows is not made while messages wait.
+_INDEXED_MAX = 3_000_000
 _MAKE = "CREATE TABLE IF NOT EXISTS retention (confirmed_ms INTEGER NOT NULL)"
 
 _log = structlog.get_logger()
@@ -56,7 +58,8 @@ class Retention:
 
     def _delete(self, kind: str, oldest_ms: int) -> int:
         with self._file.transaction() as db:
-            return db.execute(delete(kind, _ROWS), (oldest_ms,)).rowcount
+            order = "received_ms" if _is_indexed(db, kind) else "rowid"
+            return db.execute(delete(kind, _ROWS, order), (oldest_ms,)).rowcount
 
     def _end(self, now_ms: int, oldest_ms: int) -> None:
         """All that is too old is deleted: say so, and what time it is."""
@@ -81,24 +84,49 @@ def prepare(db: sqlite3.Connection) -> None:
         add_index(db, kind)
 
 
-def delete(kind: str, rows: int) -> str:
-    """A statement that deletes some of the oldest rows."""
-    oldest = f'SELECT rowid FROM "{kind}" WHERE received_ms < ?'  # noqa: S608  # names of tables
-    oldest += f" ORDER BY received_ms LIMIT {rows:d}"
+def delete(kind: str, rows: int, order: str) -> str:
+    """A statement that deletes some of the oldest rows.
+
+    Args:
+        kind: the table.
+        rows: how many at most.
+        order: `received_ms`, or `rowid` where that has no index: of the rows that stand
+            first, then.
+    """
+    first = f'SELECT rowid, received_ms FROM "{kind}"'  # noqa: S608  # names of tables
+    if order == "received_ms":
+        first += " WHERE received_ms < ?1"
+    first += f" ORDER BY {order} LIMIT {rows:d}"
+    oldest = f"SELECT rowid FROM ({first}) WHERE received_ms < ?1"  # noqa: S608  # as above
     return f'DELETE FROM "{kind}" WHERE rowid IN ({oldest})'  # noqa: S608  # as above
 
 
 def add_index(db: sqlite3.Connection, kind: str) -> None:
     """Have the oldest rows of a table found wherever they stand."""
-    name = f'"{kind}_received"'
-    db.execute(f'CREATE INDEX IF NOT EXISTS {name} ON "{kind}" (received_ms)')
+    if _is_indexed(db, kind):
+        return
+    query = f'SELECT max(rowid) FROM "{kind}"'  # noqa: S608  # as above
+    make = f'CREATE INDEX "{kind}_received" ON "{kind}" (received_ms)'
+    if (db.execute(query).fetchone()[0] or 0) <= _INDEXED_MAX:
+        db.execute(make)
+        return
+    _log.warning(
+        "archive retention: rows that stand behind newer ones are not found; to change"
+        " that, stop the bridge and run next_step in sqlite3, which takes minutes",
+        next_step=make,
+    )
+
+
+def _is_indexed(db: sqlite3.Connection, kind: str) -> bool:
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?"
+    return db.execute(query, (f"{kind}_received",)).fetchone() is not None
 
 
 def kinds(db: sqlite3.Connection) -> list[str]:
     """The tables with messages."""
     query = (
         "SELECT t.name FROM sqlite_master t, pragma_table_info(t.name) c"
-        " WHERE t.type = 'table' AND c.name = 'received_ms'"
+        " WHERE t.type = 'table' AND c.name = 'time_ms'"
     )
     return [name for (name,) in db.execute(query).fetchall()]
 

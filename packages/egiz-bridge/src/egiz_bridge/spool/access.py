@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from egiz_bridge.database_file import translate_errors
 from egiz_bridge.errors import Unavailable
+from egiz_bridge.files import probe_sqlite
 from egiz_bridge.spool import schema
 
 _BUSY_TIMEOUT_S = 10
@@ -26,3 +28,16 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
             yield db
     except sqlite3.Error as error:
         raise Unavailable(f"{path}: {error}") from error
+
+
+def probe(path: Path) -> None:
+    """Ask whether `run` could use the spool at `path`, or make one.
+
+    Raises:
+        Unavailable: it could not.
+    """
+    probe_sqlite(path)
+    if path.exists() and path.stat().st_size:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with translate_errors(path), closing(sqlite3.connect(uri, uri=True)) as db:
+            schema.check_readable(db, path)
