@@ -111,6 +111,37 @@ def test_what_waits_in_a_file_that_replaces_it_is_counted_as_replayed(spool, tmp
     assert "was replaced" in spool.incidents.recent()
 
 
+@pytest.mark.parametrize("parts", [PARTS, ("",), ("-wal",)])
+def test_a_batch_that_is_written_while_the_file_vanishes_is_dropped_and_no_other(
+    spool, parts
+):
+    for number in range(3, 9):
+        spool.batches.put("a", _messages(number, number + 1))
+    spool.batches.drop(spool.batches.oldest("a"))
+    spool.batches.drop(spool.batches.oldest("a"))
+    written = spool.batches.oldest("a")
+    _remove(spool, parts)
+    spool.batches.drop(written)
+    assert spool.batches.counts() == {"a": 4, "b": 2}
+    assert spool.batches.oldest("a").messages == _messages(5, 6)
+
+
+def test_a_batch_of_a_file_that_was_set_aside_drops_none_of_the_new_one(spool):
+    before = spool.quota.bytes_used
+    written = spool.batches.oldest("a")
+    spool.quota.path.write_bytes(b"nonsense" * 1000)
+    with pytest.raises(FileDamaged):
+        spool.probe()
+    for _ in range(written.id):
+        spool.batches.put("a", _messages(0, 3))
+    used = spool.quota.bytes_used
+    spool.batches.drop(written)
+    assert spool.batches.counts() == {"a": 3 * written.id}
+    assert spool.quota.bytes_used == used < before
+    spool.batches.replace(written, "a", [_messages(0, 1)])
+    assert spool.batches.counts() == {"a": 3 * written.id}
+
+
 def test_the_bounds_hold_after_a_loss(spool):
     before = spool.quota.bytes_used
     _remove(spool, PARTS)

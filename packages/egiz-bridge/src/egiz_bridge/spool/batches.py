@@ -6,6 +6,7 @@ for `spool.max_age_days` are dropped and counted: a database that forgets as soo
 not keep them.
 """
 
+import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -25,9 +26,14 @@ _log = structlog.get_logger()
 
 
 class Spooled(NamedTuple):
-    """A batch that waits for a sink."""
+    """A batch that waits for a sink.
+
+    Attributes:
+        since_ms: by the spool's clock; with `id`, it names one batch of any file.
+    """
 
     id: int
+    since_ms: int
     bytes: int
     messages: list[Message]
 
@@ -68,9 +74,9 @@ class Batches:
         One that cannot be read any more is set aside, for a person to look at.
         """
         while (row := self._oldest_row(sink)) is not None:
-            batch_id, body = row
+            batch_id, since_ms, body = row
             try:
-                return Spooled(batch_id, len(body), codec.decode(body))
+                return Spooled(batch_id, since_ms, len(body), codec.decode(body))
             except codec.Undecodable as error:
                 self._set_aside(batch_id, error)
         return None
@@ -95,8 +101,16 @@ class Batches:
     def drop(self, spooled: Spooled) -> None:
         """Delete a batch that is written."""
         with self._quota.transaction() as db:
-            db.execute("DELETE FROM batches WHERE id = ?", (spooled.id,))
-            self._quota.batch_bytes -= spooled.bytes
+            self._delete(db, spooled)
+
+    def _delete(self, db: sqlite3.Connection, spooled: Spooled) -> bool:
+        """Delete it, if this is the file that it was read from, or a copy of it."""
+        is_there = db.execute(
+            "DELETE FROM batches WHERE id = ? AND received_ms = ?",
+            (spooled.id, spooled.since_ms),
+        ).rowcount
+        self._quota.batch_bytes -= spooled.bytes * is_there
+        return bool(is_there)
 
     def replace(
         self, spooled: Spooled, sink: str, groups: Sequence[Sequence[Message]]
@@ -108,14 +122,15 @@ class Batches:
         """
         bodies = [codec.encode(group) for group in groups]
         with self._quota.transaction() as db:
+            if not self._delete(db, spooled):
+                return  # what is left was set aside with its file
             for group, body in zip(groups, bodies, strict=True):
                 db.execute(
-                    "INSERT INTO batches (sink, received_ms, messages, bytes, body)"
-                    " SELECT ?, received_ms, ?, ?, ? FROM batches WHERE id = ?",
-                    (sink, len(group), len(body), body, spooled.id),
+                    f"INSERT INTO batches ({_COLUMNS})"  # noqa: S608  # names, not values
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (sink, spooled.since_ms, len(group), len(body), body),
                 )
-            db.execute("DELETE FROM batches WHERE id = ?", (spooled.id,))
-            self._quota.batch_bytes += sum(map(len, bodies)) - spooled.bytes
+            self._quota.batch_bytes += sum(map(len, bodies))
 
     def counts(self) -> dict[str, int]:
         """How many messages wait for each sink."""
@@ -123,10 +138,10 @@ class Batches:
             rows = db.execute("SELECT sink, sum(messages) FROM batches GROUP BY sink")
             return dict(rows.fetchall())
 
-    def _oldest_row(self, sink: str) -> tuple[int, bytes] | None:
+    def _oldest_row(self, sink: str) -> tuple[int, int, bytes] | None:
         with self._quota.transaction() as db:
-            row: tuple[int, bytes] | None = db.execute(
-                "SELECT id, body FROM batches WHERE sink = ? ORDER BY id LIMIT 1",
+            row: tuple[int, int, bytes] | None = db.execute(
+                "SELECT id, received_ms, body FROM batches WHERE sink = ? ORDER BY id LIMIT 1",
                 (sink,),
             ).fetchone()
         return row

@@ -144,6 +144,7 @@ def carry_over(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
     """Copy all of a file into another, within a transaction of that.
 
     What waits in the other file already becomes replays: the bridge has not counted it.
+    Batches keep their ids, which writers know.
     """
     columns = "sink, received_ms, messages, bytes, body"
     target.execute(
@@ -151,7 +152,8 @@ def carry_over(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
     )
     target.execute("DELETE FROM batches")
     for table in _TABLES:
-        names = [n for n in sorted(_columns(source, table)) if n != "id"]
+        has_id = table == "batches"
+        names = [n for n in sorted(_columns(source, table)) if n != "id" or has_id]
         marks = ", ".join("?" * len(names))
         order = "" if table == "notes" else " ORDER BY id"
         rows = source.execute(f"SELECT {', '.join(names)} FROM {table}{order}")  # noqa: S608  # as above
