@@ -1,10 +1,14 @@
 """SIGHUP: another configuration, and nothing is lost on the way."""
 
+import re
 import signal
 import threading
+import time
+from pathlib import Path
 
 import pytest
 from rig import stored
+from rig.process import Process, own_program
 from rig.publisher import Publisher
 from rig.servers import Mosquitto
 from rig.waiting import eventually
@@ -147,3 +151,38 @@ def test_a_table_that_needs_a_restart_is_logged(mosquitto, bridge):
     _reload(running, text)
     assert "reload incomplete: this table needs a restart" in running.log
     assert "table=spool" in running.log
+
+
+def _handles_sighup(pid):
+    """Whether the process has a handler of its own; before, the kernel ends it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(re.search(r"^SigCgt:\s+(\w+)$", status, re.MULTILINE)[1], 16)
+    return caught & 1 << signal.SIGHUP - 1
+
+
+def test_a_sighup_while_it_starts_ends_nothing_and_is_not_forgotten(mosquitto, bridge):
+    running = bridge(mosquitto.url, archive={})
+    running.start(wait=False)
+    eventually(lambda: _handles_sighup(running.process.pid))
+    assert not running.log  # it has not begun to read its configuration
+    for _ in range(20):
+        running.process.signal(signal.SIGHUP)
+        time.sleep(0.05)
+    running.process.wait_until(lambda: running.metrics()["mqtt_connected"])
+    eventually(lambda: "event=reloaded" in running.log)
+    assert running.stop() == 0
+
+
+def test_a_sighup_while_workers_start_ends_nothing(mosquitto, bridge):
+    running = bridge(
+        "", mqtt={"url": mosquitto.url, "facilities": ["north", "south"]}, archive={}
+    )
+    command = [own_program("egiz-bridge"), "run", "--workers", "2"]
+    command += ["--config", str(running.config)]
+    process = Process(command, running.directory / "log")
+    process.wait_until(lambda: _handles_sighup(process.pid))
+    while running.log.count("event=subscribed") < 2:
+        assert process.is_running(), process.output()
+        process.signal(signal.SIGHUP)
+        time.sleep(0.02)
+    assert process.terminate() == 0

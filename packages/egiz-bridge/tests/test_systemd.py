@@ -59,6 +59,8 @@ def test_ready_is_sent_when_it_is_subscribed_and_a_sink_has_answered(
     eventually(
         lambda: any("influxdb: HTTP 503" in message for message in manager.received())
     )
+    running.process.signal(signal.SIGHUP)
+    eventually(lambda: "event=reloaded" in running.log)
     assert "READY=1" not in manager.received()
     # It is alive all the same: it tries again and again.
     alive = manager.received().count("WATCHDOG=1")

@@ -2,7 +2,6 @@
 
 import gc
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,10 +129,8 @@ def _signal_handlers(
 ) -> Iterator[None]:
 
     def reload() -> None:
-        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        notifier.send("RELOADING=1", f"MONOTONIC_USEC={now_us}")
-        _reload(session, settings, config)
-        notifier.send("READY=1")
+        with notifier.reloading():
+            _reload(session, settings, config)
 
     handlers: dict[int, Callable[..., None]] = {
         signal.SIGTERM: lambda *_: session.stop(),
@@ -141,6 +138,8 @@ def _signal_handlers(
         signal.SIGHUP: lambda *_: reload(),
     }
     previous = {number: signal.signal(number, do) for number, do in handlers.items()}
+    if getattr(previous[signal.SIGHUP], "came", False):  # while the program loaded
+        reload()
     try:
         yield
     finally:

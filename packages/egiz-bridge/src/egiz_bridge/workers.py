@@ -192,5 +192,7 @@ def _end_with_parent() -> None:
     """In the worker: no worker goes on if this process is killed (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # Until it notes them: one while the interpreter starts would end it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Ctrl-C reaches all processes of a terminal; it is for the one that hands it on.
     os.setpgid(0, 0)

@@ -22,6 +22,23 @@ class Notifier:
         # An abstract name is written with an @.
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self.watchdog_s = _watchdog_s()
+        self._is_ready = False
+
+    def ready(self) -> None:
+        """Say that it has started."""
+        self._is_ready = True
+        self.send("READY=1")
+
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Say so while the block runs; before it has started, that is part of it."""
+        if not self._is_ready:
+            yield
+            return
+        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self.send("RELOADING=1", f"MONOTONIC_USEC={now_us}")
+        yield
+        self.send("READY=1")
 
     def send(self, *assignments: str) -> None:
         """Send, for example, ``READY=1``."""
@@ -94,7 +111,7 @@ class _Watch:
     def _look(self) -> None:
         if not self._is_ready and not self._not_started():
             self._is_ready = True
-            self._notifier.send("READY=1")
+            self._notifier.ready()
         status = "; ".join(self._not_ready()) or "all is well"
         if status != self._status:
             self._status = status
