@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 from egiz_bridge.batch import Batch, Message
+from egiz_bridge.errors import Blame
 from egiz_bridge.ledger.counts import Ledger
-from egiz_bridge.pipeline import recovery, turn
+from egiz_bridge.pipeline import recovery, refusals, turn
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.pipeline.rows import to_row
 from egiz_bridge.sinks import influxdb
 from egiz_bridge.sinks.exchange import Answer
 from egiz_bridge.sinks.influxdb import InfluxdbTable
 from egiz_bridge.spool import Spool
+from line_protocol_parser import parse_line
 from rig.waiting import eventually
 
 BEGIN_S = 1706352600
@@ -531,6 +533,35 @@ def test_a_field_is_left_out_only_with_the_type_that_was_refused(bridge, databas
     assert bridge.counts().partial == 1
     assert command(2, 2.5).line in database.stored
     assert bridge.letters()[0][1].startswith("$.args.a refused")
+
+
+@pytest.mark.parametrize(
+    ("kind", "members"),
+    [
+        ("telemetry", {"timestamp": BEGIN_S, "ms": 250}),
+        ("telemetry", {"timestamp": BEGIN_S + 9000}),  # ahead
+        ("telemetry", {"timestamp": 40, "status": {"time_synced": False}}),  # no clock
+        ("telemetry", {"timestamp": BEGIN_S, "status": {"wifi_rssi": 9000}}),
+        ("status", {"state": "offline", "boot": 7}),  # a last will has no time
+    ],
+)
+def test_what_is_left_of_a_row_is_as_it_was_without_the_field(kind, members):
+    thermal = {"temperature_zones": [1.5, None, 2.5], "setpoint": 3.5}
+    groups = {"thermal": thermal} if kind == "telemetry" else {"ip": "10.0.0.1"}
+    payload = json.dumps({"device_id": "oven-001", **members, **groups}).encode()
+    topic = f"sensors/factory/oven-001/{kind}"
+    row = to_row(Message(topic, payload, BEGIN_S * 1000 + 5))
+    before = parse_line(row.line.decode())
+    for field, value in before["fields"].items():
+        type_ = refusals._TYPES[type(value)]  # noqa: SLF001  # the names of types
+        refused = refusals.Refusals()
+        blame = Blame(None, kind, field, type_, is_lasting=True)
+        assert refused.learn_field(blame, refusals.Refusal("rejected", "no"))
+        part = refused.part(row, {})
+        left = {k: v for k, v in before["fields"].items() if k != field}
+        assert parse_line(part.sent.line.decode()) == {**before, "fields": left}
+        assert part.letter.message == row.message
+        assert refused.part(_row(1), {}).letter is None or "setpoint" in field
 
 
 def test_a_value_that_one_column_cannot_hold_costs_that_value(bridge, database):

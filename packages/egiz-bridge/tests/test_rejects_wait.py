@@ -15,6 +15,7 @@ from egiz_bridge.pipeline import rejects
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.spool import Spool
 from paho.mqtt.enums import CallbackAPIVersion
+from rig.scripted_http import Answer
 from rig.waiting import eventually
 
 TOPIC = "sensors/factory/oven-001/telemetry"
@@ -122,6 +123,40 @@ def test_garbage_at_qos_1_is_not_acknowledged_before_it_is_stored(running, send)
     assert running.get("/readyz")[0] == 200
     assert _letters(running) == 6000
     assert running.stop() == 0
+
+
+def test_what_a_database_refuses_waits_at_the_broker_until_it_is_stored(
+    running, send, scripted_http
+):
+    def answer(request):
+        bad = [line.decode() for line in request.lines if b"setpoint=2" in line]
+        text = "\n".join(f"unable to parse '{line}': bad" for line in bad)
+        return Answer(400, text) if bad else Answer()
+
+    scripted_http.answer = answer
+    before = _resident(running)
+    for number in range(6000):
+        payload = _reading(number)
+        if number % 10 == 5:
+            payload = payload.replace(b'"setpoint":1', b'"setpoint":2')
+        send(TOPIC, payload, 1)
+    eventually(lambda: "spool.sqlite: " in running.get("/readyz")[1])
+    time.sleep(2)
+    assert _resident(running) - before < MEMORY_MAX
+    metrics = running.metrics()
+    stored = sum(
+        metrics[f"sink_{name}/influxdb"]
+        for name in ("written_total", "dead_total", "spooled")
+    )
+    assert metrics["messages_acknowledged_total"] <= stored < 6000
+    _limit(running, -1)
+    eventually(lambda: _metric(running, "messages_acknowledged_total") == 6000, 120)
+    eventually(lambda: _metric(running, "sink_dead_total/influxdb") == 600)
+    assert _metric(running, "sink_written_total/influxdb") == 5400
+    assert _metric(running, "sink_unaccounted/influxdb") == 0
+    assert _letters(running) == 600
+    assert len(scripted_http.lines) == 5400
+    assert running.get("/readyz")[0] == 200
 
 
 def _letter(size):
