@@ -97,6 +97,121 @@ class Sensors:
     assert born.reset_cause == "watchdog: sampling stalled"
 
 
+def test_a_setting_that_cannot_be_used_is_named_and_the_rest_is_measured(
+    device, mosquitto, live, monkeypatch
+):
+    made = board_module._settings  # noqa: SLF001  # no argument makes a mistake
+    wrong = {"thermocouples": [["max31856", "tc_0"]], "states": 7, "typo": 1}
+    monkeypatch.setattr(
+        board_module, "_settings", lambda *_: json.dumps(json.loads(made(*_)) | wrong)
+    )
+    running = device(mosquitto)
+    status = _status_with(live, lambda m: m.health and m.health.fault_codes)
+    assert sorted(status.health.fault_codes) == [f"settings:{n}" for n in sorted(wrong)]
+    assert (
+        "settings.json: thermocouples: must be pairs of max31855 or max6675 and tc_0,"
+        " tc_1 or tc_2; it is not used"
+    ) in running.output
+    seen = eventually(lambda: live.messages(DEVICE, "telemetry"))[-1]
+    assert seen.electrical.voltage.a == 225.7
+    assert seen.status.operational_state == "running"
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "\0\0\0\0", "[]", '{"device_id":1}'])
+def test_without_usable_settings_the_console_says_what_to_do(
+    device, mosquitto, monkeypatch, damaged
+):
+    monkeypatch.setattr(board_module, "_settings", lambda *_: damaged)
+    running = device(mosquitto)
+    eventually(lambda: not running.is_running())
+    (line,) = running.output
+    assert line.startswith("settings.json: ")
+    assert line.endswith("; replace it: egiz-edge deploy --settings")
+
+
+STORED = ("boot", "time", "config", "command_ids", "last_command", "addresses")
+FILES = ("boots", "config.json", "config.new", "outbox/1.seg", "outbox/007.seg")
+RUBBISH = {
+    "zeros": b"\0" * 900,
+    "erased": b"\xff" * 900,
+    "torn": b'["x',
+    "foreign": b'{"id": [1, "two"], "rev": "x", "sampling_rate_ms": "1000"}',
+    "number": b"-7",
+    "large": b"9" * 30,
+    "list": b'[[1], "a", null]',
+}
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH)
+def test_a_device_with_a_damaged_flash_measures_and_is_reached(
+    device, mosquitto, live, tmp_path, rubbish
+):
+    flash = tmp_path / f"flash-{DEVICE}"
+    (flash / "data/outbox/2.seg").mkdir(parents=True)
+    for path in (*(f"store_{name}" for name in STORED), *(f"data/{x}" for x in FILES)):
+        (flash / path).write_bytes(RUBBISH[rubbish])
+    running = device(mosquitto)
+    seen = eventually(lambda: live.messages(DEVICE, "telemetry"))[-1]
+    assert seen.electrical.voltage.a == 225.7
+    _send_command(live, "c1", "identify")
+    status = _status_with(live, lambda m: m.last_command is not None)
+    assert (status.last_command.id, status.last_command.result) == ("c1", "done")
+    assert live.rejected == []
+    assert not [line for line in running.output if "failed" in line], running.output
+
+
+def test_a_device_without_a_place_for_its_data_measures_and_is_reached(
+    device, mosquitto, live, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(board_module.Path, "mkdir", _but_for_data(board_module.Path))
+    flash = tmp_path / f"flash-{DEVICE}"
+    flash.mkdir()
+    (flash / "data").write_text("a file")
+    running = device(mosquitto)
+    eventually(lambda: live.messages(DEVICE, "telemetry")[3:])
+    assert not [line for line in running.output if "failed" in line], running.output
+
+
+def _but_for_data(path_class):
+    """`mkdir` of a path, which leaves a file named `data` alone."""
+    make = path_class.mkdir
+    return lambda path, *rest, **more: (
+        None if path.name == "data" else make(path, *rest, **more)
+    )
+
+
+def test_a_boot_is_not_confirmed_before_each_period_has_passed(
+    sabotaged, mosquitto, live, umqtt, monkeypatch
+):
+    # Sampling stalls at its second sample, long after a minute of running well.
+    stalls = """
+import asyncio
+STATES = ()
+class Sensors:
+    def __init__(self, board, *_, **__):
+        self._is_second = False
+    async def found(self):
+        return []
+    async def sample(self, window):
+        if self._is_second:
+            await asyncio.Event().wait()
+        self._is_second = True
+"""
+    brief = """
+STATUS_MS, TRIAL_MS, STALL_MS, CONFIRM_MS, RESTART_MS = 60000, 120000, 500, 2500, 100
+BLOCKED_MS = 0
+"""
+    made = board_module._settings  # noqa: SLF001  # no argument makes a mistake
+    monkeypatch.setattr(
+        board_module,
+        "_settings",
+        lambda *_: json.dumps(json.loads(made(*_)) | {"sampling_rate_ms": 2500}),
+    )
+    sabotaged(mosquitto, also=umqtt, watchdog_s=1.5, sensors=stalls, timeouts=brief)
+    status = _status_with(live, lambda m: m.state == "safe_mode", 90)
+    assert status.reset_cause == "watchdog: sampling stalled"
+
+
 def test_resets_because_of_the_network_do_not_lead_to_safe_mode(
     sabotaged, mosquitto, tmp_path
 ):

@@ -68,6 +68,8 @@ class App:
         self._uplink.set_callback("config", self._downlink.put_config)
         self._uplink.set_callback("command", self._downlink.put_command)
         self._join()
+        for name, reason in settings.unusable.items():
+            log("settings.json: %s: %s; it is not used" % (name, reason))
         unload(RULES)
 
     @property
@@ -245,10 +247,15 @@ class App:
             await asyncio.sleep(_MAINTAIN_S)
 
     def _confirm_boot(self):
-        """Count no unconfirmed boots once the device has run well for a minute."""
+        """Count no unconfirmed boots once the device has run well for a minute.
+
+        And for each period: what stalls is noticed STALL_MS after its period.
+        """
         if self._is_confirmed or self._supervisor.stalled is not None:
             return
-        if self._report.uptime_ms() > timeouts.CONFIRM_MS:
+        settings = self._settings
+        period_ms = max(settings.sampling_rate_ms, settings.publish_rate_ms)
+        if self._report.uptime_ms() > period_ms + timeouts.CONFIRM_MS:
             self._is_confirmed = True
             boot_loop.write(self._board.data_directory, 0)
 
@@ -256,5 +263,7 @@ class App:
         boot_loop.note_reset(self._board.data_directory, "watchdog: %s stalled" % name)
 
     def _status(self, state):
-        codes = ("mqtt:session_closed",) if self._uplink.is_closed_again else ()
+        codes = ["settings:" + name for name in self._settings.unusable]
+        if self._uplink.is_closed_again:
+            codes.append("mqtt:session_closed")
         return self._report.status(state, self._downlink.members(), codes)

@@ -25,9 +25,10 @@ def read(directory):
     try:
         with open(directory + _FILE) as file:
             count, _, reset_reason = file.read().partition(" ")
-            return int(count), reset_reason
+            count = int(count)
     except (OSError, ValueError):
         return 0, ""
+    return (count, reset_reason) if 0 <= count <= SAFE else (0, "")
 
 
 def write(directory, count, reset_reason=""):

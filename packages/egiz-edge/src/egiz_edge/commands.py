@@ -40,7 +40,7 @@ class Commands:
         self._clock = clock
         self._actions = actions
         self._log = log
-        self._ids = json.loads(store.get(_IDS) or "[]")  # CRC-32 of each
+        self._ids = _list(store.get(_IDS))  # CRC-32 of each
 
     async def receive(self, command, reason, is_retained):
         """Execute a message of the topic, or refuse it.
@@ -59,6 +59,10 @@ class Commands:
             return None
         self._remember(command["id"])
         return await self._execute(command)
+
+    def refuse(self, command_id, reason):
+        """Answer a command that is not processed."""
+        self._record(command_id, "refused", reason)
 
     async def _execute(self, command):
         after = None
@@ -106,3 +110,12 @@ def _id_of(command):
     """The id that its sender gave it, or "?"."""
     command_id = command.get("id") if type(command) is dict else None
     return command_id if type(command_id) is str and command_id else "?"
+
+
+def _list(text):
+    """The list that was stored; an empty one where it is damaged."""
+    try:
+        stored = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return stored if type(stored) is list else []

@@ -24,6 +24,8 @@ from egiz_edge.payloads import text
 # refused.
 _OUTCOME = "config"
 _NETWORK = ("wifi_ssid", "mqtt_broker")
+_NUMBER, _ERROR = (int, type(None)), (str, type(None))
+_REV_MAX = 4294967295
 
 
 class DesiredConfig:
@@ -47,13 +49,19 @@ class DesiredConfig:
         self._settings = settings
         self._log = log
         self.rev, self.crc, self.error, self._refused_rev = 0, None, None, None
-        try:
-            self.rev, self.crc, self.error, self._refused_rev = json.loads(
-                store.get(_OUTCOME) or ""
-            )
-        except (ValueError, TypeError):
-            pass  # none yet, or damaged: the broker sends the message again
+        self._restore_outcome(store.get(_OUTCOME))
         self.is_on_trial = self._load(self._staged) is not None
+
+    def _restore_outcome(self, text):
+        """None yet, or damaged: the broker sends the message again."""
+        try:
+            rev, crc, error, refused_rev = json.loads(text or "")
+        except (ValueError, TypeError):
+            return
+        numbers = type(rev) is int and type(crc) in _NUMBER
+        if numbers and type(error) in _ERROR and type(refused_rev) in _NUMBER:
+            self.rev, self.crc, self.error = rev, crc, error
+            self._refused_rev = refused_rev
 
     def restore(self, is_plain=False):
         """After a boot.
@@ -81,7 +89,7 @@ class DesiredConfig:
             self._record(self.rev, crc, reason, _rev_of(config))
             return
         rev = config.get("rev") or 0
-        if rev < self.rev:
+        if rev < self.rev < _REV_MAX:  # after the last revision, any is a newer one
             self._log(
                 "config %d: ignored as stale, revision %d is in force" % (rev, self.rev)
             )
@@ -98,9 +106,12 @@ class DesiredConfig:
 
     def confirm(self):
         """The broker was reached: the trial is over, and the staged one in force."""
-        os.rename(self._staged, self._in_force)
         self.is_on_trial = False
-        self._record(self.rev, self.crc, None)
+        try:
+            os.rename(self._staged, self._in_force)
+            self._record(self.rev, self.crc, None)
+        except OSError as error:  # after a reset it is on trial again
+            self._record(self.rev, self.crc, "flash: %s" % error)
 
     def revert(self):
         """Go back to what was in force before the trial."""
@@ -182,11 +193,14 @@ class DesiredConfig:
         try:
             with open(path) as file:
                 config = json.loads(file.read())
+            from egiz_schema.orders import check_config  # noqa: PLC0415  # few have one
+
+            check_config(config, self._settings.device_id)
             resolve(config, self._settings.given)
         except OSError:
             return None
         except (ValueError, TypeError, AttributeError) as error:
-            self._log("%s is damaged, deleted: %s" % (path, error))
+            self._log("%s is damaged, deleted: %r" % (path, error))
             _remove(path)
             self.crc = None  # process it again when the broker sends it
             return None
@@ -200,7 +214,10 @@ class DesiredConfig:
             return
         kept = {name: config[name] for name in config if name in _NETWORK}
         kept["device_id"] = self._settings.device_id
-        _write(self._in_force, json.dumps(kept).encode())
+        try:
+            _write(self._in_force, json.dumps(kept).encode())
+        except OSError:
+            _remove(self._in_force)
         self._record(self.rev, self.crc, "crashed again and again, dropped")
 
 

@@ -10,9 +10,14 @@ import sys
 from binascii import crc32
 
 _WAITING_MAX = 4
+_BYTES_MAX = 4096  # of the commands that wait
 RULES = ("egiz_schema.orders", "egiz_schema.topics", "egiz_schema.limits")
-_CONFIG = ("egiz_edge.desired_config", "egiz_edge.effective_settings")
-_COMMAND = ("egiz_edge.commands", "egiz_edge.actions")
+_CONFIG = (
+    "egiz_edge.desired_config",
+    "egiz_edge.effective_settings",
+    "egiz_edge.settings_check",
+)
+_COMMAND = ("egiz_edge.incoming", "egiz_edge.commands", "egiz_edge.actions")
 
 
 class Downlink:
@@ -34,6 +39,7 @@ class Downlink:
         self._settings = settings
         self._log = log
         self._waiting = []  # commands
+        self._refused = []  # ids of commands for which there was no room
         self._newest = None  # config message that waits
         self._config = self._crc = None
         self._command = self._load_last_command()
@@ -46,7 +52,7 @@ class Downlink:
         A config waits until the trial of another is over: what came over the network
         before confirms nothing.
         """
-        return bool(self._waiting) or self._is_config_next()
+        return bool(self._waiting or self._refused) or self._is_config_next()
 
     def put_config(self, msg, _retain):
         """A message of the config topic: the newest replaces one that waits.
@@ -61,25 +67,38 @@ class Downlink:
             self._newest = None
 
     def put_command(self, msg, retain):
-        """A message of the command topic."""
-        if len(self._waiting) < _WAITING_MAX:
+        """A message of the command topic; one too many is refused: busy."""
+        waiting = len(self._waiting)
+        size = sum([len(one) for one, _ in self._waiting]) + len(msg)
+        if waiting == 0 or (waiting < _WAITING_MAX and size <= _BYTES_MAX):
             self._waiting.append((msg, retain))
-        else:
-            self._log(
-                "more than %d commands wait: one is ignored, send it again"
-                % _WAITING_MAX
-            )
+            return
+        self._log("a command is refused, as %d others wait: send it again" % waiting)
+        if len(self._refused) < _WAITING_MAX:
+            from egiz_edge import incoming  # noqa: PLC0415  # not kept: it is large
+
+            self._refused.append(incoming.id_of(msg))
+            unload(_COMMAND)
 
     async def handle_next(self):
         """Process a message; gives what to call after the report, or None."""
+        from egiz_edge import incoming  # noqa: PLC0415  # not kept: it is large
+
+        after, device_id = None, self._settings.device_id
         if self._is_config_next():
             msg, self._newest = self._newest, None
-            document, reason = self._checked(msg, True)
+            document, reason = incoming.checked(msg, True, device_id)
+            unload(RULES + _COMMAND)
             self.with_config(lambda config: config.receive(msg, document, reason))
             return None
-        msg, retain = self._waiting.pop(0)
-        document, reason = self._checked(msg, False)
-        after = await self._commands().receive(document, reason, retain)
+        commands = incoming.commands(self._app, self._board, self._log)
+        if self._waiting:
+            msg, retain = self._waiting.pop(0)
+            document, reason = incoming.checked(msg, False, device_id)
+            unload(RULES)
+            after = await commands.receive(document, reason, retain)
+        else:
+            commands.refuse(self._refused.pop(0), "busy")
         unload(_COMMAND)
         self._command = self._load_last_command()
         return after
@@ -95,47 +114,24 @@ class Downlink:
         do(config)
         self.is_on_trial = config.is_on_trial
         self._config, self._crc = config.member(), config.crc
-        unload(_CONFIG)
+        unload(RULES + _CONFIG)
 
     def members(self):
         """JSON members of the status: `config` and `last_command`."""
         outcomes = (self._config, self._command)
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _checked(self, msg, is_config):
-        """The decoded message, and why the contract does not allow it, or None."""
-        from egiz_schema import orders  # noqa: PLC0415  # see the module
-
-        document = reason = None
-        try:
-            document = json.loads(msg)
-            device_id = self._settings.device_id
-            if is_config:
-                orders.check_config(document, device_id)
-            else:
-                orders.check_command(document, device_id)
-                if document["action"] in orders.ACTIONS:  # else it is refused later
-                    arguments = document.get("args") or {}
-                    orders.check_arguments(document["action"], arguments, device_id)
-        except ValueError as error:
-            reason = error.args[1] if error.args[1:] else "not JSON"
-        unload(RULES)
-        return document, reason
-
     def _is_config_next(self):
         return self._newest is not None and not self.is_on_trial
 
-    def _commands(self):
-        from egiz_edge.actions import Actions  # noqa: PLC0415  # see the module
-        from egiz_edge.commands import Commands  # noqa: PLC0415
-
-        board = self._board
-        actions = Actions(self._app, board).all()
-        return Commands(board.store, board.clock, actions, self._log)
-
     def _load_last_command(self):
+        """As JSON; a damaged one would damage the status."""
         last = self._board.store.get("last_command")
-        return None if last is None else '"last_command":' + last
+        try:
+            is_whole = type(json.loads(last or "0")) is dict
+        except ValueError:
+            is_whole = False
+        return '"last_command":' + last if is_whole else None
 
 
 def unload(names):

@@ -42,15 +42,17 @@ def resolve(config, given):
 
 
 def _value(name, default, config, given):
-    value = config.get(name)
-    return given.get(name, default) if value is None else value
+    for value in (config.get(name), given.get(name)):
+        if value is not None:
+            return value
+    return default
 
 
 def _broker(config, given):
     """Host and port; the config topic names both at once."""
     broker = config.get("mqtt_broker")
     if broker is None:
-        return given["broker"], given.get("port", PORT)
+        return given["broker"], given.get("port") or PORT
     host, _, port = broker.partition(":")
     port = port or str(PORT)
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
@@ -64,7 +66,7 @@ def _credentials(host, port, given):
     Without TLS, whoever may write the config topic could have them sent to a host of
     his own.
     """
-    is_provisioned = (host, port) == (given["broker"], given.get("port", PORT))
+    is_provisioned = (host, port) == (given["broker"], given.get("port") or PORT)
     if is_provisioned or given.get("tls") or given.get("password_for_any_broker"):
         return given.get("user"), given.get("password")
     return None, None
@@ -74,7 +76,7 @@ def _zones(config, given):
     """ROM ids, in the order of the names that their zones have."""
     named = config.get("zones")
     if named is None:
-        roms = given.get("zones", ())
+        roms = given.get("zones") or ()
     else:
         # A JSON object has no order, and none is kept on the device.
         roms = [rom for _, rom in sorted([(name, rom) for rom, name in named.items()])]

@@ -6,7 +6,6 @@ kind the broker has acknowledged.
 """
 
 import asyncio
-import gc
 import json
 import sys
 
@@ -26,12 +25,21 @@ def main(directory):
     boot_loop.write(data, count + 1)
     try:
         app = load(directory, data, count, reset_reason)
-        asyncio.run(_run(app))
+        if app is not None:
+            asyncio.run(_run(app))
         boot_loop.write(data, 0)
     except Exception as error:
         sys.print_exception(error)
         boot_loop.note_reset(data, "crash: %r" % error)
         _reset(directory)
+
+
+def load(directory, data, count, reset_reason):
+    """The `App` of a board, or None: see startup.py."""
+    # Imported here: a module that does not load is a crash like any other.
+    from egiz_edge import startup  # noqa: PLC0415  # it unloads itself
+
+    return startup.load(directory, data, count, reset_reason)
 
 
 def _run_safe_mode(directory, data, count, reset_reason):
@@ -42,32 +50,6 @@ def _run_safe_mode(directory, data, count, reset_reason):
     # Otherwise the app is tried once before safe mode runs again.
     boot_loop.write(data, 0 if is_ordered else boot_loop.SAFE - 1, "reboot: safe_mode")
     _reset(directory)
-
-
-def load(directory, data, count, reset_reason):
-    """The `App` of a board, after `count` boots in a row that were not confirmed."""
-    # Imported here: a module that does not load is a crash like any other.
-    from egiz_edge.app import App  # noqa: PLC0415
-    from egiz_edge.settings import Settings  # noqa: PLC0415
-
-    gc.threshold(8192)  # bytes; garbage that is not collected fragments the heap
-    board = _board(directory)
-    if board.reset_cause() == "power_on":
-        count = 0
-        boot_loop.write(data, 1)
-    with open(directory + "/settings.json") as file:
-        settings = Settings(json.load(file))
-    return App(board, settings, print, reset_reason, count >= boot_loop.PLAIN)
-
-
-def _board(directory):
-    if _IS_VIRTUAL:
-        from egiz_edge.ports.virtual import Board  # noqa: PLC0415
-
-        return Board(directory)
-    from egiz_edge.ports.esp32 import Board  # noqa: PLC0415
-
-    return Board()
 
 
 async def _run(app):

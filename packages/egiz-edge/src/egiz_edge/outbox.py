@@ -12,11 +12,14 @@ deleted as a whole: no block is rewritten in place. A record is the payload's le
 import os
 from binascii import crc32
 
+from egiz_edge.downlink import unload
+
 CAPACITY = 100  # messages
 SEGMENT = 10  # records; one erase serves several, and few are repeated after a failure
 
-_HEAD_BYTES = 6
-_SUFFIX = ".seg"
+HEAD_BYTES = 6
+SUFFIX = ".seg"
+PAYLOAD_MAX = 4352  # bytes of a record: a payload of the contract, marked as buffered
 
 
 class Outbox:
@@ -121,8 +124,11 @@ class Outbox:
         try:
             with open(self._path(self._segments[0][0]), "rb") as file:
                 file.seek(self._offset)
-                head = file.read(_HEAD_BYTES)
-                payload = file.read(int.from_bytes(head[:2], "big"))
+                head = file.read(HEAD_BYTES)
+                length = int.from_bytes(head[:2], "big")
+                if not 0 < length <= PAYLOAD_MAX:  # flash that was erased, or zeros
+                    return None
+                payload = file.read(length)
         except OSError:
             return None
         return payload if crc32(payload).to_bytes(4, "big") == head[2:] else None
@@ -152,39 +158,17 @@ class Outbox:
                 length = int.from_bytes(file.read(2), "big")
         except OSError:
             return offset
-        return offset + _HEAD_BYTES + length
+        return offset + HEAD_BYTES + length
 
     def _mount(self):
-        """Take over what the boot before has left."""
-        try:
-            os.mkdir(self._directory)
-        except OSError:
-            pass  # it is there
-        numbers = sorted(
-            [int(name[:-4]) for name in os.listdir(self._directory) if _is_ours(name)]
-        )
-        for number in numbers:
-            records = self._count(number)
-            if records:
-                self._segments.append([number, records])
-                self._end += records
-            else:
-                self._remove(number)
-        self._number = numbers[-1] if numbers else 0
+        """Find what the boot before has left."""
+        from egiz_edge import outbox_mount  # noqa: PLC0415  # not kept, see downlink
+
+        self._segments, self._number = outbox_mount.segments(self._directory)
+        unload(("egiz_edge.outbox_mount",))
+        self._end = sum([records for _, records in self._segments])
         while len(self) > self.capacity:  # they were done, or dropped and counted
             self._advance()
-
-    def _count(self, number):
-        """Records in a segment; what is left of a torn one is a record as well."""
-        records = offset = 0
-        path = self._path(number)
-        size = os.stat(path)[6]
-        with open(path, "rb") as file:
-            while offset < size:
-                file.seek(offset)
-                offset += _HEAD_BYTES + int.from_bytes(file.read(2), "big")
-                records += 1
-        return records
 
     def _remove(self, number):
         try:
@@ -193,8 +177,4 @@ class Outbox:
             pass  # there is none, or flash is worn out
 
     def _path(self, number):
-        return "%s/%s%s" % (self._directory, number, _SUFFIX)
-
-
-def _is_ours(name):
-    return name.endswith(_SUFFIX) and name[: -len(_SUFFIX)].isdigit()
+        return "%s/%s%s" % (self._directory, number, SUFFIX)

@@ -1,6 +1,7 @@
 """What the device reports about itself: its health, its boot, the status message."""
 
 import gc
+import random
 import time
 
 from egiz_schema.limits import WIRE_VERSION
@@ -10,6 +11,9 @@ from egiz_edge import payloads
 FIRMWARE_VERSION = "0.1.0"
 # What the device can do besides measuring: the actions of actions.py.
 _CAN = '["reboot","identify","sample_now","reset_energy","factory_reset"]'
+
+_BOOTS_MAX = 4294967295  # the contract knows no later one
+_UNKNOWN_BOOT = 1048576
 
 
 class Report:
@@ -34,7 +38,7 @@ class Report:
         self._uptime_ms = self._last_ms = 0
         self._ticks = self._status_ticks = time.ticks_ms()
         self.faults = self.sensors = ()
-        self.boot = int(board.store.get("boot") or 0) + 1
+        self.boot = _boot_before(board.store.get("boot")) + 1
         board.store.put("boot", str(self.boot))
         self._cause = board.reset_cause()
         if reset_reason and self._cause != "power_on":
@@ -111,3 +115,15 @@ class Report:
     def last_will(self):
         """The status that the broker publishes if the connection breaks."""
         return payloads.status(self._device_id, "offline", self.boot)
+
+
+def _boot_before(text):
+    """The number of the boot before; of an unknown one, where it is damaged.
+
+    A number that was there before would make new messages duplicates of old ones.
+    """
+    if text is None:
+        return 0
+    if text.isdigit() and int(text) < _BOOTS_MAX:
+        return int(text)
+    return _UNKNOWN_BOOT + random.getrandbits(16)

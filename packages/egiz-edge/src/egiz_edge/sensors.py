@@ -3,8 +3,9 @@
 import asyncio
 import time
 
+from egiz_edge.downlink import unload
 from egiz_edge.drivers import SensorError
-from egiz_edge.drivers.ds18b20 import CONVERSION_MS, Ds18b20, crc8, is_rom
+from egiz_edge.drivers.ds18b20 import CONVERSION_MS, Ds18b20
 from egiz_edge.drivers.inputs import OperationalState
 from egiz_edge.drivers.modbus import Bus
 from egiz_edge.drivers.pzem import Pzem
@@ -77,23 +78,13 @@ class Sensors:
         return codes
 
     async def found(self):
-        """What answers on the buses, such as `pzem_a` and `ds18b20:28ff…`.
+        """What answers on the buses, see inventory.py."""
+        from egiz_edge import inventory  # noqa: PLC0415  # not kept, see downlink
 
-        Thermometers that belong to no zone are among them; SPI chips cannot be found.
-        An id with a wrong CRC is of a damaged line, and not listed.
-        """
-        names = []
-        for name, meter in self._meters:
-            try:
-                await meter.read()
-                names.append(name)
-            except (SensorError, OSError):
-                pass
-        for rom in await self._onewire.search():
-            if not crc8(rom):
-                part = "ds18b20:" if is_rom(rom) else "onewire:"
-                names.append(part + rom.hex())
-        return names
+        try:
+            return await inventory.found(self._meters, self._onewire)
+        finally:
+            unload(("egiz_edge.inventory",))
 
     async def _sample_thermometers(self, window):
         age_ms = _age_ms(self._converting_since)

@@ -14,17 +14,27 @@ class Settings:
             and cert and key where the broker wants them; its port is often 8883), and
             password_for_any_broker (whether a broker that a configuration names gets
             user and password also without TLS).
+
+    Attributes:
+        unusable: settings that cannot be used and are left out: name -> reason.
     """
 
     def __init__(self, given):
         from egiz_edge.effective_settings import resolve  # noqa: PLC0415  # not kept, see downlink
+        from egiz_edge.settings_check import problems  # noqa: PLC0415
 
-        self.given = given
+        self.unusable = problems(given)
+        # A bad `tls` is kept: without it the device would connect in clear.
+        self.given = given = {
+            name: value
+            for name, value in given.items()
+            if name not in self.unusable or name == "tls"
+        }
         self.facility = given["facility"]
         self.device_id = given["device_id"]
         self.wifi_password = given.get("wifi_password")
         self.setpoint = given.get("setpoint")
-        self.thermocouples = given.get("thermocouples", ())
+        self.thermocouples = given.get("thermocouples") or ()
         self.states = given.get("states")
         host, _, port = (given.get("ntp") or given["broker"]).partition(":")
         self.ntp = (host, int(port or 123))

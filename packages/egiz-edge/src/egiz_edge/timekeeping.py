@@ -46,7 +46,7 @@ class Timekeeper:
         self._shift_ms = None  # truth minus estimate, once it is known
         self.on_ready = None
         if not self._clock.is_synced():
-            known_ms = max(_BUILT_MS, int(self._store.get(_KEY) or 0))
+            known_ms = max(_BUILT_MS, _stored_ms(self._store.get(_KEY)))
             self._ahead_ms = known_ms - self._clock.now_ms()
 
     def now_ms(self):
@@ -139,3 +139,9 @@ class Timekeeper:
     def _report_ready(self):
         if self.on_ready:
             self.on_ready()
+
+
+def _stored_ms(text):
+    """The time that was stored last; 0 for none, or a damaged one."""
+    ms = int(text) if text and text.isdigit() else 0
+    return ms if ms < _LATEST_MS else 0

@@ -10,6 +10,8 @@ def context(paths):
         paths: of the DER files `ca`, and `cert` and `key` where the broker asks for a
             certificate of ours.
     """
+    if type(paths) is not dict or "ca" not in paths:
+        raise OSError("settings.json: tls names no ca")
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.verify_mode = ssl.CERT_REQUIRED
     made.load_verify_locations(cadata=_content(paths["ca"]))

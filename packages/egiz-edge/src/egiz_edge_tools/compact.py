@@ -1,4 +1,4 @@
-"""Source code as a board gets it: with less of it on the heap, and the same lines.
+"""Source code as a board gets it: with fewer names, and the same lines.
 
 A board keeps every name of its program in memory, each once, and never forgets one.
 """
@@ -18,7 +18,8 @@ def compacted(code: str) -> str:
         module = ast.parse(code)
     except SyntaxError:
         return code  # the compiler reports the error
-    return _with_short_names(_with_constants(code, module), module)
+    code = _with_short_names(_with_constants(code, module), module)
+    return _with_short_arguments(code)
 
 
 def _with_constants(code: str, module: ast.Module) -> str:
@@ -79,6 +80,65 @@ def _with_short_names(code: str, module: ast.Module) -> str:
             line = lines[row - 1]
             lines[row - 1] = line[:start] + short[token.string] + line[token.end[1] :]
     return "\n".join(lines)
+
+
+def _with_short_arguments(code: str) -> str:
+    """Shorten the arguments of private functions and lambdas, as private names are.
+
+    Nothing outside of the file can name them in a call; what the file itself names in a
+    call keeps its name, and so does what is bound again within the function.
+    """
+    module = ast.parse(code)
+    named = {node.arg for node in ast.walk(module) if isinstance(node, ast.keyword)}
+    lines = code.encode().split(b"\n")
+    places: dict[tuple[int, int], tuple[str, str]] = {}
+    for function in ast.walk(module):
+        if isinstance(function, ast.Lambda) or (
+            isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+            and _is_private(function.name)
+        ):
+            places |= _shortened(function, named)
+    for (row, start), (old, new) in sorted(places.items(), reverse=True):
+        line = lines[row - 1]
+        lines[row - 1] = line[:start] + new.encode() + line[start + len(old) :]
+    return b"\n".join(lines).decode()
+
+
+def _shortened(
+    function: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef,
+    named: set[str | None],
+) -> dict[tuple[int, int], tuple[str, str]]:
+    """Where a name of an argument begins: that name, and its shorter one."""
+    if any(isinstance(node, ast.JoinedStr) for node in ast.walk(function)):
+        return {}  # before Python 3.12, the names in one have no place
+    arguments = [one.arg for one in function.args.args]
+    inner = [*_bound_within(function)]
+    taken = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    taken.update(inner, arguments)
+    free = (name for name in _short_names() if name not in taken)
+    short = {
+        name: new
+        for name, new in zip(arguments, free, strict=False)
+        if len(name) > len(new) and name not in {"self", *named, *inner}
+    }
+    found = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg | ast.Name):
+            name = node.arg if isinstance(node, ast.arg) else node.id
+            if name in short:
+                found[node.lineno, node.col_offset] = (name, short[name])
+    return found
+
+
+def _bound_within(
+    function: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef,
+) -> Iterator[str]:
+    """Arguments of functions within one, and exceptions."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg) and node not in function.args.args:
+            yield node.arg
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.name
 
 
 def _defined(module: ast.Module) -> Iterator[str]:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from egiz_schema import explain, topics
+from egiz_edge import settings_check
 
 from egiz_edge_tools.errors import SettingsError
 
-_TEXTS = ("broker", "wifi_ssid", "wifi_password")
+_NEEDED = ("wifi_ssid", "wifi_password")  # by a board, beside what each device needs
 _BYTE_ORDER_MARK = (
     "\ufeff"  # json.loads of CPython skips it in bytes; the board's does not
 )
@@ -24,18 +24,15 @@ def files_of(path: Path) -> list[Path]:
             and the fix, and no value.
     """
     settings = _read(path)
-    if not topics.is_facility(str(settings.get("facility"))):
-        raise SettingsError(f"{path}: facility: {explain('bad_facility')}")
-    if not topics.is_device_id(str(settings.get("device_id"))):
-        raise SettingsError(f"{path}: device_id: {explain('bad_device_id')}")
-    for name in _TEXTS:
-        if not isinstance(settings.get(name), str) or not settings[name]:
-            raise SettingsError(f"{path}: {name}: a text is needed")
-    named = settings.get("tls") or {}
-    if not isinstance(named, dict) or (named and "ca" not in named):
+    found: dict[str, str] = settings_check.problems(settings)  # type: ignore[no-untyped-call]  # of the device
+    for name in _NEEDED:
+        if settings.get(name) is None:
+            found[name] = "must be a text"
+    if found:
         raise SettingsError(
-            f"{path}: tls: an object with ca, and cert and key if wanted"
+            "\n".join(f"{path}: {name}: {found[name]}" for name in found)
         )
+    named = settings.get("tls") or {}
     return [_der(path, key, name) for key, name in named.items()]
 
 

@@ -95,6 +95,7 @@ def acknowledging(packet):
 
 def run_with(broker, work, deadline=10, **options):
     """Run `work(client, broker)`; gives its result."""
+    kept = mqtt.DEADLINE_S, mqtt.CONNECT_S
     mqtt.DEADLINE_S = mqtt.CONNECT_S = deadline
 
     async def run():
@@ -106,7 +107,10 @@ def run_with(broker, work, deadline=10, **options):
             await client.close()
             await broker.stop()
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    finally:
+        mqtt.DEADLINE_S, mqtt.CONNECT_S = kept
 
 
 async def error_of(operation):

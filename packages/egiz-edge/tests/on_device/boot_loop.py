@@ -31,8 +31,9 @@ def test_it_keeps_the_count_and_the_reset_reason():
 
 def test_a_damaged_flash_does_not_make_a_boot_fail():
     path = _fresh()
-    with open(path + "/boots", "w") as file:
-        file.write("rubbish")
-    assert boot_loop.read(path) == (0, "")
+    for rubbish in (b"rubbish", b"", b"\0" * 9, b"\xff" * 9, b"-3 x", b"99999 x", b"6"):
+        with open(path + "/boots", "wb") as file:
+            file.write(rubbish)
+        assert boot_loop.read(path) == (0, "")
     boot_loop.write(path + "/nowhere", 1)
     assert boot_loop.read(path + "/nowhere") == (0, "")

@@ -106,6 +106,13 @@ def test_a_stale_revision_is_ignored():
     assert "stale" in device.log.lines[-1]
 
 
+def test_after_the_last_revision_there_is_a_next_one():
+    device = Device()
+    device.receive(rev=4294967295)
+    assert device.receive(rev=7, publish_rate_ms=300) == {"rev": 7, "applied": True}
+    assert device.settings.publish_rate_ms == 300
+
+
 def test_a_network_that_leads_to_the_broker_is_confirmed():
     device = Device()
     in_force = device.receive(rev=7, publish_rate_ms=300)["crc"]

@@ -10,7 +10,7 @@ from egiz_edge import downlink as module
 from egiz_edge.settings import Settings
 
 GIVEN = {"facility": "factory", "device_id": "oven-001", "broker": "old"}
-_PATH = _flash.directory()
+_PATH = _flash.directory(blocks=24)
 
 
 class Board:
@@ -79,10 +79,13 @@ def test_a_config_has_room_when_too_many_commands_wait():
     for number in range(6):
         device.command(f"c{number}")
     device.config(rev=1, publish_rate_ms=300)
-    assert device.handle() == 5
+    assert device.handle() == 7
     assert device.settings.publish_rate_ms == 300
     assert device.board.sampled == 4
-    assert len([line for line in device.log.lines if "send it again" in line]) == 2
+    answers = [line for line in device.log.lines if "refused busy" in line]
+    assert answers == ["command c4: refused busy", "command c5: refused busy"]
+    last = {"id": "c5", "result": "refused", "error": "busy"}
+    assert device.reported()["last_command"] == last
 
 
 def test_a_config_that_waits_does_not_confirm_the_trial_of_another():

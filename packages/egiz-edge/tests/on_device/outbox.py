@@ -193,6 +193,23 @@ def test_a_file_of_somebody_else_is_left_alone():
     _clear()
 
 
+def test_what_is_no_segment_costs_one_message_at_most_and_no_memory():
+    Outbox(DIRECTORY)  # it makes the directory
+    for rubbish in (bytes(900), b"\xff" * 900, b"\x7f\xff" * 450, b"[", b"\0"):
+        _clear()
+        with open(DIRECTORY + "/3.seg", "wb") as file:
+            file.write(rubbish)
+        os.mkdir(DIRECTORY + "/4.seg")
+        outbox = Outbox(DIRECTORY)
+        assert len(outbox) == 1
+        assert outbox.peek() is None
+        assert outbox.dropped == 1
+        outbox.put(b"new")
+        outbox.put(b"newer")
+        assert outbox.peek()[1] == b"new"
+        os.rmdir(DIRECTORY + "/4.seg")
+
+
 def test_flash_that_accepts_nothing_loses_messages_but_counts_them():
     outbox = _new()
     os.rmdir(DIRECTORY)

@@ -246,7 +246,7 @@ class Store:
         text = bytearray(STORE_TEXT_MAX)
         try:
             return str(text[: self._nvs.get_blob(key, text)], "utf-8")
-        except OSError:
+        except (OSError, ValueError):  # none, or not UTF-8
             return None
 
     def put(self, key, text):

@@ -39,6 +39,10 @@ class Board:
         self.store = Store(directory)
         self.watchdog = Watchdog(self._reset_line)
         self.data_directory = directory + "/data"
+        try:
+            os.mkdir(self.data_directory)
+        except OSError:
+            pass  # there since the first boot
 
     def chip_id(self):
         """As a chip has one: from where the board is on this machine."""
@@ -203,7 +207,7 @@ class Store:
         try:
             with open(self._path(key)) as file:
                 return file.read()
-        except OSError:
+        except (OSError, ValueError):  # none, or not UTF-8
             return None
 
     def put(self, key, text):

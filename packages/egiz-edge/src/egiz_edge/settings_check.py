@@ -1,0 +1,151 @@
+"""What is wrong in settings.json: for `deploy`, and for the device at each boot.
+
+A setting that cannot be used is left out at boot, and named; without identity or
+broker nothing can be run. In memory only while it checks.
+"""
+
+import json
+
+from egiz_schema import limits, topics
+
+REQUIRED = ("facility", "device_id", "broker")  # the rest can be left out
+
+_PORT_MAX = 65535
+_PASSWORD = (8, 64)  # of WPA2; 64 is a key in hexadecimal digits
+_ROM_DIGITS = 16
+_CHIPS = ("max31855", "max6675")  # as in drivers/thermocouple.py
+_SELECTS = ("tc_0", "tc_1", "tc_2")  # as in ports/
+_PINS = ("running", "fault", "input_3")
+_DIGITS = "0123456789abcdefABCDEF"
+
+
+def unusable(path):
+    """Why no device can run with this file, in a sentence; None if one can."""
+    try:
+        with open(path) as file:
+            given = json.load(file)
+    except (OSError, ValueError) as error:
+        return "cannot be read: %s" % error
+    if type(given) is not dict:
+        return "not a JSON object"
+    found = problems(given)
+    for name in REQUIRED:
+        if name in found:
+            return "%s: %s" % (name, found[name])
+    return None
+
+
+def problems(given):
+    """Settings that cannot be used: name -> what is wrong."""
+    found = {}
+    for name, value in given.items():
+        if name not in _CHECKS:
+            found[name] = "there is no such setting"
+        elif value is not None and not _CHECKS[name][0](value):
+            found[name] = "must be " + _CHECKS[name][1]
+    for name in REQUIRED:
+        if given.get(name) is None:
+            found[name] = "must be " + _CHECKS[name][1]
+    return found
+
+
+def _is_text(value):
+    return type(value) is str and 0 < len(value.encode()) <= limits.URL_MAX
+
+
+def _is_host(value):
+    return _is_text(value) and not [c for c in value if c in ":/@ "]
+
+
+def _is_ntp(value):
+    host, colon, port = value.partition(":") if type(value) is str else ("", "", "")
+    return _is_host(host) and (not colon or (port.isdigit() and _is_port(int(port))))
+
+
+def _is_port(value):
+    return _is_within(value, (1, _PORT_MAX))
+
+
+def _is_within(value, ends):
+    return type(value) is int and ends[0] <= value <= ends[1]
+
+
+def _is_ssid(value):
+    return type(value) is str and len(value) > 0 and limits.is_ssid(value)
+
+
+def _is_wifi_password(value):
+    return type(value) is str and _PASSWORD[0] <= len(value.encode()) <= _PASSWORD[1]
+
+
+def _is_list(value, is_allowed):
+    if type(value) is not list or len(value) > limits.ZONES_MAX:
+        return False
+    return len([one for one in value if not is_allowed(one)]) == 0
+
+
+def _is_rom(value):
+    if type(value) is not str or len(value) != _ROM_DIGITS:
+        return False
+    return not [digit for digit in value if digit not in _DIGITS]
+
+
+def _is_pair(value, firsts, seconds):
+    if type(value) is not list or len(value) != 2 or value[1] not in seconds:
+        return False
+    return value[0] in firsts if firsts else _is_text(value[0])
+
+
+def _is_tls(value):
+    if type(value) is not dict or "ca" not in value:
+        return False
+    if ("cert" in value) != ("key" in value):
+        return False
+    return not [name for name in value.values() if not _is_text(name)]
+
+
+# Setting -> (whether a value can be used, what is needed).
+_CHECKS = {
+    "facility": (
+        lambda v: type(v) is str and topics.is_facility(v),
+        "words of a-z, 0-9 with - between, such as bakery",
+    ),
+    "device_id": (
+        lambda v: type(v) is str and topics.is_device_id(v),
+        "type-unit, such as oven-001",
+    ),
+    "broker": (_is_host, "a host name or address; the port is a setting of its own"),
+    "port": (_is_port, "a number, 1 to 65535"),
+    "user": (_is_text, "a text"),
+    "password": (_is_text, "a text"),
+    "password_for_any_broker": (lambda v: type(v) is bool, "true or false"),
+    "wifi_ssid": (_is_ssid, "a text of 1 to 32 bytes"),
+    "wifi_password": (_is_wifi_password, "a text of 8 to 64 characters"),
+    "ntp": (_is_ntp, "a host or host:port"),
+    "tls": (_is_tls, "an object with ca, and cert and key if wanted"),
+    "zones": (lambda v: _is_list(v, _is_rom), "ROM ids of 16 hexadecimal digits"),
+    "thermocouples": (
+        lambda v: _is_list(v, lambda one: _is_pair(one, _CHIPS, _SELECTS)),
+        "pairs of max31855 or max6675 and tc_0, tc_1 or tc_2",
+    ),
+    "states": (
+        lambda v: _is_list(v, lambda one: _is_pair(one, None, _PINS)),
+        "pairs of a state and running, fault or input_3",
+    ),
+    "setpoint": (
+        lambda v: _is_within(v, [100 * end for end in limits.TEMPERATURE_C]),
+        "an integer, in 0.01 degrees Celsius",
+    ),
+    "sampling_rate_ms": (
+        lambda v: _is_within(v, limits.SAMPLING_MS),
+        "an integer, %d to %d" % limits.SAMPLING_MS,
+    ),
+    "publish_rate_ms": (
+        lambda v: _is_within(v, limits.PUBLISH_MS),
+        "an integer, %d to %d" % limits.PUBLISH_MS,
+    ),
+    "buffer_size": (
+        lambda v: _is_within(v, limits.BUFFER_MESSAGES),
+        "an integer, %d to %d" % limits.BUFFER_MESSAGES,
+    ),
+}

@@ -1,0 +1,25 @@
+"""Commands that wait have a bounded memory."""
+
+import asyncio
+
+from _board import Clock, Log, Store
+from egiz_edge.downlink import Downlink
+
+
+class Settings:
+    device_id = "oven-001"
+
+
+class Board:
+    store, clock = Store(), Clock()
+
+
+def test_commands_that_wait_have_a_bounded_memory():
+    downlink = Downlink(None, Board(), Settings(), Log())
+    for number in range(20):
+        downlink.put_command(b'{"id":"c%d","x":"' % number + b"y" * 1300, False)
+    handled = 0
+    while downlink.is_waiting:
+        asyncio.run(downlink.handle_next())
+        handled += 1
+    assert handled == 7  # three, and four that are refused; then only the log
