@@ -397,6 +397,16 @@ def test_telemetry_decides_whether_a_channel_measures_counts_or_switches(
     assert (name, unit, class_) == expected
 
 
+@pytest.mark.parametrize("quantity", ["weight", "energy"])
+def test_a_number_is_shown_from_wherever_telemetry_has_it(quantity):
+    found = {"components": channels({"it": {"quantity": quantity}})}
+    (name,) = found["components"]
+    for group, value in (("values", 0.0), ("values", 2.5), ("counters", 0)):
+        assert rendered(found, {group: {"it": value}}) == {name: str(value)}
+    assert rendered(found, {"values": {"it": None}}) == {name: "None"}
+    assert rendered(found, {"values": None}) == {name: "None"}
+
+
 def test_a_channel_that_says_neither_quantity_nor_unit_waits_for_telemetry():
     unknown = {"it": {"quantity": "stickiness"}}
     assert channels(unknown) == {}

@@ -19,7 +19,7 @@ from egiz_schema.documents.home_assistant_units import (
     spelled,
 )
 from egiz_schema.messages import Channel, Status, Telemetry
-from egiz_schema.quantities import QUANTITIES
+from egiz_schema.quantities import QUANTITIES, Quantity
 
 Object = dict[str, Any]
 Path = tuple[str | int, ...]  # ("thermal", "temperature_zones", 0)
@@ -55,7 +55,9 @@ _DECIMALS = {
     ("voltage", "V"): 1,
 }
 
-_GROUPS = ("values", "counters", "contacts")
+_UNKNOWN = Quantity("", 0, 0, None)
+_NUMBERS = ("values", "counters")
+_GROUPS = (*_NUMBERS, "contacts")
 
 # What a meter of one phase measures, and what all meters together do.
 _OF_PHASE = ("voltage", "current", "active_power", "energy_wh")
@@ -172,45 +174,45 @@ def _sensor(field: Field, path: Path) -> Object:
 
 
 def _channels(declared: Mapping[str, Channel], sample: Object) -> Object:
-    """What has a name of its own: declared by the birth, or there."""
-    found = [(group, name) for group in _GROUPS for name in sample.get(group) or ()]
-    names = {name for _, name in found}
-    found += [
-        (group, name)
-        for name, channel in declared.items()
-        if name not in names and (group := _usual_group(channel))
-    ]
-    return {
-        f"{group}_{name}": {
-            **_channel(group, declared.get(name)),
-            "name": _title(name),
-            "value_template": _template((group, name)),
-        }
-        for group, name in found
+    """What has a name of its own: there, or declared by the birth."""
+    there = [(group, name) for group in _GROUPS for name in sample.get(group) or ()]
+    found = {f"{g}_{n}": _channel((g,), n, declared.get(n)) for g, n in there}
+    seen = {name for _, name in there}
+    for name in (name for name in declared if name not in seen):
+        if groups := _usual_groups(declared[name]):
+            key = f"{groups[0]}_{name}"
+            found[key] = _channel(groups, name, declared[name])
+    return found
+
+
+def _usual_groups(channel: Channel) -> tuple[str, ...]:
+    """Where telemetry probably has a channel; nowhere if it may be a contact or not."""
+    known = QUANTITIES.get(channel.quantity)
+    group = known.group if known else "values" if channel.unit else ""
+    if group in _NUMBERS:
+        # A weight may be delivered, which counts; and a meter may count in decimals.
+        return (group, *(other for other in _NUMBERS if other != group))
+    return (group,) if group else ()
+
+
+def _channel(groups: tuple[str, ...], name: str, channel: Channel | None) -> Object:
+    known = (channel and QUANTITIES.get(channel.quantity)) or _UNKNOWN
+    about = {
+        "name": _title(name),
+        "value_template": _template(*((group, name) for group in groups)),
     }
-
-
-def _usual_group(channel: Channel) -> str | None:
-    """Where a value of a channel is; None if nothing says whether it is a number."""
-    if known := QUANTITIES.get(channel.quantity):
-        return known.group
-    return "values" if channel.unit else None
-
-
-def _channel(group: str, channel: Channel | None) -> Object:
-    known = QUANTITIES.get(channel.quantity) if channel else None
-    name = known.device_class if known else None
-    if group == "contacts":
+    if groups[0] == "contacts":
         # As the template renders JSON's true and false.
         return {
+            **about,
             "platform": "binary_sensor",
             "payload_on": "True",
             "payload_off": "False",
-            "device_class": contact_class(name),
+            "device_class": contact_class(known.device_class),
         }
-    unit = (channel.unit if channel else None) or (known.unit if known else None)
-    counts = group == "counters" or (known is not None and known.group == "counters")
-    return _number(name, unit, counts=counts)
+    unit = (channel and channel.unit) or known.unit
+    counts = "counters" in {groups[0], known.group}
+    return {**about, **_number(known.device_class, unit, counts=counts)}
 
 
 def _number(name: str | None, ucum: str | None, *, counts: bool) -> Object:
@@ -233,17 +235,26 @@ def _without_none(component: Object) -> Object:
     return {key: value for key, value in component.items() if value is not None}
 
 
-def _template(path: Path) -> str:
-    """Render the value; nothing of history, and ``None`` (unknown) if it is absent."""
-    shown = "value_json"
-    for number, step in enumerate(path):
-        # By `get`, since Jinja finds a dict's method where there is no such member.
-        inner = f"({shown} or {{}})" if number else shown
-        is_name = isinstance(step, str)
-        shown = f"{inner}.get({step!r})" if is_name else f"({shown} or [])[{step}]"
-    if not isinstance(path[-1], str):
-        shown += "|default(none)"
+def _template(*paths: Path) -> str:
+    """Render the first value that is there; nothing of history.
+
+    ``None`` is shown, which is unknown, if there is none.
+    """
+    *before, shown = map(_read, paths)
+    for value in reversed(before):
+        shown = f"{value} if {value} is not none else {shown}"
     return f"{{% if not value_json.get('buffered') %}}{{{{ {shown} }}}}{{% endif %}}"
+
+
+def _read(path: Path) -> str:
+    """By `get`, since Jinja finds a dict's method where there is no such member."""
+    shown = f"value_json.get({path[0]!r})"
+    for step in path[1:]:
+        if isinstance(step, str):
+            shown = f"({shown} or {{}}).get({step!r})"
+        else:
+            shown = f"({shown} or [])[{step}]|default(none)"
+    return shown
 
 
 def _joined(path: Path, separator: str) -> str:
