@@ -52,7 +52,7 @@ def test_the_ledger_agrees_with_an_independent_subscriber(run, live):
 
 
 def test_the_same_seed_and_start_give_the_same_telemetry_to_the_byte(run, live):
-    arguments = ("--devices", "4", "--rate", "20", "--seconds", "1", "--seed", "7")
+    arguments = ("--devices", "7", "--rate", "20", "--seconds", "1", "--seed", "7")
     seen = []
     for telemetry in (20, 40):
         assert run(*arguments, "--start", "2026-11-23T08:00:00").wait() == 0
@@ -60,8 +60,25 @@ def test_the_same_seed_and_start_give_the_same_telemetry_to_the_byte(run, live):
             messages = partial(live.messages, name, "telemetry")
             eventually(lambda m=messages, n=telemetry: len(m()) == n)
             seen.append([encode(message) for message in messages()[-20:]])
-    assert seen[:4] == seen[4:]
-    assert len({message for messages in seen for message in messages}) == 80
+    assert seen[:7] == seen[7:]
+    assert len({message for messages in seen for message in messages}) == 140
+
+
+def test_births_declare_what_telemetry_measures(run, live):
+    running = run("--devices", "7", "--rate", "10", "--seconds", "1")
+    assert running.wait() == 0, running.output()
+    for name in run.report()["devices"]:
+        live.until_offline(name)
+        birth, offline = live.messages(name, "status")
+        measured = set()
+        for message in live.messages(name, "telemetry"):
+            for group in (message.values, message.counters, message.contacts):
+                measured |= set(group or ())
+        assert set(birth.channels or ()) == measured
+        assert offline.channels == birth.channels  # retained, for whoever comes later
+    room, oven = (live.messages(n, "status")[0] for n in ("cold-room-001", "oven-001"))
+    assert room.channels["humidity"].quantity == "humidity"
+    assert oven.channels is None
 
 
 def _times(messages):

@@ -106,7 +106,10 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     start: datetime | None,
     report: Path | None,
 ) -> None:
-    """Publish as a fleet of ovens, mixers, conveyors and freezers.
+    """Publish as a fleet of ovens, mixers, conveyors, freezers, cold rooms and others.
+
+    Cold rooms measure humidity and whether the door is open, silos their weight,
+    packing lines count pieces: their births declare it as channels.
 
     \b
     A thousand devices, 10 messages a second each, for a minute:

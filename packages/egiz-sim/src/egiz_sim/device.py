@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from egiz_schema import Health, Status, Telemetry, Topic, encode
 
 from egiz_sim import __version__
-from egiz_sim.machines import Machine
+from egiz_sim.machine import Machine
 from egiz_sim.mqtt import Broker, Outstanding, Publisher
 
 SCHEMA = "1"
@@ -66,7 +66,7 @@ class Device:
         Raises:
             OverflowError: if 65,535 messages of this device wait for their PUBACK.
         """
-        electrical, thermal = self._machine.step(seconds)
+        reading = self._machine.step(seconds)
         time_ms = self._stamp_ms("telemetry", time_ms)
         self._started_ms = self._started_ms or time_ms
         self.last = Telemetry(
@@ -75,8 +75,7 @@ class Device:
             ms=time_ms % 1000,
             seq=self._seq,
             boot=_BOOT,
-            electrical=electrical,
-            thermal=thermal,
+            **reading._asdict(),
             status=Health(
                 operational_state=self._machine.state,
                 wifi_rssi=int(self._machine.rng.gauss(-62, 3)),
@@ -103,6 +102,7 @@ class Device:
             boot=_BOOT,
             schema=SCHEMA,
             firmware_version=FIRMWARE,
+            channels=self._machine.channels or None,
         )
         self._send("status", self._status, encode(status))
 

@@ -6,57 +6,12 @@ watching shows a cycle.
 
 import math
 import random
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-from egiz_schema import (
-    CurrentPhases,
-    Electrical,
-    EnergyPhases,
-    PowerPhases,
-    Thermal,
-    VoltagePhases,
-)
+from egiz_schema import Thermal
 
-_AMBIENT_C = 22.0
-_MAINS_V = 230.0
-_MAINS_HZ = 50.0
-
-
-class Machine(ABC):
-    """A machine with three phases; `step` moves its time on."""
-
-    device_type: str
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-        self.state = "running"
-        self.clock_s = rng.uniform(0, 600)  # where in its cycle it begins
-        self._energy_wh = [rng.uniform(0, 50_000) for _ in range(3)]
-
-    @abstractmethod
-    def step(self, seconds: float) -> tuple[Electrical, Thermal | None]:
-        """Let `seconds` pass; gives what the sensors read then."""
-
-    def _electrical(
-        self, seconds: float, amperes: float, power_factor: float
-    ) -> Electrical:
-        sag = 0.05 * amperes  # V, of the cable
-        volts = [_MAINS_V - sag + self.rng.gauss(0, 0.4) for _ in range(3)]
-        currents = [max(0.0, self.rng.gauss(amperes, 0.02 * amperes)) for _ in range(3)]
-        watts = [v * i * power_factor for v, i in zip(volts, currents, strict=True)]
-        for phase, power in enumerate(watts):
-            self._energy_wh[phase] += power * seconds / 3600
-        return Electrical(
-            voltage=VoltagePhases(**_phases(volts, 1)),
-            current=CurrentPhases(**_phases(currents, 3)),
-            power_factor=round(power_factor, 2),
-            frequency=round(self.rng.gauss(_MAINS_HZ, 0.01), 2),
-            active_power=PowerPhases(**_phases(watts, 1)),
-            energy_wh=EnergyPhases(
-                **dict(zip("abc", map(int, self._energy_wh), strict=True))
-            ),
-        )
+from egiz_sim.machine import AMBIENT_C, Machine, Reading
+from egiz_sim.stores_and_lines import ColdRoom, PackingLine, Silo
 
 
 class Oven(Machine):
@@ -71,12 +26,12 @@ class Oven(Machine):
         self._zones = [rng.uniform(150, 185) + rng.uniform(-2, 2) for _ in range(3)]
         self._is_heating = True
 
-    def step(self, seconds: float) -> tuple[Electrical, Thermal | None]:
+    def step(self, seconds: float) -> Reading:
         """Heat below the setpoint, cool towards the room above it."""
         mean = sum(self._zones) / len(self._zones)
         if abs(mean - self.setpoint_c) > self.hysteresis_c:
             self._is_heating = mean < self.setpoint_c
-        target = 320.0 if self._is_heating else _AMBIENT_C
+        target = 320.0 if self._is_heating else AMBIENT_C
         share = 1 - math.exp(-seconds / 180)
         self._zones = [
             zone + (target - zone) * share + self.rng.gauss(0, 0.05)
@@ -84,8 +39,8 @@ class Oven(Machine):
         ]
         amperes, factor = (18.0, 0.99) if self._is_heating else (0.6, 0.65)
         zones: list[float | None] = [round(zone, 1) for zone in self._zones]
-        return (
-            self._electrical(seconds, amperes, factor),
+        return Reading(
+            self.electrical(seconds, amperes, factor),
             Thermal(temperature_zones=zones, setpoint=self.setpoint_c),
         )
 
@@ -97,15 +52,15 @@ class Mixer(Machine):
     kneading_s = 45.0
     standing_s = 15.0
 
-    def step(self, seconds: float) -> tuple[Electrical, Thermal | None]:
+    def step(self, seconds: float) -> Reading:
         """A load that grows over each batch of dough."""
         self.clock_s += seconds
         into = self.clock_s % (self.kneading_s + self.standing_s)
         self.state = "running" if into < self.kneading_s else "stopped"
         if self.state == "stopped":
-            return self._electrical(seconds, 0.2, 0.5), None
+            return Reading(self.electrical(seconds, 0.2, 0.5))
         amperes = 6.0 + 5.0 * into / self.kneading_s + math.sin(into)
-        return self._electrical(seconds, amperes, 0.84), None
+        return Reading(self.electrical(seconds, amperes, 0.84))
 
 
 class Conveyor(Machine):
@@ -119,14 +74,14 @@ class Conveyor(Machine):
         super().__init__(rng)
         self._jammed_s = 0.0
 
-    def step(self, seconds: float) -> tuple[Electrical, Thermal | None]:
+    def step(self, seconds: float) -> Reading:
         """A jammed motor draws its locked-rotor current until it is freed."""
         self._jammed_s = max(0.0, self._jammed_s - seconds)
         if not self._jammed_s and self.rng.random() < self.jams_per_s * seconds:
             self._jammed_s = self.jam_s
         self.state = "fault" if self._jammed_s else "running"
         amperes, factor = (14.0, 0.4) if self._jammed_s else (3.2, 0.78)
-        return self._electrical(seconds, amperes, factor), None
+        return Reading(self.electrical(seconds, amperes, factor))
 
 
 class Freezer(Machine):
@@ -141,23 +96,26 @@ class Freezer(Machine):
         self._inside_c = rng.uniform(-19, -17)
         self._is_cooling = rng.random() < 0.5  # noqa: PLR2004  # a coin
 
-    def step(self, seconds: float) -> tuple[Electrical, Thermal | None]:
+    def step(self, seconds: float) -> Reading:
         """Cool above the band, coast within it."""
         if abs(self._inside_c - self.setpoint_c) > self.band_c:
             self._is_cooling = self._inside_c > self.setpoint_c
-        target = -40.0 if self._is_cooling else _AMBIENT_C
+        target = -40.0 if self._is_cooling else AMBIENT_C
         share = 1 - math.exp(-seconds / 600)
         self._inside_c += (target - self._inside_c) * share + self.rng.gauss(0, 0.01)
         amperes, factor = (4.5, 0.82) if self._is_cooling else (0.3, 0.55)
-        return (
-            self._electrical(seconds, amperes, factor),
+        return Reading(
+            self.electrical(seconds, amperes, factor),
             Thermal(
                 temperature_zones=[round(self._inside_c, 2)], setpoint=self.setpoint_c
             ),
         )
 
 
-MACHINES: tuple[type[Machine], ...] = (Oven, Mixer, Conveyor, Freezer)
+MACHINES: tuple[type[Machine], ...] = (
+    *(Oven, Mixer, Conveyor, Freezer),
+    *(ColdRoom, Silo, PackingLine),
+)
 
 
 def fleet(count: int, seed: int) -> Iterator[tuple[str, Machine]]:
@@ -166,9 +124,3 @@ def fleet(count: int, seed: int) -> Iterator[tuple[str, Machine]]:
         machine = MACHINES[index % len(MACHINES)]
         device_id = f"{machine.device_type}-{index // len(MACHINES) + 1:03}"
         yield device_id, machine(random.Random(f"{seed}/{device_id}"))
-
-
-def _phases(values: list[float], digits: int) -> dict[str, float]:
-    return {
-        phase: round(value, digits) for phase, value in zip("abc", values, strict=True)
-    }

@@ -20,6 +20,9 @@ class Latest:
     volts: float | None
     amperes: float | None
     celsius: float | None
+    humidity: float | None
+    weight_kg: float | None
+    pieces: int | None
 
 
 class ArchiveReader:
@@ -89,6 +92,9 @@ _SHOWN = (
     "electrical_voltage_a",
     "electrical_current_a",
     "thermal_temperature_zones_0",
+    "values_humidity",
+    "values_weight",
+    "counters_pieces",
 )
 
 

@@ -39,7 +39,7 @@ def rendered(summary: str, devices: Mapping[str, Latest]) -> RenderableType:
     table = Table(title="Devices, as archived", title_justify="left")
     table.add_column("device")
     table.add_column("state")
-    for column in ("V (a)", "A (a)", "°C"):
+    for column in ("V (a)", "A (a)", "°C", "other"):
         table.add_column(column, justify="right")
     for device_id, last in sorted(devices.items()):
         table.add_row(
@@ -48,8 +48,19 @@ def rendered(summary: str, devices: Mapping[str, Latest]) -> RenderableType:
             _number(last.volts, 1),
             _number(last.amperes, 2),
             _number(last.celsius, 1),
+            _other(last),
         )
     return Group(table, Text(summary))
+
+
+def _other(last: Latest) -> str:
+    """What has no field of its own: a device here measures one of them."""
+    shown = (
+        (last.humidity, "{:.1f} % RH"),
+        (last.weight_kg, "{:,.0f} kg"),
+        (last.pieces, "{:,} pieces"),
+    )
+    return ", ".join(text.format(value) for value, text in shown if value is not None)
 
 
 def _number(value: float | None, digits: int) -> str:
