@@ -6,9 +6,10 @@
 """
 
 from egiz_schema import influx, limits, line_protocol, topics
-from egiz_schema.address import Kind, Topic, parse_topic
+from egiz_schema.address import Kind, Topic, parse_topic, subscription
 from egiz_schema.broker_url import BrokerUrl, parse_broker_url
 from egiz_schema.codec import decode, decode_with_dropped, encode, unknown_fields
+from egiz_schema.delivery import Delivery, delivery_of
 from egiz_schema.errors import (
     DecodeError,
     EgizError,
@@ -18,6 +19,7 @@ from egiz_schema.errors import (
     TopicError,
     explain,
 )
+from egiz_schema.field_units import units
 from egiz_schema.messages import (
     Alert,
     AppliedConfig,
@@ -39,7 +41,17 @@ from egiz_schema.messages import (
     Thermal,
     VoltagePhases,
 )
+from egiz_schema.publishing import (
+    Publication,
+    birth,
+    last_will,
+    new_command,
+    next_config,
+    publication,
+    topic_of,
+)
 from egiz_schema.repair import Dropped
+from egiz_schema.times import TimeFields, time_fields, time_of
 
 __version__ = "0.1.0"
 
@@ -53,6 +65,7 @@ __all__ = [
     "Config",
     "CurrentPhases",
     "DecodeError",
+    "Delivery",
     "Dropped",
     "EgizError",
     "Electrical",
@@ -66,23 +79,36 @@ __all__ = [
     "Message",
     "Ota",
     "PowerPhases",
+    "Publication",
     "RefusedConfig",
     "Status",
     "Telemetry",
     "Thermal",
+    "TimeFields",
     "Topic",
     "TopicError",
     "VoltagePhases",
     "__version__",
+    "birth",
     "decode",
     "decode_with_dropped",
+    "delivery_of",
     "encode",
     "explain",
     "influx",
+    "last_will",
     "limits",
     "line_protocol",
+    "new_command",
+    "next_config",
     "parse_broker_url",
     "parse_topic",
+    "publication",
+    "subscription",
+    "time_fields",
+    "time_of",
+    "topic_of",
     "topics",
+    "units",
     "unknown_fields",
 ]

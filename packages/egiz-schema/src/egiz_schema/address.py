@@ -58,6 +58,26 @@ def parse_topic(topic: str) -> Topic:
     return Topic(facility, device_id, cast("Kind", kind))
 
 
+def subscription(
+    facility: str | None = None, device_id: str | None = None, kind: Kind | None = None
+) -> str:
+    """The filter to subscribe to; what is not given is any.
+
+    >>> subscription(kind="telemetry")
+    'sensors/+/+/telemetry'
+
+    Raises:
+        TopicError: what is given is in no topic of the contract.
+    """
+    Topic(
+        "a" if facility is None else facility,
+        "a-b" if device_id is None else device_id,
+        "telemetry" if kind is None else kind,
+    )
+    levels = [topics.ROOT, facility, device_id, kind]
+    return "/".join(["+" if level is None else level for level in levels])
+
+
 def _error(topic: str, error: ValueError) -> TopicError:
     reason = str(error)
     return TopicError(f"{topic[:120]!r}: {explain(reason)}", reason)

@@ -3,13 +3,19 @@
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import msgspec
 
-from egiz_schema import limits, topics, wire
+from egiz_schema import advice, limits, topics, wire
 from egiz_schema.address import Topic, parse_topic
-from egiz_schema.errors import DecodeError, EncodeError, InvalidPayload, explain
+from egiz_schema.errors import (
+    DecodeError,
+    EncodeError,
+    InvalidPayload,
+    TopicError,
+    explain,
+)
 from egiz_schema.messages import Command, Config, Message, Status, Telemetry
 from egiz_schema.repair import Dropped, integral, repaired, says_something
 from egiz_schema.types import is_text
@@ -30,6 +36,7 @@ READINGS = ("status", "thermal", "electrical", "values", "counters", "contacts")
 _DECODE = {kind: msgspec.json.Decoder(type_).decode for kind, type_ in TYPES.items()}
 _KIND_OF = {type_: kind for kind, type_ in TYPES.items()}
 _ENCODER = msgspec.json.Encoder()
+_M = TypeVar("_M", bound=Message)
 _FIRST_S = limits.TIMESTAMP_S[0]
 _DISCONNECTED_C = limits.DISCONNECTED_C
 _is_channel_name = lru_cache(4096)(limits.is_channel_name)
@@ -37,7 +44,13 @@ _is_channel_name = lru_cache(4096)(limits.is_channel_name)
 type_info = cache(msgspec.inspect.type_info)
 
 
-def decode(topic: Topic | str, payload: Payload) -> Message:
+@overload
+def decode(topic: Topic | str, payload: Payload) -> Message: ...
+@overload
+def decode(topic: Topic | str, payload: Payload, message: type[_M]) -> _M: ...
+def decode(
+    topic: Topic | str, payload: Payload, message: type[msgspec.Struct] | None = None
+) -> Message:
     """Read the payload that arrived on `topic`.
 
     A reading that is wrong is absent from the message, and the others are kept:
@@ -46,13 +59,17 @@ def decode(topic: Topic | str, payload: Payload) -> Message:
     Args:
         topic: where it arrived; its last level says which message to expect.
         payload: UTF-8 JSON of at most 4096 bytes.
+        message: what the topic is for, if you know it: `Telemetry`, for example. Type
+            checkers then know what they get.
 
     Raises:
-        TopicError: the topic is not one of the contract's.
+        TopicError: the topic is not one of the contract's, or not of `message`.
         MalformedPayload: not JSON, too large or too deep.
         InvalidPayload: JSON, but not this message of this device.
         TypeError: the payload holds no bytes.
     """
+    if message is not None:
+        topic = _topic_for(message, topic)
     return decode_with_dropped(topic, payload)[0]
 
 
@@ -88,19 +105,23 @@ def encode(message: Message) -> bytes:
     Raises:
         EncodeError: it breaks the contract; `reason` is that of a strict reader.
     """
+    kind = kind_of(message)
     try:
         payload = _ENCODER.encode(message)
-        read_back = _repaired(_KIND_OF[type(message)], payload, forgives=False)[0]
+        read_back = _repaired(kind, payload, forgives=False)[0]
     except DecodeError as error:
-        raise EncodeError(str(error), error.reason) from None
+        hint = advice.of_message(message) if error.reason == "type" else ""
+        raise EncodeError(hint or f"{error.path}: {error}", error.reason) from None
     except UnicodeEncodeError:
         raise EncodeError(explain("charset"), "charset") from None
     except (TypeError, OverflowError) as error:
-        raise EncodeError(str(error), "type") from None
+        raise EncodeError(advice.of_message(message) or str(error), "type") from None
     if not topics.is_device_id(message.device_id):
         sentence = f"{message.device_id!r}: {explain('bad_device_id')}"
         raise EncodeError(sentence, "bad_device_id")
     if read_back != message:
+        if hint := advice.of_message(message):
+            raise EncodeError(hint, "type")
         # JSON has no NaN and no infinity: they were written as null.
         raise EncodeError(explain("not_finite"), "not_finite")
     return payload
@@ -121,6 +142,26 @@ def unknown_fields(topic: Topic | str, payload: Payload) -> tuple[str, ...]:
     known = type_info(TYPES[topic.kind])
     document = wire.parse(wire.as_bytes(payload))
     return tuple(path for path, _ in _unknown(known, document, "$"))
+
+
+def kind_of(message: Message) -> str:
+    """The last level of the topic of a message.
+
+    Raises:
+        EncodeError: it is no message, but a dict, for example.
+    """
+    try:
+        return _KIND_OF[type(message)]
+    except KeyError:
+        raise EncodeError(advice.of_other(message), "type") from None
+
+
+def _topic_for(message: type[msgspec.Struct], topic: Topic | str) -> Topic:
+    topic = parse_topic(topic) if isinstance(topic, str) else topic
+    if TYPES[topic.kind] is not message:
+        sentence = f"a topic of {topic.kind} has no {message.__name__}"
+        raise TopicError(sentence, "unknown_kind")
+    return topic
 
 
 def mismatch(topic: Topic) -> InvalidPayload:

@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 from egiz_schema import topics
+from egiz_schema.address import Kind
 
 Action = Literal["send", "receive"]
 
@@ -31,3 +32,12 @@ DELIVERY: dict[str, Delivery] = {
         Delivery("command", "receive", qos=1, retain=False),
     )
 }
+
+
+def delivery_of(kind: Kind) -> Delivery:
+    """How a kind of message travels.
+
+    >>> delivery_of("command").retain
+    False
+    """
+    return DELIVERY[kind]

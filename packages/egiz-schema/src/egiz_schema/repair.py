@@ -18,6 +18,7 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
+from egiz_schema import hints
 from egiz_schema.errors import InvalidPayload, explain
 from egiz_schema.msgspec_errors import reason_of, sentence_of
 from egiz_schema.types import DeviceId, Shared, broken_rule, is_text
@@ -70,9 +71,9 @@ class _Reading:
         """A part that may not be absent."""
         return rule(self, value, path)
 
-    def missing(self, path: str) -> None:
+    def missing(self, path: str, sentence: str) -> None:
         """A part that may not be absent is."""
-        raise _Unusable("missing", path)
+        raise _Unusable("missing", path, sentence)
 
 
 class _Forgiving(_Reading):
@@ -109,14 +110,15 @@ class _Collecting(_Reading):
     def needed(self, rule: "_Rule", value: Any, path: str) -> Any:
         return self.part(rule, value, path, _ABSENT)
 
-    def missing(self, path: str) -> None:
-        self.faults.append(_Unusable("missing", path).as_error())
+    def missing(self, path: str, sentence: str) -> None:
+        self.faults.append(_Unusable("missing", path, sentence).as_error())
 
 
 # Reads a value that stands at a path, or raises `_Unusable`.
 _Rule = Callable[[_Reading, Any, str], Any]
 _ABSENT = object()
 _UNIONS = (Union, UnionType)
+_TIMES = frozenset({"$.timestamp", "$.expires_at"})
 
 
 class _Member(NamedTuple):
@@ -178,7 +180,7 @@ def _members(struct: type[msgspec.Struct]) -> dict[str, _Member]:
 
 def _rule(annotation: Any) -> _Rule:
     """How a value of this type is read, which is not null."""
-    bare = _bare(annotation)
+    bare = bare_type(annotation)
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         return _struct(bare)
     if get_origin(bare) is list:
@@ -188,14 +190,14 @@ def _rule(annotation: Any) -> _Rule:
     return _leaf(annotation, bare)
 
 
-def _bare(annotation: Any) -> Any:
-    """Without what a field may be besides: constraints, and null."""
+def bare_type(annotation: Any) -> Any:
+    """A type without what a field may be besides: constraints, and null."""
     if get_origin(annotation) is Annotated:
-        return _bare(get_args(annotation)[0])
+        return bare_type(get_args(annotation)[0])
     if get_origin(annotation) in _UNIONS:
         choices = [each for each in get_args(annotation) if each is not type(None)]
         if len(choices) == 1:
-            return _bare(choices[0])
+            return bare_type(choices[0])
     return annotation
 
 
@@ -219,12 +221,15 @@ def _converted(value: Any, annotation: Any, path: str) -> Any:
         return msgspec.convert(value, annotation)
     except msgspec.ValidationError as error:
         reason = "range" if _is_endless(value) else reason_of(error)
-        raise _Unusable(reason, path, sentence_of(error)) from None
+        hint = hints.of_time(value) if path in _TIMES else ""
+        raise _Unusable(reason, path, sentence_of(error) + hint) from None
 
 
 def _check_kind(value: Any, kind: type, path: str) -> None:
     if not isinstance(value, kind):
-        raise _Unusable("range" if _is_endless(value) else "type", path)
+        reason = "range" if _is_endless(value) else "type"
+        hint = hints.of_root(value) if path == "$" else ""
+        raise _Unusable(reason, path, explain(reason) + hint)
 
 
 def _is_endless(value: Any) -> bool:
@@ -242,10 +247,16 @@ def _struct(struct: type[msgspec.Struct]) -> _Rule:
                 members[name] = kept
         for name, member in known.items():
             if member.is_required and name not in value:
-                reading.missing(f"{path}.{name}")
+                reading.missing(f"{path}.{name}", _sentence_of_missing(name, value))
         return members
 
     return read
+
+
+def _sentence_of_missing(name: str, members: dict[str, Any]) -> str:
+    if not members:
+        return f"{explain('missing')}; the object is empty"
+    return explain("missing") + hints.of_missing(name, members)
 
 
 def _read_member(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
-from egiz_schema import limits
+from egiz_schema import hints, limits
 from egiz_schema.errors import InvalidPayload, MalformedPayload, explain
 
 BYTES_MAX = limits.PAYLOAD_BYTES_MAX
@@ -30,7 +30,6 @@ _VARYING = frozenset(VARYING)
 _PLAIN_SHAPES_MAX = 4096
 plain_shapes: set[bytes] = set()
 
-_NOT_A_NUMBER = re.compile("[-+]?(nan|inf)", re.IGNORECASE)
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 
@@ -112,7 +111,9 @@ def parse(payload: bytes) -> Any:
             parse_int=_integer,
         )
     except json.JSONDecodeError as error:
-        raise MalformedPayload(_hint(error), "not_json") from None
+        message = f"{error.msg} at character {error.pos}"
+        hint = hints.of_json(text, error.pos)
+        raise MalformedPayload(message + hint, "not_json") from None
     if b"\\" in payload:
         _refuse_lone_surrogates(document)
     return document
@@ -150,19 +151,6 @@ def _integer(digits: str) -> float:
 
 def _no_constant(name: str) -> NoReturn:
     raise MalformedPayload(f"JSON has no {name}; leave the member out", "not_json")
-
-
-def _hint(error: json.JSONDecodeError) -> str:
-    """What is wrong, and of what is often wrong, what to do."""
-    at = error.doc[error.pos :]
-    message = f"{error.msg} at character {error.pos}"
-    if at[:1] == "\0":
-        return f"{message}: a NUL byte follows the JSON; send strlen(payload) bytes"
-    if at[:1] == "'":
-        return f"{message}: JSON has double quotes, not single ones"
-    if _NOT_A_NUMBER.match(at):
-        return f"{message}: JSON has no NaN and no infinity; leave the member out"
-    return message
 
 
 def _refuse_lone_surrogates(document: Any) -> None:
