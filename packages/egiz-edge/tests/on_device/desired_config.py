@@ -61,7 +61,7 @@ def test_a_config_is_applied_immediately_and_after_a_boot():
     assert device.reported() == {"rev": 7, "applied": True, "crc": device.crc}
 
 
-def test_the_crc_tells_two_configs_of_one_revision_apart():
+def test_configs_of_one_revision_differ_in_their_crc():
     device = Device()
     first = device.receive(rev=7, publish_rate_ms=300)
     second = device.receive(rev=7, publish_rate_ms=400)
