@@ -5,16 +5,13 @@ was replaced is used with the next one.
 """
 
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from egiz_schema import BrokerUrl, topics
 
 from egiz_bridge.config.secret import read_secret
 from egiz_bridge.config.tables import Mqtt
-from egiz_bridge.errors import ConfigError
+from egiz_bridge.config.tls import TlsFiles
 
 # How long the broker queues for a bridge that is away: a long weekend.
 SESSION_EXPIRY_S = 4 * 24 * 3600
@@ -61,7 +58,8 @@ def broker_of(mqtt: Mqtt, url: BrokerUrl) -> Broker:
     """
     password = read_secret("mqtt.password_file", mqtt.password_file)
     credentials = (mqtt.username, password) if mqtt.username else None
-    tls = _tls(mqtt) if url.scheme == "mqtts" else None
+    files = TlsFiles("mqtt", mqtt.ca_file, mqtt.certificate_file, mqtt.key_file)
+    tls = files.context() if url.scheme == "mqtts" else None
     filters = tuple(f"{topics.ROOT}/{name}/#" for name in mqtt.facilities)
     return Broker(
         url.host,
@@ -71,33 +69,3 @@ def broker_of(mqtt: Mqtt, url: BrokerUrl) -> Broker:
         credentials=credentials,
         tls=tls,
     )
-
-
-def _tls(mqtt: Mqtt) -> ssl.SSLContext:
-    # TLS 1.2 or later; the name of the host is checked.
-    if mqtt.ca_file:
-        with _translate_errors("mqtt.ca_file", mqtt.ca_file, "a CERTIFICATE in PEM"):
-            context = ssl.create_default_context(cafile=mqtt.ca_file)
-    else:
-        context = ssl.create_default_context()
-    if mqtt.certificate_file:
-        wanted = "a CERTIFICATE in PEM with its PRIVATE KEY, here or in mqtt.key_file"
-        with _translate_errors("mqtt.certificate_file", mqtt.certificate_file, wanted):
-            context.load_cert_chain(mqtt.certificate_file, mqtt.key_file, _no_password)
-    return context
-
-
-@contextmanager
-def _translate_errors(key: str, path: Path, wanted: str) -> Iterator[None]:
-    """Turn an error of the library into a ConfigError that names key and file."""
-    try:
-        yield
-    except ssl.SSLError:  # of a kind of OSError
-        raise ConfigError([f"{key}: {path} is not {wanted}"]) from None
-    except OSError as error:
-        raise ConfigError([f"{key}: cannot read {path}: {error.strerror}"]) from None
-
-
-def _no_password() -> str:
-    # Instead of asking on the terminal, which a daemon has not.
-    return ""

@@ -6,6 +6,7 @@ A server, or what stands before it, may answer a gigabyte, or a byte a second.
 import http.client
 import io
 import socket
+import ssl
 import time
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -39,12 +40,15 @@ class Exchange:
             been started again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext) -> None:
         self.losses = 0
         self._socket: socket.socket | None = None
-        timeout = urllib3.Timeout(connect=CONNECT_S, read=SEND_S)
-        self._pool = urllib3.PoolManager(timeout=timeout, retries=False)
-        self._pool.pool_classes_by_scheme = {"http": _Http, "https": _Https}
+        self._pool = _pool(tls)
+
+    def use(self, tls: ssl.SSLContext) -> None:
+        """Go on with another context, and so with another connection."""
+        self._pool.clear()
+        self._pool = _pool(tls)
 
     def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Send a request.
@@ -76,6 +80,13 @@ class Exchange:
         if used and used is not self._socket:
             self.losses += self._socket is not None
         self._socket = used
+
+
+def _pool(tls: ssl.SSLContext) -> urllib3.PoolManager:
+    timeout = urllib3.Timeout(connect=CONNECT_S, read=SEND_S)
+    pool = urllib3.PoolManager(timeout=timeout, retries=False, ssl_context=tls)
+    pool.pool_classes_by_scheme = {"http": _Http, "https": _Https}
+    return pool
 
 
 def _read(answer: urllib3.BaseHTTPResponse) -> Answer:

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from egiz_bridge.batch import Row
 from egiz_bridge.config.secret import Secret
 from egiz_bridge.config.tables import HttpUrl
+from egiz_bridge.config.tls import TlsFiles
 from egiz_bridge.errors import BridgeError, ConfigError, Refused, Rejected, Unavailable
 from egiz_bridge.sinks.answers import is_about_rows, rejection, shown
 from egiz_bridge.sinks.exchange import Answer, Exchange
@@ -38,6 +39,15 @@ _HINTS = {
     401: " (is influxdb.token_file right?)",
     403: " (may the token write to this bucket or database?)",
     404: " (does the bucket or database exist?)",
+}
+
+# The words of OpenSSL, and which setting to look at.
+_TLS_HINTS = {
+    "CERTIFICATE_VERIFY_FAILED": " (is influxdb.ca_file right?)",
+    "WRONG_VERSION_NUMBER": " (does this port speak TLS, or is http:// meant?)",
+    "CERTIFICATE_REQUIRED": " (the server wants one: set influxdb.certificate_file)",
+    "EOF occurred": " (the server closed: is influxdb.certificate_file what it wants?)",
+    "ALERT": " (is influxdb.certificate_file what the server wants?)",
 }
 
 # No field, so that no database stores it. One that reads lines either leaves it out or
@@ -76,13 +86,21 @@ class InfluxdbTable(SinkTable):
         description="file that holds the token (v2), or user:password (v1)",
     )
 
-    @model_validator(mode="after")
-    def _names_where_to_write(self) -> Self:
-        needed = "bucket" if self.api == "v2" else "database"
-        if not getattr(self, needed):
-            raise ValueError(f"influxdb.{needed}: needed with api = {self.api!r}")
-        return self
-
+    retention_policy: str = Field(
+        default="", description="of the database (v1); without it, its default one"
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authority that signed the server's certificate; "
+        "without it, those that this machine trusts",
+    )
+    certificate_file: Path | None = Field(
+        default=None, description="PEM file that this bridge shows to the server"
+    )
+    key_file: Path | None = Field(
+        default=None,
+        description="PEM file of its private key, if that is not in certificate_file",
+    )
     rewrite_seconds: int = Field(
         default=20,
         ge=0,
@@ -90,6 +108,20 @@ class InfluxdbTable(SinkTable):
         "before, which VictoriaMetrics acknowledges up to 10 s before it stores; it "
         "costs up to 8 MiB of memory; 0 writes nothing again",
     )
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        needed = "bucket" if self.api == "v2" else "database"
+        if not getattr(self, needed):
+            raise ValueError(f"influxdb.{needed}: needed with api = {self.api!r}")
+        if self.retention_policy and self.api != "v1":
+            raise ValueError("influxdb.retention_policy: is for api = 'v1'")
+        if self.key_file and not self.certificate_file:
+            raise ValueError("influxdb.certificate_file: needed with influxdb.key_file")
+        for key in ("ca_file", "certificate_file"):
+            if getattr(self, key) and self.url.scheme != "https":
+                raise ValueError(f"influxdb.{key}: is for TLS; url must be https://")
+        return self
 
     @property
     def sink_name(self) -> str:
@@ -100,7 +132,7 @@ class InfluxdbTable(SinkTable):
         """The sink; it connects with the first write.
 
         Raises:
-            ConfigError: the token's file cannot be read.
+            ConfigError: a file of the token or of TLS cannot be used.
         """
         sink = InfluxdbSink(self)
         if not self.rewrite_seconds:
@@ -118,7 +150,12 @@ class InfluxdbSink:
         self._secret_sent = ""
         self._url = _url_of(table)
         self._is_remote = not _is_loopback(str(table.url.host))
-        self._exchange = Exchange()
+        self._tls = TlsFiles(
+            "influxdb", table.ca_file, table.certificate_file, table.key_file
+        )
+        self._tls_stamp = self._tls.stamp()
+        self._is_tls = table.url.scheme == "https"
+        self._exchange = Exchange(self._tls.context())
 
     @property
     def losses(self) -> int:
@@ -154,11 +191,30 @@ class InfluxdbSink:
             compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_FORMAT)
             body = compressor.compress(body) + compressor.flush()
             headers["Content-Encoding"] = "gzip"
-        answer = self._exchange.post(self._url, body, headers)
+        self._use_replaced_files()
+        answer = self._answer(body, headers)
         # A proxy or a portal that answers 200 has stored nothing.
         if answer.status == HTTPStatus.NO_CONTENT:
             return None
         return _failure(answer, lines, _forms(self._secret_sent))
+
+    def _answer(self, body: bytes, headers: dict[str, str]) -> Answer:
+        try:
+            return self._exchange.post(self._url, body, headers)
+        except Unavailable as error:
+            for words, hint in _TLS_HINTS.items():
+                if self._is_tls and words in str(error):
+                    raise Unavailable(f"{error}{hint}") from error
+            raise
+
+    def _use_replaced_files(self) -> None:
+        if (stamp := self._tls.stamp()) == self._tls_stamp:
+            return
+        try:
+            self._exchange.use(self._tls.context())
+        except ConfigError as error:
+            raise Unavailable(str(error)) from error
+        self._tls_stamp = stamp
 
     def _headers(self) -> dict[str, str]:
         try:
@@ -179,7 +235,10 @@ class InfluxdbSink:
 def _url_of(table: InfluxdbTable) -> str:
     base = str(table.url).rstrip("/")
     if table.api == "v1":
-        return f"{base}/write?" + urlencode({"db": table.database, "precision": "ms"})
+        query = {"db": table.database, "precision": "ms"}
+        if table.retention_policy:
+            query["rp"] = table.retention_policy
+        return f"{base}/write?" + urlencode(query)
     query = {"org": table.org, "bucket": table.bucket, "precision": "ms"}
     return f"{base}/api/v2/write?" + urlencode(query)
 
