@@ -219,7 +219,7 @@ def test_a_wrong_reading_is_dropped_counted_and_logged_once_and_the_rest_is_stor
             "status_uptime_seconds": 5,
         }
     assert running.log.count("reading dropped") == 2  # one for each of the two places
-    (device,) = json.loads(running.get("/devices")[1])
+    (device,) = json.loads(running.get("/devices")[1])["devices"]
     assert device["dropped_readings"] == 6
 
 

@@ -140,6 +140,7 @@ def test_devices_in_trouble_are_shown(mosquitto, bridge, launch):
     assert (found["oven-002"]["missing"], found["oven-002"]["duplicates"]) == (3, 1)
     assert found["oven-003"]["states"] == ["drifting"]
     shown = ask("--trouble", *never_stale)
+    assert "counted since 20" in shown
     assert "oven-002" in shown
     assert "oven-001" not in shown
     assert "oven-001" in ask("--stale-after", "0", "--trouble")
@@ -154,6 +155,34 @@ def test_devices_in_trouble_are_shown(mosquitto, bridge, launch):
     assert process.wait() == 1
     assert "no bridge answers" in process.output()
     assert "Traceback" not in process.output()
+
+
+def test_devices_that_sent_since_a_time_can_be_asked_for(mosquitto, bridge):
+    begun_ms = time.time_ns() // 1_000_000
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+
+    def ask(query=""):
+        status, body = running.get(f"/devices{query}")
+        assert status == 200
+        answer = json.loads(body)
+        return answer, {one["device_id"]: one for one in answer["devices"]}
+
+    _publish(mosquitto, "oven-001", [(1, 0)])
+    eventually(lambda: "oven-001" in ask()[1])
+    answer, found = ask()
+    first_ms = found["oven-001"]["last_received_ms"]
+    assert begun_ms <= answer["started_ms"] <= first_ms
+    assert not ask(f"?since={first_ms}")[1]
+    _publish(mosquitto, "oven-002", [(1, 0)])
+    eventually(lambda: "oven-002" in ask()[1])
+    assert ask(f"?since={first_ms}")[1].keys() == {"oven-002"}
+    assert ask("?since=0")[1].keys() == {"oven-001", "oven-002"}
+    for wrong in ("x", "-1", "1e3", "%D9%A1"):
+        assert running.get(f"/devices?since={wrong}") == (
+            400,
+            "since: must be milliseconds since 1970\n",
+        )
 
 
 def test_a_time_far_ahead_is_replaced_and_marked(mosquitto, bridge):

@@ -37,7 +37,7 @@ def served():
     """A server with 16 MB at /devices."""
     devices = [{"id": "x" * 65536}] * 256
     server = HttpServer(
-        "127.0.0.1", 0, App(CollectorRegistry(), {"/healthz": list}, lambda: devices)
+        "127.0.0.1", 0, App(CollectorRegistry(), {"/healthz": list}, lambda _: devices)
     )
     yield server
     server.close()

@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def devices(
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
     now_ms = time.time_ns() // 1_000_000
     shown = []
-    for device in get_json(config, "/devices"):
+    answer = get_json(config, "/devices")
+    for device in answer["devices"]:
         age_s = (now_ms - device.pop("last_received_ms")) / 1000
         states = _states(device, age_s, stale_after)
         if states != ["ok"] or not trouble:
@@ -66,7 +68,10 @@ def devices(
     if as_json:
         click.echo(json.dumps(shown, indent=2))
     else:
-        show(shown, Console())
+        console = Console()
+        show(shown, console)
+        started = datetime.fromtimestamp(answer["started_ms"] / 1000).astimezone()
+        console.print(f"counted since {started:%Y-%m-%d %H:%M:%S %z}", highlight=False)
 
 
 def _states(device: dict[str, Any], age_s: float, stale_after: float) -> list[str]:

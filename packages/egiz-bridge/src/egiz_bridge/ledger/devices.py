@@ -4,7 +4,9 @@ A message says which it is: (device, boot, seq), where `seq` counts up from the 
 So what is missing is known to be missing, even if it was lost before the broker.
 """
 
+import time
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from egiz_schema import Message, Telemetry, Topic
@@ -113,6 +115,7 @@ class Devices:
     def __init__(self) -> None:
         self._devices: dict[tuple[str, str], Device] = {}
         self._rest = Device()
+        self.started_ms = time.time_ns() // 1_000_000
         self.event_to_receipt = Latencies()
 
     def observe(self, device: Device, message: Message, received_ms: int) -> None:
@@ -174,9 +177,12 @@ _COUNTS = (
     "dropped_readings",
 )
 
+_SHOWN = ("last_received_ms", *_COUNTS, "clock_skew_ms")
+_SHOWN_NAMES = ("facility", "device_id", *_SHOWN)
+_read_shown = attrgetter(*_SHOWN)
+
 
 def as_json(seen: KnownDevice) -> dict[str, Any]:
     """One device for `egiz-bridge devices`."""
-    names = ("last_received_ms", *_COUNTS, "clock_skew_ms")
-    counts = {name: getattr(seen.device, name) for name in names}
-    return {"facility": seen.facility, "device_id": seen.device_id} | counts
+    values = (seen.facility, seen.device_id, *_read_shown(seen.device))
+    return dict(zip(_SHOWN_NAMES, values, strict=True))

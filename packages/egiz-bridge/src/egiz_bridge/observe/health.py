@@ -63,9 +63,16 @@ class Parts(NamedTuple):
         texts = {self.spool.incidents.recent(), *counts.spool_troubles.values()}
         return [f"spool: {text}" for text in sorted(texts) if text]
 
-    def all_devices(self) -> list[dict[str, Any]]:
-        """What is known of each device."""
-        return [as_json(seen) for seen in self.devices.seen()]
+    def devices_since(self, since_ms: int) -> dict[str, Any]:
+        """The devices that sent a message after `since_ms`, and when counting began."""
+        return {
+            "started_ms": self.devices.started_ms,
+            "devices": [
+                as_json(seen)
+                for seen in self.devices.seen()
+                if seen.device.last_received_ms > since_ms
+            ],
+        }
 
 
 @contextmanager
@@ -87,7 +94,7 @@ def serving(http: Http, parts: Parts) -> Iterator[None]:
     checks = {"/healthz": parts.liveness_problems, "/readyz": parts.not_ready}
     host, port = http.address
     try:
-        server = HttpServer(host, port, App(registry, checks, parts.all_devices))
+        server = HttpServer(host, port, App(registry, checks, parts.devices_since))
     except OSError as error:
         raise ConfigError([f"http.listen: {host}:{port}: {error.strerror}"]) from error
     shown = f"[{host}]" if ":" in host else host

@@ -4,8 +4,10 @@ import json
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, cast
+from urllib.parse import parse_qs
 from wsgiref.simple_server import make_server
 
+import msgspec
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from egiz_bridge.observe.server import BoundedIpv6Server, BoundedServer, Handler
@@ -44,7 +46,7 @@ class App:
         self,
         registry: CollectorRegistry,
         checks: dict[str, Checks],
-        devices: Callable[[], list[dict[str, Any]]],
+        devices: Callable[[int], Any],
     ) -> None:
         self._metrics = make_wsgi_app(registry)
         self._checks = checks
@@ -62,7 +64,16 @@ class App:
             start(status, [("Content-Type", "application/json")])
             return [body.encode() + b"\n"]
         if path == "/devices":
-            start("200 OK", [("Content-Type", "application/json")])
-            return [json.dumps(self._devices()).encode()]
+            return self._answer_devices(environ.get("QUERY_STRING", ""), start)
         start("404 Not Found", [("Content-Type", "text/plain")])
-        return [b"/metrics, /healthz, /readyz or /devices\n"]
+        return [b"/metrics, /healthz, /readyz or /devices?since=MS\n"]
+
+    def _answer_devices(self, query: str, start: _Start) -> Iterable[bytes]:
+        since = parse_qs(query).get("since", ["0"])[-1]
+        if not (since.isascii() and since.isdecimal()):
+            start("400 Bad Request", [("Content-Type", "text/plain")])
+            return [b"since: must be milliseconds since 1970\n"]
+        # Of ten thousand devices, the library's encoder would hold up the main loop.
+        body = msgspec.json.encode(self._devices(int(since)))
+        start("200 OK", [("Content-Type", "application/json")])
+        return [body]
