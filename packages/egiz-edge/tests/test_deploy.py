@@ -41,7 +41,8 @@ while True:
 
 
 START = """
-import os, sys
+import gc, os, sys
+gc.threshold(8192)  # as main.py does
 os.chdir(sys.argv[1])
 import egiz_edge.main
 from egiz_edge.app import App

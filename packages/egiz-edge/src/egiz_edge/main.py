@@ -6,6 +6,7 @@ kind the broker has acknowledged.
 """
 
 import asyncio
+import gc
 import json
 import sys
 
@@ -36,6 +37,8 @@ def main(directory):
 
 def load(directory, data, count, reset_reason):
     """The `App` of a board, or None: see startup.py."""
+    # Before the modules are loaded: they would lie between garbage, in a heap of holes.
+    gc.threshold(8192)  # bytes
     # Imported here: a module that does not load is a crash like any other.
     from egiz_edge import startup  # noqa: PLC0415  # it unloads itself
 

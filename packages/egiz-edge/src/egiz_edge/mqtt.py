@@ -7,24 +7,18 @@ Section numbers are those of the OASIS standard, MQTT Version 3.1.1.
 
 import asyncio
 
+from egiz_edge.downlink import unload
+
 DEADLINE_S = 5  # for each answer of the broker
 CONNECT_S = 10  # TCP, TLS and CONNACK; a handshake takes a board 2 to 3 s
 INCOMING_MAX = 4096 + 256  # bytes: a payload of the contract and its topic
 
-_CONNECT, _CONNACK = 0x10, 0x20
 _PUBLISH, _PUBACK = 0x30, 0x40
 _SUBSCRIBE, _SUBACK = 0x82, 0x90
 _PINGREQ, _PINGRESP = 0xC0, 0xD0
 _DISCONNECT = 0xE0
 
 _CHUNK = 256  # bytes of a message that is too long to be kept
-_REFUSALS = (  # return codes 1 to 5 (3.2.2.3)
-    "protocol version",
-    "client id",
-    "server unavailable",
-    "bad user name or password",
-    "not authorized",
-)
 
 
 class MQTTException(OSError):
@@ -102,6 +96,7 @@ class MQTTClient:
         except ValueError as error:  # Mbed TLS on the broker's certificate
             raise MQTTException(str(error).strip())
         finally:
+            unload(("egiz_edge.mqtt_connect",))
             if not self.is_connected:
                 await self.close()
         self._sent_s = self._heard_s = 0
@@ -117,12 +112,12 @@ class MQTTClient:
         """
         flags = _PUBLISH | (8 if dup else 0) | (qos << 1) | (1 if retain else 0)
         if not qos:
-            await self._send_in_time(packet(flags, _string(topic), msg))
+            await self._send_in_time(packet(flags, string(topic), msg))
             return
         async with self._window:
             pid = (dup and self._unacked.get(topic)) or self._next_pid()
             self._unacked[topic] = pid
-            sent = packet(flags, _string(topic), pid.to_bytes(2, "big"), msg)
+            sent = packet(flags, string(topic), pid.to_bytes(2, "big"), msg)
             await self._ask(sent, _PUBACK, pid)
             del self._unacked[topic]
 
@@ -130,7 +125,7 @@ class MQTTClient:
         """Returns when the broker has granted it; if it refuses, we stay connected."""
         async with self._window:
             pid = self._next_pid()
-            body = (pid.to_bytes(2, "big"), _string(topic), bytes([qos]))
+            body = (pid.to_bytes(2, "big"), string(topic), bytes([qos]))
             if await self._ask(packet(_SUBSCRIBE, *body), _SUBACK, pid) == 0x80:
                 raise MQTTException("subscription refused")
 
@@ -168,14 +163,14 @@ class MQTTClient:
             ssl=self.ssl,
             server_hostname=self.server if self.ssl else None,
         )
-        await self._send(self._connect_packet(clean_session))
+        from egiz_edge import mqtt_connect  # noqa: PLC0415  # not kept, see downlink
+
+        sent = mqtt_connect.connect_packet(self, self._will, clean_session)
+        await self._send(sent)
         answer = await self._reader.readexactly(4)
-        if answer[0] != _CONNACK or answer[1] != 2:
-            raise MQTTException("no CONNACK, but packet 0x%02x" % answer[0])
-        if answer[3]:
-            known = answer[3] <= len(_REFUSALS)
-            reason = _REFUSALS[answer[3] - 1] if known else "code %d" % answer[3]
-            raise MQTTException("refused: " + reason)
+        reason = mqtt_connect.refusal(answer)
+        if reason is not None:
+            raise MQTTException(reason)
         return bool(answer[2] & 1)
 
     async def _ask(self, packet, kind, pid):
@@ -321,22 +316,6 @@ class MQTTClient:
             self.pid = self.pid % 65535 + 1
         return self.pid
 
-    def _connect_packet(self, clean_session):
-        flags = 2 if clean_session else 0
-        fields = [_string(self.client_id)]
-        if self._will:
-            topic, msg, retain, qos = self._will
-            flags |= 0x04 | (qos << 3) | (0x20 if retain else 0)
-            fields += [_string(topic), _string(msg)]
-        if self.user is not None:
-            flags |= 0x80
-            fields.append(_string(self.user))
-            if self.password is not None:
-                flags |= 0x40
-                fields.append(_string(self.password))
-        head = _string("MQTT") + bytes([4, flags]) + self.keepalive.to_bytes(2, "big")
-        return packet(_CONNECT, head, *fields)
-
 
 def _is_free(length):
     """Whether there is such a piece of heap: `readexactly` glues what it reads."""
@@ -358,6 +337,7 @@ def packet(first, *parts):
             return bytes(head) + b"".join(parts)
 
 
-def _string(text):
+def string(text):
+    """A text or bytes, with its length in front (1.5.3)."""
     data = text.encode() if isinstance(text, str) else text
     return len(data).to_bytes(2, "big") + data

@@ -1,6 +1,5 @@
 """From the settings to the `App`; in memory only until there is one."""
 
-import gc
 import json
 import sys
 
@@ -15,7 +14,6 @@ def load(directory, data, count, reset_reason):
 
     None where no device could run with the settings; the console then says so.
     """
-    gc.threshold(8192)  # bytes; garbage that is not collected fragments the heap
     path = directory + "/settings.json"
     reason = settings_check.unusable(path)
     if reason is not None:
