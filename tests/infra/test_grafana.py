@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import time
+from collections import defaultdict
 from functools import partial
 
 import pytest
@@ -141,6 +142,9 @@ def _telemetry(device_id, step, now_s):
             "frequency": 50.0,
         },
         "thermal": {"temperature_zones": [185.0, None, 188.5], "setpoint": 190.0},
+        "values": {"humidity": 40.0 + step, "level": None if step % 2 else 7.5},
+        "counters": {"pieces": 3 * step if step < STEPS // 2 else step},
+        "contacts": {"door": step % 5 == 0},
         "status": {
             "operational_state": "running" if step % 7 else "fault",
             "wifi_rssi": -61,
@@ -166,6 +170,10 @@ def _seed(publisher):
             "reset_cause": "power_on",
             "ip": "192.0.2.7",
             "config": {"rev": 4, "applied": True},
+            "channels": {
+                "humidity": {"quantity": "humidity"},
+                "pieces": {"quantity": "pieces", "unit": "{cake}"},
+            },
         }
         _publish(publisher, device_id, "status", birth)
         for step in range(STEPS):
@@ -275,3 +283,33 @@ def test_the_answers_are_what_was_published(seeded):
     assert energy == [10 * (STEPS - 1)] * 3
     faults = _asked(seeded, "fleet", "Faults", device_id="heat-pump-02")
     assert sum(faults) == len(range(0, STEPS, 7))
+
+
+def _columns(seeded, title):
+    """The answer to the first query of a panel for one device: values by column."""
+    (panel,) = (p for p in BOARDS["device"]["panels"] if p["title"] == title)
+    query = _as_grafana_asks(panel["targets"][0]["query"], device_id="heat-pump-02")
+    found = defaultdict(list)
+    for row in seeded[0].query(query):
+        for name in row.keys() - {"time", "facility", "device_id"}:
+            if row[name] is not None:
+                found[name].append(row[name])
+    return found
+
+
+def test_the_device_shows_whatever_channels_it_has(seeded):
+    values = _columns(seeded, "Values")
+    assert values == {
+        "mean_values_humidity": [40.0 + step for step in range(STEPS)],
+        "mean_values_level": [7.5] * (STEPS // 2),
+    }
+    half = STEPS // 2
+    grown = _columns(seeded, "Counters")["non_negative_difference_counters_pieces"]
+    assert grown == [3] * (half - 1) + [1] * (STEPS - half - 1)  # not where it restarts
+    doors = _columns(seeded, "Contacts")["last_contacts_door"]
+    assert doors == [step % 5 == 0 for step in range(STEPS)]
+    assert _columns(seeded, "Quantities and units") == {
+        "last_channels_humidity_quantity": ["humidity"],
+        "last_channels_pieces_quantity": ["pieces"],
+        "last_channels_pieces_unit": ["{cake}"],
+    }

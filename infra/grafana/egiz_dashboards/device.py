@@ -4,7 +4,13 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from grafana_foundation_sdk.builders.timeseries import Panel as Timeseries
 
 from egiz_dashboards import panels
-from egiz_dashboards.queries import INFLUXDB, InfluxQl, by_device, over_time
+from egiz_dashboards.queries import (
+    INFLUXDB,
+    InfluxQl,
+    by_device,
+    newest,
+    over_time,
+)
 from egiz_dashboards.units import unit_of
 
 # Title, description, and the field: if it ends in _a, all three phases.
@@ -35,7 +41,7 @@ _HEALTH = (
 
 
 def board() -> Dashboard:
-    """State, electrical, thermal, health."""
+    """State, electrical, thermal, what has a name of its own, health."""
     about = "One device: everything that it has measured and reported."
     made = panels.with_choices(
         panels.new("device", "device", about, INFLUXDB), one_device=True
@@ -67,6 +73,8 @@ def board() -> Dashboard:
     for title, text, field in _ELECTRICAL:
         made.with_panel(_graph(title, text, field))
     made.with_row(Row("Thermal")).with_panel(_zones())
+    made.with_row(Row("Channels"))
+    _channels(made)
     made.with_row(Row("Health"))
     for title, text, field in _HEALTH:
         made.with_panel(_graph(title, text, field))
@@ -94,6 +102,40 @@ def _zones() -> Timeseries:
         over_time('mean("thermal_setpoint") AS "setpoint"', alias="$col"),
         unit=unit_of("thermal_setpoint"),
         span=panels.FULL,
+    )
+
+
+def _channels(made: Dashboard) -> None:
+    """Whatever the device has: their names are its own."""
+    made.with_panel(
+        panels.graph(
+            "Values",
+            "Each in the unit that the table below shows. A null is a gap.",
+            over_time("mean(/^values_/)", alias="$col"),
+        )
+    )
+    made.with_panel(
+        panels.graph(
+            "Counters",
+            "By how much each one grew, from point to point; a restart is not counted.",
+            over_time("non_negative_difference(last(/^counters_/))", alias="$col"),
+        )
+    )
+    made.with_panel(
+        panels.timeline(
+            "Contacts",
+            "Open or on, closed or off.",
+            over_time("last(/^contacts_/)", alias="$col"),
+        )
+    )
+    made.with_panel(
+        panels.facts(
+            "Quantities and units",
+            "Of each channel, as the last birth declares them, also before the chosen"
+            " time. Without a unit it is the usual one of the quantity, as in the data"
+            " dictionary.",
+            newest("^channels_", "status"),
+        )
     )
 
 

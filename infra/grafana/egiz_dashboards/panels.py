@@ -49,6 +49,8 @@ _STATES = ValueMap(
         "running": ValueMappingResult(color="green"),
         "stopped": ValueMappingResult(color="text"),
         "fault": ValueMappingResult(color="red"),
+        "true": ValueMappingResult(color="orange", text="open, on"),
+        "false": ValueMappingResult(color="text", text="closed, off"),
     }
 )
 _TO_DEVICE = {
@@ -121,6 +123,14 @@ def listing(
         unit = DynamicConfigValue("unit", unit_of(field))
         panel.override_by_name(column, [unit])
     return _filled(panel, title, about, span, queries)
+
+
+def facts(title: str, about: str, query: Query) -> table.Panel:
+    """One row for each column of the answer: its name, and its last value."""
+    panel = table.Panel().height(8).filterable(True)
+    reduced = DataTransformerConfig("reduce", options={"reducers": ["lastNotNull"]})
+    panel.with_transformation(_WITHOUT_TIME).with_transformation(reduced)
+    return _filled(panel, title, about, FULL, [query])
 
 
 def timeline(title: str, about: str, query: Query) -> statetimeline.Panel:

@@ -11,11 +11,12 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef
 INFLUXDB = DataSourceRef("influxdb", "${archive}")
 PROMETHEUS = DataSourceRef("prometheus", "${metrics}")
 
-# The chosen devices, in the chosen time.
-CHOSEN = (
-    '$timeFilter AND "facility" =~ /^$facility$/'
+_DEVICES = (
+    '"facility" =~ /^$facility$/'
     ' AND "device_type" =~ /^$device_type$/ AND "device_id" =~ /^$device_id$/'
 )
+# The chosen devices, in the chosen time.
+CHOSEN = f"$timeFilter AND {_DEVICES}"
 
 
 class _RawQuery(Builder[Dataquery]):
@@ -89,6 +90,18 @@ def by_device(select: str, measurement: str = "telemetry") -> InfluxQl:
         f'SELECT {select} FROM "{measurement}" WHERE {CHOSEN}'
         ' GROUP BY "facility", "device_id"',
         is_table=True,
+    )
+
+
+def newest(fields: str, measurement: str) -> InfluxQl:
+    """The last value of each field of the chosen device, however old it is.
+
+    Args:
+        fields: a regular expression.
+        measurement: where they are.
+    """
+    return InfluxQl(
+        f'SELECT last(/{fields}/) FROM "{measurement}" WHERE {_DEVICES}', is_table=True
     )
 
 
