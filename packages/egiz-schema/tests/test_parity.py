@@ -180,6 +180,11 @@ def test_checks_beyond_types_are_reported_together():
     assert [fault.reason for fault in found] == ["empty", "device_mismatch"]
 
 
+def test_a_config_of_a_newer_contract_may_have_any_timestamp():
+    payload = b'{"device_id":"oven-001","timestamp":0}'
+    assert models.problems("sensors/factory/oven-001/config", payload) == []
+
+
 def test_no_secret_is_in_an_error():
     payload = b'{"device_id":"oven-001","wifi_ssid":["S3cret"],"mqtt_broker":5}'
     found = models.problems("sensors/factory/oven-001/config", payload)

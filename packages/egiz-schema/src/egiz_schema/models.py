@@ -129,8 +129,9 @@ def problems(topic: Topic | str, payload: wire.Payload) -> list[DecodeError]:
         return [error]
     faults = _validated(topic, document)[1]
     if isinstance(document, dict):
+        early = _too_early(document) if topic.kind in codec.FORGIVEN else []
         faults = sorted(
-            {fault.place: fault for fault in [*_too_early(document), *faults]}.values(),
+            {fault.place: fault for fault in [*early, *faults]}.values(),
             key=lambda fault: (
                 fault.error.reason == "device_mismatch",  # found when all is right
                 position(fault.place, document),

@@ -29,7 +29,9 @@ def json_schema(kind: str) -> Schema:
     It is for writers: what it refuses, a reader may repair. Unknown members are
     allowed, as a reader ignores them. A schema cannot say that the device of the topic
     is that of the payload, that telemetry measures at least one thing, that a payload
-    has at most 4096 bytes, and a network's name at most 32.
+    has at most 4096 bytes, is 16 levels deep and names no member twice, and that a
+    network's name has at most 32 bytes. Where a validator has Python's patterns, a text
+    may end with a line feed.
     """
     struct = TYPES[kind]
     definitions = components([struct], "#/$defs/{name}")
