@@ -1,6 +1,7 @@
 """An answer of a database has a bound in bytes and in time, whatever it sends."""
 
 import socket
+import ssl
 import threading
 import time
 import tracemalloc
@@ -80,7 +81,7 @@ def serve():
 @pytest.fixture
 def client(monkeypatch):
     monkeypatch.setattr(exchange, "ANSWER_S", 2.0)
-    made = Exchange()
+    made = Exchange(ssl.create_default_context())
     yield made
     made.close()
 

@@ -76,3 +76,24 @@ def test_a_device_without_a_clock_is_not_drifting(receive):
     (seen,) = receive.devices.seen()
     assert seen.device.clock_skew_ms == 0
     assert receive.devices.event_to_receipt.sum_s == 0
+
+
+def test_messages_without_a_time_that_are_read_at_once_are_points_of_their_own():
+    """Two commands, or a will and its device's return, must not be merged into one."""
+    batches = []
+    entry = intake.Intake(Ledger(), Devices(), batches.append)
+    entry.configure([ArchiveTable(kinds=["telemetry", "status", "command"])])
+    command = b'{"device_id":"oven-001","id":"c%d","action":"identify"}'
+    will = b'{"device_id":"oven-001","state":"offline","boot":%d}'
+    packets = [
+        Publish(b"sensors/factory/oven-001/" + kind, payload % number, number, 0)
+        for number in range(1, 4)
+        for kind, payload in ((b"command", command), (b"status", will))
+    ]
+    entry.receive(packets, 0)
+    entry.flush()
+    points = [row.message.point() for row in batches[0].rows]
+    assert len({(point.kind, point.time_ms) for point in points}) == 6
+    assert [to_row(row.message).line for row in batches[0].rows] == [
+        row.line for row in batches[0].rows
+    ]

@@ -1,7 +1,9 @@
 """Payloads: what is taken, what is refused, and why."""
 
+import copy
 import json
 import math
+import pickle
 import sys
 
 import pytest
@@ -10,6 +12,7 @@ from egiz_schema import (
     Config,
     DecodeError,
     Dropped,
+    EgizError,
     Electrical,
     EncodeError,
     Health,
@@ -24,6 +27,7 @@ from egiz_schema import (
     encode,
     limits,
     models,
+    parse_topic,
     unknown_fields,
 )
 from hypothesis import given
@@ -359,3 +363,29 @@ def test_the_size_limit_is_that_of_the_contract():
     padding = limits.PAYLOAD_BYTES_MAX - len(_telemetry())
     assert decode(TELEMETRY, _telemetry() + b" " * padding)
     assert _reason(TELEMETRY, _telemetry() + b" " * (padding + 1)) == "too_large"
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))]
+)
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        lambda: decode(TELEMETRY, b"{}"),
+        lambda: decode(TELEMETRY, b"{"),
+        lambda: decode("sensors/x", b"{}"),
+        lambda: encode(Telemetry(device_id="oven-001", timestamp=1706352600)),
+    ],
+)
+def test_an_error_outlives_a_process_pool(refuse, duplicate):
+    with pytest.raises(EgizError) as caught:
+        refuse()
+    again = duplicate(caught.value)
+    assert type(again) is type(caught.value)
+    assert (str(again), vars(again)) == (str(caught.value), vars(caught.value))
+
+
+@pytest.mark.parametrize("topic", [b"sensors/factory/oven-001/telemetry", 42])
+def test_a_topic_that_is_no_text_is_a_type_error_that_says_so(topic):
+    with pytest.raises(TypeError, match="a topic is a text"):
+        parse_topic(topic)

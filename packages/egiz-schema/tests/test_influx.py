@@ -85,7 +85,7 @@ def test_names_that_people_chose_are_escaped():
     line = influx.to_line(influx.to_point(topic, message, RECEIVED_MS))
     assert line == (
         b"command,device_id=oven-001,device_type=oven,facility=factory "
-        b'id="1",action="set",args_to\\ \\=\\ \\,\\ x=1i,args_y=true'
+        b'id="1",action="set",args_to\\ \\=\\ \\,\\ x=1.0,args_y=true'
         b" 1706352600777"
     )
 

@@ -179,3 +179,66 @@ def _host_and_port(text):
         return list(orders.split_host_port(text))
     except ValueError as error:
         return str(error)
+
+
+_ESCAPED = r"""
+import json, sys
+from egiz_schema import orders
+for text in sys.argv[1:]:
+    document = json.loads('{"device_id":"oven-001","wifi_ssid":"' + text + '"}')
+    try:
+        orders.check_config(document, "oven-001")
+        print(document["wifi_ssid"].encode().hex())
+    except ValueError as fault:
+        print(fault.args[0])
+"""
+
+
+def test_an_escaped_emoji_names_the_network_that_its_sender_means(
+    micropython, tmp_path
+):
+    """A parser that leaves two surrogates gives a name that no network has."""
+    package = tmp_path / "egiz_schema"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for name in ("limits.py", "topics.py", "orders.py"):
+        shutil.copy(Path(orders.__file__).parent / name, package)
+    emoji = r"\ud83d\ude00"
+    texts = [
+        "caf" + emoji,
+        emoji * 8,
+        emoji * 8 + "x",
+        r"\ud83d",
+        r"\ude00",
+        r"\ud83dx",
+    ]
+    printed = micropython.run(_ESCAPED, *texts, path=[tmp_path]).split()
+    assert printed == [
+        "caf\U0001f600".encode().hex(),
+        ("\U0001f600" * 8).encode().hex(),
+        "range",
+        "charset",
+        "charset",
+        "charset",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({"rev": 1e300}, "range"),
+        ({"rev": float("inf")}, "range"),
+        ({"rev": 1e18}, "range"),
+        ({"v": 1e300}, "unsupported_version"),
+        ({"v": float("inf")}, "range"),
+        ({"firmware": {"version": "1", "url": "u", "percent": None}}, "accept"),
+        ({"wifi_ssid": "\ud800"}, "charset"),
+    ],
+)
+def test_numbers_past_any_integer_and_half_characters_have_a_reason(members, reason):
+    assert _verdict("config", {"device_id": DEVICE, **members}) == reason
+
+
+def test_arguments_that_are_no_object_have_a_reason():
+    with pytest.raises(ValueError, match="type"):
+        orders.check_arguments("reboot", None, DEVICE)

@@ -198,3 +198,34 @@ def test_pydantic_is_imported_with_the_models_only():
         "import egiz_schema.models; assert 'pydantic' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "members"),
+    [
+        ("telemetry", '"state":"x"'),
+        ("telemetry", '"thermal":{"setpoint":1},"values":[' + "1," * 32 + "1]"),
+        (
+            "telemetry",
+            '"thermal":{"setpoint":1,"temperature_zones":{'
+            + ",".join(f'"{n}":1' for n in range(33))
+            + "}}",
+        ),
+        ("status", '"state":"online","schema_version":"7"'),
+        ("status", '"state":"online","schema_version":5,"schema":"1"'),
+        ("command", '"id":"1","action":"x","args":{"a":{"bool":1,"str":2}}'),
+    ],
+)
+def test_unknown_names_and_wrong_containers_are_read_alike(kind, members):
+    stamp = "" if kind == "command" else '"timestamp":1706352600,'
+    payload = f'{{"device_id":"oven-001",{stamp}{members}}}'.encode()
+    topic = f"sensors/factory/oven-001/{kind}"
+    expected = _verdict(decode_with_dropped, topic, payload)
+    assert _verdict(models.decode_with_dropped, topic, payload) == expected
+
+
+@pytest.mark.parametrize("members", [{"foo": 1}, {"thermal": {"foo": 1}}])
+def test_a_writer_says_nothing_by_what_no_reader_knows(members):
+    body = {"device_id": "oven-001", "timestamp": 1706352600, **members}
+    with pytest.raises(pydantic.ValidationError, match="must say something"):
+        models.Telemetry.model_validate(body)

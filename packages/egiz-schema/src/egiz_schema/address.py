@@ -50,7 +50,12 @@ def parse_topic(topic: str) -> Topic:
 
     Raises:
         TopicError: if it is not one of the contract's topics.
+        TypeError: it is no text.
     """
+    if not isinstance(topic, str):
+        raise TypeError(
+            f"a topic is a text, not {type(topic).__name__}; bytes need .decode()"
+        )
     try:
         facility, device_id, kind = topics.split_topic(topic)
     except ValueError as error:

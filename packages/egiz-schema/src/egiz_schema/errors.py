@@ -28,6 +28,11 @@ class EgizError(Exception):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["EgizError"], tuple[str, ...]]:
+        # Python would build it again of the message alone, when a process pool
+        # gives it back.
+        return type(self), (str(self), *self.__dict__.values())
+
 
 class TopicError(EgizError, ValueError):
     """Not a topic of the contract.

@@ -5,7 +5,7 @@ joined by ``_``; time = timestamp and ms. A message written twice is the same po
 What line protocol cannot carry is refused, never changed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from math import isfinite
 from typing import Any, NamedTuple
@@ -148,10 +148,18 @@ def _collect(
             _collect(value, parts, into)
         elif isinstance(value, list):
             _name(field, enumerate(value), into)
+        elif member == "args":
+            _name(field, _with_floats(value), into)
         elif isinstance(value, dict):
             _name(field, value.items(), into)
         else:
             into[field] = value
+
+
+def _with_floats(arguments: dict[str, Value]) -> Iterator[tuple[str, Value]]:
+    """Numbers alike: 1 and 1.5 of one argument must not be fields of two types."""
+    for name, value in arguments.items():
+        yield name, float(value) if type(value) is int else value
 
 
 def _name(

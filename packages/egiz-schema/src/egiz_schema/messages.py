@@ -184,13 +184,13 @@ class Alert(_Part, frozen=True, kw_only=True, gc=False):
 class Firmware(_Part, frozen=True, kw_only=True, gc=False):
     """The release that the device should run (see `Ota`, which says how far it is).
 
-    `percent` of the devices that get these very words obey; `window` is
+    `percent` of the devices that get these very words obey, or all; `window` is
     ``22:00-04:00``, UTC, and needs a clock that is set.
     """
 
     version: t.Name
     url: t.Url
-    percent: t.Percent = 100
+    percent: t.Percent | None = None
     window: t.Text | None = None
     keys: t.KeySet | None = None
 

@@ -20,6 +20,7 @@ from egiz_schema import codec, wire
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.errors import DecodeError, InvalidPayload, explain
 from egiz_schema.limits import TIMESTAMP_S
+from egiz_schema.pydantic_base import READER
 from egiz_schema.pydantic_errors import Fault, in_order, position
 from egiz_schema.pydantic_models import (
     Alert,
@@ -202,7 +203,7 @@ def _validated(topic: Topic, document: Any) -> tuple[Message | None, list[Fault]
     if others:  # which is found when all else is right
         document = document | {"device_id": topic.device_id}
     try:
-        message = model.model_validate(document)
+        message = model.model_validate(document, context=READER)
     except ValidationError as error:
         details = error.errors(include_url=False)
         return None, in_order(details, document, overlong(model, document)) + others

@@ -31,6 +31,8 @@ def check_arguments(action: str, arguments: dict[str, object], device_id: str) -
     An argument that the action does not have is refused: whoever wrote it expects an
     effect. So is a dangerous action whose `confirm` is not the device's id.
     """
+    if type(arguments) is not dict:
+        raise _error("type", "args", "not " + _OBJECT)
     if action not in ACTIONS:
         raise _error("type", "action", "unknown")
     rules, required, is_dangerous, _ = ACTIONS[action]
@@ -86,7 +88,9 @@ def _all_in(text, characters):
 def _check_message(document, rules, required, device_id):
     if type(document) is not dict:
         raise _error("type", "", "not an object")
-    version = _integral(document.get("v", limits.WIRE_VERSION))
+    version = document.get("v", limits.WIRE_VERSION)
+    if not _is_endless(version):
+        version = _integral(version)
     if type(version) is int and version != limits.WIRE_VERSION:
         raise _error("unsupported_version", "v", "not %d" % limits.WIRE_VERSION)
     if "v" in document and version is None:
@@ -113,6 +117,8 @@ def _checked(value, rule, path):
     kind, low, high = rule
     if kind is _INTEGER:
         value = _integral(value)
+    elif kind is _SSID and type(value) is str:
+        value = _joined(value)
     is_allowed = type(value) in _TYPES[kind]
     if type(value) is bool:
         is_allowed = kind is _ARGUMENT
@@ -132,11 +138,40 @@ def _checked(value, rule, path):
 
 
 def _integral(value):
-    """1000.0 is 1000, as in JSON Schema; int() of infinity is an error."""
-    if type(value) is float and -_FLOAT_MAX < value < _FLOAT_MAX:
-        whole = int(value)
-        return whole if whole == value else value
-    return value
+    """1000.0 is 1000, as in JSON Schema; what is endless is past any integer."""
+    if type(value) is not float:
+        return value
+    if _is_endless(value):
+        return 1 << 64 if value > 0 else -1 << 64
+    whole = int(value)
+    return whole if whole == value else value
+
+
+def _is_endless(value):
+    return type(value) is float and value - value != 0
+
+
+def _joined(text):
+    """The text with each surrogate pair as the character that it stands for.
+
+    Many programs escape an emoji as two surrogates, which MicroPython's parser leaves
+    as two characters: no network has such a name. A half alone is refused.
+    """
+    joined, high = "", 0
+    for character in text:
+        code = ord(character)
+        if 0xDC00 <= code < 0xE000 and high:
+            code, high = 0x10000 + ((high - 0xD800) << 10) + code - 0xDC00, 0
+            joined += chr(code)
+        elif high or 0xDC00 <= code < 0xE000:
+            raise _error("charset", "wifi_ssid", "half a character")
+        elif 0xD800 <= code < 0xDC00:
+            high = code
+        else:
+            joined += character
+    if high:
+        raise _error("charset", "wifi_ssid", "half a character")
+    return joined
 
 
 def _check_text(value, kind, shortest, longest, path):
@@ -187,7 +222,6 @@ _TYPES = {
     _ARGUMENT: (int, float, str),
 }
 _EXACT = (-limits.INTEGER_MAX, limits.INTEGER_MAX)
-_FLOAT_MAX = 1e18  # past any integer of the contract
 _ANY_TEXT = (_TEXT, 0, limits.TEXT_MAX)
 _NAME = (_TEXT, 1, limits.TEXT_MAX)
 _U32 = (_INTEGER, 0, limits.U32_MAX)

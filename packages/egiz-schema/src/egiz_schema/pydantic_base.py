@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from egiz_schema import pydantic_extra
+from egiz_schema.codec import READINGS
 from egiz_schema.errors import EncodeError, explain
 from egiz_schema.limits import TIMESTAMP_S
 from egiz_schema.msgspec_errors import reason_of
@@ -27,6 +28,11 @@ from egiz_schema.repair import FRAME, integral, says_something
 
 # The context of a message that a reader has accepted: it may hold only what is new.
 _ACCEPTED = {"egiz_schema": "accepted"}
+# The context of a reader: what it does not know may be all that a newer writer says.
+# A writer says nothing by it.
+READER = {"egiz_schema": "reader"}
+
+_FRAME = FRAME - {"state"}  # which telemetry does not have
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
@@ -43,8 +49,6 @@ class Part(BaseModel):
         extra="ignore",
         allow_inf_nan=False,
         hide_input_in_errors=True,
-        validate_by_name=True,
-        validate_by_alias=True,
         serialize_by_alias=True,
     )
 
@@ -89,11 +93,8 @@ class TelemetryPart(Part):
     ) -> Self:
         message = validate(members)
         _refuse_set_clock(message, cls._health)
-        if (
-            isinstance(members, dict)
-            and info.context is not _ACCEPTED
-            and not _says_something(members)
-        ):
+        says = _says_something(message, members if info.context is READER else {})
+        if not says and info.context is not _ACCEPTED:
             raise PydanticCustomError("empty", "{rule}", {"rule": explain("empty")})
         return message
 
@@ -123,9 +124,11 @@ def struct_of(model: BaseModel, struct: type[_S]) -> _S:
         raise EncodeError(str(error), reason_of(error)) from None
 
 
-def _says_something(members: dict[str, Any]) -> bool:
-    return any(
-        says_something(value) for name, value in members.items() if name not in FRAME
+def _says_something(message: BaseModel, members: Any) -> bool:
+    """Whether the message has a reading, or the members have anything to say."""
+    others = members.items() if isinstance(members, dict) else ()
+    return says_something(message.model_dump(include=set(READINGS))) or any(
+        says_something(value) for name, value in others if name not in _FRAME
     )
 
 

@@ -77,6 +77,8 @@ def _place(detail: ErrorDetails, document: Any) -> tuple[Place, Any]:
     for step in detail["loc"]:
         if step == "[key]" and len(place) > 1:  # pydantic's word, within a map
             place.append(NAME)
+        elif place[:1] == ["args"] and len(place) > 1:
+            break  # the next step names a type of the union
         elif isinstance(document, dict) and isinstance(step, str):
             # A step that is not there is missing, or names a type of a union.
             if step in document or detail["type"] == "missing":

@@ -131,7 +131,7 @@ def _overlong(model: Any, document: Any, place: Place) -> Iterator[Fault]:
         here, bare = (*place, name), _bare(field.annotation)
         if isinstance(bare, type) and issubclass(bare, BaseModel):
             yield from _overlong(bare, value, here)
-        elif isinstance(value, list | dict) and len(value) > _most(field, bare):
+        elif type(value) is get_origin(bare) and len(value) > _most(field, bare):
             error = InvalidPayload(explain("range"), "range", path_of(here))
             yield Fault(here, error)
 

@@ -57,6 +57,7 @@ class Device:
     _boot: _Boot | None = None
     _boot_before: _Boot | None = None
     _shift: Shift | None = None
+    _untimed_ms: int = 0
 
     @property
     def shift(self) -> Shift:
@@ -64,6 +65,14 @@ class Device:
         if self._shift is None:
             self._shift = Shift()
         return self._shift
+
+    def apart_ms(self, received_ms: int) -> int:
+        """The receipt of a message without a time, and of no other one of the device.
+
+        Two that are read at once would be one point.
+        """
+        self._untimed_ms = max(received_ms, self._untimed_ms + 1)
+        return self._untimed_ms
 
     def count(self, boot: int, seq: int) -> None:
         """Enter which message it was."""

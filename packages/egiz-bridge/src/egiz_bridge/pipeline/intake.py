@@ -14,7 +14,15 @@ from egiz_bridge.log import RateLimitedLog
 from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM
 from egiz_bridge.mqtt.packets import DUP, RETAIN, Publish
 from egiz_bridge.pipeline.internal import INTERNAL, internal_error
-from egiz_bridge.pipeline.rows import Source, Sources, corrected_ms, is_wrong, timed
+from egiz_bridge.pipeline.rows import (
+    Source,
+    Sources,
+    corrected_ms,
+    is_untimed,
+    is_wrong,
+    timed,
+    to_row,
+)
 from egiz_bridge.pipeline.window import Window
 from egiz_bridge.sinks.sink import SinkTable
 
@@ -194,9 +202,13 @@ class Intake:
             self._count_dropped(source, dropped)
         if not flags & RETAIN:
             self._devices.observe(source.device, decoded, received_ms)
-        elif getattr(decoded, "timestamp", None) is None:
+        elif is_untimed(decoded):
             # A last will kept by the broker: when the device went away is not known.
             raise Skipped("retained_untimed")
+        if is_untimed(decoded):
+            apart_ms = source.device.apart_ms(received_ms)
+            if apart_ms != received_ms:
+                return to_row(Message(source.text, payload, apart_ms))
         if is_wrong(decoded, received_ms):
             received_ms = corrected_ms(source.device, decoded, received_ms)
             return timed(Message(source.text, payload, received_ms), decoded, line)

@@ -103,6 +103,11 @@ def timed(message: Message, decoded: egiz_schema.Message, line: bytes) -> Row:
     return Row(message, line)
 
 
+def is_untimed(decoded: egiz_schema.Message) -> bool:
+    """Whether it says no time, so that of its receipt is its point's."""
+    return getattr(decoded, "timestamp", None) is None
+
+
 def is_wrong(decoded: egiz_schema.Message, received_ms: int) -> bool:
     """Whether its time is further ahead than clocks may differ, or of no clock."""
     ahead_ms = _ahead_ms(decoded, received_ms)

@@ -141,7 +141,8 @@ class Batches:
     def _oldest_row(self, sink: str) -> tuple[int, int, bytes] | None:
         with self._quota.transaction() as db:
             row: tuple[int, int, bytes] | None = db.execute(
-                "SELECT id, received_ms, body FROM batches WHERE sink = ? ORDER BY id LIMIT 1",
+                "SELECT id, received_ms, body FROM batches WHERE sink = ?"
+                " ORDER BY id LIMIT 1",
                 (sink,),
             ).fetchone()
         return row

@@ -263,7 +263,7 @@ export interface Alert {
 /**
  * The release that the device should run (see `Ota`, which says how far it is).
  *
- * `percent` of the devices that get these very words obey; `window` is
+ * `percent` of the devices that get these very words obey, or all; `window` is
  * `22:00-04:00`, UTC, and needs a clock that is set.
  */
 export interface Firmware {
@@ -272,7 +272,7 @@ export interface Firmware {
   /** Directory from which the release is fetched */
   url: string;
   /** Share of the devices that obey (unit %, 0 to 100) */
-  percent?: number;
+  percent?: number | null;
   /** When the device may update, as 22:00-04:00, UTC */
   window?: string | null;
   /** Number of the set of release keys (unit 1, 0 to 4294967295) */
