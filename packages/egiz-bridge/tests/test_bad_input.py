@@ -123,6 +123,29 @@ def test_config_and_commands_are_not_archived_and_not_rejected(broker, publish, 
     assert _rejected(metrics) == {}
 
 
+def test_names_that_people_chose_stop_neither_their_command_nor_what_follows(
+    broker, publish, bridge
+):
+    running = bridge(broker.url, archive={"kinds": ["telemetry", "command"]})
+    running.start()
+    names = ["Speed", "speed", 'a"b', 'x" INTEGER; DROP TABLE telemetry; --']
+    for number, name in enumerate(names):
+        order = {"device_id": "oven-001", "id": str(number), "action": "set"}
+        order["args"] = {name: number}
+        publish("sensors/factory/oven-001/command", json.dumps(order).encode())
+        publish(GOOD, _telemetry(timestamp=1706352600 + number))
+    total = 2 * len(names)
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == total)
+    with closing(sqlite3.connect(running.archive)) as db:
+        db.row_factory = sqlite3.Row
+        # Orders have no time of their own: those of one instant are one row.
+        orders = map(dict, db.execute("SELECT * FROM command"))
+        found = [row[name] for row in orders for name in row if name[:5] == "args_"]
+        assert sorted(value for value in found if value is not None) == [0, 1, 2, 3]
+        assert db.execute("SELECT count(*) FROM telemetry").fetchone()[0] == len(names)
+    assert running.metrics()["sink_up/archive"] == 1
+
+
 def test_a_retained_last_will_is_not_stored_again(broker, publish, bridge):
     publish(
         "sensors/factory/oven-001/status",
