@@ -6,7 +6,7 @@ So a point names its vector by its facility, and no point overwrites another.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from egiz_schema import Kind, Topic, decode, influx, vectors
+from egiz_schema import EncodeError, Kind, Topic, decode, influx, vectors
 from egiz_schema.vectors import Vector
 
 KINDS: tuple[Kind, ...] = ("telemetry", "status")
@@ -28,8 +28,11 @@ class Case(NamedTuple):
         if self.vector["verdict"] == "reject":
             return 0
         message = decode(self.topic, self.payload)
-        # What holds only what this reader does not know has nothing to store.
-        return int(bool(influx.to_point(self.topic, message, 0).fields))
+        try:
+            influx.to_line(influx.to_point(self.topic, message, 0))
+        except EncodeError:  # nothing to store, or nothing that this reader knows
+            return 0
+        return 1
 
     @property
     def name(self) -> str:

@@ -106,7 +106,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     start: datetime | None,
     report: Path | None,
 ) -> None:
-    """Publish as a fleet of ovens, mixers, conveyors, freezers, cold rooms and others.
+    """Publish as a fleet of ovens, silos and other machines.
 
     Cold rooms measure humidity and whether the door is open, silos their weight,
     packing lines count pieces: their births declare it as channels.
