@@ -142,6 +142,8 @@ def _span(row: Row) -> str:
 
 
 def _open_set(row: Row) -> str:
+    if row["known"].split() == list(QUANTITIES):
+        return ": one of [these](#quantities), or another"
     known = [f"`{text}`" for text in row["known"].split()]
     return f": {', '.join(known)}, or another" if known else ""
 

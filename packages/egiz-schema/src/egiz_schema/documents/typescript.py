@@ -85,6 +85,8 @@ def _type(schema: Schema) -> str:
     if "examples" in schema:
         # An editor offers the known values, and the compiler takes any other.
         known = [f'"{value}"' for value in schema["examples"]]
+        if schema["examples"] == list(QUANTITIES):
+            known = ["Quantity"]
         return " | ".join([*known, "(string & {})"])
     return _TYPES[schema["type"]]
 
@@ -112,7 +114,9 @@ def _quantities() -> str:
         "its unit (UCUM) if the channel declares none, its range in that unit.",
         "",
     )
-    return "\n".join([about, "export const QUANTITIES = {", *lines, "} as const;\n"])
+    alias = "export type Quantity = keyof typeof QUANTITIES;\n"
+    const = [about, "export const QUANTITIES = {", *lines, "} as const;\n"]
+    return "\n".join([*const, _comment("A quantity that is known.", ""), alias])
 
 
 def _quantity(known: Quantity) -> str:

@@ -220,7 +220,7 @@ export interface Ota {
  */
 export interface Channel {
   /** What it is a measure of */
-  quantity: "absolute_pressure" | "air_flow" | "carbon_dioxide" | "conductivity" | "current" | "density" | "dew_point" | "distance" | "duration" | "flow" | "frequency" | "humidity" | "illuminance" | "level" | "moisture" | "particles" | "ph" | "power" | "pressure" | "redox" | "rotational_speed" | "setpoint" | "share" | "sound" | "speed" | "temperature" | "torque" | "vibration" | "voltage" | "volume" | "weight" | "cycles" | "energy" | "gas" | "operating_time" | "pieces" | "rejects" | "water" | "door" | "leak" | "light" | "lock" | "motion" | "presence" | "problem" | "running" | "safety" | "smoke" | "window" | (string & {});
+  quantity: Quantity | (string & {});
   /** UCUM code; without it, the usual unit of the quantity */
   unit?: string | null;
 }
@@ -381,3 +381,6 @@ export const QUANTITIES = {
   smoke: { group: "contacts", unit: "", minimum: 0, maximum: 1 },
   window: { group: "contacts", unit: "", minimum: 0, maximum: 1 },
 } as const;
+
+/** A quantity that is known. */
+export type Quantity = keyof typeof QUANTITIES;
