@@ -50,7 +50,9 @@ def test_each_list_of_fields_is_that_of_the_dictionary(key, patterns, types):
     fields = _fields()
     wanted = {name for name, type_ in fields.items() if type_ in types}
     matched = {name for name in fields if _matched(name, patterns)}
-    assert matched == wanted, key
+    missing, wrong = sorted(wanted - matched), sorted(matched - wanted)
+    assert missing == [], f"add to {key} of infra/telegraf/telegraf.conf"
+    assert wrong == [], f"not of this type: {key}"
     stale = {p for p in patterns if not any(fnmatchcase(name, p) for name in fields)}
     assert stale == set(), f"{key}: the contract has no such field"
 

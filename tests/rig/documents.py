@@ -1,9 +1,11 @@
 """Payloads that have each member, which the tests of the documents share."""
 
-from typing import get_args
+import copy
+from typing import Any, get_args
 
 from egiz_schema import Kind
 from egiz_schema.documents.examples import BIRTH, TELEMETRY
+from egiz_schema.documents.fields import Field, fields
 
 KINDS = get_args(Kind)
 FULL_HEALTH = {
@@ -16,7 +18,7 @@ FULL_HEALTH = {
     "time_synced": False,
     "fault_codes": ["a", "b"],
 }
-FULL = {
+_GIVEN = {
     "telemetry": {
         **TELEMETRY,
         "v": 1,
@@ -56,3 +58,29 @@ FULL = {
         "channels": {"name": {"quantity": "humidity", "unit": "%"}},
     },
 }
+
+
+def _completed(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    """`given`, and a value for each other field: a new one needs no edit here."""
+    document = copy.deepcopy(given)
+    for field in fields(kind):
+        if any(name == "*" or name.endswith("[]") for name in field.path):
+            continue  # of a group that is given
+        *groups, name = field.path
+        group = document
+        for each in groups:
+            group = group.setdefault(each, {})
+        group.setdefault(name, _value(field))
+    return document
+
+
+def _value(field: Field) -> object:
+    if field.type == "boolean":
+        return True
+    if field.type == "string":
+        return field.known[0] if field.known else "text"
+    lowest = field.minimum if field.minimum is not None else 0
+    return int(lowest) + 1 if field.type == "integer" else lowest + 0.5
+
+
+FULL = {kind: _completed(kind, given) for kind, given in _GIVEN.items()}

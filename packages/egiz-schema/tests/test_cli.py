@@ -325,13 +325,15 @@ def test_a_field_of_several_messages_is_explained_for_each(capsys):
     assert "status.boot: " in output
 
 
-@pytest.mark.parametrize("group", ["thermal", "telemetry.thermal"])
+@pytest.mark.parametrize("group", ["electrical", "telemetry.electrical"])
 def test_a_group_lists_its_fields(group, capsys):
     output = _main(capsys, "explain", group)[1]
-    assert [line.split()[0] for line in output.splitlines()] == [
-        "telemetry.thermal.temperature_zones[]",
-        "telemetry.thermal.setpoint",
+    of_group = [
+        f"telemetry.{row['path']}"
+        for row in dictionary.rows()
+        if row["kind"] == "telemetry" and row["path"].startswith("electrical.")
     ]
+    assert [line.split()[0] for line in output.splitlines()] == of_group
 
 
 def test_a_part_of_a_name_lists_the_fields_and_quantities_that_have_it(capsys):
@@ -339,7 +341,8 @@ def test_a_part_of_a_name_lists_the_fields_and_quantities_that_have_it(capsys):
         output = _main(capsys, "explain", part)[1]
         return [line.split()[0] for line in output.splitlines()]
 
-    assert names("humid") == ["humidity"]
+    assert names("humid")[-1] == "humidity"
+    assert names("rotat") == ["rotational_speed"]
     assert names("zones") == ["telemetry.thermal.temperature_zones[]", "config.zones.*"]
     assert names("Voltage")[:2] == [
         "telemetry.electrical.voltage.a",
@@ -350,10 +353,10 @@ def test_a_part_of_a_name_lists_the_fields_and_quantities_that_have_it(capsys):
 
 
 def test_a_quantity_is_explained_with_its_unit_and_range(capsys):
-    about_humidity = _main(capsys, "explain", "humidity")[1].split(maxsplit=1)
-    assert about_humidity == [
+    about_humidity = _main(capsys, "explain", "humidity")[1].splitlines()[-1]
+    assert about_humidity.split(maxsplit=1) == [
         "humidity",
-        "a quantity of channels, in %, 0 to 100; Home Assistant: humidity\n",
+        "a quantity of channels, in %, 0 to 100; Home Assistant: humidity",
     ]
     assert "true or false" in _main(capsys, "explain", "door")[1]
 
@@ -432,7 +435,8 @@ def test_an_allowance_without_a_reason_is_wrong_usage(tmp_path):
 def test_the_vectors_hold_and_their_rules_are_listed():
     code, _, summary = _run("vectors")
     assert code == 0
-    assert summary == "445 vectors, 0 mismatches\n"
+    count, rest = summary.split(maxsplit=1)
+    assert (int(count) > 400, rest) == (True, "vectors, 0 mismatches\n")
     rules = _run("vectors", "--list")[1].splitlines()
     assert len(rules) > 30
     assert any(rule.startswith("WIRE-5") for rule in rules)

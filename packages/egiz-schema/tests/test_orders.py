@@ -6,8 +6,9 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import pytest
-from egiz_schema import DecodeError, Topic, decode, models, orders, wire
+from egiz_schema import DecodeError, Topic, decode, messages, models, orders, wire
 from rig.mutations import mutated
 
 CHECKS = {"config": orders.check_config, "command": orders.check_command}
@@ -58,6 +59,27 @@ def _verdict(kind, document):
 
 def _expected(vector):
     return vector.get("reason", "accept")
+
+
+_RELEASE = {"version": "1", "url": "http://x"}
+_ORDERS = {
+    "config": (messages.Config, {}, None),
+    "command": (messages.Command, {"id": "1", "action": "x"}, None),
+    "firmware": (messages.Firmware, _RELEASE, "firmware"),
+}
+
+
+@pytest.mark.parametrize(("struct", "needed", "member"), _ORDERS.values(), ids=_ORDERS)
+def test_the_device_has_a_rule_for_each_member_of_an_order(struct, needed, member):
+    check = CHECKS["command" if struct is messages.Command else "config"]
+    for field in msgspec.structs.fields(struct):
+        order = needed | {field.encode_name: []}  # which no member may be
+        whole = {member: order} if member else order
+        try:
+            check({"device_id": DEVICE, **whole}, DEVICE)
+        except ValueError:
+            continue
+        pytest.fail(f"add {field.encode_name} of {struct.__name__} to orders.py")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The golden vectors, with msgspec, pydantic, and a real InfluxDB."""
 
+import contextlib
 import json
 import re
 from importlib.resources import files
@@ -17,6 +18,7 @@ from egiz_schema import (
     line_protocol,
     models,
 )
+from egiz_schema.documents.fields import fields
 from egiz_schema.messages import Telemetry
 
 DIRECTORY = files("egiz_schema") / "vectors"
@@ -111,6 +113,47 @@ def test_what_is_skipped_is_held_to_the_rules_of_the_wire_too():
         "WIRE-8",
         "WIRE-17",
     }
+
+
+# One struct: what is shown of one is shown of the other.
+_SAME = {("status", "health"): ("telemetry", "status")}
+
+
+def _shown():
+    """Kind and path of each member in a vector that is accepted."""
+    for vector in VECTORS:
+        if vector["verdict"] != "accept":
+            continue
+        with contextlib.suppress(ValueError):  # it may be no JSON
+            for path in _paths(json.loads(_payload(vector)), ()):
+                yield vector["kind"], *path
+
+
+def _paths(part, path):
+    yield path
+    if isinstance(part, dict):
+        for name, value in part.items():
+            yield from _paths(value, (*path, name))
+    elif isinstance(part, list):
+        for value in part:
+            yield from _paths(value, (*path[:-1], f"{path[-1]}[]"))
+
+
+def test_every_field_is_in_a_vector_so_that_other_readers_are_held_to_it():
+    shown = set(_shown())
+    for kind in codec.TYPES:
+        for field in fields(kind):
+            whole = (kind, *field.path)
+            whole = (*_SAME.get(whole[:2], whole[:2]), *whole[2:])
+            found = any(
+                len(path) == len(whole)
+                and all(map(lambda ours, its: ours in {"*", its}, whole, path))
+                for path in shown
+            )
+            name = ".".join(whole)
+            assert found or name.endswith(".v"), (
+                f"add a vector with {name} to vectors/{kind}.json"
+            )
 
 
 def test_every_reason_that_a_reader_may_give_is_shown():

@@ -53,7 +53,7 @@ def time_fields(when: datetime) -> TimeFields:
     {'timestamp': 1706352600, 'ms': 123}
 
     Raises:
-        ValueError: `when` has no zone, so nobody knows which instant it is.
+        ValueError: `when` has no zone, so it names no instant.
     """
     if when.tzinfo is None:
         raise ValueError("a time needs its zone: datetime.now(UTC), or .astimezone()")
