@@ -18,7 +18,8 @@ FULL_HEALTH = {
     "time_synced": False,
     "fault_codes": ["a", "b"],
 }
-_GIVEN = {
+# As the tests know it, value by value; `FULL` has what is new, too.
+GIVEN = {
     "telemetry": {
         **TELEMETRY,
         "v": 1,
@@ -83,4 +84,4 @@ def _value(field: Field) -> object:
     return int(lowest) + 1 if field.type == "integer" else lowest + 0.5
 
 
-FULL = {kind: _completed(kind, given) for kind, given in _GIVEN.items()}
+FULL = {kind: _completed(kind, given) for kind, given in GIVEN.items()}

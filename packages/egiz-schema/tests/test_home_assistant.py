@@ -15,7 +15,7 @@ from egiz_schema.documents.examples import BIRTH, TELEMETRY, WILL
 from egiz_schema.documents.fields import fields
 from egiz_schema.quantities import QUANTITIES
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from rig.documents import FULL
+from rig.documents import FULL, GIVEN
 
 
 def topic(kind):
@@ -98,7 +98,7 @@ def test_home_assistant_discovers_the_device():
 
 
 def test_home_assistant_knows_each_quantity():
-    _, payload = discovered(FULL["telemetry"])
+    _, payload = discovered(GIVEN["telemetry"])
     found = {
         name: (
             component.get("unit_of_measurement"),
