@@ -1,10 +1,11 @@
 """`egiz-schema validate` reads what `mosquitto_sub` prints, in any of its formats."""
 
 import json
+import random
 import subprocess
 
 import pytest
-from egiz_schema.traffic import messages
+from egiz_schema.traffic import BYTES_MAX, messages
 from rig.process import own_program, require
 
 TOPIC = "sensors/factory/oven-001/telemetry"
@@ -122,6 +123,32 @@ def test_garbage_between_lines_hides_no_message(garbage):
     assert (found[0][1], json.loads(found[0][2])) == (TOPIC, json.loads(GOOD))
     assert (found[-1][1], json.loads(found[-1][2])) == (TOPIC, json.loads(GOOD))
     assert len(found) == 2 + bool(garbage.strip())
+
+
+@pytest.mark.parametrize("part", [b"x", b"/", b"x ", b"x/", b"{", b"[", b'"', b"\\"])
+def test_a_long_line_takes_time_that_grows_with_its_size(part):
+    """A pattern that began again at each byte would need minutes."""
+    line = part * (BYTES_MAX // len(part)) + b"\n"
+    good = f"{TOPIC} {GOOD}\n".encode()
+    found = _read(line * 20 + good)
+    assert found[-1][1:] == (TOPIC, GOOD.encode())
+
+
+def test_no_bytes_end_it_and_a_good_line_after_them_is_found():
+    rng = random.Random(5)
+    pieces = [
+        *b'{ } [ ] " / \\'.split(b" "),
+        b" ",
+        b"\n",
+        b"\r\n",
+        b"\xff",
+        b"sensors/",
+    ]
+    pieces += [TOPIC.encode(), GOOD.encode(), PRETTY.encode(), b"(null)", b'{"topic":']
+    for _ in range(3000):
+        noise = b"".join(rng.choices(pieces, k=rng.randint(1, 12)))
+        found = _read(noise + b"\n" + f"{TOPIC} {GOOD}\n".encode())
+        assert found[-1][1:] == (TOPIC, GOOD.encode()), noise
 
 
 FORMATS = {

@@ -22,7 +22,7 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?')
 _BEFORE_TEXT = re.compile(rb'[^"{]*')
 # Of the words of a line: -F may print the time, and others, before the topic.
 _TOPIC = re.compile(rb"(?<!\S)" + ROOT.encode() + rb"/\S*")
-_OTHER_TOPIC = re.compile(rb"\S*/\S*")
+_WORD = re.compile(rb"\S*")
 _NO_BYTES = b"(null)"  # so mosquitto_sub -v prints a payload that has none
 
 
@@ -102,9 +102,22 @@ def _is_json(line: bytes) -> bool:
     return line.lstrip()[:1] in {b"{", b"["}
 
 
-def _topic(line: bytes) -> re.Match[bytes] | None:
+def _topic(line: bytes) -> tuple[int, int] | None:
+    """Where the topic begins and ends: a word of our root, or else one with a slash."""
     end = _BEFORE_TEXT.match(line).end()  # type: ignore[union-attr]  # it always does
-    return _TOPIC.search(line, 0, end) or _OTHER_TOPIC.search(line, 0, end)
+    if ours := _TOPIC.search(line, 0, end):
+        return ours.span()
+    slash = line.find(b"/", 0, end)
+    if slash < 0:
+        return None
+    # A pattern for the whole word would try it from each of its bytes.
+    start = slash - len(_last_word(line[:slash]))
+    return start, _WORD.match(line, slash, end).end()  # type: ignore[union-attr]  # as above
+
+
+def _last_word(text: bytes) -> bytes:
+    """What follows the last space; nothing, if that is at the end."""
+    return b"" if text[-1:].isspace() else (text.split() or [b""])[-1]
 
 
 def _split(line: bytes) -> tuple[bytes, bytes]:
@@ -115,10 +128,11 @@ def _split(line: bytes) -> tuple[bytes, bytes]:
             return b"", line
         topic, _, payload = line.rstrip(b"\r\n").partition(b" ")
         return topic, payload
-    brace = line.find(b"{", found.end())
-    if brace > 0 and not _is_ours(found[0]):  # the topic may have spaces
-        return line[found.start() : brace].strip(), line[brace:]
-    return found[0], line[found.end() :].lstrip(b" \t")
+    start, end = found
+    brace = line.find(b"{", end)
+    if brace > 0 and not _is_ours(line[start:end]):  # the topic may have spaces
+        return line[start:brace].strip(), line[brace:]
+    return line[start:end], line[end:].lstrip(b" \t")
 
 
 def _is_ours(topic: bytes) -> bool:
