@@ -296,3 +296,24 @@ def test_the_variables_of_a_service_of_kubernetes_are_not_ours(monkeypatch):
         monkeypatch.setenv(f"EGIZ_BRIDGE_{name}", "tcp://10.0.0.1:9471")
     monkeypatch.setenv("EGIZ_BRIDGE_PORT_9471_TCP_ADDR", "10.0.0.1")
     assert settings.load(None).http.address == ("127.0.0.1", 9471)
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_start_with_wrong_settings_names_file_key_and_what_to_write(
+    tmp_path, launch, command
+):
+    config = _file(tmp_path, "[mqtt]\nurl = 'broker'\n")
+    process = launch("egiz-bridge", command, "--config", str(config))
+    assert process.wait() == 2
+    first, second = process.output().splitlines()
+    assert first == f"Settings of {config} and the environment cannot be used:"
+    assert second.startswith(
+        "mqtt.url (EGIZ_BRIDGE_MQTT_URL): must be mqtt://host:port"
+    )
+
+
+def test_a_start_without_a_file_names_the_environment(launch):
+    process = launch("egiz-bridge", "run", env={"EGIZ_BRIDGE_MQTT_URL": "broker"})
+    assert process.wait() == 2
+    first = process.output().splitlines()[0]
+    assert first == "Settings of the environment cannot be used:"

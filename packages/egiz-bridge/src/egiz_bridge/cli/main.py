@@ -10,7 +10,12 @@ from egiz_bridge.cli.bench import bench
 from egiz_bridge.cli.devices import devices
 from egiz_bridge.cli.orphans import session
 from egiz_bridge.cli.probe import probe
-from egiz_bridge.cli.shared import config_option, exit_for, load_settings
+from egiz_bridge.cli.shared import (
+    config_option,
+    exit_for,
+    load_settings,
+    of_settings,
+)
 from egiz_bridge.cli.spool import dead_letters, spool
 from egiz_bridge.cli.tail import tail
 from egiz_bridge.config.settings import described, env_name
@@ -91,7 +96,7 @@ def run(config: Path | None, workers: int) -> None:
         else:
             daemon.run(config)
     except ConfigError as error:
-        raise exit_for(error.problems) from None
+        raise exit_for(of_settings(config, error)) from None
     except BridgeError as error:
         raise exit_for([str(error)], FAILED) from None
 

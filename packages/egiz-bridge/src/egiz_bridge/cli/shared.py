@@ -25,7 +25,13 @@ def load_settings(config: Path | None) -> Settings:
     try:
         return load(config)
     except ConfigError as error:
-        raise exit_for(error.problems) from None
+        raise exit_for(of_settings(config, error)) from None
+
+
+def of_settings(config: Path | None, error: ConfigError) -> list[str]:
+    """What to print of wrong settings: where they are, then each with its key."""
+    where = f"{config} and the environment" if config else "the environment"
+    return [f"Settings of {where} cannot be used:", *error.problems]
 
 
 def exit_for(problems: list[str], code: int = USAGE) -> click.exceptions.Exit:
