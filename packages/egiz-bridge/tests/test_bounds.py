@@ -2,7 +2,7 @@
 
 from egiz_bridge.observe import server
 from egiz_bridge.pipeline import dispatch, rejects, turn
-from egiz_bridge.sinks import exchange
+from egiz_bridge.sinks import exchange, rewriting
 from rig.servers import REPOSITORY
 
 
@@ -22,5 +22,6 @@ def test_the_stated_bounds_are_those_of_the_code():
         f"{rejects.QOS0_BYTES_MAX // 1024**2} MiB",
         f"{exchange.ANSWER_MAX_BYTES // 1024} KiB, {exchange.ANSWER_S:.0f} s",
         f"{server.CONNECTIONS_MAX}, {server.DEADLINE_S:.0f} s each",
+        f"{rewriting.BYTES_MAX // 1024**2} MiB",
         f"{turn.REQUESTS_MAX} requests, {turn.SECONDS_MAX:.0f} s",
     ]
