@@ -160,6 +160,12 @@ CLOUD_TYPE = (
             0,
         ),
         (
+            '{"code":"invalid","message":"metric parse error: expected field at 1:6"}',
+            REJECTED,
+            [],
+            0,
+        ),
+        (
             _v1("partial write: max-series-per-database limit exceeded: (1) dropped=2"),
             REJECTED,
             [],

@@ -42,6 +42,7 @@ class Database:
         self.script = lambda _: OK
         self.requests = []
         self.stored = set()
+        self.losses = 0  # of connections
 
     def post(self, url, body, headers):
         del url, headers
@@ -180,11 +181,11 @@ def test_a_server_that_refuses_probes_in_unknown_words_gets_its_rows(bridge, dat
 
     def answer(lines):
         has_fields = all(b"=" in line for line in lines)
-        return OK if lines and has_fields else Answer(400, "metric parse error", None)
+        return OK if lines and has_fields else Answer(400, "no sense", None)
 
     database.script = answer
     bridge.start()
-    assert "metric parse error" in bridge.counts().trouble
+    assert "no sense" in bridge.counts().trouble
     time.sleep(1)
     assert not bridge.counts().is_up  # not before a row was accepted
     spent = time.process_time()
@@ -649,6 +650,19 @@ def test_an_answer_of_500_that_names_rows_is_no_outage(bridge, database):
     eventually(bridge.is_done)
     assert (bridge.counts().written, bridge.counts().dead) == (1, 1)
     assert bridge.letters()[0][0] == "beyond_retention"
+
+
+@pytest.mark.parametrize("text", ["partial write", "timeout", "dropped=1"])
+def test_an_answer_of_500_that_names_no_row_is_an_outage(bridge, database, text):
+    """As a cluster gives it while a part of it is away."""
+    bridge.start()
+    database.script = lambda _: Answer(500, json.dumps({"error": text}), None)
+    bridge.offer([_row(1)])
+    eventually(lambda: bridge.counts().spooled == 1)
+    assert text in bridge.counts().trouble
+    database.script = lambda _: OK
+    eventually(bridge.is_done)
+    assert bridge.letters() == []
 
 
 def test_a_row_that_is_too_large_is_a_dead_letter_and_the_others_are_written(

@@ -47,7 +47,7 @@ _CONFLICT = "field type conflict"
 # Each of these is said of rows only.
 _OF_ROWS = re.compile(
     rf"partial write|{_CONFLICT}|dropped=\d|{_QUOTED}|error in line \d+:"
-    r"|error writing line \d+:"
+    r"|error writing line \d+:|metric parse error"  # the last: Telegraf's listener
 )
 _TAG = re.compile(r"<[^>]*>")
 
@@ -66,14 +66,9 @@ def rejection(message: str, answer: str, lines: Sequence[bytes]) -> Rejected:
         reason=_reason(text, blames),
         blames=blames,
         dropped=int(found[1]) if (found := _DROPPED.search(text)) else 0,
-        is_about_rows=bool(blames or is_about_rows(answer)),
+        # Of rows, and not only of the request.
+        is_about_rows=bool(blames or _OF_ROWS.search(text) or _RETENTION.search(text)),
     )
-
-
-def is_about_rows(answer: str) -> bool:
-    """Whether an answer speaks of rows, and not only of the request."""
-    text = words(answer)
-    return bool(_OF_ROWS.search(text) or _RETENTION.search(text))
 
 
 def words(answer: str) -> str:

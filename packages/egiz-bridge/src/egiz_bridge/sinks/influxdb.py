@@ -20,8 +20,15 @@ from egiz_bridge.batch import Row
 from egiz_bridge.config.secret import Secret
 from egiz_bridge.config.tables import HttpUrl
 from egiz_bridge.config.tls import TlsFiles
-from egiz_bridge.errors import BridgeError, ConfigError, Refused, Rejected, Unavailable
-from egiz_bridge.sinks.answers import is_about_rows, rejection, shown
+from egiz_bridge.errors import (
+    REJECTED,
+    BridgeError,
+    ConfigError,
+    Refused,
+    Rejected,
+    Unavailable,
+)
+from egiz_bridge.sinks.answers import rejection, shown
 from egiz_bridge.sinks.exchange import Answer, Exchange
 from egiz_bridge.sinks.rewriting import RewritingSink
 from egiz_bridge.sinks.sink import Sink, SinkTable
@@ -33,7 +40,7 @@ _RETRY_AFTER_MAX_S = 600.0
 _REJECTIONS = frozenset({400, 422})
 _TOO_LARGE = 413
 # InfluxDB 2.0 answered 500 to points beyond retention, as QuestDB did to some types.
-_REJECTIONS_IF_ABOUT_ROWS = frozenset({500})
+_REJECTIONS_IF_SURE = frozenset({500})
 
 _HINTS = {
     401: " (is influxdb.token_file right?)",
@@ -258,10 +265,11 @@ def _failure(
     message = f"HTTP {status}{_HINTS.get(status, '')}: {shown(text, secrets)}"
     if status == _TOO_LARGE:
         return Rejected(message, is_about_rows=False, is_too_large=True)
-    if status in _REJECTIONS or (
-        status in _REJECTIONS_IF_ABOUT_ROWS and is_about_rows(text)
-    ):
-        return rejection(message, text, lines)
+    rejected = rejection(message, text, lines)
+    # "partial write" alone is said of a cluster, too, of which a part is away.
+    is_sure = rejected.blames or rejected.reason != REJECTED
+    if status in _REJECTIONS or (status in _REJECTIONS_IF_SURE and is_sure):
+        return rejected
     return Unavailable(message, _seconds(retry_after))
 
 
