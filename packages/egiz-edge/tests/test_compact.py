@@ -6,7 +6,7 @@ import tokenize
 
 import pytest
 from egiz_edge_tools.bundle import sources
-from egiz_edge_tools.compact import compacted
+from egiz_edge_tools.compact import compacted, without_unused
 
 SOURCES = dict(sources("host")) | dict(sources("xtensawin"))
 TEXTS = (tokenize.NAME, tokenize.OP, tokenize.STRING, tokenize.NUMBER)
@@ -95,3 +95,10 @@ def test_arguments_of_private_functions_are_short_unless_a_call_names_them():
     code += "_f(0, 1, named=2)\ndef public(argument):\n    pass\n"
     short = code.replace("_f", "_a").replace("first", "_b").replace("last", "_a")
     assert compacted(code) == short
+
+
+def test_what_no_file_uses_is_left_out_and_the_lines_stay():
+    code = "A = 1\nB = (\n    A,\n    2,\n)\nC = 3\n"
+    code += "\n\ndef f():\n    return D\n\n\nD = 4\n"
+    assert without_unused(code, ["C"]) == "\n\n\n\n\nC = 3\n" + "\n" * 7
+    assert without_unused(code, ["f(B)", "C"]) == code

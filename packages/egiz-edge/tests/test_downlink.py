@@ -5,6 +5,7 @@ import re
 import egiz_edge_tools.virtual_board as board_module
 import pytest
 from egiz_edge_tools.bundle import stage
+from egiz_edge_tools.hardware import rom
 from egiz_schema import Alert, Command, Config, Topic, encode, orders
 from rig.device import DEVICE
 from rig.process import free_port
@@ -236,3 +237,44 @@ def test_a_factory_reset_deletes_the_configuration_and_keeps_the_identity(
     assert (born.config, born.reset_cause) == (None, "reboot: factory_reset")
     assert (born.last_command.id, born.last_command.result) == ("wipe", "done")
     assert live.rejected == []
+
+
+FIELDS = [
+    *(f"electrical_{q}_{p}" for q in ("voltage", "current") for p in "abc"),
+    *(f"electrical_active_power_{p}" for p in "abc"),
+    *(f"thermal_temperature_zones_{n}" for n in range(23)),
+]
+
+
+@pytest.mark.parametrize("alerts", [16, 32])
+def test_the_largest_config_runs_or_is_refused_and_the_device_publishes_on(
+    device, mosquitto, live, alerts
+):
+    device(mosquitto, publish_rate_ms=500)
+    eventually(lambda: live.messages(DEVICE, "telemetry"))
+    config = Config(
+        device_id=DEVICE,
+        rev=3,
+        buffer_size=10_000,
+        zones={rom(number).hex(): f"zone {number:02}" for number in range(32)},
+        alerts={name: Alert(min=-10.5, max=250.25) for name in FIELDS[:alerts]},
+    )
+    live.publish(CONFIG, encode(config), retain=True)
+    _status(live, lambda m: m.config is not None)
+    # It may need one reset for a memory without holes.
+    eventually(lambda: _is_settled(live), timeout=60)
+    boots = {m.boot for m in live.messages(DEVICE, "telemetry")[-10:]}
+    assert len(boots) == 1
+    assert live.rejected == []
+
+
+def _is_settled(live):
+    """Ten messages with the zones of the config, or ten since it was refused."""
+    status = live.messages(DEVICE, "status")[-1]
+    last = live.messages(DEVICE, "telemetry")[-10:]
+    if status.config is None:
+        return False
+    zones = 32 if status.config.applied else 2
+    return len(last) == 10 and all(
+        m.thermal and len(m.thermal.temperature_zones) == zones for m in last
+    )

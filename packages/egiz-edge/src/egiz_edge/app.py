@@ -57,7 +57,9 @@ class App:
         self._sampling = Ticker(lambda: settings.sampling_rate_ms)
         self._publishing = Ticker(lambda: settings.publish_rate_ms)
         self._acked = 0  # statuses, before the network changed
-        self._supervisor = Supervisor(board.watchdog, log, self._note_stall)
+        self._supervisor = Supervisor(
+            board.watchdog, log, self._note_stall, self._reset_without_memory
+        )
         names = Names(board.wifi, board.store, log)
         self._time = Timekeeper(board, settings.ntp, self._report.boot, names, log)
         self._uplink = Uplink(
@@ -261,6 +263,14 @@ class App:
 
     def _note_stall(self, name):
         boot_loop.note_reset(self._board.data_directory, "watchdog: %s stalled" % name)
+
+    def _reset_without_memory(self, name):
+        """After a reset memory has no holes; if that does not help, it is a crash."""
+        reason = "crash: no memory for %s" % name
+        self._log(reason)
+        self._outbox.flush()
+        boot_loop.note_reset(self._board.data_directory, reason)
+        self._board.reboot()
 
     def _status(self, state):
         codes = ["settings:" + name for name in self._settings.unusable]

@@ -82,26 +82,41 @@ class Downlink:
 
     async def handle_next(self):
         """Process a message; gives what to call after the report, or None."""
+        try:
+            if self._is_config_next():
+                msg, self._newest = self._newest, None
+                return self._handle_config(msg)
+            return await self._handle_command()
+        finally:  # also after an error: they would fill the memory
+            unload(RULES + _COMMAND + _CONFIG)
+            self._command = self._load_last_command()
+
+    def _handle_config(self, msg):
+        """One for which there is no memory is refused, and the device runs on."""
         from egiz_edge import incoming  # noqa: PLC0415  # not kept: it is large
 
-        after, device_id = None, self._settings.device_id
-        if self._is_config_next():
-            msg, self._newest = self._newest, None
-            document, reason = incoming.checked(msg, True, device_id)
-            unload(RULES + _COMMAND)
+        document, reason = incoming.checked(msg, True, self._settings.device_id)
+        del incoming
+        unload(RULES + _COMMAND)
+        try:
             self.with_config(lambda config: config.receive(msg, document, reason))
-            return None
+        except MemoryError:
+            document = None
+            unload(_CONFIG)
+            reason = "no memory for it"
+            self.with_config(lambda config: config.receive(msg, None, reason))
+
+    async def _handle_command(self):
+        from egiz_edge import incoming  # noqa: PLC0415  # not kept: it is large
+
         commands = incoming.commands(self._app, self._board, self._log)
-        if self._waiting:
-            msg, retain = self._waiting.pop(0)
-            document, reason = incoming.checked(msg, False, device_id)
-            unload(RULES)
-            after = await commands.receive(document, reason, retain)
-        else:
+        if not self._waiting:
             commands.refuse(self._refused.pop(0), "busy")
-        unload(_COMMAND)
-        self._command = self._load_last_command()
-        return after
+            return None
+        msg, retain = self._waiting.pop(0)
+        document, reason = incoming.checked(msg, False, self._settings.device_id)
+        unload(RULES)
+        return await commands.receive(document, reason, retain)
 
     def with_config(self, do):
         """Call `do` with the `DesiredConfig`."""

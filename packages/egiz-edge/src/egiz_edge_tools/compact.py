@@ -22,6 +22,43 @@ def compacted(code: str) -> str:
     return _with_short_arguments(code)
 
 
+def without_unused(code: str, others: list[str]) -> str:
+    """Leave out what is defined at the top of a file, and that no file uses.
+
+    The contract has limits of messages that a device neither sends nor receives. Lines
+    stay where they are.
+    """
+    used = Counter(name for other in others for name in _names_in(other))
+    while True:
+        own = used + Counter(_names_in(code))
+        idle = [
+            statement
+            for statement in ast.parse(code).body
+            if (name := _defined_by(statement)) and own[name] == 1
+        ]
+        if not idle:
+            return code
+        lines = code.split("\n")
+        for statement in idle:
+            for row in range(statement.lineno - 1, statement.end_lineno or 0):
+                lines[row] = ""
+        code = "\n".join(lines)
+
+
+def _names_in(code: str) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        if token.type == tokenize.NAME:
+            yield token.string
+
+
+def _defined_by(statement: ast.stmt) -> str | None:
+    if isinstance(statement, ast.FunctionDef):
+        return statement.name
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+        return statement.targets[0].id
+    return None
+
+
 def _with_constants(code: str, module: ast.Module) -> str:
     """Tell the compiler which names are constants: they then cost the heap nothing.
 

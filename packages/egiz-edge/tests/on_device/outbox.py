@@ -193,6 +193,16 @@ def test_a_file_of_somebody_else_is_left_alone():
     _clear()
 
 
+def test_a_flash_that_is_smaller_than_the_outbox_keeps_the_newest_messages():
+    outbox = _new(capacity=10000)
+    for number in range(200):
+        outbox.put(b"%03d" % number + b"x" * 150)
+    assert len(outbox) + outbox.dropped == 200
+    sent = [int(payload[:3]) for payload in _sent(outbox)]
+    assert sent == list(range(outbox.dropped, 200))
+    assert len(sent) > 40
+
+
 def test_what_is_no_segment_costs_one_message_at_most_and_no_memory():
     Outbox(DIRECTORY)  # it makes the directory
     for rubbish in (bytes(900), b"\xff" * 900, b"\x7f\xff" * 450, b"[", b"\0"):

@@ -22,6 +22,7 @@ class Device:
         self.watchdog = Watchdog()
         self.log = Log()
         self.stalls = []
+        self.short = []  # of memory
         self.turns = 0
         self.runs = 0
 
@@ -34,9 +35,15 @@ class Device:
         self.runs += 1
         raise ValueError("boom")
 
+    async def _exhaust(self):
+        self.runs += 1
+        raise MemoryError("no")
+
     async def run(self, *tasks):
         """Fifty checks of a supervised set of tasks."""
-        supervisor = Supervisor(self.watchdog, self.log, self.stalls.append)
+        supervisor = Supervisor(
+            self.watchdog, self.log, self.stalls.append, self.short.append
+        )
         for name in tasks:
             supervisor.start(
                 name, getattr(self, "_" + name), lambda: self.turns, lambda: 10
@@ -88,7 +95,7 @@ def _stalls_after(blocked_ms, checks):
     device = Device()
 
     async def run():
-        supervisor = Supervisor(device.watchdog, device.log, device.stalls.append)
+        supervisor = Supervisor(device.watchdog, device.log, device.stalls.append, None)
         supervisor.start("turn", device._turn, lambda: device.turns, lambda: 10)
         for _ in range(checks):
             module.time.now += blocked_ms
@@ -114,3 +121,10 @@ def test_each_wait_of_the_network_ends_before_it_counts_as_a_stall():
     look_up_s = dns.SERVERS_MAX * sum(dns.WAITS_S)
     birth_s = mqtt.CONNECT_S + 3 * mqtt.DEADLINE_S  # two subscriptions and the status
     assert 1000 * max(look_up_s, birth_s) < timeouts.STALL_MS
+
+
+def test_a_task_that_fails_for_want_of_memory_again_and_again_is_reported():
+    device = _with(1, 5000, "exhaust")
+    assert device.short[0] == "exhaust"
+    assert len(device.short) == device.runs - 2  # from the third one on
+    assert _with(1, 5000, "fail").short == []
