@@ -1,6 +1,6 @@
 """Bytes to messages and back; nothing but the package's errors comes out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, lru_cache
 from itertools import chain
 from typing import Any, TypeVar, overload
@@ -38,7 +38,7 @@ _KIND_OF = {type_: kind for kind, type_ in TYPES.items()}
 _ENCODER = msgspec.json.Encoder()
 _M = TypeVar("_M", bound=Message)
 _FIRST_S = limits.TIMESTAMP_S[0]
-_DISCONNECTED_C = limits.DISCONNECTED_C
+_DISCONNECTED_C = float(limits.DISCONNECTED_C)  # compared with floats in less time
 _is_channel_name = lru_cache(4096)(limits.is_channel_name)
 # What msgspec knows of a message; to find it out takes a millisecond.
 type_info = cache(msgspec.inspect.type_info)
@@ -70,7 +70,12 @@ def decode(
     """
     if message is not None:
         topic = _topic_for(message, topic)
-    return decode_with_dropped(topic, payload)[0]
+    elif isinstance(topic, str):
+        topic = parse_topic(topic)
+    found, _, _ = decode_with_shape(topic.kind, payload)
+    if found.device_id != topic.device_id:
+        raise mismatch(topic)
+    return found
 
 
 def decode_with_dropped(
@@ -194,40 +199,47 @@ def decode_with_shape(
     except ValueError:
         return _repaired(kind, payload)
     # The slow way finds out what is wrong, if anything is.
-    if not _is_whole(message) or not (shape or _is_ascii(msgspec.to_builtins(message))):
+    if not _IS_WHOLE[kind](message) or not (
+        shape or _is_ascii(msgspec.to_builtins(message))
+    ):
         return _repaired(kind, payload)
     return message, shape, ()
 
 
-def _is_whole(message: Message) -> bool:
+def _is_whole_telemetry(message: Telemetry) -> bool:
     """Whether it is plainly right in all that no type can say."""
-    if type(message) is Telemetry:
-        status, thermal = message.status, message.thermal
-        if message.timestamp < _FIRST_S:
-            return False
-        # Most have a state; to look at the others takes longer.
-        if (status is None or status.operational_state is None) and not has_reading(
-            message
-        ):
-            return False
-        zones = None if thermal is None else thermal.temperature_zones
-        if zones is not None and _DISCONNECTED_C in zones:
-            return False
-        maps: tuple[Mapping[str, object] | None, ...] = (
-            message.values,
-            message.counters,
-            message.contacts,
-        )
-    elif type(message) is Status:
-        if message.timestamp is not None and message.timestamp < _FIRST_S:
-            return False
-        maps = (message.channels,)
-    else:
+    status, thermal = message.status, message.thermal
+    if message.timestamp < _FIRST_S:
+        return False
+    # Most have a state; to look at the others takes longer.
+    if (status is None or status.operational_state is None) and not has_reading(
+        message
+    ):
+        return False
+    if thermal and (zones := thermal.temperature_zones) and _DISCONNECTED_C in zones:
+        return False
+    if message.values is message.counters is message.contacts is None:
         return True
+    return _are_channels(message.values, message.counters, message.contacts)
+
+
+def _is_whole_status(message: Status) -> bool:
+    if message.timestamp is not None and message.timestamp < _FIRST_S:
+        return False
+    return _are_channels(message.channels)
+
+
+def _are_channels(*maps: Mapping[str, object] | None) -> bool:
     # A shape says nothing of digits, and where they may stand.
-    return not any(maps) or all(
-        map(_is_channel_name, chain(*(names for names in maps if names)))
-    )
+    return all(map(_is_channel_name, chain(*(names for names in maps if names))))
+
+
+_IS_WHOLE: dict[str, Callable[[Any], bool]] = {
+    "telemetry": _is_whole_telemetry,
+    "status": _is_whole_status,
+    "config": lambda _: True,
+    "command": lambda _: True,
+}
 
 
 def _repaired(

@@ -17,7 +17,6 @@ import msgspec
 from egiz_schema import influx, wire
 from egiz_schema.address import Topic
 from egiz_schema.codec import decode_with_shape, mismatch
-from egiz_schema.limits import TIMESTAMP_S
 from egiz_schema.messages import Message
 from egiz_schema.repair import Dropped
 
@@ -26,7 +25,6 @@ from egiz_schema.repair import Dropped
 _SUFFIX = {float: "", int: "i", str: ""}
 _values_as_json = msgspec.json.Encoder().encode
 
-_FIRST_S = TIMESTAMP_S[0]
 _FEWEST = 2  # scalars: of one alone, attrgetter gives no tuple
 # The bound keeps a flood of invented shapes from growing the process.
 _TEMPLATES_MAX = 4096
@@ -73,7 +71,8 @@ def decode_line(
         DecodeError: the payload is not of the contract.
         EncodeError: it holds what line protocol cannot carry.
     """
-    return decode_line_with_dropped(topic, payload, received_ms)[:2]
+    message, line, _ = decode_line_with_dropped(topic, payload, received_ms)
+    return message, line
 
 
 def decode_line_with_dropped(
@@ -106,7 +105,7 @@ def _filled(template: LineTemplate, topic: Topic, message: Message) -> bytes | N
     """
     line, count, nulls, scalars, lists, booleans, expected = template
     seconds = message.timestamp  # type: ignore[union-attr]  # as all with a template
-    if seconds is None or seconds < _FIRST_S:  # then its receipt is its time
+    if seconds is None:  # one before 2020 has no shape
         return None
     try:
         values = [*scalars(message)]
