@@ -219,7 +219,7 @@ def test_influxdb_1_does_not_name_a_conflict_within_a_batch(influxdb):
         received_ms = (_now_s() - 100 + number) * 1000
         return to_row(Message("sensors/factory/oven-001/command", payload, received_ms))
 
-    rows = [command(number, 1 if number % 3 else 1.5) for number in range(60)]
+    rows = [command(number, True if number % 3 else 1.5) for number in range(60)]
     outcome = Isolation(Recorded(), letters.extend, lambda: None).write(rows)
     sink.close()
     assert answers[0] == "HTTP 400: field type conflict"
