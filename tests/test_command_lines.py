@@ -278,9 +278,8 @@ def test_a_shell_sees_a_code_of_the_table_and_no_traceback(program, setting, cod
 
 
 def _device(name, **counts):
-    zeros = dict.fromkeys(
-        ("messages", "missing", "duplicates", "late", "buffered", "reboots"), 0
-    )
+    names = ("messages", "missing", "duplicates", "late", "buffered", "reboots")
+    zeros = dict.fromkeys((*names, "dropped_readings"), 0)
     device = {"facility": "packaging-hall", "device_id": name, "states": ["losing"]}
     return device | zeros | {"clock_skew_ms": -12345, "last_s_ago": 61.5} | counts
 

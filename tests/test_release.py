@@ -161,9 +161,10 @@ def _check_programs_of_the_checkout(clone, version):
         ]
         for program, entry in project.get("scripts", {}).items():
             module = entry.partition(":")[0]
-            code = f"from {module} import main; main(['--version'])"
+            start = f"sys.argv = ['{program}', '--version']"
+            code = f"from {module} import main; main()"
             printed = clone.python(
-                "-c", f"import sys; sys.path[:0] = {sources}; {code}"
+                "-c", f"import sys; sys.path[:0] = {sources}; {start}; {code}"
             )
             assert printed.stdout == f"{program} {version}\n", printed.stderr
 

@@ -16,21 +16,21 @@ PAYLOAD = (
 REASONS = [AttributeError("x"), KeyError("x"), ZeroDivisionError(), RecursionError()]
 
 
-def _broken(monkeypatch, module, error):
-    real = module.decode_line
+def _broken(monkeypatch, module, name, error):
+    real = getattr(module, name)
 
-    def decode_line(topic, payload, received_ms):
+    def decode(topic, payload, received_ms):
         if b'"seq":2' in payload:
             raise error
         return real(topic, payload, received_ms)
 
-    monkeypatch.setattr(module, "decode_line", decode_line)
+    monkeypatch.setattr(module, name, decode)
     monkeypatch.setattr(internal, "_logged", set())
 
 
 @pytest.mark.parametrize("error", REASONS, ids=lambda e: type(e).__name__)
 def test_a_message_that_the_bridge_fails_on_is_a_dead_letter(monkeypatch, error):
-    _broken(monkeypatch, intake, error)
+    _broken(monkeypatch, intake, "decode_line_with_dropped", error)
     batches, ledger = [], Ledger()
     entry = intake.Intake(ledger, Devices(), batches.append)
     entry.configure([ArchiveTable()])
@@ -50,7 +50,7 @@ def test_a_message_that_the_bridge_fails_on_is_a_dead_letter(monkeypatch, error)
 
 
 def test_a_spooled_message_that_the_bridge_fails_on_is_a_dead_letter(monkeypatch):
-    _broken(monkeypatch, rows, AttributeError("x"))
+    _broken(monkeypatch, rows, "decode_line", AttributeError("x"))
     messages = [Message(TOPIC, PAYLOAD % seq, 1706352600_000) for seq in (1, 2, 3)]
     decoded, dead = rows.to_rows(messages)
     assert [row.message for row in decoded] == [messages[0], messages[2]]

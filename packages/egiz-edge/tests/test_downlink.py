@@ -262,13 +262,13 @@ def test_the_largest_config_runs_or_is_refused_and_the_device_publishes_on(
     live.publish(CONFIG, encode(config), retain=True)
     _status(live, lambda m: m.config is not None)
     # It may need one reset for a memory without holes.
-    eventually(lambda: _is_settled(live), timeout=60)
+    eventually(lambda: _is_running_on(live), timeout=60)
     boots = {m.boot for m in live.messages(DEVICE, "telemetry")[-10:]}
     assert len(boots) == 1
     assert live.rejected == []
 
 
-def _is_settled(live):
+def _is_running_on(live):
     """Ten messages with the zones of the config, or ten since it was refused."""
     status = live.messages(DEVICE, "status")[-1]
     last = live.messages(DEVICE, "telemetry")[-10:]

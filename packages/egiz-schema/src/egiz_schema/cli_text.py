@@ -31,12 +31,12 @@ One message, from a file, from standard input, or as it is given:
 Many:
   mosquitto_sub -v -t 'sensors/#' | egiz-schema validate
 
-Without --topic, messages are read as mosquitto_sub prints them with -v, or with
--F '%I %t %p' and other words before the topic, or with -F %j; a payload may have
-several lines. Every problem is printed. One that readers drop, keeping the rest
-of the message, is a "repair": a writer should not need it. A member that readers
-ignore is noted: it may be newer than this contract, or misspelled. Ctrl-C ends
-live traffic with its summary.
+Without --topic, messages are read as mosquitto_sub prints them with -v, or
+with -F '%I %t %p' and other words before the topic, or with -F %j; a payload
+may have several lines. Every problem is printed. One that readers drop, keeping
+the rest of the message, is a "repair": a writer should not need it. A member
+that readers ignore is noted: it may be newer than this contract, or misspelled.
+Ctrl-C ends live traffic with its summary.
 """
 EXPLAIN = """\
 A field by its path, with or without its kind, or by its name in InfluxDB; a
