@@ -489,3 +489,21 @@ def test_a_huge_file_needs_no_memory_and_the_message_after_it_is_read(tmp_path):
     assert done.stdout.splitlines()[0].startswith("-:1: too_large")
     assert done.stdout.splitlines()[1].startswith("-:2: ")
     assert "2 read, 2 not of the contract" in done.stderr
+
+
+def test_a_name_with_control_characters_forges_no_line():
+    name = "\\u001b[31mred\\nsensors/factory/oven-001/telemetry: all fine\\u0085"
+    payload = GOOD[:-1] + f',"{name}":1}}'
+    _, output, _ = _run("validate", "--topic", TELEMETRY, "--payload", payload)
+    (line,) = output.splitlines()
+    assert r"\x1b[31mred\nsensors" in line
+    assert line.isprintable()
+
+
+def test_each_wrong_value_is_named_as_the_part_that_readers_drop():
+    payload = GOOD[:-1] + ',"values":{"a":"x","ab":"y"}}'
+    _, output, _ = _run("validate", "--topic", TELEMETRY, "--payload", payload)
+    first, second = output.splitlines()
+    assert "repair at $.values.a:" in first
+    assert "repair at $.values.ab:" in second
+    assert "$.values.a;" not in second

@@ -4,7 +4,7 @@ A reader needs the first error alone. A person wants all of them, what readers m
 each, and which names they ignore.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -69,8 +69,7 @@ def problems(topic: Topic, payload: wire.Payload) -> list[Problem]:
         ordered = sorted(found.values(), key=lambda each: _position(each, document))
         return [_problem(each) for each in ordered]
     return [
-        _problem(error, next(filter(path.startswith, (part.path for part in dropped))))
-        for path, error in found.items()
+        _problem(error, _dropped_around(path, dropped)) for path, error in found.items()
     ]
 
 
@@ -86,6 +85,15 @@ def unknown(topic: Topic, payload: wire.Payload) -> list[Unknown]:
 
 def _problem(error: DecodeError, dropped: str | None = None) -> Problem:
     return Problem(error.path, error.reason, str(error), dropped)
+
+
+def _dropped_around(path: str, dropped: Sequence[repair.Dropped]) -> str:
+    """The part that was dropped with what is at `path`: that, or one around it."""
+    return next(
+        part.path
+        for part in dropped
+        if path == part.path or path.startswith((f"{part.path}.", f"{part.path}["))
+    )
 
 
 def _faults(topic: Topic, document: Any) -> Iterator[DecodeError]:
