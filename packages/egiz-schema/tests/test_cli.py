@@ -11,7 +11,8 @@ import threading
 
 import egiz_cli
 import pytest
-from egiz_schema import cli, cli_text, contract, documents, vectors
+from egiz_schema import cli, contract, documents, vectors
+from egiz_schema.cli import text
 from egiz_schema.documents import dictionary
 from rig.documents import KINDS
 from rig.process import own_program
@@ -121,7 +122,7 @@ def test_completion_offers_commands_and_options(capsys):
 
 
 def test_the_exit_codes_are_those_of_the_other_programs():
-    assert cli_text.MEANINGS == egiz_cli.MEANINGS
+    assert text.MEANINGS == egiz_cli.MEANINGS
 
 
 def test_what_readers_ignore_is_noted_and_valid():
@@ -180,7 +181,7 @@ def test_ctrl_c_ends_live_traffic_with_what_was_found():
 _WITHOUT_PYDANTIC = """\
 import sys
 sys.modules["pydantic"] = sys.modules["pydantic_core"] = None
-from egiz_schema.cli import main
+from egiz_schema.cli import main, text
 main(["validate", *sys.argv[1:]])
 """
 

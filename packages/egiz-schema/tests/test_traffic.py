@@ -5,7 +5,7 @@ import random
 import subprocess
 
 import pytest
-from egiz_schema.traffic import BYTES_MAX, messages
+from egiz_schema.cli.traffic import BYTES_MAX, messages
 from rig.process import own_program, require
 
 TOPIC = "sensors/factory/oven-001/telemetry"

@@ -108,7 +108,7 @@ def _is_tls(value):
 _CHECKS = {
     "facility": (
         lambda v: type(v) is str and topics.is_facility(v),
-        "words of a-z, 0-9 with - between, such as bakery",
+        "a facility of the topics, such as bakery or plant-2",
     ),
     "device_id": (
         lambda v: type(v) is str and topics.is_device_id(v),

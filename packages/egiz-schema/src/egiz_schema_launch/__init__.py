@@ -9,7 +9,7 @@ covered: the first milliseconds of the interpreter, and the library's import bef
 import os
 import signal
 
-INTERRUPTED = 130  # egiz_schema.cli_text.INTERRUPTED: importing it takes too long
+INTERRUPTED = 130  # egiz_schema.cli.text.INTERRUPTED: importing it takes too long
 
 
 def main() -> None:

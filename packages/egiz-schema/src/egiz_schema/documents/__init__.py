@@ -37,7 +37,7 @@ __all__ = [
 
 DIRECTORY = Path(__file__).parent / f"v{WIRE_VERSION}"
 # Generated, too, but a module of the package.
-MODELS = Path(__file__).parent.parent / "pydantic_models.py"
+MODELS = Path(__file__).parent.parent / "models" / "generated.py"
 
 
 def render() -> dict[str, str]:

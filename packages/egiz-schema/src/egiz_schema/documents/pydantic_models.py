@@ -18,7 +18,7 @@ from pydantic import Field
 
 from egiz_schema import messages
 from egiz_schema import types as t
-from egiz_schema.pydantic_base import (
+from egiz_schema.models.base import (
     Part,
     StatusPart,
     TelemetryPart,

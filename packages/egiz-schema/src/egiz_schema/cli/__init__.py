@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from egiz_schema import __version__, cli_text
+from egiz_schema import __version__
 from egiz_schema.address import Topic, parse_topic
-from egiz_schema.cli_text import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE
-from egiz_schema.cli_validate import naming, validate
+from egiz_schema.cli import text as cli_text
+from egiz_schema.cli.text import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE
+from egiz_schema.cli.validation import naming, validate
 from egiz_schema.codec import decode_with_dropped
 from egiz_schema.errors import TopicError
 
@@ -156,7 +157,7 @@ def _completion(given: argparse.Namespace) -> int:
 
 
 def _explain(given: argparse.Namespace) -> int:
-    from egiz_schema.explained import explained  # noqa: PLC0415  # seldom needed
+    from egiz_schema.cli.explained import explained  # noqa: PLC0415  # seldom needed
 
     print(explained(given.field or ""))
     return DONE

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from egiz_schema import traffic
 from egiz_schema.address import Topic, parse_topic
-from egiz_schema.cli_text import FAILED
+from egiz_schema.cli import traffic
+from egiz_schema.cli.text import FAILED
 from egiz_schema.errors import TopicError
 from egiz_schema.problems import Problem, Unknown, problems, unknown
 

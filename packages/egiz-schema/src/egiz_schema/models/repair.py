@@ -11,7 +11,7 @@ import annotated_types as at
 from pydantic import BaseModel
 
 from egiz_schema.errors import InvalidPayload, explain
-from egiz_schema.pydantic_errors import NAME, Fault, Place, path_of, position
+from egiz_schema.models.errors import NAME, Fault, Place, path_of, position
 from egiz_schema.repair import Dropped
 
 _DELETED = object()

@@ -20,9 +20,9 @@ from egiz_schema import codec, wire
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.errors import DecodeError, InvalidPayload, explain
 from egiz_schema.limits import TIMESTAMP_S
-from egiz_schema.pydantic_base import READER
-from egiz_schema.pydantic_errors import Fault, in_order, position
-from egiz_schema.pydantic_models import (
+from egiz_schema.models.base import READER
+from egiz_schema.models.errors import Fault, in_order, position
+from egiz_schema.models.generated import (
     Alert,
     AppliedConfig,
     Channel,
@@ -43,7 +43,7 @@ from egiz_schema.pydantic_models import (
     Thermal,
     VoltagePhases,
 )
-from egiz_schema.pydantic_repair import dropped_of, overlong, slots_of, without
+from egiz_schema.models.repair import dropped_of, overlong, slots_of, without
 from egiz_schema.repair import FRAME, Dropped, integral
 from egiz_schema.topics import DEVICE_ID_MAX, DEVICE_ID_MIN
 from egiz_schema.types import is_text

@@ -44,7 +44,7 @@ def in_order(
     Args:
         details: of a `pydantic.ValidationError`.
         document: what was validated.
-        overlong: what pydantic may not have found (`pydantic_repair.overlong`).
+        overlong: what pydantic may not have found (`repair.overlong`).
     """
     found: dict[Place, DecodeError] = dict(overlong)
     for detail in details:

@@ -19,10 +19,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
-from egiz_schema import pydantic_extra
 from egiz_schema.codec import READINGS
 from egiz_schema.errors import EncodeError, explain
 from egiz_schema.limits import TIMESTAMP_S
+from egiz_schema.models import extra
 from egiz_schema.msgspec_errors import reason_of
 from egiz_schema.repair import FRAME, integral, says_something
 
@@ -55,7 +55,7 @@ class Part(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        pydantic_extra.apply(cls, Part)
+        extra.apply(cls, Part)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -150,7 +150,7 @@ def _describe(model: type[BaseModel], schema: dict[str, Any]) -> None:
     from egiz_schema.documents import json_schema  # noqa: PLC0415  # for who asks
 
     struct = next(
-        each for each in model.__mro__ if "pydantic_models" in each.__module__
+        each for each in model.__mro__ if "models.generated" in each.__module__
     )
     for member in schema["properties"].values():
         member.pop("title", None)
