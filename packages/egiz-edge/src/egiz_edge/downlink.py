@@ -104,7 +104,7 @@ class Downlink:
             document = None
             unload(_CONFIG)
             reason = "no memory for it"
-            self.with_config(lambda config: config.receive(msg, None, reason))
+            self.with_config(lambda config: _refuse(config, msg, reason))
 
     async def _handle_command(self):
         from egiz_edge import incoming  # noqa: PLC0415  # not kept: it is large
@@ -147,6 +147,12 @@ class Downlink:
         except ValueError:
             is_whole = False
         return '"last_command":' + last if is_whole else None
+
+
+def _refuse(config, msg, reason):
+    """Unless it is in force already: then only its report had no memory."""
+    if config.crc != crc32(msg):
+        config.receive(msg, None, reason)
 
 
 def unload(names):
