@@ -263,18 +263,16 @@ def test_the_largest_config_runs_or_is_refused_and_the_device_publishes_on(
     _status(live, lambda m: m.config is not None)
     # It may need one reset for a memory without holes.
     eventually(lambda: _is_running_on(live), timeout=60)
-    boots = {m.boot for m in live.messages(DEVICE, "telemetry")[-10:]}
-    assert len(boots) == 1
     assert live.rejected == []
 
 
 def _is_running_on(live):
-    """Ten messages with the zones of the config, or ten since it was refused."""
+    """Ten of one boot, with the zones of the config, or of before if it was refused."""
     status = live.messages(DEVICE, "status")[-1]
     last = live.messages(DEVICE, "telemetry")[-10:]
     if status.config is None:
         return False
     zones = 32 if status.config.applied else 2
-    return len(last) == 10 and all(
+    return len(last) == 10 == sum(m.boot == last[-1].boot for m in last) and all(
         m.thermal and len(m.thermal.temperature_zones) == zones for m in last
     )
