@@ -230,6 +230,7 @@ class Uplink:
 """
     running = sabotaged(mosquitto, watchdog_s=1.5, uplink=hangs, timeouts=_BRIEF)
     data = tmp_path / f"flash-{DEVICE}" / "data"
+    eventually((data.parent / "store_settings_crc").exists, 30)  # it knows its settings
     (data / "config.json").write_text('{"device_id":"oven-001","buffer_size":50}')
     boots = data.parent / "store_boot"
     eventually(lambda: boots.exists() and int(boots.read_text()) > 6, 60)

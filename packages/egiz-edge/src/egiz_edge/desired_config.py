@@ -23,6 +23,7 @@ from egiz_edge.payloads import text
 # Key in the store: of the last message, revision, CRC, error, and the revision that was
 # refused.
 _OUTCOME = "config"
+_SETTINGS = "settings_crc"  # key in the store: of the settings of the boot before
 _NETWORK = ("wifi_ssid", "mqtt_broker")
 _NUMBER, _ERROR = (int, type(None)), (str, type(None))
 _REV_MAX = 4294967295
@@ -64,12 +65,13 @@ class DesiredConfig:
             self._refused_rev = refused_rev
 
     def restore(self, is_plain=False):
-        """After a boot.
+        """After a boot; new settings, which came by cable, win over what is stored.
 
         Args:
             is_plain: the device crashed again and again: of the configuration, only the
                 network is kept, without which no correction is received.
         """
+        self._keep_if_settings_are_the_same()
         if is_plain:
             self._make_plain()
         config = self._load(self._staged) or self._load(self._in_force)
@@ -152,6 +154,21 @@ class DesiredConfig:
                 members.append('"%s":%d' % (name, value))
         return ",".join(members)
 
+    def _keep_if_settings_are_the_same(self):
+        """Else whoever wrote new ones could not rescue a device from a dead broker."""
+        crc = "%d" % _crc_of_settings(self._settings.given)
+        if self._store.get(_SETTINGS) == crc:
+            return
+        if self._load(self._staged) or self._load(self._in_force):
+            self._log(
+                "the settings are new: the configuration of before is dropped, and"
+                " applied again if the broker has it"
+            )
+            self.erase()
+            self.rev, self.crc, self.error = 0, None, None
+            self.is_on_trial = False
+        self._store.put(_SETTINGS, crc)
+
     def _stage(self, config, msg):
         resolved = resolve(config, self._settings.given)
         is_trial = self._changes_network(resolved)
@@ -219,6 +236,15 @@ class DesiredConfig:
         except OSError:
             _remove(self._in_force)
         self._record(self.rev, self.crc, "crashed again and again, dropped")
+
+
+def _crc_of_settings(given):
+    """The same for the same settings: objects have no order here."""
+    items = []
+    for name, value in given.items():
+        shown = sorted(value.items()) if type(value) is dict else value
+        items.append("%s=%r" % (name, shown))
+    return crc32("\n".join(sorted(items)).encode())
 
 
 def _rev_of(config):

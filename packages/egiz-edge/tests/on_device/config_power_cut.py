@@ -33,6 +33,7 @@ def _cut_at(operation, new):
     flash = _flash.Flash(512, 32)
     _flash.mount(flash, is_new=True)
     store = Store()
+    _boot(store)
     _receive(store, OLD)
     flash.until_cut = operation
     try:

@@ -200,3 +200,26 @@ def test_a_factory_reset_leaves_what_was_provisioned():
     assert device.settings.publish_rate_ms == 5000
     reported = device.receive(rev=1, publish_rate_ms=400)
     assert reported == {"rev": 1, "applied": True, "crc": device.crc}
+
+
+def test_new_settings_win_over_the_configuration_of_before():
+    device = Device()
+    device.receive(rev=7, publish_rate_ms=300)
+    device.boot()
+    assert device.settings.publish_rate_ms == 300
+    device.boot(port=1884)
+    assert device.settings.publish_rate_ms == 5000
+    assert device.reported() is None
+    assert "settings are new" in device.log.lines[-1]
+    reported = device.receive(rev=7, publish_rate_ms=300)
+    assert (reported["rev"], reported["applied"]) == (7, True)
+    device.boot(port=1884)
+    assert device.settings.publish_rate_ms == 300
+
+
+def test_settings_are_the_same_in_any_order():
+    device = Device()
+    device.boot(tls={"ca": "/ca.der", "cert": "/c.der", "key": "/k.der"}, port=8883)
+    device.receive(rev=7, publish_rate_ms=300)
+    device.boot(port=8883, tls={"key": "/k.der", "ca": "/ca.der", "cert": "/c.der"})
+    assert device.settings.publish_rate_ms == 300
