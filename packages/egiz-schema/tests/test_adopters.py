@@ -210,3 +210,12 @@ def test_a_last_will_has_no_time_and_the_boot_of_its_device():
 def test_a_dict_has_no_topic():
     with pytest.raises(EgizError, match="a dict is no message"):
         topic_of("plant", {"device_id": "oven-001"})
+
+
+def test_the_time_of_a_clock_that_was_never_set_is_a_datetime():
+    payload = (
+        b'{"device_id":"silo-001","timestamp":-9007199254740991,"values":{"a":1},'
+        b'"status":{"time_synced":false}}'
+    )
+    message = decode("sensors/factory/silo-001/telemetry", payload)
+    assert time_of(message).year == 1

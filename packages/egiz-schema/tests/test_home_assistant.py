@@ -45,7 +45,8 @@ def test_home_assistant_discovers_the_device():
         "availability": [
             {
                 "topic": "sensors/factory/oven-001/status",
-                "value_template": "{{ value_json.state }}",
+                "value_template": "{{ 'offline' if value_json.state == 'offline'"
+                " else 'online' }}",
                 "payload_available": "online",
                 "payload_not_available": "offline",
             }

@@ -1,13 +1,13 @@
 """The unit of each field, for who shows a value."""
 
 from collections.abc import Mapping
-from functools import cache
 from types import MappingProxyType
 
 from egiz_schema.address import Kind
+from egiz_schema.cache import cached_by_topic
 
 
-@cache
+@cached_by_topic
 def units(kind: Kind = "telemetry") -> Mapping[str, str]:
     """UCUM codes by path: ``units()["thermal.setpoint"] == "Cel"``.
 

@@ -20,6 +20,7 @@ import msgspec
 
 from egiz_schema import hints
 from egiz_schema.errors import InvalidPayload, explain
+from egiz_schema.limits import is_channel_name
 from egiz_schema.msgspec_errors import reason_of, sentence_of
 from egiz_schema.types import DeviceId, Shared, broken_rule, is_text
 
@@ -27,6 +28,10 @@ from egiz_schema.types import DeviceId, Shared, broken_rule, is_text
 FRAME = frozenset(
     {"device_id", "timestamp", "ms", "v", "seq", "boot", "buffered", "state"}
 )
+
+
+# Without its unit a channel would have the usual one of its quantity: another value.
+DEFINING = frozenset({("Channel", "unit")})
 
 
 class Dropped(NamedTuple):
@@ -117,6 +122,7 @@ class _Collecting(_Reading):
 # Reads a value that stands at a path, or raises `_Unusable`.
 _Rule = Callable[[_Reading, Any, str], Any]
 _ABSENT = object()
+_CHANNEL = "the name of a channel is of a-z, 0-9 and _, beginning with a-z"
 _UNIONS = (Union, UnionType)
 _TIMES = frozenset({"$.timestamp", "$.expires_at"})
 
@@ -125,6 +131,7 @@ class _Member(NamedTuple):
     rule: _Rule
     is_required: bool
     may_be_null: bool
+    is_defining: bool  # if it is there, and wrong, so is all of the group
 
 
 def repaired(
@@ -172,7 +179,10 @@ def says_something(part: Any) -> bool:
 def _members(struct: type[msgspec.Struct]) -> dict[str, _Member]:
     return {
         field.encode_name: _Member(
-            _rule(field.type), field.required, type(None) in get_args(field.type)
+            _rule(field.type),
+            field.required,
+            type(None) in get_args(field.type),
+            (struct.__name__, field.encode_name) in DEFINING,
         )
         for field in msgspec.structs.fields(struct)
     }
@@ -210,7 +220,8 @@ def _leaf(annotation: Any, bare: Any) -> _Rule:
             value = integral(value)
         read = _converted(value, annotation, path)
         if holds and (isinstance(read, str) or bare is float) and not holds(read):
-            raise _Unusable(broken_rule(holds, read), path)
+            sentence = _CHANNEL if holds is is_channel_name else ""
+            raise _Unusable(broken_rule(holds, read), path, sentence)
         return read
 
     return read
@@ -266,7 +277,7 @@ def _read_member(
         return _ABSENT
     outer, name = place
     path = f"{outer}.{name}"
-    if member.is_required or (outer == "$" and name in FRAME):
+    if member.is_required or member.is_defining or (outer == "$" and name in FRAME):
         return reading.needed(member.rule, value, path)
     return reading.part(member.rule, value, path, _ABSENT)
 

@@ -5,6 +5,7 @@ from typing import Protocol, TypedDict, overload
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_FIRST_S = -62135596800  # that of the year 1
 
 
 class Timed(Protocol):
@@ -39,10 +40,13 @@ def time_of(message: MaybeTimed) -> datetime | None: ...
 def time_of(message: MaybeTimed) -> datetime | None:
     """When a telemetry or status message was made; None for a last will.
 
-    A device whose clock was never set says what it believes: a time before 2020.
+    A device whose clock was never set says what it believes: a time before 2020, at
+    the earliest that of the year 1.
     """
     if message.timestamp is None:
         return None
+    if message.timestamp < _FIRST_S:
+        return datetime.min.replace(tzinfo=UTC)
     return _EPOCH + timedelta(seconds=message.timestamp, milliseconds=message.ms)
 
 

@@ -119,7 +119,9 @@ def _device(name: str, topic: Topic, birth: Status) -> Object:
 def _availability(topic: Topic) -> Object:
     return {
         "topic": str(Topic(topic.facility, topic.device_id, "status")),
-        "value_template": "{{ value_json.state }}",
+        # Home Assistant knows these two only; a device that sleeps is no less there.
+        "value_template": "{{ 'offline' if value_json.state == 'offline'"
+        " else 'online' }}",
         "payload_available": "online",
         "payload_not_available": "offline",
     }

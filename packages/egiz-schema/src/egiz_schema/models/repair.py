@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from egiz_schema.errors import InvalidPayload, explain
 from egiz_schema.models.errors import NAME, Fault, Place, path_of, position
-from egiz_schema.repair import Dropped
+from egiz_schema.repair import DEFINING, Dropped
 
 _DELETED = object()
 
@@ -98,7 +98,8 @@ def _slot(model: type[BaseModel], place: Place) -> Slot:
             slot = Slot(place[:end], None if may_be_null else _DELETED)
         else:
             field = _field(bare, str(step))
-            if not field.is_required():
+            is_defining = any((c.__name__, step) in DEFINING for c in bare.__mro__)
+            if not field.is_required() and not is_defining:
                 slot = Slot(place[:end], _DELETED)
             annotation = field.annotation
     return slot
