@@ -22,6 +22,9 @@ ENV = os.environ | {
     # The one of this checkout: else each clone installs its own.
     "MAKEFLAGS": f"HATCH={REPOSITORY / '.venv/bin/hatch'}",
     "GIT_CONFIG_GLOBAL": os.devnull,
+    # A version that changes within the second of the clone has the size of the one
+    # before: Python would take what it compiled of that one.
+    "PYTHONDONTWRITEBYTECODE": "1",
 }
 
 

@@ -159,7 +159,7 @@ def test_for_a_certificate_in_pem_the_conversion_to_der_is_shown(bundle, tmp_pat
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"facility": "a/b"}, "facility: must be words of"),
+        ({"facility": "a/b"}, "facility: must be a facility of the topics"),
         ({"device_id": "Oven"}, "device_id: must be type-unit"),
         ({"device_id": None}, "device_id: must be type-unit"),
         ({"broker": "broker.lan:1883"}, "broker: must be a host name or address"),
