@@ -16,7 +16,6 @@ from rig.waiting import eventually
 
 BEGIN_S = 1706352600
 FACILITIES = ("north", "south", "east")
-PORT = free_port(in_a_row=2)  # one for each worker
 
 
 def test_each_shard_has_its_part_and_files_of_its_own(tmp_path, monkeypatch):
@@ -67,11 +66,15 @@ def test_a_shard_that_cannot_be_is_an_error(monkeypatch, shard, problem):
 def team(mosquitto, influxdb, bridge):
     """`team(workers)` runs as many; ended with the test."""
     table = {"url": influxdb.url, "api": "v1", "database": influxdb.database}
-    http = {"listen": f"127.0.0.1:{PORT}"}
+    # Now, when the servers have theirs: one for each worker.
+    port = free_port(in_a_row=2)
+    http = {"listen": f"127.0.0.1:{port}"}
     made = bridge(mosquitto.url, influxdb=table, http=http)
     text = made.config.read_text()
     text = text.replace("[mqtt]\n", f"[mqtt]\nfacilities = {list(FACILITIES)}\n")
     made.config.write_text(text)
+
+    made.port = port
 
     def begin(workers):
         command = [own_program("egiz-bridge"), "run", "--config", str(made.config)]
@@ -85,8 +88,9 @@ def team(mosquitto, influxdb, bridge):
     return begin
 
 
-def _received(worker):
-    url = f"http://127.0.0.1:{PORT + worker - 1}/metrics"
+def _received(running, worker):
+    port = running.port + worker - 1
+    url = f"http://127.0.0.1:{port}/metrics"
     with urllib.request.urlopen(url, timeout=5) as got:
         families = text_string_to_metric_families(got.read().decode())
         values = {one.name: one.value for family in families for one in family.samples}
@@ -117,7 +121,7 @@ def test_two_workers_store_everything_once(team, mosquitto, influxdb):
     running = team(2)
     _publish(mosquitto, 0, 300)
     eventually(lambda: len(stored.in_influxdb(influxdb)) == 300, timeout=30)
-    assert [_received(1), _received(2)] == [200, 100]
+    assert [_received(running, 1), _received(running, 2)] == [200, 100]
     assert running.stop() == 0
     assert running.log.count("event=stopped") == 2
     # A part without a subscriber is left to the others.
@@ -126,7 +130,7 @@ def test_two_workers_store_everything_once(team, mosquitto, influxdb):
     running = team(2)
     _publish(mosquitto, 300, 300)
     eventually(lambda: len(stored.in_influxdb(influxdb)) == 500, timeout=30)
-    assert [_received(1), _received(2)] == [100, 100]
+    assert [_received(running, 1), _received(running, 2)] == [100, 100]
     assert running.stop() == 0
 
 
