@@ -385,6 +385,15 @@ def test_an_error_outlives_a_process_pool(refuse, duplicate):
     assert (str(again), vars(again)) == (str(caught.value), vars(caught.value))
 
 
+def test_arguments_that_no_json_can_be_are_an_error_of_the_contract():
+    within_itself = {}
+    within_itself["a"] = within_itself
+    for arguments in (within_itself, {"a": 10**5000}):
+        command = Command(device_id="oven-001", id="1", action="x", args=arguments)
+        with pytest.raises(EncodeError):
+            encode(command)
+
+
 @pytest.mark.parametrize("topic", [b"sensors/factory/oven-001/telemetry", 42])
 def test_a_topic_that_is_no_text_is_a_type_error_that_says_so(topic):
     with pytest.raises(TypeError, match="a topic is a text"):

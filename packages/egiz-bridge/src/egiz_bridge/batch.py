@@ -3,13 +3,30 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import egiz_schema
 from egiz_schema import decode, influx, parse_topic
 from egiz_schema.limits import TIMESTAMP_S
 
 # How far ahead of ours the clock of a device may be.
 AHEAD_MAX_MS = 300_000
+# Before that, a clock was never set.
+UNSET_MAX_MS = TIMESTAMP_S[0] * 1000
 # The field that marks a time that is not the device's.
 TIME_CORRECTED = "time_corrected"
+
+
+def own_time_ms(decoded: egiz_schema.Message) -> int | None:
+    """The time that a message says; none of a last will, a config or a command."""
+    timestamp: int | None = getattr(decoded, "timestamp", None)
+    if timestamp is None:
+        return None
+    ms: int = decoded.ms  # type: ignore[union-attr]  # whatever has a timestamp has ms
+    return timestamp * 1000 + ms
+
+
+def is_wrong(time_ms: int, received_ms: int) -> bool:
+    """Whether a time is further ahead than clocks may differ, or of no clock."""
+    return not UNSET_MAX_MS <= time_ms <= received_ms + AHEAD_MAX_MS
 
 
 class Message(NamedTuple):
@@ -32,9 +49,8 @@ class Message(NamedTuple):
         topic = parse_topic(self.topic)
         decoded = decode(topic, self.payload)
         point = influx.to_point(topic, decoded, self.received_ms)
-        timestamp = getattr(decoded, "timestamp", None)
-        is_unset = timestamp is not None and timestamp < TIMESTAMP_S[0]
-        if point.time_ms <= self.received_ms + AHEAD_MAX_MS and not is_unset:
+        time_ms = own_time_ms(decoded)
+        if time_ms is None or not is_wrong(time_ms, self.received_ms):
             return point
         fields = {**point.fields, TIME_CORRECTED: True}
         return point._replace(time_ms=self.received_ms, fields=fields)

@@ -130,6 +130,8 @@ class DesiredConfig:
         for path in (self._staged, self._in_force):
             _remove(path)
         self._store.delete(_OUTCOME)
+        self.rev, self.crc, self.error, self._refused_rev = 0, None, None, None
+        self.is_on_trial = False
 
     def member(self):
         """The member `config` of the status as JSON; None before the first message."""
@@ -165,8 +167,6 @@ class DesiredConfig:
                 " applied again if the broker has it"
             )
             self.erase()
-            self.rev, self.crc, self.error = 0, None, None
-            self.is_on_trial = False
         self._store.put(_SETTINGS, crc)
 
     def _stage(self, config, msg):

@@ -1,7 +1,7 @@
 """Bytes to messages and back; nothing but the package's errors comes out."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache, lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeVar, overload
 
@@ -16,6 +16,7 @@ from egiz_schema.errors import (
     TopicError,
     explain,
 )
+from egiz_schema.known import type_info, unknown_members
 from egiz_schema.messages import Command, Config, Message, Status, Telemetry
 from egiz_schema.repair import Dropped, integral, repaired, says_something
 from egiz_schema.types import is_text
@@ -40,8 +41,6 @@ _M = TypeVar("_M", bound=Message)
 _FIRST_S = limits.TIMESTAMP_S[0]
 _DISCONNECTED_C = float(limits.DISCONNECTED_C)  # compared with floats in less time
 _is_channel_name = lru_cache(4096)(limits.is_channel_name)
-# What msgspec knows of a message; to find it out takes a millisecond.
-type_info = cache(msgspec.inspect.type_info)
 
 
 @overload
@@ -119,7 +118,8 @@ def encode(message: Message) -> bytes:
         raise EncodeError(hint or f"{error.path}: {error}", error.reason) from None
     except UnicodeEncodeError:
         raise EncodeError(explain("charset"), "charset") from None
-    except (TypeError, OverflowError) as error:
+    # Text within itself, and integers of thousands of digits.
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EncodeError(advice.of_message(message) or str(error), "type") from None
     if not topics.is_device_id(message.device_id):
         sentence = f"{message.device_id!r}: {explain('bad_device_id')}"
@@ -146,7 +146,7 @@ def unknown_fields(topic: Topic | str, payload: Payload) -> tuple[str, ...]:
         topic = parse_topic(topic)
     known = type_info(TYPES[topic.kind])
     document = wire.parse(wire.as_bytes(payload))
-    return tuple(path for path, _ in _unknown(known, document, "$"))
+    return tuple(path for path, _ in unknown_members(known, document, "$"))
 
 
 def kind_of(message: Message) -> str:
@@ -271,7 +271,7 @@ def _refuse_empty(
 ) -> None:
     """Raise for telemetry without a reading, unless a newer contract has one there."""
     known = type_info(type(message))
-    if any(says_something(value) for _, value in _unknown(known, document, "$")):
+    if any(says_something(value) for _, value in unknown_members(known, document, "$")):
         return
     if dropped:
         path, reason = dropped[0]
@@ -319,33 +319,3 @@ def _has_value(part: object) -> bool:
     if isinstance(part, dict):
         return any(map(_has_value, part.values()))
     return part is not None
-
-
-def present_type(known: Any) -> Any:
-    """Of what `msgspec.inspect` says of a field: its type where it is not null."""
-    if isinstance(known, msgspec.inspect.UnionType):
-        known = next(
-            each
-            for each in known.types
-            if not isinstance(each, msgspec.inspect.NoneType)
-        )
-    if isinstance(known, msgspec.inspect.Metadata):
-        return present_type(known.type)
-    return known
-
-
-def _unknown(known: Any, document: Any, path: str) -> Iterator[tuple[str, Any]]:
-    known = present_type(known)
-    if not isinstance(document, dict):
-        return
-    if isinstance(known, msgspec.inspect.DictType):  # of names that people chose
-        for name, value in document.items():
-            yield from _unknown(known.value_type, value, f"{path}.{name}")
-    if not isinstance(known, msgspec.inspect.StructType):
-        return
-    types = {field.encode_name: field.type for field in known.fields}
-    for name, value in document.items():
-        if name in types:
-            yield from _unknown(types[name], value, f"{path}.{name}")
-        else:
-            yield f"{path}.{name}", value

@@ -17,11 +17,10 @@ from egiz_schema.codec import (
     check_version,
     decode_with_dropped,
     mismatch,
-    present_type,
-    type_info,
     unknown_fields,
 )
 from egiz_schema.errors import DecodeError
+from egiz_schema.known import present_type, type_info
 
 
 class Problem(NamedTuple):

@@ -7,7 +7,14 @@ import structlog
 from egiz_schema import Dropped, EgizError, decode, parse_topic
 from egiz_schema.line_protocol import decode_line_with_dropped
 
-from egiz_bridge.batch import Batch, DeadLetter, Message, Row
+from egiz_bridge.batch import (
+    Batch,
+    DeadLetter,
+    Message,
+    Row,
+    is_wrong,
+    own_time_ms,
+)
 from egiz_bridge.ledger.counts import Ledger, Verdicts
 from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.log import RateLimitedLog
@@ -18,8 +25,6 @@ from egiz_bridge.pipeline.rows import (
     Source,
     Sources,
     corrected_ms,
-    is_untimed,
-    is_wrong,
     timed,
     to_row,
 )
@@ -198,19 +203,20 @@ class Intake:
         decoded, line, dropped = decode_line_with_dropped(
             source.topic, payload, received_ms
         )
-        if dropped:
-            self._count_dropped(source, dropped)
+        time_ms = own_time_ms(decoded)
         if not flags & RETAIN:
             self._devices.observe(source.device, decoded, received_ms)
-        elif is_untimed(decoded):
+        elif time_ms is None:
             # A last will kept by the broker: when the device went away is not known.
             raise Skipped("retained_untimed")
-        if is_untimed(decoded):
+        if dropped:
+            self._count_dropped(source, dropped)
+        if time_ms is None:
             apart_ms = source.device.apart_ms(received_ms)
             if apart_ms != received_ms:
                 return to_row(Message(source.text, payload, apart_ms))
-        if is_wrong(decoded, received_ms):
-            received_ms = corrected_ms(source.device, decoded, received_ms)
+        elif is_wrong(time_ms, received_ms):
+            received_ms = corrected_ms(source.device, decoded, time_ms, received_ms)
             return timed(Message(source.text, payload, received_ms), decoded, line)
         return Row(Message(source.text, payload, received_ms), line)
 

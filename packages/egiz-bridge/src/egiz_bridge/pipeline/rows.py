@@ -5,10 +5,17 @@ from typing import NamedTuple
 
 import egiz_schema
 from egiz_schema import EgizError, Topic, influx, parse_topic
-from egiz_schema.limits import TIMESTAMP_S
 from egiz_schema.line_protocol import decode_line
 
-from egiz_bridge.batch import AHEAD_MAX_MS, DeadLetter, Message, Row
+from egiz_bridge.batch import (
+    AHEAD_MAX_MS,
+    UNSET_MAX_MS,
+    DeadLetter,
+    Message,
+    Row,
+    is_wrong,
+    own_time_ms,
+)
 from egiz_bridge.ledger.devices import Device, Devices
 from egiz_bridge.pipeline.internal import internal_error
 from egiz_bridge.pipeline.route import Route, reason_to_skip, route_of
@@ -16,7 +23,6 @@ from egiz_bridge.sinks.sink import SinkTable
 
 # A factory has few topics and many messages; a flood of invented ones is forgotten.
 _SOURCES_MAX = 65536
-_UNSET_MAX_MS = TIMESTAMP_S[0] * 1000
 
 
 class Source(NamedTuple):
@@ -98,39 +104,21 @@ def to_row(message: Message) -> Row:
 
 def timed(message: Message, decoded: egiz_schema.Message, line: bytes) -> Row:
     """A row at a time that can be: see `Message.point`."""
-    if is_wrong(decoded, message.received_ms):
+    time_ms = own_time_ms(decoded)
+    if time_ms is not None and is_wrong(time_ms, message.received_ms):
         return Row(message, influx.to_line(message.point()))
     return Row(message, line)
 
 
-def is_untimed(decoded: egiz_schema.Message) -> bool:
-    """Whether it says no time, so that of its receipt is its point's."""
-    return getattr(decoded, "timestamp", None) is None
-
-
-def is_wrong(decoded: egiz_schema.Message, received_ms: int) -> bool:
-    """Whether its time is further ahead than clocks may differ, or of no clock."""
-    ahead_ms = _ahead_ms(decoded, received_ms)
-    return ahead_ms > AHEAD_MAX_MS or received_ms + ahead_ms < _UNSET_MAX_MS
-
-
-def corrected_ms(device: Device, decoded: egiz_schema.Message, received_ms: int) -> int:
+def corrected_ms(
+    device: Device, decoded: egiz_schema.Message, time_ms: int, received_ms: int
+) -> int:
     """The receipt to keep of a message whose time is wrong: its point's time.
 
     `Message.point` replaces the time by the receipt, and what is kept is all that a
     replay knows.
     """
-    time_ms = received_ms + _ahead_ms(decoded, received_ms)
-    if time_ms < _UNSET_MAX_MS:
+    if time_ms < UNSET_MAX_MS:
         is_buffered = getattr(decoded, "buffered", False)
         return device.shift.unset_ms(time_ms, received_ms, is_buffered=is_buffered)
     return device.shift.corrected_ms(time_ms, received_ms, AHEAD_MAX_MS)
-
-
-def _ahead_ms(decoded: egiz_schema.Message, received_ms: int) -> int:
-    """How far its time is ahead of its receipt; a last will has no time."""
-    timestamp: int | None = getattr(decoded, "timestamp", None)
-    if timestamp is None:
-        return 0
-    ms: int = getattr(decoded, "ms", None) or 0
-    return timestamp * 1000 + ms - received_ms

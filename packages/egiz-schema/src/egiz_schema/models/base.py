@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
-from egiz_schema.codec import READINGS
+from egiz_schema.codec import READINGS, too_early
 from egiz_schema.errors import EncodeError, explain
 from egiz_schema.limits import TIMESTAMP_S
 from egiz_schema.models import extra
@@ -138,9 +138,7 @@ def _refuse_set_clock(message: Any, health: str) -> None:
     timestamp = message.timestamp
     if timestamp is None or timestamp >= TIMESTAMP_S[0] or is_unset:
         return
-    error = PydanticCustomError(
-        "range", "a time before 2020, and time_synced is not false"
-    )
+    error = PydanticCustomError("range", "{rule}", {"rule": str(too_early())})
     details = InitErrorDetails(type=error, loc=("timestamp",), input=timestamp)
     raise ValidationError.from_exception_data(type(message).__name__, [details])
 
