@@ -196,6 +196,30 @@ def test_a_server_that_refuses_probes_in_unknown_words_gets_its_rows(bridge, dat
     assert len(database.stored) == 10
 
 
+def test_a_probe_that_fails_after_rows_were_written_says_nothing(bridge, database):
+    """It was begun before: the sink is up, and nobody would try it again."""
+    is_tried, may_answer = threading.Event(), threading.Event()
+    probes = iter(range(10_000))
+
+    def answer(lines):
+        if lines and all(b"=" in line for line in lines):
+            return OK
+        if next(probes) >= 4:  # two a try: the writer's own, and one of the outage
+            is_tried.set()
+            may_answer.wait(60)
+        return Answer(400, "no sense", None)
+
+    database.script = answer
+    bridge.start()
+    assert is_tried.wait(60)
+    bridge.offer([_row(number) for number in range(10)])
+    eventually(bridge.is_done)
+    outage = next(one for one in threading.enumerate() if one.name == "outage")
+    may_answer.set()
+    outage.join(60)
+    assert bridge.counts().is_up
+
+
 @pytest.mark.parametrize("share", [0.1, 0.2])
 def test_a_proxy_that_refuses_requests_at_random_costs_no_row(bridge, database, share):
     drawn = random.Random(11)

@@ -26,7 +26,7 @@ class RecoveryProbe(threading.Thread):
         open_sink: gives a sink to try, which raises nothing but `Unavailable`.
         error: why the last try failed.
         failures: how many tries have failed by now, one at least.
-        failed: called, in this thread, when one more has.
+        failed: called, in this thread, when one more has; never once `end` was called.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class RecoveryProbe(threading.Thread):
         self._failures = failures
         self._failed = failed
         self._ended = threading.Event()
+        self._reporting = threading.Lock()
         self._may_write = False
         self._over_at_s = float("inf")
         self.has_answered = False
@@ -64,17 +65,24 @@ class RecoveryProbe(threading.Thread):
             try:
                 self._try()
             except Unavailable as error:
-                self._error = error
-                self._failures += 1
-                self._may_write = isinstance(error, Refused)
-                self._failed(error)
+                self._report(error)
             else:
                 self._may_write = self.has_answered = True
                 return
 
     def end(self) -> None:
-        """Try no more."""
-        self._ended.set()
+        """Try no more, and report no more: what is known by now is newer than a try."""
+        with self._reporting:
+            self._ended.set()
+
+    def _report(self, error: Unavailable) -> None:
+        with self._reporting:
+            if self._ended.is_set():
+                return
+            self._error = error
+            self._failures += 1
+            self._failed(error)
+            self._may_write = isinstance(error, Refused)
 
     def _pause_s(self) -> float:
         return max(self._error.retry_after_s, _BACKOFF.pause_s(self._failures))

@@ -293,9 +293,9 @@ class Writer(threading.Thread):
                 sink=self.sink_name,
                 why=str(error),
             )
-        self._record_failure(error)
         if self._recovery:
             self._recovery.end()
+        self._record_failure(error)
         self._recovery = RecoveryProbe(
             lambda: GuardedSink(self.sink_name, self._open_sink),
             error,
