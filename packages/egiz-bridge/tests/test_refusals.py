@@ -197,7 +197,7 @@ def test_a_server_that_refuses_probes_in_unknown_words_gets_its_rows(bridge, dat
 
 
 def test_a_probe_that_fails_after_rows_were_written_says_nothing(bridge, database):
-    """It was begun before: the sink is up, and nobody would try it again."""
+    """It was begun before: the sink is up, and no other probe would say so."""
     is_tried, may_answer = threading.Event(), threading.Event()
     probes = iter(range(10_000))
 

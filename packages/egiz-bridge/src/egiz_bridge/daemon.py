@@ -46,15 +46,19 @@ def run(config: Path | None) -> None:
     _log.info("starting", broker=str(settings.mqtt.url), sinks=",".join(names))
     _tune_gc()
     notifier = Notifier()
+
+    def reload() -> None:
+        with notifier.reloading():
+            _reload(parts.session, settings, config)
+
     with (
-        # First: a signal may come soon.
-        _signal_handlers(parts.session, settings, config, notifier),
+        _signal_handlers(parts.session),  # first: a signal may come soon
         serving(settings.http, parts),
         supervised(
             notifier, parts.liveness_problems, parts.not_started, parts.not_ready
         ),
     ):
-        parts.session.run()
+        parts.session.run(reload)
     parts.spool.close()
     _log_totals(parts.ledger)
 
@@ -124,22 +128,20 @@ def _log_leftover_spool(spool: Spool, settings: Settings) -> None:
 
 
 @contextmanager
-def _signal_handlers(
-    session: Session, settings: Settings, config: Path | None, notifier: Notifier
-) -> Iterator[None]:
+def _signal_handlers(session: Session) -> Iterator[None]:
+    """Signals are noted here, and followed by the main loop.
 
-    def reload() -> None:
-        with notifier.reloading():
-            _reload(session, settings, config)
-
+    A handler runs amid whatever the main thread does, and may not wait for a lock that
+    it holds: that of the log, for example.
+    """
     handlers: dict[int, Callable[..., None]] = {
         signal.SIGTERM: lambda *_: session.stop(),
         signal.SIGINT: lambda *_: session.stop(),
-        signal.SIGHUP: lambda *_: reload(),
+        signal.SIGHUP: lambda *_: session.reload_soon(),
     }
     previous = {number: signal.signal(number, do) for number, do in handlers.items()}
     if getattr(previous[signal.SIGHUP], "came", False):  # while the program loaded
-        reload()
+        session.reload_soon()
     try:
         yield
     finally:
@@ -157,6 +159,9 @@ def _reload(session: Session, started_with: Settings, config: Path | None) -> No
             "reload refused: configuration error; running with the previous one",
             why=str(error),
         )
+        return
+    except Exception:  # noqa: BLE001  # a reload must not end what runs
+        _log.exception("reload refused: internal error; running as before; report this")
         return
     for table in ("spool", "http"):
         if getattr(wanted, table) != getattr(started_with, table):

@@ -7,14 +7,14 @@ nothing is acknowledged before it is stored.
 
 import selectors
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
 from egiz_schema import BrokerUrl
 
 from egiz_bridge.config.settings import Settings
-from egiz_bridge.errors import ConfigError, MqttError
+from egiz_bridge.errors import MqttError
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.broker import Broker, broker_of
@@ -61,7 +61,7 @@ class Session:
         self._intake = intake
         self._connections = 0
         self._retries = Retries()
-        self._is_stopping = False
+        self._is_stopping = self._is_reload_due = False
         self._broker_expiry: dict[str, float] = {}
         self.last_turn = time.monotonic()
 
@@ -85,23 +85,37 @@ class Session:
     def configure(self, settings: Settings) -> None:
         """Go on with other settings; nothing that was received is lost."""
         self._wanted = settings
+
+    def reload_soon(self) -> None:
+        """Let the main loop call `reload`; for a signal handler."""
+        self._is_reload_due = True
         self._waker()
 
-    def run(self) -> None:
+    def run(self, reload: Callable[[], None] = lambda: None) -> None:
         """Until stopped.
+
+        Args:
+            reload: called, between two turns, after `reload_soon`; it may `configure`.
 
         Raises:
             BridgeError: if a part of the bridge has died.
         """
+        self._reload = reload
         self._apply(self._settings)
         try:
             while not self._is_stopping:
+                self._reload_if_due()
                 if self._wanted is not self._settings:
                     self._apply(self._wanted)
                 self._run_connection()
         finally:
             self._intake.flush()
             self._dispatcher.stop(STOP_DEADLINE_S)
+
+    def _reload_if_due(self) -> None:
+        if self._is_reload_due and not self._is_stopping:
+            self._is_reload_due = False
+            self._reload()
 
     def _apply(self, settings: Settings) -> None:
         tables = settings.sinks()
@@ -115,7 +129,7 @@ class Session:
         try:
             broker = self._broker(url)
             connection, early = open_connection(broker)
-        except (ConfigError, MqttError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever a name, a file, a broker do
             self._log_failure(url, error)
             self._wait_to_retry(self._retries.refused(urls, error))
             return
@@ -207,6 +221,7 @@ class Session:
 
     def _turn(self, connection: Connection) -> None:
         self.last_turn = time.monotonic()
+        self._reload_if_due()
         if self._wanted is not self._settings and not self._broker_changed():
             self._apply(self._wanted)
         self._intake.flush_if_due()
@@ -262,9 +277,13 @@ class Session:
             self._sleep(left)
             self._dispatcher.collect()
             self.last_turn = time.monotonic()
+            self._reload_if_due()
+            if self._wanted is not self._settings:
+                return  # its address may be right now
 
     def _sleep(self, seconds: float) -> None:
-        with selectors.DefaultSelector() as selector:
+        # Not epoll: when the process has no file descriptor left, this goes on.
+        with selectors.PollSelector() as selector:
             selector.register(self._waker, selectors.EVENT_READ)
             selector.select(min(seconds, _TICK_S))
         self._waker.clear()

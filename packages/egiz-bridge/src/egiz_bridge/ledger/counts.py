@@ -19,6 +19,8 @@ from egiz_bridge.batch import Batch
 from egiz_bridge.incidents import Incidents
 from egiz_bridge.ledger.latency import Latencies
 
+_NOT_YET = "has not answered yet"
+
 
 @dataclass(slots=True)
 class SinkCounts:
@@ -27,8 +29,10 @@ class SinkCounts:
     Attributes:
         partial: those of `written` that were stored without a field it refused.
         expired: waited in the spool for longer than `spool.max_age_days`.
-        set_aside: were in a part of the spool that was damaged.
+        set_aside: were in a part of the spool that was damaged, or were not stored when
+            the sink was removed.
         trouble: why the sink accepts no writes; empty while it does.
+        is_removed: from the configuration, by a reload.
         incidents: what happened to its file, if it has one.
     """
 
@@ -42,7 +46,8 @@ class SinkCounts:
     expired: int = 0
     set_aside: int = 0
     receipt_to_written: Latencies = field(default_factory=Latencies)
-    trouble: str = "has not answered yet"
+    trouble: str = _NOT_YET
+    is_removed: bool = False
     incidents: Incidents = field(default_factory=Incidents)
 
     @property
@@ -124,15 +129,25 @@ class Ledger:
         self._lock = threading.Lock()
         self._counts = Counts({})
 
-    def open(self, sink: str, spooled: int) -> None:
-        """Begin to count for a sink, with what earlier runs left in the spool for it.
+    def open(self, sink: str) -> bool:
+        """Begin to count for a sink; gives whether the spool may hold some for it.
 
-        Counts of a sink that is known already stay as they are.
+        Counts of a sink that was there before go on.
         """
         with self._lock:
-            if sink not in self._counts.sinks:
-                counts = SinkCounts(restored=spooled, spooled=spooled)
-                self._counts.sinks[sink] = counts
+            known = self._counts.sinks
+            is_new = sink not in known or known[sink].is_removed
+            counts = known.setdefault(sink, SinkCounts())
+            counts.trouble, counts.is_removed = _NOT_YET, False
+            return is_new
+
+    def close(self, sink: str) -> None:
+        """Record that a sink was removed; what it had not stored is set aside."""
+        with self._lock:
+            counts = self._counts.sinks[sink]
+            counts.trouble, counts.is_removed = "", True
+            counts.set_aside += counts.in_flight + counts.spooled
+            counts.in_flight = counts.spooled = 0
 
     def snapshot(self) -> Counts:
         """A copy of the counts at one instant."""
@@ -211,7 +226,7 @@ class Ledger:
             counts.spooled = 0
 
     def restore(self, sink: str, spooled: int) -> None:
-        """Count what an operator replays."""
+        """Count what an earlier run left in the spool, or what an operator replays."""
         with self._lock:
             counts = self._counts.sinks[sink]
             counts.restored += spooled

@@ -44,7 +44,8 @@ class Parts(NamedTuple):
     def not_started(self) -> list[str]:
         """What is missing before the first message can be stored."""
         counts = self.ledger.snapshot()
-        has_sink = any(sink.is_up for sink in counts.sinks.values())
+        sinks = counts.sinks.values()
+        has_sink = any(sink.is_up and not sink.is_removed for sink in sinks)
         return self.not_ready() if not (counts.is_connected and has_sink) else []
 
     def not_ready(self) -> list[str]:
@@ -52,6 +53,8 @@ class Parts(NamedTuple):
         counts = self.ledger.snapshot()
         problems = [] if counts.is_connected else ["mqtt: not subscribed"]
         for name, sink in counts.sinks.items():
+            if sink.is_removed:
+                continue
             texts = [sink.trouble, sink.incidents.recent()]
             problems += [f"{name}: {text}" for text in texts if text]
         if counts.dead_letters_trouble:

@@ -294,7 +294,11 @@ _SINK_COUNTERS = (
     ),
     ("sink_dead", "Messages that the sink rejected: dead letters", "dead"),
     ("sink_expired", "Messages dropped after spool.max_age_days", "expired"),
-    ("sink_set_aside", "Messages of a damaged spool file", "set_aside"),
+    (
+        "sink_set_aside",
+        "Messages of a damaged spool file, or not stored when the sink was removed",
+        "set_aside",
+    ),
 )
 
 
@@ -306,7 +310,8 @@ def _of_sinks(counts: Counts) -> Iterator[Metric]:
         for name, text, attribute in described:
             family = kind(_P + name, text, labels=["sink"])
             for sink, sink_counts in counts.sinks.items():
-                family.add_metric([sink], getattr(sink_counts, attribute))
+                if not (attribute == "is_up" and sink_counts.is_removed):
+                    family.add_metric([sink], getattr(sink_counts, attribute))
             yield family
     yield _histogram(
         "receipt_to_written_seconds",

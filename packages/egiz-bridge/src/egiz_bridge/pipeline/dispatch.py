@@ -1,17 +1,15 @@
 """Between the main loop and the writers: batches out, completed batches back."""
 
 import queue
-import time
 from collections.abc import Callable, Sequence
 
 from egiz_bridge.batch import Batch
-from egiz_bridge.errors import BridgeError
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM
 from egiz_bridge.pipeline.acks import AckOrder
 from egiz_bridge.pipeline.rejects import Rejects
 from egiz_bridge.pipeline.route import Route, route_of
-from egiz_bridge.pipeline.writer import Writer
+from egiz_bridge.pipeline.writers import Writers
 from egiz_bridge.sinks.sink import SinkTable
 from egiz_bridge.spool import Spool
 
@@ -29,13 +27,10 @@ class Dispatcher:
         ledger: Ledger,
         wake: Callable[[], None],
     ) -> None:
-        self._spool = spool
         self._ledger = ledger
         self._wake = wake
         self._stored: queue.SimpleQueue[Batch] = queue.SimpleQueue()
-        self._tables: dict[str, SinkTable] = {}
-        self._writers: dict[str, Writer] = {}
-        self._retired: list[Writer] = []
+        self._writers = Writers(spool, ledger, self._is_stored)
         self._routes: dict[str, Route] = {}
         self._ack_order = AckOrder(0)
         self._rejects = Rejects(spool, ledger)
@@ -49,34 +44,12 @@ class Dispatcher:
     def configure(self, tables: Sequence[SinkTable]) -> None:
         """Write to these sinks from now on; those that stay as they are go on.
 
-        A sink that goes, or changes, first stores what it was given.
+        A sink that goes, or changes, first stores what it was given, if it can.
         """
-        wanted = {table.sink_name: table for table in tables}
-        for name, writer in list(self._writers.items()):
-            if wanted.get(name) != self._tables[name]:
-                writer.stop()
-                self._retired.append(self._writers.pop(name))
-        for name in wanted.keys() - self._writers.keys():
-            self._writers[name] = self._started(wanted[name])
-        self._tables = wanted
-        routes = {name: route_of(table) for name, table in wanted.items()}
+        self._writers.configure(tables)
+        routes = {table.sink_name: route_of(table) for table in tables}
         # Nearly always all sinks want the same, and nothing has to be sorted.
         self._routes = routes if len(set(routes.values())) > 1 else {}
-
-    def _started(self, table: SinkTable) -> Writer:
-        name = table.sink_name
-        self._ledger.open(name, self._spool.batches.counts().get(name, 0))
-        before = [one for one in self._retired if one.sink_name == name]
-        writer = Writer(
-            name,
-            table.open,
-            self._spool,
-            self._ledger,
-            self._is_stored,
-            after=before,
-        )
-        writer.start()
-        return writer
 
     def reconnected(self, connection: int) -> None:
         """Packet ids of the connection before are void: nothing of it is acked."""
@@ -91,7 +64,7 @@ class Dispatcher:
             self._rejects.offer(batch)
 
     def _offer_to_writers(self, batch: Batch) -> None:
-        for name in self._writers:
+        for name in self._writers.sinks:
             route = self._routes.get(name)
             rows = route.select(batch.rows) if route else batch.rows
             if rows:
@@ -100,7 +73,7 @@ class Dispatcher:
         self.waiting += len(batch.rows)
         for name, rows in batch.rows_for.items():
             self._ledger.offer(name, len(rows))
-            self._writers[name].offer(batch)
+            self._writers.offer(name, batch)
 
     def collect(self) -> list[Batch]:
         """The batches that may be acknowledged now, in the order of receipt.
@@ -108,6 +81,7 @@ class Dispatcher:
         Raises:
             BridgeError: if a writer thread has died of a bug.
         """
+        self._writers.look_after()
         while not self._stored.empty():
             batch = self._stored.get()
             batch.writing -= 1
@@ -115,16 +89,11 @@ class Dispatcher:
                 self.waiting -= len(batch.rows)
                 batch.forget_rows()
         self._rejects.save_if_due()
-        for writer in self._writers.values():
-            if not writer.is_alive():
-                raise BridgeError(f"{writer.name} has died; see the traceback above")
         return self._ack_order.pop_stored()
 
     def busy_seconds(self) -> dict[str, float]:
         """How long each writer has been at what it does; any thread may ask."""
-        now_s = time.monotonic()
-        writers = list(self._writers.values())
-        return {one.name: max(0.0, now_s - one.busy_since_s) for one in writers}
+        return self._writers.busy_seconds()
 
     def is_idle(self) -> bool:
         """Whether nothing is left to store or to acknowledge."""
@@ -132,10 +101,7 @@ class Dispatcher:
 
     def stop(self, deadline_s: float) -> None:
         """Let the writers end; what they could not store stays unacknowledged."""
-        for writer in self._writers.values():
-            writer.stop()
-        for writer in [*self._retired, *self._writers.values()]:
-            writer.join(deadline_s)
+        self._writers.stop(deadline_s)
 
     def _is_stored(self, batch: Batch) -> None:
         self._stored.put(batch)

@@ -15,15 +15,36 @@ _log = structlog.get_logger()
 
 
 class Maintenance:
-    """Requeues what an operator replays, drops what has waited for too long."""
+    """Requeues what an operator replays, drops what has waited for too long.
 
-    def __init__(self, sink: str, spool: Spool, ledger: Ledger) -> None:
+    Args:
+        sink: its name.
+        spool: what it looks after.
+        ledger: where it counts.
+        is_restored: whether what earlier runs left in the spool is counted already.
+    """
+
+    def __init__(
+        self, sink: str, spool: Spool, ledger: Ledger, *, is_restored: bool
+    ) -> None:
         self._sink = sink
         self._user = f"maintenance of {sink}"  # of the spool
         self._spool = spool
         self._ledger = ledger
         self._limited_log = RateLimitedLog()
         self._due_at_s = 0.0
+        self._is_restored = is_restored
+
+    def restore(self) -> None:
+        """Count what earlier runs left in the spool, before anything else is in it.
+
+        Raises:
+            Unavailable: it cannot be read.
+        """
+        if not self._is_restored:
+            left = self._spool.batches.counts().get(self._sink, 0)
+            self._ledger.restore(self._sink, left)
+            self._is_restored = True
 
     def due_in_s(self) -> float:
         """Seconds until it is to be run again."""

@@ -36,7 +36,7 @@ class Writer(threading.Thread):
     """Writes batches to one sink; `done` is called when one is stored.
 
     It begins when those `after` which it comes have ended: two of them would replay the
-    same batch of the spool.
+    same batch of the spool. It goes on with what they could not store.
     """
 
     def __init__(
@@ -58,13 +58,15 @@ class Writer(threading.Thread):
         self._ledger = ledger
         self._done = done
         self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._left: list[Batch] = []
         self._stopping = threading.Event()
         self._has_backlog = True  # as far as is known
         self._failures = 0
         self._limited_log = RateLimitedLog()
         self._recovery: RecoveryProbe | None = None
         self.busy_since_s = float("inf")
-        self._maintenance = Maintenance(name, spool, ledger)
+        is_new = ledger.open(name)
+        self._maintenance = Maintenance(name, spool, ledger, is_restored=not is_new)
 
     def offer(self, batch: Batch) -> None:
         """Queue a batch; never blocks."""
@@ -75,12 +77,26 @@ class Writer(threading.Thread):
         self._stopping.set()
         self._queue.put(None)
 
+    def take_left(self) -> list[Batch]:
+        """What it was offered and could not store; for when it has ended.
+
+        One that was never started has all of it, and what those before it have left.
+        """
+        left, self._left = self._left, []
+        if self.ident is None:
+            left = self._take_from_before()
+        while not self._queue.empty():
+            batch = self._queue.get()
+            left += [batch] if batch else []
+        return left
+
     def run(self) -> None:
         """Until stopped."""
-        for writer in self._after:
-            writer.join()
+        left = self._take_from_before()
         self._probe()
         try:
+            for one in left:
+                self._deliver(one)
             while True:
                 try:
                     batch = self._queue.get(timeout=self._queue_timeout_s())
@@ -98,6 +114,15 @@ class Writer(threading.Thread):
             self._sink.close()
             self._ledger.spool_is_up(self.name)
             self._maintenance.end()
+
+    def _take_from_before(self) -> list[Batch]:
+        left = []
+        for writer in self._after:
+            if writer.ident is not None:
+                with self._busy():
+                    writer.join()
+            left += writer.take_left()
+        return left
 
     def _probe(self) -> None:
         """Find out whether the sink answers before there is anything to write."""
@@ -149,7 +174,10 @@ class Writer(threading.Thread):
             self._ledger.observe_write(self.sink_name, took_s, len(rows))
         while groups := self._not_spooled(groups):
             if self._stopping.wait(_LOOK_AGAIN_S if self._is_paused() else 0):
-                return  # not acknowledged: the broker still has it
+                # Not acknowledged: the broker has it, or another writer takes it.
+                batch.rows_for[self.sink_name] = [row for one in groups for row in one]
+                self._left.append(batch)
+                return
             groups = self._not_written(groups)
         self._limited_log.over("backpressure")
         self._ledger.spool_is_up(self.name)
@@ -185,6 +213,7 @@ class Writer(threading.Thread):
             self._pause_sink(error)
 
     def _maintain_and_replay(self) -> None:
+        self._maintenance.restore()
         if self._maintenance.due_in_s() == 0.0 and not self._is_paused():
             self._maintain_sink()
         if self._maintenance.run():
@@ -208,6 +237,7 @@ class Writer(threading.Thread):
     def _was_spooled(self, rows: Sequence[Row]) -> bool:
         try:
             with self._busy(), outage_on_error(self.sink_name):
+                self._maintenance.restore()
                 self._spool.batches.put(self.sink_name, [row.message for row in rows])
         except Unavailable as error:
             self._ledger.spool_is_down(self.name, str(error))
