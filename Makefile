@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := true
 CA_BUNDLES := /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem
 export NODE_EXTRA_CA_CERTS ?= $(firstword $(wildcard $(CA_BUNDLES)))
 
-.PHONY: help demo test check fix docs bench picture build release clean
+.PHONY: help demo test engines check fix docs bench picture build release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,10 @@ demo: $(HATCH) ## sensors, broker, bridge and archive, live (DEMO_SECONDS=20 to 
 test: $(HATCH) ## every test against real servers (installs what is missing on Debian and Ubuntu)
 	@sh .ci/servers
 	@$(HATCH) run test $(ARGS)
+
+engines: $(HATCH) ## tests on engines as others release them, kept in ~/.cache (ARGS="nats")
+	@sh .ci/servers
+	@sh .ci/engines $(ARGS)
 
 check: $(HATCH) $(BOARD_STUBS) ## lint, format and types
 	@$(HATCH) run lint

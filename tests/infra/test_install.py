@@ -298,7 +298,12 @@ def test_a_user_who_is_not_root_learns_of_prefix():
     assert "--prefix DIR" in done.stderr
 
 
-SCRIPTS = [INSTALL, *sorted(Path(REPOSITORY, "infra").glob("*/*.sh"))]
+SCRIPTS = [
+    INSTALL,
+    *sorted(Path(REPOSITORY, "infra").glob("*/*.sh")),
+    *(REPOSITORY / ".ci" / name for name in ("run", "servers", "setup", "engines")),
+    *sorted((REPOSITORY / ".ci/get").iterdir()),
+]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -106,7 +106,7 @@ class Proxy:
                     return
                 continue
             try:
-                server = socket.create_connection(self._target, timeout=5)
+                server = self._connect()
             except OSError:
                 client.close()
                 continue
@@ -117,6 +117,9 @@ class Proxy:
             ).start()
             if self._listener is not listener:  # refused meanwhile
                 self.cut()
+
+    def _connect(self) -> socket.socket:
+        return socket.create_connection(self._target, timeout=5)
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         try:

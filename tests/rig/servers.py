@@ -38,7 +38,16 @@ class Server(ABC):
 
     def start(self) -> None:
         """Start it, on the same port and with the same data as before."""
+        self.launch()
+        self.until_ready()
+
+    def launch(self) -> None:
+        """Start it, and do not wait: one of a cluster is ready when the others are."""
         self._process = Process(self._command(), self._log)
+
+    def until_ready(self) -> None:
+        """Wait until it can be used."""
+        assert self._process is not None
         self._process.wait_until(self._is_ready)
 
     def stop(self) -> None:
