@@ -4,8 +4,9 @@
 # at its first start. Run it for new tokens: `influx auth delete` revokes the old ones.
 set -euo pipefail
 
-bucket=$(influx bucket list --name "$DOCKER_INFLUXDB_INIT_BUCKET" --hide-headers | cut -f 1)
 org=$DOCKER_INFLUXDB_INIT_ORG
+bucket=$(influx bucket list --org "$org" --name "$DOCKER_INFLUXDB_INIT_BUCKET" \
+  --hide-headers | cut -f 1)
 
 token() { # token RIGHT DIRECTORY
   local text
