@@ -13,6 +13,7 @@ from egiz_dashboards.__main__ import DIRECTORY, rendered
 from egiz_dashboards.units import unit_of
 from egiz_schema import Topic
 from egiz_schema.documents import dictionary
+from engines.influxdb import InfluxDb2
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -190,14 +191,14 @@ def _publish(publisher, device_id, kind, message):
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory):
+def seeded(tmp_path_factory, pytestconfig):
     """A database that the real bridge has filled, and the metrics of the bridge."""
     directory = tmp_path_factory.mktemp("grafana")
-    database = InfluxDb(directory / "influxdb")
+    made = {"1": InfluxDb, "2": InfluxDb2}[pytestconfig.getoption("--influxdb")]
+    database = made(directory / "influxdb")
     database.start()
-    table = {"url": database.url, "api": "v1", "database": database.database}
     try:
-        with watched(directory, influxdb=table) as running:
+        with watched(directory, influxdb=database.table) as running:
             with Publisher(running.broker) as publisher:
                 _seed(publisher)
             written = 'egiz_bridge_sink_written_total{sink="influxdb"} == 43'

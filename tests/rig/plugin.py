@@ -40,6 +40,11 @@ settings.register_profile(
 settings.load_profile("loaded")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which InfluxDB the dashboards are shown on; `make engines` asks for 2."""
+    parser.addoption("--influxdb", choices=("1", "2"), default="1")
+
+
 def _running(server: Server) -> Iterator[Server]:
     server.start()
     yield server

@@ -156,10 +156,38 @@ class HttpServer(Server):
             return body
 
 
-class InfluxDb(HttpServer):
-    """InfluxDB 1, with one database."""
+class InfluxQl(HttpServer):
+    """A server that answers InfluxQL."""
 
     database = "factory"
+
+    @property
+    @abstractmethod
+    def table(self) -> dict[str, Any]:
+        """What a bridge that writes it has as [influxdb]."""
+
+    def query(self, influxql: str) -> list[dict[str, Any]]:
+        """The rows of a query, tags included; `time` is milliseconds since 1970."""
+        body = urllib.parse.urlencode({"q": influxql}).encode()
+        where = urllib.parse.urlencode({"db": self.database, "epoch": "ms"})
+        url = f"{self.url}/query?{where}"
+        request = urllib.request.Request(url, body, self._login())
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            (result,) = json.load(answer)["results"]
+        assert "error" not in result, result
+        return [
+            {**series.get("tags", {}), **dict(zip(series["columns"], row, strict=True))}
+            for series in result.get("series", [])
+            for row in series["values"]
+        ]
+
+    def _login(self) -> dict[str, str]:
+        """Headers."""
+        return {}
+
+
+class InfluxDb(InfluxQl):
+    """InfluxDB 1, with one database."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -181,6 +209,11 @@ class InfluxDb(HttpServer):
             """
         )
 
+    @property
+    def table(self) -> dict[str, Any]:
+        """What a bridge that writes it has as [influxdb]."""
+        return {"url": self.url, "api": "v1", "database": self.database}
+
     def start(self) -> None:
         """Start it; the database is made if it is not there."""
         super().start()
@@ -190,21 +223,6 @@ class InfluxDb(HttpServer):
         """Write line protocol, precision ms."""
         where = urllib.parse.urlencode({"db": self.database, "precision": "ms"})
         urllib.request.urlopen(f"{self.url}/write?{where}", lines, timeout=10).close()
-
-    def query(self, influxql: str) -> list[dict[str, Any]]:
-        """The rows of a query, tags included; `time` is milliseconds since 1970."""
-        body = urllib.parse.urlencode({"q": influxql}).encode()
-        where = urllib.parse.urlencode({"db": self.database, "epoch": "ms"})
-        with urllib.request.urlopen(
-            f"{self.url}/query?{where}", body, timeout=10
-        ) as answer:
-            (result,) = json.load(answer)["results"]
-        assert "error" not in result, result
-        return [
-            {**series.get("tags", {}), **dict(zip(series["columns"], row, strict=True))}
-            for series in result.get("series", [])
-            for row in series["values"]
-        ]
 
     def _command(self) -> list[str]:
         return [self._program, "-config", str(self.directory / "influxdb.conf")]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rig.servers import InfluxDb, VictoriaMetrics
+from rig.servers import InfluxQl, VictoriaMetrics
 
 Points = dict[tuple[str, str, int], dict[str, Any]]
 
@@ -38,8 +38,8 @@ def in_archive(path: Path) -> Points:
         reader.close()
 
 
-def in_influxdb(server: InfluxDb) -> Points:
-    """Of InfluxDB 1."""
+def in_influxdb(server: InfluxQl) -> Points:
+    """Of InfluxDB 1 or 2."""
     return {
         (kind, row["device_id"], row["time"]): _fields(row)
         for kind in _KINDS
