@@ -79,7 +79,7 @@ class VirtualBoard:
             find_interpreter(),
             *("-X", f"heapsize={heap}"),
             *("-c", program),
-            str(directory),
+            str(directory.absolute()),
         ]
         self.hardware = hardware
         self._directory = directory
@@ -163,7 +163,10 @@ class VirtualBoard:
         (self._directory / "led").unlink(missing_ok=True)
         return subprocess.Popen(
             self._command,
-            env={"MICROPYPATH": f"{self._directory}/firmware:.frozen"},
+            # Short, as on a board (/lib): the interpreter keeps the path of each module
+            # that it has loaded.
+            env={"MICROPYPATH": "firmware:.frozen"},
+            cwd=self._directory,
             stdin=subprocess.PIPE,
             stdout=self._console,
             stderr=subprocess.STDOUT,
