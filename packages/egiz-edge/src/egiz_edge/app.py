@@ -53,7 +53,7 @@ class App:
         self._window = Window()
         self._sensors = self._zones = None  # `_zones`: those of `_sensors`
         self._bus = asyncio.Lock()  # one task at a time uses the sensors
-        self._samples = self._seq = 0  # they only grow
+        self._seq = 0  # of the next message
         self._sampling = Ticker(lambda: settings.sampling_rate_ms)
         self._publishing = Ticker(lambda: settings.publish_rate_ms)
         self._acked = 0  # statuses, before the network changed
@@ -86,20 +86,10 @@ class App:
 
     async def run(self):
         """Run all tasks until `stop` is called."""
-        start, settings = self._supervisor.start, self._settings
-        start(
-            "sampling",
-            self._sample,
-            lambda: self._samples,
-            lambda: settings.sampling_rate_ms,
-        )
-        start(
-            "publishing",
-            self._publish,
-            lambda: self._seq,
-            lambda: settings.publish_rate_ms,
-        )
-        start("network", self._connect, lambda: self._uplink.turns, lambda: 0)
+        start = self._supervisor.start
+        start("sampling", self._sample, self._sampling)
+        start("publishing", self._publish, self._publishing)
+        start("network", self._connect, self._uplink)
         start("time", self._time.run)
         start("maintenance", self._maintain)
         await self._supervisor.run()
@@ -140,7 +130,6 @@ class App:
         while True:
             async with self._bus:
                 await self._current_sensors().sample(self._window)
-            self._samples += 1
             await self._sampling.wait()
 
     async def sample_now(self):
@@ -165,27 +154,25 @@ class App:
             await self._publishing.wait()
             if self._is_stopping:  # there would be no end to what is due
                 return
-            window, settings = self._window, self._settings
-            if settings.alerts is not None:
-                for code in settings.alerts.evaluate(window):
-                    window.fault(code)
-            named = payloads.head(
-                settings.device_id,
-                self._time.now_ms(),
-                self._seq,
-                self._report.boot,
-            )
-            payload = payloads.telemetry(
-                named, window, settings.setpoint, self._report.health()
-            )
-            has_changed = set(window.faults) != set(self._report.faults)
-            self._report.faults = window.faults
-            window.clear()
-            self._seq += 1
-            self._uplink.send(payload)
-            if has_changed:
-                self._uplink.report_soon()
+            self._publish_window()
             gc.collect()
+
+    def _publish_window(self):
+        """Apart from `_publish`, which would keep the message until the next one."""
+        window, settings = self._window, self._settings
+        if settings.alerts is not None:
+            for code in settings.alerts.evaluate(window):
+                window.fault(code)
+        named = payloads.head(
+            settings.device_id, self._time.now_ms(), self._seq, self._report.boot
+        )
+        health = self._report.health()
+        self._uplink.send(payloads.telemetry(named, window, settings.setpoint, health))
+        self._seq += 1
+        if set(window.faults) != set(self._report.faults):
+            self._uplink.report_soon()
+        self._report.faults = window.faults
+        window.clear()
 
     async def _maintain(self):
         """All that has no task of its own: trial, messages, status, boot."""
@@ -208,8 +195,6 @@ class App:
         else:
             await self._report_now()
         self._outbox.capacity = settings.buffer_size
-        self._sampling.changed()
-        self._publishing.changed()
         if after:
             after()
 

@@ -12,6 +12,7 @@ import time
 from egiz_edge import timeouts
 
 _ROUND_S = 1
+_STEPS = 5  # of a round, so that `stop` is noticed in a moment
 _MEMORY_ERRORS, _RECENT_MS = 3, 30000
 
 
@@ -34,32 +35,31 @@ class Supervisor:
         self._memory_errors = []  # their ticks
         self._watched = []
         self._running = []
-        self._is_stopping = asyncio.Event()
+        self._is_stopping = False
         self.stalled = None  # name of a task
         self._checked = time.ticks_ms()
 
-    def start(self, name, task, progress=None, period_ms=None):
+    def start(self, name, task, watched=None):
         """Run a coroutine function for ever, and again when it fails or returns.
 
         Args:
             name: for the log and the reason of a reset.
             task: the coroutine function.
-            progress: gives a number that changes as long as the task makes progress;
-                None for a task that the watchdog does not depend on.
-            period_ms: gives the normal time between two changes.
+            watched: its `turns` change as long as the task makes progress, and its
+                `period_ms()` gives the normal time between two changes; None for a
+                task that the watchdog does not depend on.
         """
-        if progress is not None:
-            self._watched.append(_Watched(name, progress, period_ms))
+        if watched is not None:
+            self._watched.append(_Watched(name, watched))
         self._running.append(asyncio.create_task(self._forever(name, task)))
 
     async def run(self):
         """Feed the watchdog while all tasks make progress, until `stop` is called."""
-        while not self._is_stopping.is_set():
+        while not self._is_stopping:
             self.check()
-            try:
-                await asyncio.wait_for(self._is_stopping.wait(), _ROUND_S)
-            except asyncio.TimeoutError:
-                pass
+            for _ in range(_STEPS):
+                if not self._is_stopping:
+                    await asyncio.sleep(_ROUND_S / _STEPS)
         for running in self._running:
             running.cancel()
 
@@ -96,7 +96,7 @@ class Supervisor:
 
     def stop(self):
         """Have `run` end every task, and itself."""
-        self._is_stopping.set()
+        self._is_stopping = True
 
     def _blocked_ms(self):
         """By how much this check is late, as far as that is allowed."""
@@ -106,10 +106,10 @@ class Supervisor:
         return min(max(0, late_ms), timeouts.BLOCKED_MS)
 
     async def _forever(self, name, task):
-        while not self._is_stopping.is_set():
+        while not self._is_stopping:
             try:
                 await task()
-                if self._is_stopping.is_set():
+                if self._is_stopping:
                     return
             except Exception as error:
                 self._log("%s failed, restarting: %r" % (name, error))
@@ -119,11 +119,10 @@ class Supervisor:
 
 
 class _Watched:
-    def __init__(self, name, progress, period_ms):
+    def __init__(self, name, part):
         self.name = name
-        self._progress = progress
-        self._period_ms = period_ms
-        self._last = progress()
+        self._part = part
+        self._last = part.turns
         self._since = time.ticks_ms()
 
     def excuse(self, ms):
@@ -132,9 +131,9 @@ class _Watched:
 
     def is_alive(self):
         """Whether it made progress in time."""
-        now, current = time.ticks_ms(), self._progress()
+        now, current = time.ticks_ms(), self._part.turns
         if current != self._last:
             self._last, self._since = current, now
             return True
-        allowed_ms = self._period_ms() + timeouts.STALL_MS
+        allowed_ms = self._part.period_ms() + timeouts.STALL_MS
         return time.ticks_diff(now, self._since) <= allowed_ms

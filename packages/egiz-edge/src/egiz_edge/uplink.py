@@ -75,6 +75,10 @@ class Uplink:
         """Whether the broker closes one session after another, soon after CONNECT."""
         return self._short >= _CLOSED
 
+    def period_ms(self):
+        """Between two changes of `turns`, beside what the network may take."""
+        return 0
+
     def set_last_will(self, payload):
         """The status that the broker publishes for us if the connection breaks."""
         self._client.set_last_will(self._topic("status"), payload, True, 1)

@@ -26,6 +26,9 @@ class Device:
         self.turns = 0
         self.runs = 0
 
+    def period_ms(self):
+        return 10
+
     async def _turn(self):
         while True:
             self.turns += 1
@@ -45,9 +48,7 @@ class Device:
             self.watchdog, self.log, self.stalls.append, self.short.append
         )
         for name in tasks:
-            supervisor.start(
-                name, getattr(self, "_" + name), lambda: self.turns, lambda: 10
-            )
+            supervisor.start(name, getattr(self, "_" + name), self)
         for _ in range(50):
             supervisor.check()
             module.time.now += 2
@@ -96,7 +97,7 @@ def _stalls_after(blocked_ms, checks):
 
     async def run():
         supervisor = Supervisor(device.watchdog, device.log, device.stalls.append, None)
-        supervisor.start("turn", device._turn, lambda: device.turns, lambda: 10)
+        supervisor.start("turn", device._turn, device)
         for _ in range(checks):
             module.time.now += blocked_ms
             supervisor.check()
