@@ -30,7 +30,7 @@ async def watch():
         figures.append(gc.mem_alloc())
     app.stop()
     await running
-    print(json.dumps({"heap": sorted(figures), "acked": app.acked}))
+    print(json.dumps({"heap": sorted(figures), "acked": app.uplink.acked}))
 asyncio.run(watch())
 """
 

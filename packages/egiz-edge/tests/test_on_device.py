@@ -56,10 +56,12 @@ def test_in_micropython_on_the_heap_of_the_device(micropython, firmware, module)
 
 KEPT = """
 import gc
+gc.threshold(8192)  # as main.py has it
 gc.collect()
 before = gc.mem_alloc()
-import egiz_edge.main, egiz_edge.app
-gc.collect()
+import egiz_edge.main, egiz_edge.assembly
+from egiz_edge.downlink import RULES, unload
+unload(RULES + ("egiz_edge.assembly", "egiz_edge.processing"))
 print(gc.mem_alloc() - before)
 """
 

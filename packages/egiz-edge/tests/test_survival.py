@@ -224,6 +224,8 @@ class Uplink:
         pass
     def report_soon(self):
         pass
+    def period_ms(self):
+        return 0
     set_last_will = set_callback = send = lambda *_: None
     async def run(self):
         await asyncio.Event().wait()

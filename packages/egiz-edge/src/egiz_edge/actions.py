@@ -2,6 +2,7 @@
 
 import asyncio
 
+from egiz_edge import processing
 from egiz_edge.commands import CommandError
 
 _IDENTIFY_DEFAULT_S = 10
@@ -50,10 +51,19 @@ class Actions:
 
     async def _reset_energy(self, _args):
         """Set the energy counters of all meters to zero."""
-        codes = await self._app.reset_energy()
+        async with self._app.bus:
+            codes = await self._app.sensors().reset_energy()
         if codes:
             raise CommandError(" ".join(codes))
 
     async def _factory_reset(self, _args):
         """Delete all later configuration; what was provisioned stays."""
-        return self._app.factory_reset
+        return lambda: _factory_reset(self._app)
+
+
+def _factory_reset(app):
+    """Reset to what was provisioned, without configuration and waiting messages."""
+    processing.with_config(app, lambda config: config.erase())
+    while (message := app.outbox.peek()) is not None:
+        app.outbox.done(message[0])
+    app.reset("reboot: factory_reset")

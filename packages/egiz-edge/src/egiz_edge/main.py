@@ -61,9 +61,9 @@ async def _run(app):
     if watch:
         watch.cancel()
     totals = {
-        "device_id": app.device_id,
-        "acked": app.acked,
-        "unacked": app.unacked,
+        "device_id": app.settings.device_id,
+        "acked": app.uplink.acked,
+        "unacked": len(app.outbox),
     }
     print(json.dumps(totals))
 

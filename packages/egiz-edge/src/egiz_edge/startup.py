@@ -3,10 +3,11 @@
 import json
 import sys
 
-from egiz_edge import boot_loop, settings_check
-from egiz_edge.app import App
-from egiz_edge.downlink import unload
-from egiz_edge.settings import Settings
+from egiz_edge import boot_loop
+from egiz_edge.downlink import RULES, unload
+
+_CHECKS = ("egiz_edge.settings_check", "egiz_edge.effective_settings")
+_ONCE = ("egiz_edge.startup", "egiz_edge.assembly", "egiz_edge.processing")
 
 
 def load(directory, data, count, reset_reason):
@@ -14,20 +15,34 @@ def load(directory, data, count, reset_reason):
 
     None where no device could run with the settings; the console then says so.
     """
-    path = directory + "/settings.json"
-    reason = settings_check.unusable(path)
-    if reason is not None:
-        print("settings.json: %s; replace it: egiz-edge deploy --settings" % reason)
+    settings = _settings(directory + "/settings.json")
+    # Before the app is loaded: there is no memory for both.
+    unload(RULES + _CHECKS)
+    if settings is None:
         return None
     board = _board(directory)
     if board.reset_cause() == "power_on":
         count = 0
         boot_loop.write(data, 1)
-    with open(path) as file:
-        settings = Settings(json.load(file))
-    app = App(board, settings, print, reset_reason, count >= boot_loop.PLAIN)
-    unload(("egiz_edge.startup",))
+    from egiz_edge import assembly  # noqa: PLC0415  # see above
+
+    app = assembly.assembled(board, settings, reset_reason, count >= boot_loop.PLAIN)
+    del assembly
+    unload(RULES + _ONCE)
     return app
+
+
+def _settings(path):
+    """The `Settings` in a file, or None."""
+    from egiz_edge import settings_check  # noqa: PLC0415  # see `load`
+    from egiz_edge.settings import Settings  # noqa: PLC0415  # it uses it
+
+    reason = settings_check.unusable(path)
+    if reason is not None:
+        print("settings.json: %s; replace it: egiz-edge deploy --settings" % reason)
+        return None
+    with open(path) as file:
+        return Settings(json.load(file))
 
 
 def _board(directory):

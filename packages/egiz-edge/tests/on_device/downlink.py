@@ -6,7 +6,8 @@ import os
 
 import _flash
 from _board import Clock, Log, Store
-from egiz_edge import downlink as module
+from egiz_edge import processing
+from egiz_edge.downlink import Downlink
 from egiz_edge.settings import Settings
 
 GIVEN = {"facility": "factory", "device_id": "oven-001", "broker": "old"}
@@ -14,20 +15,16 @@ _PATH = _flash.directory(blocks=24)
 
 
 class Board:
-    """What the downlink needs of one; it is the app, too."""
-
     def __init__(self):
         self.store, self.clock = Store(), Clock()
         self.data_directory = _PATH
-        self.sampled = 0
-
-    async def sample_now(self):
-        self.sampled += 1
 
 
 class Device:
+    """What is processed needs of an app."""
+
     def __init__(self):
-        module.unload = lambda _names: None  # other tests have these modules, too
+        processing.unload = lambda _names: None  # other tests have these modules, too
         try:
             os.mkdir(_PATH)
         except OSError:
@@ -36,7 +33,11 @@ class Device:
             os.remove(_PATH + "/" + name)
         self.board, self.log = Board(), Log()
         self.settings = Settings(GIVEN)
-        self.downlink = module.Downlink(self.board, self.board, self.settings, self.log)
+        self.downlink = Downlink(self.log)
+        self.sampled = 0
+
+    async def sample_now(self):
+        self.sampled += 1
 
     def config(self, **members):
         members["device_id"] = "oven-001"
@@ -50,7 +51,7 @@ class Device:
         """Process all that can be processed now; gives how many messages."""
         handled = 0
         while self.downlink.is_waiting:
-            asyncio.run(self.downlink.handle_next())
+            asyncio.run(processing.handle_next(self))
             handled += 1
         return handled
 
@@ -81,7 +82,7 @@ def test_a_config_has_room_when_too_many_commands_wait():
     device.config(rev=1, publish_rate_ms=300)
     assert device.handle() == 7
     assert device.settings.publish_rate_ms == 300
-    assert device.board.sampled == 4
+    assert device.sampled == 4
     answers = [line for line in device.log.lines if "refused busy" in line]
     assert answers == ["command c4: refused busy", "command c5: refused busy"]
     last = {"id": "c5", "result": "refused", "error": "busy"}
@@ -95,7 +96,7 @@ def test_a_config_that_waits_does_not_confirm_the_trial_of_another():
     device.config(rev=2, mqtt_broker="dead", buffer_size=50)
     assert device.handle() == 0
     assert device.downlink.is_on_trial
-    device.downlink.with_config(lambda config: config.revert())
+    processing.with_config(device, lambda config: config.revert())
     assert device.settings.host == "old"
     assert device.handle() == 1  # it has a trial of its own
     assert device.downlink.is_on_trial
@@ -109,7 +110,7 @@ def test_a_config_that_waits_is_applied_when_the_trial_is_confirmed():
     device.config(rev=2, mqtt_broker="new", buffer_size=50)
     device.command("c1")
     assert device.handle() == 1  # commands do not wait for the trial
-    device.downlink.with_config(lambda config: config.confirm())
+    processing.with_config(device, lambda config: config.confirm())
     assert device.handle() == 1
     assert device.settings.buffer_size == 50
     assert device.in_force() == (2, True)

@@ -3,6 +3,7 @@
 import asyncio
 
 from _board import Clock, Log, Store
+from egiz_edge import processing
 from egiz_edge.downlink import Downlink
 
 
@@ -14,12 +15,17 @@ class Board:
     store, clock = Store(), Clock()
 
 
+class Device:
+    board, settings, log = Board(), Settings(), Log()
+    downlink = Downlink(log)
+
+
 def test_commands_that_wait_have_a_bounded_memory():
-    downlink = Downlink(None, Board(), Settings(), Log())
+    downlink = Device.downlink
     for number in range(20):
         downlink.put_command(b'{"id":"c%d","x":"' % number + b"y" * 1300, False)
     handled = 0
     while downlink.is_waiting:
-        asyncio.run(downlink.handle_next())
+        asyncio.run(processing.handle_next(Device))
         handled += 1
     assert handled == 7  # three, and four that are refused; then only the log

@@ -112,12 +112,11 @@ async def _watch(app, minutes, every):
         # Between two samples: little is under way then.
         await asyncio.sleep(minute * 60 + 0.4 - virtual.passed / 1000)
         gc.collect()
-        print(
-            "heap", minute, gc.mem_alloc(), app.acked["telemetry"], app.acked["status"]
-        )
+        acked = app.uplink.acked
+        print("heap", minute, gc.mem_alloc(), acked["telemetry"], acked["status"])
     app.stop()
     await running
-    print("ended", app.unacked)
+    print("ended", len(app.outbox))
 
 
 main(sys.argv[1], MINUTES, EVERY)  # noqa: F821  # the host puts them at the top

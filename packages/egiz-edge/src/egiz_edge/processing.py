@@ -1,0 +1,143 @@
+"""Processing of what waits in the downlink, and what follows from it.
+
+That is the report, and for another network the connection and its trial. In memory only
+meanwhile. `app` is the `App`; of it are used downlink, board, settings, log, and by
+`process` all of it.
+"""
+
+import asyncio
+import json
+import time
+from binascii import crc32
+
+from egiz_edge.downlink import COMMAND, RULES, unload
+
+_CONFIG = (
+    "egiz_edge.desired_config",
+    "egiz_edge.effective_settings",
+    "egiz_edge.settings_check",
+)
+_REPORT_S = 5  # for a result to arrive before a reboot
+_STEP_S = 0.5
+
+
+async def process(app):
+    """End a trial that is over; else process one message, report it and apply it."""
+    if app.is_trial_over():
+        await _end_trial(app)
+        return
+    settings = app.settings
+    network = (settings.host, settings.port, settings.wifi_ssid)
+    after = await handle_next(app)
+    if network != (settings.host, settings.port, settings.wifi_ssid):
+        await _move(app)
+    else:
+        await _report_now(app.uplink)
+    app.outbox.capacity = settings.buffer_size
+    if after:
+        after()
+
+
+async def handle_next(app):
+    """Process a message; gives what to call after the report, or None."""
+    try:
+        if app.downlink.is_config_next:
+            msg, app.downlink.newest = app.downlink.newest, None
+            return _handle_config(app, msg)
+        return await _handle_command(app)
+    finally:  # also after an error: they would fill the memory
+        unload(RULES + COMMAND + _CONFIG)
+        app.downlink.command = last_command(app.board.store)
+
+
+def with_config(app, do):
+    """Call `do` with the `DesiredConfig`."""
+    from egiz_edge.desired_config import DesiredConfig  # noqa: PLC0415  # see the module
+
+    board = app.board
+    config = DesiredConfig(board.data_directory, board.store, app.settings, app.log)
+    do(config)
+    app.downlink.is_on_trial = config.is_on_trial
+    app.downlink.config, app.downlink.crc = config.member(), config.crc
+    unload(RULES + _CONFIG)
+
+
+def last_command(store):
+    """As JSON member of the status; a damaged one would damage it."""
+    last = store.get("last_command")
+    try:
+        is_whole = type(json.loads(last or "0")) is dict
+    except ValueError:
+        is_whole = False
+    return '"last_command":' + last if is_whole else None
+
+
+def join(app):
+    """Join the Wi-Fi of the settings, if they name one."""
+    settings = app.settings
+    if settings.wifi_ssid is not None:
+        app.board.wifi.configure(settings.wifi_ssid, settings.wifi_password)
+
+
+def _handle_config(app, msg):
+    """One for which there is no memory is refused, and the device runs on."""
+    from egiz_edge import incoming  # noqa: PLC0415  # gone before it is applied
+
+    document, reason = incoming.checked(msg, True, app.settings.device_id)
+    del incoming
+    unload(RULES + COMMAND)
+    try:
+        with_config(app, lambda config: config.receive(msg, document, reason))
+    except MemoryError:
+        document = None
+        unload(_CONFIG)
+        reason = "no memory for it"
+        with_config(app, lambda config: _refuse(config, msg, reason))
+
+
+def _refuse(config, msg, reason):
+    """Unless it is in force already: then only its report had no memory."""
+    if config.crc != crc32(msg):
+        config.receive(msg, None, reason)
+
+
+async def _handle_command(app):
+    from egiz_edge import incoming  # noqa: PLC0415  # not for a trial
+
+    commands = incoming.commands(app, app.board, app.log)
+    if not app.downlink.commands:
+        commands.refuse(app.downlink.refused.pop(0), "busy")
+        return None
+    msg, retain = app.downlink.commands.pop(0)
+    document, reason = incoming.checked(msg, False, app.settings.device_id)
+    unload(RULES)
+    return await commands.receive(document, reason, retain)
+
+
+async def _end_trial(app):
+    """Confirm a network that leads to the broker; revert one that does not."""
+    if app.is_broker_reached():
+        with_config(app, lambda config: config.confirm())
+        app.uplink.report_soon()
+    else:
+        with_config(app, lambda config: config.revert())
+        await _move(app)
+
+
+async def _move(app):
+    """Connect to the network and broker that the settings name now."""
+    app.moved_ticks = time.ticks_ms()
+    join(app)
+    await app.uplink.reconnect()
+    app.acked_before = app.uplink.acked[
+        "status"
+    ]  # later ones came over the new network
+
+
+async def _report_now(uplink):
+    """Publish the status, and wait for its PUBACK, but not for long."""
+    acked, tries = uplink.acked["status"], int(_REPORT_S / _STEP_S)
+    uplink.report_soon()
+    while uplink.acked["status"] == acked and tries:
+        tries -= 1
+        await asyncio.sleep(_STEP_S)
