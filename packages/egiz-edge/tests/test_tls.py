@@ -8,39 +8,13 @@ import time
 import egiz_edge_tools.virtual_board as board_module
 import pytest
 import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization as form
 from egiz_edge_tools.bundle import stage
 from rig.device import DEVICE, Device
 from rig.live import LiveSubscriber
-from rig.process import free_port
-from rig.servers import Mosquitto
+from rig.tls import AUTHORITY, TlsBroker, der_files
 from rig.waiting import eventually
 
-AUTHORITY, ANOTHER = trustme.CA(), trustme.CA()
-
-
-class TlsBroker(Mosquitto):
-    """A plain listener for us, and one that wants a certificate of AUTHORITY."""
-
-    def __init__(self, directory):
-        directory.mkdir()
-        self.tls_port = free_port()
-        AUTHORITY.cert_pem.write_to_path(directory / "ca.pem")
-        issued = AUTHORITY.issue_cert("localhost")
-        issued.private_key_and_cert_chain_pem.write_to_path(directory / "broker.pem")
-        super().__init__(
-            directory / "mosquitto",
-            f"""
-            listener {self.tls_port} localhost
-            allow_anonymous true
-            cafile {directory}/ca.pem
-            certfile {directory}/broker.pem
-            keyfile {directory}/broker.pem
-            tls_version tlsv1.2
-            require_certificate true
-            """,
-        )
+ANOTHER = trustme.CA()
 
 
 @pytest.fixture
@@ -51,25 +25,6 @@ def broker(tmp_path):
     made.kill()
 
 
-def _files(directory, ca, issuer):
-    """What a device is given: paths of DER files, the key as SEC 1."""
-    issued = issuer.issue_cert(DEVICE)
-    key = form.load_pem_private_key(issued.private_key_pem.bytes(), None)
-    plain = (form.PrivateFormat.TraditionalOpenSSL, form.NoEncryption())
-    contents = {
-        "ca": _certificate(ca.cert_pem),
-        "cert": _certificate(issued.cert_chain_pems[0]),
-        "key": key.private_bytes(form.Encoding.DER, *plain),
-    }
-    for name, content in contents.items():
-        (directory / f"{name}.der").write_bytes(content)
-    return {name: str(directory / f"{name}.der") for name in contents}
-
-
-def _certificate(pem):
-    return x509.load_pem_x509_certificate(pem.bytes()).public_bytes(form.Encoding.DER)
-
-
 @pytest.fixture
 def device(micropython, tmp_path, hardware, broker):
     del micropython
@@ -77,7 +32,7 @@ def device(micropython, tmp_path, hardware, broker):
     made = []
 
     def make(ca, issuer, port=broker.tls_port, **identity):
-        files = _files(tmp_path, ca, issuer)
+        files = der_files(tmp_path, DEVICE, ca, issuer)
         address = ("localhost", port)
         one = Device(address, tmp_path / "flash", hardware, tls=files, **identity)
         made.append(one)
