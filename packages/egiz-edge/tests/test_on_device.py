@@ -60,8 +60,9 @@ gc.threshold(8192)  # as main.py has it
 gc.collect()
 before = gc.mem_alloc()
 import egiz_edge.main, egiz_edge.assembly
-from egiz_edge.downlink import RULES, unload
-unload(RULES + ("egiz_edge.assembly", "egiz_edge.processing"))
+from egiz_edge import unload, unload_rules
+unload("assembly", "processing")
+unload_rules()
 print(gc.mem_alloc() - before)
 """
 

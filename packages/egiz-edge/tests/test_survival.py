@@ -52,7 +52,6 @@ def test_a_blocking_call_is_ended_by_the_watchdog_and_the_cause_reported(
     # It hangs once: the second boot measures again.
     hangs = """
 import os
-STATES = ()
 class Sensors:
     def __init__(self, board, *_, **__):
         self._flag = board.data_directory + "/hung"
@@ -83,7 +82,6 @@ def test_a_task_that_waits_for_ever_is_reset_by_the_watchdog_and_named(
 ):
     waits = """
 import asyncio
-STATES = ()
 class Sensors:
     def __init__(self, board, *_, **__):
         pass
@@ -186,7 +184,6 @@ def test_a_boot_is_not_confirmed_before_each_period_has_passed(
     # Sampling stalls at its second sample, long after a minute of running well.
     stalls = """
 import asyncio
-STATES = ()
 class Sensors:
     def __init__(self, board, *_, **__):
         self._is_second = False
@@ -242,7 +239,6 @@ class Uplink:
 
 def test_a_task_that_fails_is_restarted_alone(sabotaged, mosquitto, live):
     fails = """
-STATES = ()
 class Sensors:
     def __init__(self, board, *_, **__):
         self._tries = 0
@@ -265,7 +261,6 @@ def test_a_list_of_sensors_that_fails_does_not_keep_the_device_from_sampling(
     sabotaged, mosquitto, live
 ):
     fails = """
-STATES = ()
 class Sensors:
     def __init__(self, board, *_, **__):
         pass

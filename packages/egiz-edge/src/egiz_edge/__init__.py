@@ -1,1 +1,26 @@
-"""The firmware of a sensor board. Pure logic: only `ports` knows the hardware."""
+"""The firmware of a sensor board. Pure logic: only `ports` knows the hardware.
+
+Modules that are seldom needed are imported where they are used, and unloaded
+afterwards: memory is short.
+"""
+
+import gc
+import sys
+
+
+def unload(*names):
+    """Remove modules of this package from memory that nothing refers to any more."""
+    package = sys.modules["egiz_edge"]
+    for name in names:
+        sys.modules.pop("egiz_edge." + name, None)
+        if hasattr(package, name):
+            delattr(package, name)
+    gc.collect()
+
+
+def unload_rules():
+    """Remove the contract's package, and its modules."""
+    for name in list(sys.modules):
+        if name.startswith("egiz_schema"):
+            del sys.modules[name]
+    gc.collect()

@@ -8,8 +8,8 @@ import asyncio
 import gc
 import time
 
-from egiz_edge import boot_loop, payloads, timeouts
-from egiz_edge.downlink import Downlink, unload
+from egiz_edge import boot_loop, payloads, timeouts, unload
+from egiz_edge.downlink import Downlink
 from egiz_edge.sensors import Sensors
 from egiz_edge.supervisor import Supervisor
 from egiz_edge.ticker import Ticker
@@ -165,13 +165,13 @@ class App:
             self._confirm_boot()
 
     async def _process(self):
-        from egiz_edge import processing  # noqa: PLC0415  # not kept, see downlink
+        from egiz_edge import processing  # noqa: PLC0415  # not kept, see unload
 
         try:
             await processing.process(self)
         finally:
             del processing
-            unload(("egiz_edge.processing",))
+            unload("processing")
 
     def _confirm_boot(self):
         """Count no unconfirmed boots once the device has run well for a minute.

@@ -4,19 +4,12 @@ The modules that do so are in memory only while there is a message: they are lar
 seldom needed.
 """
 
-import gc
-import sys
 from binascii import crc32
+
+from egiz_edge import unload
 
 _WAITING_MAX = 4
 _BYTES_MAX = 4096  # of the commands that wait
-RULES = (
-    "egiz_schema.orders",
-    "egiz_schema.topics",
-    "egiz_schema.limits",
-    "egiz_schema",
-)
-COMMAND = ("egiz_edge.incoming", "egiz_edge.commands", "egiz_edge.actions")
 
 
 class Downlink:
@@ -80,20 +73,9 @@ class Downlink:
             from egiz_edge import incoming  # noqa: PLC0415  # not kept: it is large
 
             self.refused.append(incoming.id_of(msg))
-            unload(COMMAND)
+            unload("incoming")
 
     def members(self):
         """JSON members of the status: `config` and `last_command`."""
         outcomes = (self.config, self.command)
         return [outcome for outcome in outcomes if outcome is not None]
-
-
-def unload(names):
-    """Remove modules from memory that nothing refers to any more."""
-    for name in names:
-        sys.modules.pop(name, None)
-        package, _, module = name.partition(".")
-        parent = sys.modules.get(package)
-        if hasattr(parent, module):
-            delattr(parent, module)
-    gc.collect()

@@ -13,6 +13,30 @@ class ConfigError(ValueError):
     """A configuration that cannot be applied; args[0] says why."""
 
 
+def provision(settings, given):
+    """Set the attributes of a `Settings` to what was provisioned."""
+    from egiz_edge.settings_check import problems  # noqa: PLC0415  # not for a config
+
+    settings.unusable = problems(given)
+    # A bad `tls` is kept: without it the device would connect in clear.
+    given = {
+        name: value
+        for name, value in given.items()
+        if name not in settings.unusable or name == "tls"
+    }
+    settings.given = given
+    settings.facility = given["facility"]
+    settings.device_id = given["device_id"]
+    settings.wifi_password = given.get("wifi_password")
+    settings.setpoint = given.get("setpoint")
+    settings.thermocouples = given.get("thermocouples") or ()
+    settings.states = given.get("states")
+    host, _, port = (given.get("ntp") or given["broker"]).partition(":")
+    settings.ntp = (host, int(port or 123))
+    settings.tls = given.get("tls")
+    settings.update(resolve({}, given))
+
+
 def resolve(config, given):
     """The settings that a valid config message leads to; raises ConfigError.
 

@@ -22,7 +22,9 @@ def main(directory):
     if reset_reason == boot_loop.NETWORK:
         count = max(0, count - 1)
     if count >= boot_loop.SAFE:
-        _run_safe_mode(directory, data, count, reset_reason)
+        from egiz_edge import safe_mode  # noqa: PLC0415  # nothing else is loaded then
+
+        safe_mode.main(directory, data, count, reset_reason)
     boot_loop.write(data, count + 1)
     try:
         app = load(directory, data, count, reset_reason)
@@ -32,7 +34,9 @@ def main(directory):
     except Exception as error:
         sys.print_exception(error)
         boot_loop.note_reset(data, "crash: %r" % error)
-        _reset(directory)
+        from egiz_edge.reset import reset  # noqa: PLC0415  # most boots need none
+
+        reset(directory)
 
 
 def load(directory, data, count, reset_reason):
@@ -43,16 +47,6 @@ def load(directory, data, count, reset_reason):
     from egiz_edge import startup  # noqa: PLC0415  # it unloads itself
 
     return startup.load(directory, data, count, reset_reason)
-
-
-def _run_safe_mode(directory, data, count, reset_reason):
-    from egiz_edge import safe_mode  # noqa: PLC0415  # nothing else is loaded then
-
-    reason = reset_reason or "%d boots were not confirmed" % count
-    is_ordered = safe_mode.run(directory, reason)
-    # Otherwise the app is tried once before safe mode runs again.
-    boot_loop.write(data, 0 if is_ordered else boot_loop.SAFE - 1, "reboot: safe_mode")
-    _reset(directory)
 
 
 async def _run(app):
@@ -74,9 +68,3 @@ async def _stop_at_end_of_input(app):
     while await stdin.read(16):
         pass
     app.stop()
-
-
-def _reset(directory):
-    from egiz_edge.safe_mode import reset  # noqa: PLC0415  # it imports nothing of the app
-
-    reset(directory)

@@ -7,7 +7,7 @@ Section numbers are those of the OASIS standard, MQTT Version 3.1.1.
 
 import asyncio
 
-from egiz_edge.downlink import unload
+from egiz_edge import unload
 
 DEADLINE_S = 5  # for each answer of the broker
 CONNECT_S = 10  # TCP, TLS and CONNACK; a handshake takes a board 2 to 3 s
@@ -57,17 +57,18 @@ class MQTTClient:
         self.ssl = ssl
         self.address = None  # of the server, where the caller has looked it up
         self.on_lost = None
+        self.on_watch = None  # called once a second while there is a connection
         self.oversized = 0  # incoming messages that were too long for us
         self.is_connected = False
         self._callback = None
-        self._will = None
+        self.will = None  # (topic, msg, retain, qos)
         self.pid = 0  # the last packet id
         self._unacked = {}  # topic -> packet id of a message without PUBACK
         self._window = asyncio.Lock()
         self._sending = asyncio.Lock()
         self._answered = asyncio.Event()
         self._awaited = None  # (packet type, packet id) that `_ask` waits for
-        self._reader = self._writer = self._listener = self._watcher = None
+        self.reader = self.writer = self._listener = self._watcher = None
         self.reason = "not connected"  # for which there is no connection
         # Seconds since the last packet out, in, and an unanswered PINGREQ (or None).
         self._sent_s = self._heard_s = 0
@@ -79,24 +80,18 @@ class MQTTClient:
 
     def set_last_will(self, topic, msg, retain=False, qos=0):
         """What the broker publishes for us if the connection breaks."""
-        self._will = (topic, msg, retain, qos)
+        self.will = (topic, msg, retain, qos)
 
     async def connect(self, clean_session=True):
         """Whether the broker had a session; subscriptions are the caller's to renew."""
         await self.close()
+        from egiz_edge import mqtt_connect  # noqa: PLC0415  # not kept, see unload
+
         try:
-            has_session = await asyncio.wait_for(
-                self._handshake(clean_session), CONNECT_S
-            )
+            has_session = await mqtt_connect.handshake(self, clean_session, CONNECT_S)
             self.is_connected = True
-        except asyncio.TimeoutError:
-            raise MQTTException("no CONNACK in time")
-        except EOFError:
-            raise MQTTException("closed before CONNACK")
-        except ValueError as error:  # Mbed TLS on the broker's certificate
-            raise MQTTException(str(error).strip())
         finally:
-            unload(("egiz_edge.mqtt_connect",))
+            unload("mqtt_connect")
             if not self.is_connected:
                 await self.close()
         self._sent_s = self._heard_s = 0
@@ -148,30 +143,13 @@ class MQTTClient:
             if task is not None:
                 task.cancel()
         self._listener = self._watcher = None
-        writer, self._writer = self._writer, None
+        writer, self.writer = self.writer, None
         if writer is not None:
             writer.close()
             try:
                 await writer.wait_closed()
             except OSError:
                 pass  # it was broken before
-
-    async def _handshake(self, clean_session):
-        self._reader, self._writer = await asyncio.open_connection(
-            self.address or self.server,
-            self.port or (8883 if self.ssl else 1883),
-            ssl=self.ssl,
-            server_hostname=self.server if self.ssl else None,
-        )
-        from egiz_edge import mqtt_connect  # noqa: PLC0415  # not kept, see downlink
-
-        sent = mqtt_connect.connect_packet(self, self._will, clean_session)
-        await self._send(sent)
-        answer = await self._reader.readexactly(4)
-        reason = mqtt_connect.refusal(answer)
-        if reason is not None:
-            raise MQTTException(reason)
-        return bool(answer[2] & 1)
 
     async def _ask(self, packet, kind, pid):
         """Send, and wait for the answer of this type and packet id: its last byte."""
@@ -190,12 +168,12 @@ class MQTTClient:
         return self._awaited
 
     async def _exchange(self, packet):
-        await self._send(packet)
+        await self.send(packet)
         await self._answered.wait()
 
     async def _send_in_time(self, packet):
         try:
-            await asyncio.wait_for(self._send(packet), DEADLINE_S)
+            await asyncio.wait_for(self.send(packet), DEADLINE_S)
         except asyncio.TimeoutError:
             self._lose("cannot send")
             raise MQTTException(self.reason)
@@ -203,37 +181,43 @@ class MQTTClient:
             self._lose(error)
             raise
 
-    async def _send(self, packet):
+    async def send(self, packet):
+        """Send a packet; raises OSError without a connection."""
         # A stream of MicroPython loses what is written while another task drains.
         async with self._sending:
-            if self._writer is None:
+            if self.writer is None:
                 raise MQTTException(self.reason)
-            self._writer.write(packet)
-            await self._writer.drain()
+            self.writer.write(packet)
+            await self.writer.drain()
         self._sent_s = 0
 
     async def _watch(self):
         """Once a second: ping when either side was silent; notice a missing answer."""
-        while self.is_connected:
-            await asyncio.sleep(1)
-            self._sent_s += 1
-            self._heard_s += 1
-            if self._pinged_s is not None:
-                self._pinged_s += 1
-                if self._pinged_s > DEADLINE_S:
-                    self._lose("no PINGRESP in time")
-            elif 2 * max(self._sent_s, self._heard_s) >= self.keepalive:
-                try:
-                    await self.ping()
-                except OSError:
-                    return
+        try:
+            while self.is_connected:
+                await asyncio.sleep(1)
+                await self._check_silence()
+                if self.on_watch:
+                    self.on_watch()
+        except Exception as error:  # without this task there is no connection
+            self._lose(error)
+
+    async def _check_silence(self):
+        self._sent_s += 1
+        self._heard_s += 1
+        if self._pinged_s is not None:
+            self._pinged_s += 1
+            if self._pinged_s > DEADLINE_S:
+                self._lose("no PINGRESP in time")
+        elif 2 * max(self._sent_s, self._heard_s) >= self.keepalive:
+            await self.ping()
 
     async def _listen(self):
         """Receive packets until the connection is lost."""
         reason = "closed by the broker"
         try:
             while True:
-                first = await self._reader.readexactly(1)
+                first = await self.reader.readexactly(1)
                 await self._receive(first[0])
                 self._heard_s = 0
         except EOFError:
@@ -250,7 +234,7 @@ class MQTTClient:
             return
         if length > 4:
             raise MQTTException("malformed packet 0x%02x" % first)
-        body = await self._reader.readexactly(length) if length else b""
+        body = await self.reader.readexactly(length) if length else b""
         if kind == _PINGRESP:
             self._pinged_s = None
         elif length > 1 and self._awaited == (kind, body[0] << 8 | body[1]):
@@ -264,7 +248,7 @@ class MQTTClient:
         if length > INCOMING_MAX or not _is_free(2 * length + 1):
             await self._skip_message(length, has_pid)
             return
-        body = await self._reader.readexactly(length)
+        body = await self.reader.readexactly(length)
         end = 2 + (body[0] << 8 | body[1])
         start = end + 2 if has_pid else end
         if start > length:
@@ -272,30 +256,30 @@ class MQTTClient:
         if self._callback:
             self._callback(body[2:end], body[start:], bool(first & 1))
         if has_pid:
-            await self._send(bytes([_PUBACK, 2]) + body[end:start])
+            await self.send(bytes([_PUBACK, 2]) + body[end:start])
 
     async def _skip_message(self, length, has_pid):
         """One that is too long is acknowledged, too, or it would be sent again."""
         self.oversized += 1
         if has_pid:
-            head = await self._reader.readexactly(2)
+            head = await self.reader.readexactly(2)
             topic_length = head[0] << 8 | head[1]
             if length < 4 + topic_length:
                 raise MQTTException("malformed PUBLISH")
             await self._skip(topic_length)
-            pid = await self._reader.readexactly(2)
-            await self._send(bytes([_PUBACK, 2]) + pid)
+            pid = await self.reader.readexactly(2)
+            await self.send(bytes([_PUBACK, 2]) + pid)
             length -= 4 + topic_length
         await self._skip(length)
 
     async def _skip(self, length):
         while length:
-            length -= len(await self._reader.readexactly(min(length, _CHUNK)))
+            length -= len(await self.reader.readexactly(min(length, _CHUNK)))
 
     async def _read_length(self):
         length = 0
         for shift in (0, 7, 14, 21):
-            byte = (await self._reader.readexactly(1))[0]
+            byte = (await self.reader.readexactly(1))[0]
             length |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return length

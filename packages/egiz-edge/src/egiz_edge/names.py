@@ -1,11 +1,6 @@
 """Addresses of names, and the last ones that were good."""
 
-import json
-
-from egiz_edge.downlink import unload
-
-_KEY = "addresses"  # in the store: pairs of a name and its address
-_KEPT = 3  # broker, time server, and a broker on trial
+from egiz_edge import unload
 
 
 class Names:
@@ -27,31 +22,22 @@ class Names:
 
         Where no server gives it, the last one that was good; else raises OSError.
         """
-        from egiz_edge import dns  # noqa: PLC0415  # not kept, see downlink
+        from egiz_edge import dns, known_names  # noqa: PLC0415  # not kept, see unload
 
         try:
             return await dns.look_up(host, self._wifi.name_servers())
         except OSError as error:
-            for name, address in self._known():
-                if name == host:
-                    self._log("%s; trying its last good address, %s" % (error, address))
-                    return address
-            raise
+            address = known_names.address(self._store, host)
+            if address is None:
+                raise
+            self._log("%s; trying its last good address, %s" % (error, address))
+            return address
         finally:
-            unload(("egiz_edge.dns",))
+            unload("dns", "known_names")
 
     def keep(self, host, address):
         """The service of `host` has answered at `address`."""
-        known = self._known()
-        if host == address or [host, address] in known:
-            return
-        kept = [pair for pair in known if pair[0] != host][1 - _KEPT :]
-        kept.append([host, address])
-        self._store.put(_KEY, json.dumps(kept))
+        from egiz_edge import known_names  # noqa: PLC0415  # not kept, see unload
 
-    def _known(self):
-        try:
-            pairs = json.loads(self._store.get(_KEY) or "[]")
-            return [[name, address] for name, address in pairs]
-        except (ValueError, TypeError):
-            return []  # damaged: the next good address replaces it
+        known_names.keep(self._store, host, address)
+        unload("known_names")

@@ -12,7 +12,7 @@ deleted as a whole: no block is rewritten in place. A record is the payload's le
 import os
 from binascii import crc32
 
-from egiz_edge.downlink import unload
+from egiz_edge import unload
 
 CAPACITY = 100  # messages
 SEGMENT = 10  # records; one erase serves several, and few are repeated after a failure
@@ -176,10 +176,10 @@ class Outbox:
 
     def _mount(self):
         """Find what the boot before has left."""
-        from egiz_edge import outbox_mount  # noqa: PLC0415  # not kept, see downlink
+        from egiz_edge import outbox_mount  # noqa: PLC0415  # not kept, see unload
 
         self._segments, self._number = outbox_mount.segments(self._directory)
-        unload(("egiz_edge.outbox_mount",))
+        unload("outbox_mount")
         self._end = sum([records for _, records in self._segments])
         while len(self) > self.capacity:  # they were done, or dropped and counted
             self._advance()

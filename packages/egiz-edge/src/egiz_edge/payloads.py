@@ -4,17 +4,14 @@ No float is used: on the ESP32 they have 24 bits. No dict is built: a message co
 the heap its own length and little more.
 """
 
-from egiz_schema.limits import CODES_MAX, TEXT_MAX
+from egiz_schema.limits import CODES_MAX, TEXT_MAX, WIRE_VERSION  # noqa: F401  # status.py has it from here
 
-PHASES = "abc"
+_PHASES = "abc"
 
-# The PZEM's registers that a message carries: (JSON name, window name, decimal digits
-# of the scaled integer).
-_ELECTRICAL = (
-    ("voltage", "u", 1),
-    ("current", "i", 3),
-    ("active_power", "p", 1),
-)
+# The PZEM's registers that a message carries: JSON name, window name, decimal digits of
+# the scaled integer. Lists, see sensors.py.
+_PER_PHASE = [["voltage", "u", 1], ["current", "i", 3], ["active_power", "p", 1]]
+_ALONE = [["power_factor", "pf", 2], ["frequency", "f", 1]]
 
 
 def decimal(value, digits):
@@ -33,6 +30,11 @@ def text(value):
         if not " " <= character <= "~":
             plain = plain.replace(character, "?")
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def member(name, value):
+    """A member of a JSON object; the value is JSON, or an integer."""
+    return '"%s":%s' % (name, value)
 
 
 def head(device_id, time_ms, seq, boot):
@@ -66,16 +68,16 @@ def telemetry(named, window, setpoint, health, others=()):
     groups = []
     electrical = _electrical(window)
     if electrical:
-        groups.append('"electrical":{' + ",".join(electrical) + "}")
+        groups.append(group("electrical", electrical))
     if window.zones:
         groups.append(_thermal(window, setpoint))
     groups.extend(others)
     status = list(health)
     if window.state:
-        status.insert(0, '"operational_state":' + text(window.state))
+        status.insert(0, member("operational_state", text(window.state)))
     if window.faults:
         status.append(names("fault_codes", window.faults))
-    groups.append('"status":{' + ",".join(status) + "}")
+    groups.append(group("status", status))
     return ("{" + named + "," + ",".join(groups) + "}").encode()
 
 
@@ -84,42 +86,42 @@ def as_buffered(payload):
     return payload[:-1] + b',"buffered":true}'
 
 
-def names(member, listed):
+def names(name, listed):
     """A member that lists fault codes or sensors: as many as the contract allows."""
-    return '"' + member + '":[' + ",".join([text(x) for x in listed[:CODES_MAX]]) + "]"
+    return _array(name, [text(one) for one in listed[:CODES_MAX]])
 
 
 def status(device_id, state, boot, members=()):
     """A status message, as bytes; the last will has no members."""
-    parts = ['"device_id":' + text(device_id), '"state":' + text(state)]
-    parts.append('"boot":%d' % boot)
+    parts = [member("device_id", text(device_id)), member("state", text(state))]
+    parts.append(member("boot", boot))
     parts.extend(members)
     return ("{" + ",".join(parts) + "}").encode()
 
 
 def _electrical(window):
     members = []
-    for name, quantity, digits in _ELECTRICAL:
+    for name, quantity, digits in _PER_PHASE:
         phases = _phases(window.mean, quantity, digits)
         if phases:
-            members.append('"' + name + '":{' + phases + "}")
+            members.append(group(name, phases))
     energy = _phases(window.last, "e", 0)
     if energy:
-        members.append('"energy_wh":{' + energy + "}")
-    for name, quantity, digits in (("power_factor", "pf", 2), ("frequency", "f", 1)):
+        members.append(group("energy_wh", energy))
+    for name, quantity, digits in _ALONE:
         value = window.mean(quantity)
         if value is not None:
-            members.append('"' + name + '":' + decimal(value, digits))
+            members.append(member(name, decimal(value, digits)))
     return members
 
 
 def _phases(value_of, quantity, digits):
     members = []
-    for phase in PHASES:
+    for phase in _PHASES:
         value = value_of(quantity + phase)
         if value is not None:
-            members.append('"' + phase + '":' + decimal(value, digits))
-    return ",".join(members)
+            members.append(member(phase, decimal(value, digits)))
+    return members
 
 
 def _thermal(window, setpoint):
@@ -127,7 +129,16 @@ def _thermal(window, setpoint):
     for zone in range(window.zones):
         value = window.mean("t%d" % zone)
         zones.append("null" if value is None else decimal(value, 2))
-    members = '"temperature_zones":[' + ",".join(zones) + "]"
+    members = [_array("temperature_zones", zones)]
     if setpoint is not None:
-        members += ',"setpoint":' + decimal(setpoint, 2)
-    return '"thermal":{' + members + "}"
+        members.append(member("setpoint", decimal(setpoint, 2)))
+    return group("thermal", members)
+
+
+def group(name, members):
+    """A member that is an object, of members that are written."""
+    return member(name, "{" + ",".join(members) + "}")
+
+
+def _array(name, values):
+    return member(name, "[" + ",".join(values) + "]")

@@ -10,13 +10,8 @@ import json
 import time
 from binascii import crc32
 
-from egiz_edge.downlink import COMMAND, RULES, unload
+from egiz_edge import unload, unload_rules
 
-_CONFIG = (
-    "egiz_edge.desired_config",
-    "egiz_edge.effective_settings",
-    "egiz_edge.settings_check",
-)
 _REPORT_S = 5  # for a result to arrive before a reboot
 _STEP_S = 0.5
 
@@ -46,7 +41,7 @@ async def handle_next(app):
             return _handle_config(app, msg)
         return await _handle_command(app)
     finally:  # also after an error: they would fill the memory
-        unload(RULES + COMMAND + _CONFIG)
+        _unload_all()
         app.downlink.command = last_command(app.board.store)
 
 
@@ -59,7 +54,7 @@ def with_config(app, do):
     do(config)
     app.downlink.is_on_trial = config.is_on_trial
     app.downlink.config, app.downlink.crc = config.member(), config.crc
-    unload(RULES + _CONFIG)
+    _unload_all()
 
 
 def last_command(store):
@@ -85,14 +80,19 @@ def _handle_config(app, msg):
 
     document, reason = incoming.checked(msg, True, app.settings.device_id)
     del incoming
-    unload(RULES + COMMAND)
+    _unload_all()
     try:
         with_config(app, lambda config: config.receive(msg, document, reason))
     except MemoryError:
         document = None
-        unload(_CONFIG)
+        _unload_all()
         reason = "no memory for it"
         with_config(app, lambda config: _refuse(config, msg, reason))
+
+
+def _unload_all():
+    unload("incoming", "commands", "actions", "desired_config", "effective_settings")
+    unload_rules()
 
 
 def _refuse(config, msg, reason):
@@ -110,7 +110,7 @@ async def _handle_command(app):
         return None
     msg, retain = app.downlink.commands.pop(0)
     document, reason = incoming.checked(msg, False, app.settings.device_id)
-    unload(RULES)
+    unload_rules()
     return await commands.receive(document, reason, retain)
 
 

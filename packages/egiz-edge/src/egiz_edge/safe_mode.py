@@ -10,6 +10,9 @@ for a broker that does not answer; the watchdog ends that.
 import json
 import time
 
+from egiz_edge import boot_loop
+from egiz_edge.reset import reset, signal
+
 _PORT = 1883
 _ROUND_MS = 500
 _PING_MS = 10000  # a keepalive is 30 s
@@ -17,6 +20,14 @@ _RETRY_S = 5  # after a connection has failed or broken
 _JOIN_MS = 20000
 _RETRY_APP_MS = 900000  # the cause may be gone by then
 _LAST_ID = "/safe_mode_id"  # of the last command: a retained one is sent again
+
+
+def main(directory, data, count, reset_reason):
+    """Run it after `count` boots that were not confirmed, and reset the board."""
+    is_ordered = run(directory, reset_reason or "%d boots were not confirmed" % count)
+    # Otherwise the app is tried once before safe mode runs again.
+    boot_loop.write(data, 0 if is_ordered else boot_loop.SAFE - 1, "reboot: safe_mode")
+    reset(directory)
 
 
 def run(directory, reason):
@@ -32,17 +43,6 @@ def run(directory, reason):
             return True
         _wait(directory, _RETRY_S * 1000)
     return False
-
-
-def reset(directory):
-    """Reset the board."""
-    try:
-        from machine import reset as reset_chip  # noqa: PLC0415  # the unix port has none
-    except ImportError:
-        _signal(directory, b"r")
-        while True:
-            time.sleep(1)
-    reset_chip()
 
 
 class _Session:
@@ -185,15 +185,9 @@ def _feed(directory):
     try:
         from machine import WDT  # noqa: PLC0415  # the unix port has none
     except ImportError:
-        _signal(directory, b"f")
+        signal(directory, b"f")
     else:
         WDT(timeout=60000).feed()
-
-
-def _signal(directory, byte):
-    """To the virtual board's host."""
-    with open(directory + "/reset", "r+b", 0) as line:
-        line.write(byte)
 
 
 def _read(path):

@@ -3,15 +3,22 @@
 import asyncio
 import time
 
-from egiz_edge.downlink import unload
+from egiz_edge import unload
 from egiz_edge.drivers import SensorError
 from egiz_edge.drivers.ds18b20 import CONVERSION_MS, Ds18b20
 from egiz_edge.drivers.inputs import OperationalState
 from egiz_edge.drivers.modbus import Bus
 from egiz_edge.drivers.pzem import Pzem
-from egiz_edge.payloads import PHASES
 
-STATES = (("fault", "fault"), ("running", "running"))
+# Of each meter, by its address on the bus: what its fault codes begin with, and its
+# voltage, current, power and energy in the window. Lists, as each text of a constant
+# tuple costs 64 bytes of the heap, and a short one in code none.
+_METERS = [
+    ["pzem_a", "ua", "ia", "pa", "ea"],
+    ["pzem_b", "ub", "ib", "pb", "eb"],
+    ["pzem_c", "uc", "ic", "pc", "ec"],
+]
+_STATES = (("fault", "fault"), ("running", "running"))
 
 _TC_CONVERSION_MS = (
     250  # a MAX6675 starts a conversion at each reading, which lasts 220
@@ -35,15 +42,12 @@ class Sensors:
 
     def __init__(self, board, zones, thermocouples=(), states=None):
         bus = Bus(board.uart)
-        self._meters = [
-            ("pzem_" + phase, Pzem(bus, number + 1))
-            for number, phase in enumerate(PHASES)
-        ]
+        self._meters = [Pzem(bus, number + 1) for number in range(len(_METERS))]
         self._onewire = board.onewire
         self._thermometers = [Ds18b20(board.onewire, rom) for rom in zones]
         self._thermocouples = _thermocouples(board.spi, thermocouples)
         self._state = OperationalState(
-            [(s, board.pins[pin]) for s, pin in states or STATES]
+            [(s, board.pins[pin]) for s, pin in states or _STATES]
         )
         self._converting_since = None
         self._tc_read_at = None
@@ -57,10 +61,10 @@ class Sensors:
         state = await _read("inputs", self._state, window)
         if state is not None:
             window.state = state
-        for name, meter in self._meters:
-            reading = await _read(name, meter, window)
+        for names, meter in zip(_METERS, self._meters):
+            reading = await _read(names[0], meter, window)
             if reading is not None:
-                _add(window, name[-1], reading)
+                _add(window, names, reading)
         window.zones = len(self._thermometers) + len(self._thermocouples)
         if self._thermometers:
             await self._sample_thermometers(window)
@@ -70,21 +74,22 @@ class Sensors:
     async def reset_energy(self):
         """Set all energy counters to zero; gives a fault code for each failure."""
         codes = []
-        for name, meter in self._meters:
+        for names, meter in zip(_METERS, self._meters):
             try:
                 await meter.reset_energy()
             except (SensorError, OSError) as error:
-                codes.append(_code(name, error))
+                codes.append(_code(names[0], error))
         return codes
 
     async def found(self):
         """What answers on the buses, see inventory.py."""
-        from egiz_edge import inventory  # noqa: PLC0415  # not kept, see downlink
+        from egiz_edge import inventory  # noqa: PLC0415  # not kept, see unload
 
         try:
-            return await inventory.found(self._meters, self._onewire)
+            names = [names[0] for names in _METERS]
+            return await inventory.found(zip(names, self._meters), self._onewire)
         finally:
-            unload(("egiz_edge.inventory",))
+            unload("inventory")
 
     async def _sample_thermometers(self, window):
         age_ms = _age_ms(self._converting_since)
@@ -137,11 +142,11 @@ def _code(name, error):
     return "%s:%s" % (name, error.args[0] if is_known else "bus")
 
 
-def _add(window, phase, reading):
+def _add(window, names, reading):
     volts, milliamperes, power, energy, frequency, factor = reading
-    window.add("u" + phase, volts)
-    window.add("i" + phase, milliamperes)
-    window.add("p" + phase, power)
-    window.keep("e" + phase, energy)
+    window.add(names[1], volts)
+    window.add(names[2], milliamperes)
+    window.add(names[3], power)
+    window.keep(names[4], energy)
     window.add("f", frequency)
     window.add("pf", factor)

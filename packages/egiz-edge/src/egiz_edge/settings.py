@@ -20,26 +20,9 @@ class Settings:
     """
 
     def __init__(self, given):
-        from egiz_edge.effective_settings import resolve  # noqa: PLC0415  # not kept, see downlink
-        from egiz_edge.settings_check import problems  # noqa: PLC0415
+        from egiz_edge import effective_settings  # noqa: PLC0415  # not kept, see unload
 
-        self.unusable = problems(given)
-        # A bad `tls` is kept: without it the device would connect in clear.
-        self.given = given = {
-            name: value
-            for name, value in given.items()
-            if name not in self.unusable or name == "tls"
-        }
-        self.facility = given["facility"]
-        self.device_id = given["device_id"]
-        self.wifi_password = given.get("wifi_password")
-        self.setpoint = given.get("setpoint")
-        self.thermocouples = given.get("thermocouples") or ()
-        self.states = given.get("states")
-        host, _, port = (given.get("ntp") or given["broker"]).partition(":")
-        self.ntp = (host, int(port or 123))
-        self.tls = given.get("tls")
-        self.update(resolve({}, given))
+        effective_settings.provision(self, given)
 
     def update(self, resolved):
         """Change to what `resolve` gives."""

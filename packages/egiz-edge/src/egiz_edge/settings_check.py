@@ -8,7 +8,7 @@ import json
 
 from egiz_schema import limits, topics
 
-REQUIRED = ("facility", "device_id", "broker")  # the rest can be left out
+_REQUIRED = ("facility", "device_id", "broker")  # the rest can be left out
 
 _PORT_MAX = 65535
 _PASSWORD = (8, 64)  # of WPA2; 64 is a key in hexadecimal digits
@@ -29,7 +29,7 @@ def unusable(path):
     if type(given) is not dict:
         return "not a JSON object"
     found = problems(given)
-    for name in REQUIRED:
+    for name in _REQUIRED:
         if name in found:
             return "%s: %s" % (name, found[name])
     return None
@@ -43,7 +43,7 @@ def problems(given):
             found[name] = "there is no such setting"
         elif value is not None and not _CHECKS[name][0](value):
             found[name] = "must be " + _CHECKS[name][1]
-    for name in REQUIRED:
+    for name in _REQUIRED:
         if given.get(name) is None:
             found[name] = "must be " + _CHECKS[name][1]
     return found

@@ -9,7 +9,6 @@ import os
 import socket
 import time
 
-PORT = 123
 DEADLINE_S = 2
 
 _PACKET_BYTES = 48

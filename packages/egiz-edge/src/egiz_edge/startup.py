@@ -3,11 +3,7 @@
 import json
 import sys
 
-from egiz_edge import boot_loop
-from egiz_edge.downlink import RULES, unload
-
-_CHECKS = ("egiz_edge.settings_check", "egiz_edge.effective_settings")
-_ONCE = ("egiz_edge.startup", "egiz_edge.assembly", "egiz_edge.processing")
+from egiz_edge import boot_loop, unload, unload_rules
 
 
 def load(directory, data, count, reset_reason):
@@ -17,7 +13,8 @@ def load(directory, data, count, reset_reason):
     """
     settings = _settings(directory + "/settings.json")
     # Before the app is loaded: there is no memory for both.
-    unload(RULES + _CHECKS)
+    unload("settings_check", "effective_settings")
+    unload_rules()
     if settings is None:
         return None
     board = _board(directory)
@@ -28,7 +25,8 @@ def load(directory, data, count, reset_reason):
 
     app = assembly.assembled(board, settings, reset_reason, count >= boot_loop.PLAIN)
     del assembly
-    unload(RULES + _ONCE)
+    unload("startup", "assembly", "processing")
+    unload_rules()
     return app
 
 

@@ -6,14 +6,13 @@ The Wi-Fi is kept when the broker cannot be reached.
 import asyncio
 import time
 
-from egiz_edge import payloads
+from egiz_edge import payloads, unload
 from egiz_edge.backoff import Backoff
 from egiz_edge.mqtt import MQTTClient
 
 CLOSED_MS = (2000, 60000)  # waits, once the broker closes one session after another
 SHORT_MS = 30000  # a session that lasts longer is none of those
 
-_IDLE_S = 5  # `turns` grows at least as often
 _STEP_MS = 1000  # of a wait that may be cut short
 _CLOSED = 3  # short sessions in a row until the waits grow
 
@@ -34,12 +33,10 @@ class Uplink:
     def __init__(  # noqa: PLR0913, PLR0917  # each is another part of the device
         self, wifi, settings, outbox, timekeeper, names, report, log
     ):
-        from egiz_schema import topics  # noqa: PLC0415  # not kept, see downlink
+        from egiz_schema import topics  # noqa: PLC0415  # not kept, see unload
 
-        self._topics = {
-            kind: topics.join_topic(settings.facility, settings.device_id, kind)
-            for kind in topics.KINDS
-        }
+        status = topics.join_topic(settings.facility, settings.device_id, "status")
+        self._prefix = status[: -len("status")]
         self._wifi = wifi
         self._settings = settings
         self._outbox = outbox
@@ -61,7 +58,7 @@ class Uplink:
         self._began = None  # ticks of this session
         self._client = MQTTClient(settings.device_id, settings.host)
         self._client.set_callback(self._receive)
-        self._client.on_lost = self._wake.set
+        self._client.on_lost = self._client.on_watch = self._wake.set
         self.acked = {"telemetry": 0, "status": 0}
         self.turns = 0  # grows as long as the task makes progress, also when offline
 
@@ -173,9 +170,7 @@ class Uplink:
 
     async def _session(self):
         """From CONNECT until the connection is lost (OSError) or the device stops."""
-        await self._connect()
-        for kind in self._callbacks:
-            await self._subscribe(kind)
+        await self._begin()
         await self._publish_status("online")
         self._log("connected")
         self._broker_backoff.reset()
@@ -195,36 +190,26 @@ class Uplink:
         self._short = 0
         self._closed_backoff.reset()
 
-    async def _connect(self):
-        client, settings = self._client, self._settings
-        client.server, client.port = settings.host, settings.port
-        client.user, client.password = settings.user, settings.password
-        if settings.tls and client.ssl is None:
-            from egiz_edge import tls  # noqa: PLC0415  # it costs heap, and few devices need it
+    async def _begin(self):
+        """Connect and subscribe; the birth is the caller's."""
+        from egiz_edge import connecting  # noqa: PLC0415  # not kept, see unload
 
-            client.ssl = tls.context(settings.tls)
-        client.address = await self._names.address(settings.host)
-        self.turns += 1  # a look-up may last as long as what follows
-        await client.connect()
-        self._began = time.ticks_ms()
-        self._names.keep(client.server, client.address)
-        self._live_from = self._outbox.end
-
-    async def _subscribe(self, kind):
-        """A refused subscription is logged; publishing goes on."""
+        client = self._client
         try:
-            await self._client.subscribe(self._topic(kind), 1)
-        except OSError as error:
-            if not self._client.is_connected:
-                raise
-            self._log("%s: %s; its messages are not received" % (kind, error))
+            await connecting.prepare(client, self._settings, self._names)
+            self.turns += 1  # a look-up may last as long as what follows
+            await client.connect()
+            self._began = time.ticks_ms()
+            self._names.keep(client.server, client.address)
+            self._live_from = self._outbox.end
+            for kind in self._callbacks:
+                await connecting.subscribe(client, self._topic(kind), self._log)
+        finally:
+            unload("connecting", "tls")
 
     async def _sleep(self):
-        """Until there is something to do."""
-        try:
-            await asyncio.wait_for(self._wake.wait(), _IDLE_S)
-        except asyncio.TimeoutError:
-            pass
+        """Until there is something to do, and for a second at most: see `on_watch`."""
+        await self._wake.wait()
         self._wake.clear()
         if not self._client.is_connected:
             raise OSError(self._client.reason)
@@ -290,4 +275,4 @@ class Uplink:
             self._log("message to %s ignored: %r" % (topic, error))
 
     def _topic(self, kind):
-        return self._topics[kind]
+        return self._prefix + kind

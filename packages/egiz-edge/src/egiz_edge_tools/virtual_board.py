@@ -61,7 +61,7 @@ class VirtualBoard:
         hardware: its parts and its environment.
         directory: its flash.
         heap: of the interpreter.
-        program: what it runs; gets `directory` as its first argument.
+        program: what it runs, in `directory`; its first argument is ".".
 
     Raises:
         NoInterpreterError: if there is no `micropython` beside this Python or on PATH.
@@ -79,7 +79,7 @@ class VirtualBoard:
             find_interpreter(),
             *("-X", f"heapsize={heap}"),
             *("-c", program),
-            str(directory.absolute()),
+            ".",  # where it runs: its flash
         ]
         self.hardware = hardware
         self._directory = directory
@@ -88,7 +88,7 @@ class VirtualBoard:
         self._is_stopping = False
         self._lock = threading.RLock()  # a signal may call `stop` within `close`
         _remove_remains(directory)
-        stage(directory / "firmware")
+        stage(directory / "lib")
         (directory / "data").mkdir(exist_ok=True)
         self._name_server = NameServer()
         self.put_world()
@@ -163,9 +163,9 @@ class VirtualBoard:
         (self._directory / "led").unlink(missing_ok=True)
         return subprocess.Popen(
             self._command,
-            # Short, as on a board (/lib): the interpreter keeps the path of each module
-            # that it has loaded.
-            env={"MICROPYPATH": "firmware:.frozen"},
+            # Short, as on a board: the interpreter keeps the path of each module that
+            # it has loaded.
+            env={"MICROPYPATH": "lib:.frozen"},
             cwd=self._directory,
             stdin=subprocess.PIPE,
             stdout=self._console,
@@ -208,7 +208,7 @@ def find_interpreter() -> str:
 
 def _remove_remains(directory: Path) -> None:
     """Of an earlier run; the device's own state stays."""
-    shutil.rmtree(directory / "firmware", ignore_errors=True)
+    shutil.rmtree(directory / "lib", ignore_errors=True)
     for name in (*NAMES, "led"):
         (directory / name).unlink(missing_ok=True)
 

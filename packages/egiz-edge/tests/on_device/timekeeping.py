@@ -2,13 +2,16 @@
 
 import asyncio
 
-from egiz_edge import payloads
+from egiz_edge import payloads, time_sync, timekeeping
 from egiz_edge.timekeeping import Timekeeper
 from egiz_edge.window import Window
 
 BUILT_MS = 1767225600000
 YEAR_2000_MS = 946684800000
 TRUE_MS = 1795560732123
+
+# What a test replaces in a module must still be there when it is used.
+timekeeping.unload = lambda *_names: None
 
 
 class _Board:
@@ -36,16 +39,6 @@ class _Board:
 
     def is_up(self):
         return True
-
-
-class _Refused(Timekeeper):
-    """Its server answers with a "kiss of death"."""
-
-    queries = 0
-
-    async def query(self):
-        self.queries += 1
-        raise OSError("kiss of death: RATE")
 
 
 def _keeper(board):
@@ -91,7 +84,7 @@ def test_messages_from_before_the_clock_was_set_get_their_true_time():
     assert b'"time_synced":false' in payload
     assert keeper.corrected(payload) == payload  # not known yet
     board.ms += 6000
-    keeper.set(TRUE_MS)
+    time_sync.set_clock(keeper, TRUE_MS)
     assert keeper.now_ms() == TRUE_MS
     expected = b'"timestamp":1795560726,"ms":123,"seq":3,"boot":7,'
     assert expected in keeper.corrected(payload)
@@ -103,14 +96,14 @@ def test_what_an_earlier_boot_estimated_stays_an_estimate():
     board = _Board()
     keeper = _keeper(board)
     payload = _payload(keeper, boot=6)
-    keeper.set(TRUE_MS)
+    time_sync.set_clock(keeper, TRUE_MS)
     assert keeper.corrected(payload) == payload
 
 
 def test_messages_from_after_the_clock_was_set_are_not_changed():
     board = _Board()
     keeper = _keeper(board)
-    keeper.set(TRUE_MS)
+    time_sync.set_clock(keeper, TRUE_MS)
     payload = _payload(keeper)
     assert keeper.corrected(payload) == payload
 
@@ -118,24 +111,28 @@ def test_messages_from_after_the_clock_was_set_are_not_changed():
 def test_a_jump_of_a_clock_that_is_set_needs_a_second_reply():
     board = _Board(TRUE_MS)
     keeper = _keeper(board)
-    keeper.set(TRUE_MS + 59000)
+    time_sync.set_clock(keeper, TRUE_MS + 59000)
     assert keeper.now_ms() == TRUE_MS + 59000
     for wrong_ms in (3600000, -3600000):
         now_ms = keeper.now_ms()
         try:
-            keeper.set(now_ms + wrong_ms)
+            time_sync.set_clock(keeper, now_ms + wrong_ms)
         except OSError as error:
             reason = error.args[0]
         seconds = str(wrong_ms // 1000)
         assert reason == "a jump of " + seconds + " s, to be confirmed"
         assert keeper.now_ms() == now_ms
-        keeper.set(now_ms + wrong_ms)
+        time_sync.set_clock(keeper, now_ms + wrong_ms)
         assert keeper.now_ms() == now_ms + wrong_ms
 
 
 def test_messages_do_not_wait_for_a_server_that_refuses_to_answer():
+    async def refused(_keeper):
+        queries.append(1)
+        raise OSError("kiss of death: RATE")
+
     async def run():
-        keeper = _Refused(_Board(), ("ntp.local", 123), 7, None, log.append)
+        keeper = Timekeeper(_Board(), ("ntp.local", 123), 7, None, log.append)
         reported = []
         keeper.on_ready = lambda: reported.append(keeper.is_ready())
         running = asyncio.create_task(keeper.run())
@@ -143,10 +140,14 @@ def test_messages_do_not_wait_for_a_server_that_refuses_to_answer():
         running.cancel()
         return keeper, reported
 
-    log = []
-    keeper, reported = asyncio.run(run())
+    log, queries = [], []
+    kept, time_sync.query = time_sync.query, refused
+    try:
+        keeper, reported = asyncio.run(run())
+    finally:
+        time_sync.query = kept
     assert reported == [True]
     assert not keeper.is_synced()
     assert b'"time_synced":false' in _payload(keeper)
-    assert keeper.queries == 1  # it is queried again, but not soon
+    assert len(queries) == 1  # it is queried again, but not soon
     assert log == ["no time from ntp.local: kiss of death: RATE; trying again"]

@@ -11,7 +11,7 @@ power-on.
 from egiz_edge.drivers import SensorError
 
 CONVERSION_MS = 800  # 750 at 12 bits, and clones are slow
-FAMILY = 0x28
+_FAMILY = 0x28
 
 _TRIES = 3  # Wi-Fi and flash disturb the timing of single bits
 _POWER_ON_RAW = 0x0550  # 85 °C
@@ -34,7 +34,7 @@ def crc8(data: bytes) -> int:
 
 def is_rom(rom: bytes) -> bool:
     """Whether these eight bytes are the id of a DS18B20."""
-    return len(rom) == 8 and rom[0] == FAMILY and not crc8(rom)
+    return len(rom) == 8 and rom[0] == _FAMILY and not crc8(rom)
 
 
 def parse(scratchpad, last=None):

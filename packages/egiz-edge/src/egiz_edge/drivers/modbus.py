@@ -12,8 +12,8 @@ import asyncio
 
 from egiz_edge.drivers import SensorError
 
-REPLY_MS = 250  # PZEM-004T v3 was measured to need 60 to 130
-FRAME_MS = 40  # from the shortest frame to the longest: 20 bytes at 9600 baud, doubled
+_REPLY_MS = 250  # PZEM-004T v3 was measured to need 60 to 130
+_FRAME_MS = 40  # from the shortest frame to the longest: 20 bytes at 9600 baud, doubled
 GENERAL = 0xF8  # each module replies, with this or its own address
 
 _QUIET_S = 0.004  # 3.5 characters of silence end a frame
@@ -71,7 +71,7 @@ class Bus:
         heard: the last bytes since the last request.
     """
 
-    def __init__(self, uart, reply_ms=REPLY_MS):
+    def __init__(self, uart, reply_ms=_REPLY_MS):
         self._reader, self._writer = uart
         self._reply_ms = reply_ms
         self.heard = b""
@@ -100,7 +100,7 @@ class Bus:
         )
         frame = find(self.heard, header, length)
         if frame is None and has_begun:
-            await self._listen(FRAME_MS, lambda heard: find(heard, header, length))
+            await self._listen(_FRAME_MS, lambda heard: find(heard, header, length))
             frame = find(self.heard, header, length)
         if frame is None:
             raise SensorError("crc" if _without(echo, self.heard) else "no_reply")

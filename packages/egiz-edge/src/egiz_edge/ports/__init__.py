@@ -45,11 +45,11 @@ Survival:
 """
 
 ROMS_MAX = 32  # a damaged line can find hundreds, for which there is no memory
-STORE_KEY_MAX = 15  # characters; what NVS can do
+_STORE_KEY_MAX = 15  # characters; what NVS can do
 STORE_TEXT_MAX = 1024  # bytes
 
 
 def check_stored(key, text):
     """Raise ValueError for what a store cannot keep."""
-    if len(key) > STORE_KEY_MAX or len(text.encode()) > STORE_TEXT_MAX:
+    if len(key) > _STORE_KEY_MAX or len(text.encode()) > STORE_TEXT_MAX:
         raise ValueError("store: %s is too long" % key)

@@ -15,7 +15,7 @@ from binascii import crc32
 
 from egiz_edge.ports import ROMS_MAX, check_stored
 
-PINS = ("running", "fault", "input_3", "button")
+_PINS = ("running", "fault", "input_3", "button")
 
 _MATCH_ROM, _SKIP_ROM, _SEARCH_ROM = b"\x55", b"\xcc", b"\xf0"
 _CONVERT, _READ_SCRATCHPAD = b"\x44", b"\xbe"
@@ -33,7 +33,7 @@ class Board:
         self.uart = _stream_pair(directory + "/uart")
         self.onewire = OneWire(_stream_pair(directory + "/onewire"))
         self.spi = Spi(_stream_pair(directory + "/spi"))
-        self.pins = {name: Pin(directory + "/pin_" + name) for name in PINS}
+        self.pins = {name: Pin(directory + "/pin_" + name) for name in _PINS}
         self.clock = Clock(_read(directory + "/clock") != "unsynced")
         self.wifi = Wifi(directory)
         self.store = Store(directory)
@@ -46,7 +46,7 @@ class Board:
 
     def chip_id(self):
         """As a chip has one: from where the board is on this machine."""
-        return "%012x" % (crc32(self._directory.encode()) | 0x02 << 40)
+        return "%012x" % (crc32(os.getcwd().encode()) | 0x02 << 40)
 
     def reset_cause(self):
         """Why this boot, as `egiz_edge.ports` lists it."""

@@ -1,0 +1,23 @@
+"""What a session with the broker begins with; in memory only meanwhile."""
+
+
+async def prepare(client, settings, names):
+    """Give an `MQTTClient` the broker of the settings; raises OSError."""
+    client.server, client.port = settings.host, settings.port
+    client.user, client.password = settings.user, settings.password
+    if settings.tls and client.ssl is None:
+        from egiz_edge import tls  # noqa: PLC0415  # few devices need it
+
+        client.ssl = tls.context(settings.tls)
+    client.address = await names.address(settings.host)
+
+
+async def subscribe(client, topic, log):
+    """A refused subscription is logged; publishing goes on."""
+    try:
+        await client.subscribe(topic, 1)
+    except OSError as error:
+        if not client.is_connected:
+            raise
+        kind = topic.rsplit("/", 1)[1]
+        log("%s: %s; its messages are not received" % (kind, error))
