@@ -1,16 +1,17 @@
 """Names of the broker and the time server: a real look-up, and none that blocks."""
 
-import socket
-import threading
 from pathlib import Path
 
 import pytest
-from egiz_edge_tools import name_server
 from egiz_edge_tools.virtual_board import Identity, VirtualBoard
 from rig.device import DEVICE
+from rig.factory_names import FactoryNames
 from rig.waiting import eventually
 
-VIRTUAL_TIME = (Path(__file__).parent / "virtual_time" / "run.py").read_text()
+VIRTUAL_TIME = "".join(
+    (Path(__file__).parent / "virtual_time" / name).read_text()
+    for name in ("clock.py", "run.py")
+)
 # A look-up by `getaddrinfo` blocks all tasks for half a minute without an answer.
 NO_BLOCKING_LOOK_UP = """
 import socket, sys
@@ -24,39 +25,6 @@ def only_addresses(host, *rest, real=socket.getaddrinfo):
 Strict.getaddrinfo = staticmethod(only_addresses)
 sys.modules["socket"] = Strict
 """
-
-
-class FactoryNames:
-    """A name server that knows the names of a factory, and can be silent."""
-
-    def __init__(self, **names):
-        self._names = names
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.address = "{}:{}".format(*self._socket.getsockname())
-        self.is_silent = False
-        self.asked = []
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self):
-        while True:
-            query, client = self._socket.recvfrom(512)
-            if not query:
-                return
-            name = name_server.name_of(query)
-            self.asked.append(name)
-            if not self.is_silent:
-                known = self._names.get(name.split(".")[0])
-                self._socket.sendto(
-                    name_server.reply(query, [known] if known else None), client
-                )
-
-    def close(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-            other.sendto(b"", self._socket.getsockname())
-        self._thread.join()
-        self._socket.close()
 
 
 @pytest.fixture
