@@ -85,6 +85,7 @@ class LiveSubscriber:
 
     def publish(self, topic: Topic, payload: bytes, *, retain: bool = False) -> None:
         """Publish at QoS 1, as a service would; returns once it is acknowledged."""
+        eventually(self._client.is_connected)  # the broker may have just come back
         sent = self._client.publish(str(topic), payload, 1, retain)
         sent.wait_for_publish(60)
         assert sent.is_published(), f"no PUBACK for {topic}"

@@ -6,7 +6,10 @@ import pytest
 from egiz_edge_tools.virtual_board import Identity, VirtualBoard
 from rig.device import DEVICE
 
-PROGRAM = (Path(__file__).parent / "virtual_time" / "run.py").read_text()
+PROGRAM = "".join(
+    (Path(__file__).parent / "virtual_time" / name).read_text()
+    for name in ("clock.py", "run.py")
+)
 SPREAD = 2048  # bytes that tasks use when the heap is measured
 
 

@@ -1,101 +1,10 @@
-"""Runs the firmware in virtual time; the program of a virtual board.
+"""Runs the firmware in virtual time, after clock.py, and prints its live heap.
 
 The host puts two numbers on top: MINUTES of virtual time to run, and EVERY how many
-of them the live heap is printed. The event loop is MicroPython's own, and so are the
-pseudo-terminals and the socket. Only time is not: it stands still while an answer of
-the hardware or the broker is due, and jumps to the next timer when nothing is.
+of them the live heap is printed.
 """
 
-import gc
-import select
-import sys
-import time
-
-_real_ticks, _real_diff = time.ticks_ms, time.ticks_diff
-_real_sleep_us = time.sleep_us
-_POLLED_MS = 50
-_ANSWER_MS = 5000  # of real time, until an answer is given up
-# Ahead of the real ticks, by which tasks are put in line that wait for no time.
-_START = time.ticks_add(time.ticks_ms(), 3600000)
-
-
-class Time:
-    """Stands in for `time`."""
-
-    def __init__(self):
-        self.passed = 0  # ms
-        self._began_ns = time.time_ns()
-        for name in ("gmtime", "sleep_ms", "ticks_add", "ticks_diff"):
-            setattr(self, name, getattr(time, name))
-
-    def ticks_ms(self):
-        return self.ticks_add(_START, self.passed)
-
-    def time_ns(self):
-        return self._began_ns + self.passed * 1000000
-
-    def time(self):
-        return self.time_ns() // 1000000000
-
-
-class Poll:
-    """Stands in for `select.poll()`: it waits for answers, and for nothing else."""
-
-    def __init__(self):
-        self._poll = select.poll()
-        self.register = self._poll.register
-        self.modify = self._poll.modify
-        self.unregister = self._poll.unregister
-
-    def ipoll(self, wait_ms):
-        found = self._found(0)
-        if wait_ms == 0:  # another task runs first
-            return found
-        if 0 < wait_ms <= _POLLED_MS:  # of a socket that is polled
-            _real_sleep_us(150)
-        since = _real_ticks()
-        while due and not found and _real_diff(_real_ticks(), since) < _ANSWER_MS:
-            found = self._found(20)
-        if not found:
-            due.clear()
-            if wait_ms > 0:
-                virtual.passed += wait_ms
-        return found
-
-    def _found(self, wait_ms):
-        found = [(stream, event) for stream, event in self._poll.ipoll(wait_ms)]
-        for stream, event in found:
-            if event & select.POLLIN:
-                due.pop(id(stream), None)
-        return found
-
-
-class Select:
-    """Stands in for `select`."""
-
-    POLLIN, POLLOUT = select.POLLIN, select.POLLOUT
-    POLLERR, POLLHUP = select.POLLERR, select.POLLHUP
-    poll = Poll
-
-
-due = {}  # ids of the streams that owe an answer
-virtual = Time()
-sys.modules["time"] = virtual
-sys.modules["select"] = Select
-import asyncio  # noqa: E402  # now that time is ours
-from asyncio.stream import Stream  # noqa: E402
-
-_write = Stream.write
-
-
-def _recorded_write(self, data):
-    # PUBACK and DISCONNECT have no answer.
-    if data[0] not in (0x40, 0xE0):
-        due[id(self.s)] = True
-    return _write(self, data)
-
-
-Stream.write = _recorded_write
+# ruff: noqa: F821  # the names of clock.py and of the host are above
 
 
 def main(directory, minutes, every):
@@ -119,4 +28,4 @@ async def _watch(app, minutes, every):
     print("ended", len(app.outbox))
 
 
-main(sys.argv[1], MINUTES, EVERY)  # noqa: F821  # the host puts them at the top
+main(sys.argv[1], MINUTES, EVERY)
