@@ -58,6 +58,7 @@ class Wlan:
         self.calls = []
         self.answers = []  # of status(), the last for ever
         self.address = None
+        self.near, self.scans = [], 0  # access points, as scan() lists them
 
     def active(self, *on):
         self.calls += on
@@ -66,11 +67,17 @@ class Wlan:
     def config(self, **options):
         self.calls.append(options)
 
-    def connect(self, ssid, password):
-        self.calls.append((ssid, password))
+    def connect(self, ssid, password, **bssid):
+        self.calls.append((ssid, password, *bssid.values()))
 
     def disconnect(self):
         self.calls.append("disconnect")
+
+    def scan(self):
+        self.scans += 1
+        if isinstance(self.near, Exception):
+            raise self.near
+        return self.near
 
     def isconnected(self):
         return self.status() == 1010
@@ -180,6 +187,52 @@ def test_it_joins_without_the_drivers_reconnection_or_power_saving(esp32):
     asyncio.run(wifi.connect())
     assert len(calls) == 3  # joined already
     assert wifi.rssi() is None  # lost between the two calls
+
+
+def _near(*points):
+    return [(ssid, bssid, 6, rssi, 3, False) for ssid, bssid, rssi in points]
+
+
+@pytest.mark.parametrize(
+    ("near", "expected"),
+    [
+        ([(b"Factory", b"a", -80), (b"Factory", b"b", -50), (b"X", b"c", -9)], b"b"),
+        ([(b"Factory", b"a", -50), (b"Factory", b"b", -80)], b"a"),
+        ([(b"Factory", b"a", -50), (b"X", b"b", -9)], None),  # there is no choice
+        ([(b"", b"a", -50), (b"X", b"b", -9)], None),  # it may be hidden
+        ([], None),
+    ],
+)
+def test_the_strongest_of_several_access_points_is_joined(esp32, near, expected):
+    wifi = esp32.Wifi()
+    wifi.configure("Factory", "key")
+    Wlan.latest.near = _near(*near)
+    _join(wifi, [1001, 1010])
+    wanted = ("Factory", "key") if expected is None else ("Factory", "key", expected)
+    assert Wlan.latest.calls[-1] == wanted
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(), RuntimeError("Wifi")])
+def test_a_scan_that_fails_does_not_keep_it_from_joining(esp32, error):
+    wifi = esp32.Wifi()
+    wifi.configure("Factory", "key")
+    Wlan.latest.near = error
+    _join(wifi, [1001, 1010])
+    assert wifi.is_up()
+
+
+def test_a_scan_which_blocks_is_made_once_in_five_minutes(esp32, monkeypatch):
+    now = [0]
+    monkeypatch.setattr(esp32.time, "ticks_ms", lambda: now[0])
+    wifi = esp32.Wifi()
+    wifi.configure("Factory", "key")
+    Wlan.latest.near = _near((b"Factory", b"a", -80), (b"Factory", b"b", -50))
+    for now[0] in range(0, 3_600_000, 10_000):  # an access point is away for an hour
+        with pytest.raises(OSError, match="no network"):
+            _join(wifi, [1001, 1001, 1001, 201])
+    assert Wlan.latest.scans == 12
+    joined = [call for call in Wlan.latest.calls if isinstance(call, tuple)]
+    assert joined[:2] == [("Factory", "key", b"b"), ("Factory", "key")]
 
 
 def test_the_name_server_is_that_of_dhcp_and_none_where_it_gave_none(esp32):

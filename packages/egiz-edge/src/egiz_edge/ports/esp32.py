@@ -30,6 +30,7 @@ _LED = 2
 _SKIP_ROM, _CONVERT, _READ_SCRATCHPAD = 0xCC, 0x44, 0xBE
 _JOIN_MS, _POLL_S = 15000, 0.1
 _BRIEF_MS = 6000  # each second try, where the driver does not say that it has failed
+_SCAN_EVERY_MS = 300000  # a scan blocks all tasks, for 2 to 3 s
 _WATCHDOG_MS = 30000  # TLS and an erase of flash block all tasks for some seconds
 _EPOCH_MS = 946684800000 if time.gmtime(0)[0] == 2000 else 0
 _YEAR_2020_MS = 1577836800000
@@ -166,6 +167,16 @@ class Wifi:
     """The station interface; the driver's own reconnection is switched off.
 
     It would go on without end, and every `connect` meanwhile would fail.
+
+    What `status()` gives was read in ports/esp32/network_wlan.c of MicroPython (commit
+    3ecb7411, with ESP-IDF 5.2; that of 1.25 behaves as well as that: issue 17339):
+
+    - GOT_IP with an address, and then no failure is kept;
+    - else 201, 202 (also for 205) and 210 to 212, where that was the last failure,
+      also while `connect` is at work: a new failure of the same kind is not seen;
+    - else IDLE after `disconnect`, also while `connect` is at work;
+    - else CONNECTING: `connect` resets the count of tries; with `reconnects=0`, until
+      the first failure, and then its number, such as 204.
     """
 
     def __init__(self):
@@ -173,6 +184,7 @@ class Wifi:
         self._ssid = None
         self._password = None
         self._is_brief = False
+        self._scanned = None  # ticks
 
     def configure(self, ssid, password):
         """What `connect` joins from now on."""
@@ -189,7 +201,11 @@ class Wifi:
         self._wlan.active(True)
         # Sleeping between beacons would cost 100 to 300 ms a message.
         self._wlan.config(reconnects=0, pm=network.WLAN.PM_NONE)
-        self._wlan.connect(self._ssid, self._password)
+        bssid = self._strongest(self._ssid.encode())
+        if bssid is None:
+            self._wlan.connect(self._ssid, self._password)
+        else:
+            self._wlan.connect(self._ssid, self._password, bssid=bssid)
         # The driver may keep the last failure until it has an address.
         old = self._wlan.status()
         limit_ms = self._limit_ms(old)
@@ -204,6 +220,23 @@ class Wifi:
                 reason = "no answer in time" if is_late else "status %d" % status
                 raise OSError("Wi-Fi: " + _NOT_JOINED.get(status, reason))
             await asyncio.sleep(_POLL_S)
+
+    def _strongest(self, ssid):
+        """The BSSID of the access point to join; None leaves it to the driver.
+
+        The driver joins the first that it finds, on the lowest channel. The next try
+        is without: a strong one may refuse what another accepts.
+        """
+        now = time.ticks_ms()
+        since = self._scanned
+        if since is not None and time.ticks_diff(now, since) < _SCAN_EVERY_MS:
+            return None
+        self._scanned = now
+        try:
+            found = [(one[3], one[1]) for one in self._wlan.scan() if one[0] == ssid]
+        except Exception:  # whatever a scan lacks, such as memory: join without it
+            return None
+        return max(found)[1] if len(found) > 1 else None
 
     def _limit_ms(self, status):
         """How long a try may take that begins with a status.
