@@ -33,6 +33,7 @@ Settings, from the environment; /etc/egiz/install.env keeps them for the next ru
   EGIZ_BACKUP      ... where `influxd backup` finds it               [127.0.0.1:8088]
   EGIZ_BRIDGE      ... of the bridge's metrics and health           [127.0.0.1:9471]
   EGIZ_EXPORTER    ... of the broker's metrics                      [127.0.0.1:9641]
+  EGIZ_NODE        ... of the metrics of node-exporter               [127.0.0.1:9100]
   EGIZ_PROMETHEUS  ... of Prometheus                                [127.0.0.1:9090]
 
 A broker for the devices' network, which is 10.20.0.0/24 here:
@@ -43,10 +44,13 @@ Exit codes: 0 it is installed and works, 1 a step failed, 2 wrong usage.
 TEXT
 }
 
-SETTINGS='EGIZ_DEVICES EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_BACKUP EGIZ_BRIDGE EGIZ_EXPORTER EGIZ_PROMETHEUS'
-SERVICES='mosquitto influxdb egiz-influxdb prometheus-mqtt-exporter prometheus egiz-bridge'
+SETTINGS='EGIZ_DEVICES EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_BACKUP EGIZ_BRIDGE EGIZ_EXPORTER EGIZ_NODE EGIZ_PROMETHEUS'
+SERVICES='mosquitto influxdb egiz-influxdb prometheus-mqtt-exporter prometheus-node-exporter
+  prometheus egiz-bridge'
+TIMERS='egiz-certificates'
 ACCOUNTS='bridge telegraf egizcore fleet exporter health operator'
-PACKAGES='mosquitto mosquitto-clients influxdb prometheus prometheus-mqtt-exporter python3-venv'
+PACKAGES='mosquitto mosquitto-clients influxdb prometheus prometheus-mqtt-exporter
+  prometheus-node-exporter python3-venv'
 here=$(cd "$(dirname "$0")" && pwd)
 prefix='' wheels=''
 
@@ -55,7 +59,7 @@ main() {
   etc=$prefix/etc/egiz opt=$prefix/opt/egiz units=$prefix/etc/systemd/system
   settings
   [ -n "$prefix" ] || packages
-  need mosquitto influxd prometheus prometheus-mqtt-exporter python3
+  need mosquitto influxd prometheus prometheus-mqtt-exporter prometheus-node-exporter python3
   # No && between them: `set -e` does not hold in a function that stands before one.
   say 'Python packages'
   python_packages
@@ -110,7 +114,7 @@ settings() {
   EGIZ_NAMES=$(hostname)
   EGIZ_DEVICES=127.0.0.1:8883 EGIZ_SERVICES=127.0.0.1:1883 EGIZ_INFLUXDB=127.0.0.1:8086
   EGIZ_BACKUP=127.0.0.1:8088 EGIZ_BRIDGE=127.0.0.1:9471 EGIZ_EXPORTER=127.0.0.1:9641
-  EGIZ_PROMETHEUS=127.0.0.1:9090
+  EGIZ_NODE=127.0.0.1:9100 EGIZ_PROMETHEUS=127.0.0.1:9090
   # shellcheck source=/dev/null
   [ ! -e "$etc/install.env" ] || . "$etc/install.env"
   eval "$given"
@@ -203,6 +207,7 @@ render() {
     s/\(localhost\|127\.0\.0\.1\):8088/$EGIZ_BACKUP/g
     s/\(localhost\|127\.0\.0\.1\):9471/$EGIZ_BRIDGE/g
     s/\(localhost\|127\.0\.0\.1\):9641/$EGIZ_EXPORTER/g
+    s/\(localhost\|127\.0\.0\.1\):9100/$EGIZ_NODE/g
     s/\(localhost\|127\.0\.0\.1\):9090/$EGIZ_PROMETHEUS/g
     s/-listen-address 127.0.0.1 -listen-port 9641/-listen-address ${EGIZ_EXPORTER%:*} -listen-port ${EGIZ_EXPORTER##*:}/"
   [ -z "$prefix" ] || expression="$expression
@@ -241,7 +246,7 @@ configuration() {
   [ -n "$prefix" ] || return 0
   # If root starts it, the broker becomes a user who may not read here.
   printf 'user %s\n' "$(id -un)" >"$etc/mosquitto/conf.d/user.conf"
-  for name in mosquitto influxdb prometheus egiz-bridge; do mkdir -p "$prefix/var/lib/$name"; done
+  for name in mosquitto influxdb prometheus egiz-bridge egiz-certificates; do mkdir -p "$prefix/var/lib/$name"; done
 }
 
 systemd_units() {
@@ -252,6 +257,11 @@ systemd_units() {
       *) lay "systemd/$service.conf" "$unit.d/egiz.conf" ;;
     esac
     [ "$service" = egiz-bridge ] || lay systemd/hardening.conf "$unit.d/hardening.conf"
+  done
+  for name in $TIMERS; do
+    lay "systemd/$name.timer" "/etc/systemd/system/$name.timer"
+    lay "systemd/$name.service" "/etc/systemd/system/$name.service"
+    lay systemd/hardening.conf "/etc/systemd/system/$name.service.d/hardening.conf"
   done
 }
 
@@ -276,6 +286,7 @@ start() {
   systemctl daemon-reload
   # shellcheck disable=SC2086
   systemctl enable --quiet $SERVICES
+  for name in $TIMERS; do systemctl enable --quiet --now "$name.timer"; done
   for service in $SERVICES; do
     timeout 120 systemctl restart "$service" ||
       stop "$service does not start; see why: journalctl --unit $service"

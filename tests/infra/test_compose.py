@@ -59,9 +59,11 @@ def test_a_service_has_only_the_rights_that_it_needs(name):
     assert service["cpus"]
     assert service["pids_limit"]
     assert "privileged" not in service
-    # Only a service that gives files to the others is root, and has capabilities.
+    # Only a service that gives files to the others has capabilities; one more is root,
+    # which the authority's files are of, and has neither these nor a network.
     is_root = service["user"] == "0:0"
-    assert is_root == ("cap_add" in service) == (name in ONE_OFF)
+    assert is_root == (name in {*ONE_OFF, "certificates"})
+    assert ("cap_add" in service) == (name in ONE_OFF)
     if "cap_add" in service:
         allowed = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL"}
         assert set(service["cap_add"]) <= allowed
@@ -111,7 +113,7 @@ def test_a_volume_with_secrets_is_for_one_service_and_the_one_that_fills_it():
         assert mounted[f"for-{directory}"] == {"setup", service}
     assert mounted["read-token"] == {"setup", "influxdb", "grafana"}
     assert mounted["write-token"] == {"setup", "influxdb", "egiz-bridge", "telegraf"}
-    assert mounted["authority"] == ONE_OFF
+    assert mounted["authority"] == {*ONE_OFF, "certificates"}
     assert mounted["broker"] == {*ONE_OFF, "mosquitto"}
 
 
@@ -134,7 +136,7 @@ def test_only_services_with_clients_outside_are_in_an_open_network():
     }
     assert opened == {"mosquitto", "grafana"}
     outside = {name for name, one in SERVICES.items() if "network_mode" in one}
-    assert outside == ONE_OFF
+    assert outside == {*ONE_OFF, "certificates"}
 
 
 def test_a_service_and_its_dependencies_start_with_the_same_profile():

@@ -28,7 +28,10 @@ FOUND = f"SELECT thermal_setpoint FROM telemetry WHERE device_id = '{DEVICE}'"
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory, dist):
-    for program in ("mosquitto", "influxd", "prometheus", "prometheus-mqtt-exporter"):
+    for program in (
+        *("mosquitto", "influxd", "prometheus"),
+        *("prometheus-mqtt-exporter", "prometheus-node-exporter"),
+    ):
         require(program, "sh .ci/servers")
     made = Machine(tmp_path_factory.mktemp("machine") / "root", dist)
     made.install(**made.addresses())
@@ -135,11 +138,30 @@ def test_prometheus_watches_the_bridge_and_the_broker(machine):
     assert {one["labels"]["job"]: one["labels"]["instance"] for one in targets} == {
         "egiz-bridge": f"127.0.0.1:{machine.ports['BRIDGE']}",
         "mosquitto": f"127.0.0.1:{machine.ports['EXPORTER']}",
+        "node": f"127.0.0.1:{machine.ports['NODE']}",
     }
     groups = _prometheus(machine, "rules")["groups"]
     assert "BrokerDown" in [rule["name"] for one in groups for rule in one["rules"]]
     eventually(lambda: _exporter_is_healthy(machine.ports["EXPORTER"]), 30)
     assert not _exporter_is_healthy(free_port())
+
+
+@pytest.mark.usefixtures("stored")
+def test_prometheus_has_the_expiry_of_every_certificate(machine):
+    """By the unit that the timer starts, and node-exporter: the bridge has no TLS."""
+    machine.units["egiz-certificates"].start()
+    metric = "egiz_certificate_expiry_timestamp_seconds"
+    query = f"query?query={metric}+-+time()"
+
+    def found():
+        result = _prometheus(machine, query)["result"]
+        return {one["metric"]["certificate"]: one["value"][1] for one in result}
+
+    eventually(lambda: DEVICE in found(), 40)
+    days = {name: round(float(seconds) / 86_400) for name, seconds in found().items()}
+    assert days.pop(DEVICE) == 730
+    assert days.pop("OpenEgiz") == 3650
+    assert list(days.values()) == [730]  # the broker, by the name of this host
 
 
 def _exporter_is_healthy(port):
@@ -193,7 +215,8 @@ def test_another_run_keeps_secrets_data_and_changed_files(machine, stored):
     assert "30s" in changed.read_text()
     assert _fingerprints(machine) == before
     codes = machine.stop()
-    assert codes.pop("prometheus-mqtt-exporter") == -signal.SIGTERM  # it keeps nothing
+    for name in ("prometheus-mqtt-exporter", "prometheus-node-exporter"):
+        assert codes.pop(name) == -signal.SIGTERM  # it keeps nothing
     assert set(codes.values()) == {0}
     machine.start()
     after = _publish(machine, 188.5)

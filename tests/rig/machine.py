@@ -21,6 +21,8 @@ SERVICES = (
     "influxdb",
     "egiz-influxdb",
     "prometheus-mqtt-exporter",
+    "egiz-certificates",
+    "prometheus-node-exporter",
     "prometheus",
     "egiz-bridge",
 )
@@ -32,6 +34,7 @@ ADDRESSES = (
     "BACKUP",
     "BRIDGE",
     "EXPORTER",
+    "NODE",
     "PROMETHEUS",
 )
 

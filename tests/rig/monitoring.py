@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from egiz_infra.apply import write_files
+from egiz_infra.authority import Authority, create
+from egiz_infra.expiry import metrics
+from egiz_infra.layout import Layout, write
 from prometheus_client.parser import text_string_to_metric_families
 
 from rig.bridge import Bridge
@@ -43,6 +47,32 @@ class MqttExporter(HttpServer):
         listen = ["-listen-address", self.host, "-listen-port", str(self.port)]
         secret = ["-treat-mqtt-password-as-file-name"] if self._account else []
         return [self._program, "-config", str(self.config), *listen, *secret]
+
+    def _is_ready(self) -> object:
+        return self.get("/metrics")
+
+
+class NodeExporter(HttpServer):
+    """prometheus-node-exporter as its unit starts it, with metrics of an authority."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        install = "apt install prometheus-node-exporter"
+        self._program = require("prometheus-node-exporter", install)
+        layout = Layout(directory / "egiz")
+        write_files(create(layout, "Test"))
+        write(directory / "certificates.prom", metrics(Authority(layout)).encode())
+
+    def _command(self) -> list[str]:
+        unit = REPOSITORY / "infra/systemd/prometheus-node-exporter.conf"
+        shipped = unit.read_text().rpartition("ExecStart=")[2].splitlines()[0]
+        here = {
+            "/var/lib/egiz-certificates": str(self.directory),
+            "127.0.0.1:9100": f"{self.host}:{self.port}",
+        }
+        for there, value in here.items():
+            shipped = shipped.replace(there, value)
+        return [self._program, *shipped.split()[1:]]
 
     def _is_ready(self) -> object:
         return self.get("/metrics")
@@ -110,6 +140,7 @@ class Watched(NamedTuple):
     broker: Mosquitto
     bridge: Bridge
     exporter: MqttExporter
+    node: NodeExporter
     prometheus: Prometheus
 
 
@@ -126,9 +157,15 @@ def watched(directory: Path, **tables: Any) -> Iterator[Watched]:
         exporter = MqttExporter(directory / "exporter", broker)
         exporter.start()
         stack.callback(exporter.kill)
-        address = f"{exporter.host}:{exporter.port}"
-        targets = {"egiz-bridge": bridge.http, "mosquitto": address}
+        node = NodeExporter(directory / "node")
+        node.start()
+        stack.callback(node.kill)
+        targets = {
+            "egiz-bridge": bridge.http,
+            "mosquitto": f"{exporter.host}:{exporter.port}",
+            "node": f"{node.host}:{node.port}",
+        }
         prometheus = Prometheus(directory / "prometheus", targets)
         prometheus.start()
         stack.callback(prometheus.kill)
-        yield Watched(broker, bridge, exporter, prometheus)
+        yield Watched(broker, bridge, exporter, node, prometheus)

@@ -24,6 +24,13 @@ class Infra:
         found = (self.layout.pki / "certificates").glob(f"{name}-*.pem")
         return [x509.load_pem_x509_certificate(path.read_bytes()) for path in found]
 
+    def broker_names(self):
+        """The names and addresses in the certificate that the broker serves."""
+        pem = (self.layout.broker / "broker.pem").read_bytes()
+        extensions = x509.load_pem_x509_certificate(pem).extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        return {str(one.value) for one in names.value}
+
 
 @pytest.fixture
 def infra_without_authority(tmp_path):

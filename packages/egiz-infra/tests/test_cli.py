@@ -42,7 +42,7 @@ def test_keys_and_passwords_are_private_and_never_shown(infra):
         (("issue", "device", "oven-1", "--facility", "a/b"), "'a/b' is no facility"),
         (("issue", "service", "oven-001"), "no role for 'oven-001': there are bridge,"),
         (("account", "root"), "no role for 'root': there are bridge, telegraf,"),
-        (("renew", "oven-001"), "oven-001 has no certificate that is good"),
+        (("renew", "oven-001"), "oven-001 has no certificate, or only revoked ones"),
         (("revoke", "oven-001"), "oven-001 has no certificate: see"),
         (("apply",), "run `egiz-infra account health`"),
     ],

@@ -13,7 +13,8 @@ from egiz_infra.acl import compile_acl
 from egiz_infra.apply import apply as apply_files
 from egiz_infra.apply import listed, write_files
 from egiz_infra.authority import Authority
-from egiz_infra.cli_pki import COMMANDS
+from egiz_infra.cli_expiry import COMMANDS as OF_EXPIRY
+from egiz_infra.cli_pki import COMMANDS as OF_THE_AUTHORITY
 from egiz_infra.cli_shared import Target, pass_layout, translate_errors, with_target
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import Layout
@@ -52,7 +53,7 @@ def main(context: click.Context, directory: Path) -> None:
     context.obj = Layout(directory)
 
 
-for _command in COMMANDS:
+for _command in (*OF_THE_AUTHORITY, *OF_EXPIRY):
     main.add_command(_command)
 
 

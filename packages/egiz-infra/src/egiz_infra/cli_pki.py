@@ -21,7 +21,7 @@ from egiz_infra.cli_shared import Target, pass_layout, translate_errors, with_ta
 from egiz_infra.enrol import issue as issue_pair
 from egiz_infra.enrol import issue_for
 from egiz_infra.layout import Layout, write
-from egiz_infra.register import Issued, expiring, good_ones, issued
+from egiz_infra.register import Issued, expiring, issued, newest
 from egiz_infra.revoke import revoke as revoke_all
 
 _NAME_MAX = 64
@@ -178,7 +178,8 @@ def renew(layout: Layout, name: str, request: Path | None, days: int) -> None:
     """Make a new key and certificate for NAME.
 
     The old certificate stays valid until it expires: the device may get the new one any
-    day before, and the broker needs no reload. A broker reads its own new one after
+    day before, and the broker needs no reload. If it has expired, the device is not on
+    the access list: run `egiz-infra apply`. A broker reads its own new one after
     `egiz-infra apply`, and no client is disconnected.
 
     \b
@@ -186,7 +187,7 @@ def renew(layout: Layout, name: str, request: Path | None, days: int) -> None:
     """  # noqa: D301  # as above
     with layout.locked():
         authority = Authority(layout)
-        subject = good_ones(authority, name)[-1].subject
+        subject = newest(authority, name).subject
         if subject.kind == "broker":
             _install_broker(authority, subject, days)
             made = layout.broker

@@ -11,11 +11,22 @@ from egiz_infra.errors import InfraError
 
 
 class Issued(NamedTuple):
-    """A certificate that was issued here."""
+    """A certificate that was issued here.
+
+    Attributes:
+        written_ns: when its copy was written: certificates count in seconds, and two of
+            a name may be of the same one.
+    """
 
     subject: Subject
     certificate: x509.Certificate
     is_revoked: bool
+    written_ns: int
+
+    @property
+    def since(self) -> tuple[datetime, int]:
+        """When it was issued: a later one is greater."""
+        return self.certificate.not_valid_before_utc, self.written_ns
 
     @property
     def until(self) -> datetime:
@@ -41,22 +52,36 @@ class Issued(NamedTuple):
 
 
 def issued(authority: Authority) -> list[Issued]:
-    """Everything that was issued, by name, the newest of a name last."""
+    """Everything that was issued, by name, the one that was issued last at the end.
+
+    Not the one that is valid for longest: a device may be issued to another facility
+    for a shorter time, and only the later one says where it is.
+    """
     found = list(_read(authority))
-    return sorted(found, key=lambda one: (one.subject.name, one.until))
+    return sorted(found, key=lambda one: (one.subject.name, one.since))
 
 
-def good_ones(authority: Authority, name: str) -> list[Issued]:
-    """The certificates of `name` that the broker accepts, the newest last.
+def newest(authority: Authority, name: str) -> Issued:
+    """The newest certificate of `name` that is not revoked; it may have expired.
 
     Raises:
         InfraError: if there is none.
     """
-    everything = issued(authority)
-    found = [one for one in everything if one.subject.name == name and one.is_good]
+    found = [one for one in current(issued(authority)) if one.subject.name == name]
     if not found:
-        raise InfraError(f"{name} has no certificate that is good: see egiz-infra list")
-    return found
+        raise InfraError(
+            f"{name} has no certificate, or only revoked ones: see egiz-infra list, and"
+            " make one with egiz-infra issue"
+        )
+    return found[-1]
+
+
+def current(everything: Iterable[Issued]) -> list[Issued]:
+    """The newest certificate of each name that is not revoked, expired or not."""
+    found = {
+        (o.subject.kind, o.subject.name): o for o in everything if not o.is_revoked
+    }
+    return list(found.values())
 
 
 def unexpired(authority: Authority, name: str) -> list[Issued]:
@@ -92,9 +117,9 @@ def services(everything: Iterable[Issued]) -> list[str]:
 
 def expiring(everything: Iterable[Issued], within: timedelta) -> list[Issued]:
     """The newest good certificate of each name that expires `within` that time."""
-    newest = {one.subject.name: one for one in everything if one.is_good}
+    good = (one for one in everything if one.is_good)
     limit = datetime.now(UTC) + within
-    return [one for one in newest.values() if one.until < limit]
+    return [one for one in current(good) if one.until < limit]
 
 
 def _read(authority: Authority) -> Iterator[Issued]:
@@ -104,4 +129,5 @@ def _read(authority: Authority) -> Iterator[Issued]:
         except ValueError as error:
             raise InfraError(f"{path} is not a certificate: {error}") from None
         revoked = authority.is_revoked(certificate)
-        yield Issued(subject_of(certificate), certificate, revoked)
+        written_ns = path.stat().st_mtime_ns
+        yield Issued(subject_of(certificate), certificate, revoked, written_ns)
