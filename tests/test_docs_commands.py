@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from rig.machine import Machine
 from rig.process import require
 from rig.servers import REPOSITORY, Mosquitto
+from rig.systemctl import Systemctl
 from rig.waiting import eventually
 
 # Packages are built and installed for the first of the tests.
@@ -26,7 +27,6 @@ SECONDS_OF_ENDLESS = 6
 
 ROOT_OF_DEBIAN = "needs root on a machine of its own; test_install.py lays it out"
 DOCKER = "needs Docker Engine"
-SYSTEMD = "needs systemd as the first process"
 BOARD = "needs a board; packages/egiz-edge/tests deploy to a virtual one"
 METER = "needs a meter; packages/egiz-edge/tests/test_pzem_address.py has one"
 MINUTES = "runs for minutes, by hand"
@@ -42,8 +42,6 @@ NOT_RUN = {
     "docker compose --file infra/compose.yaml run --rm admin issue ": DOCKER,
     "docker compose --file infra/compose.yaml exec grafana ": DOCKER,
     "EGIZ_BROKER=demo docker compose ": DOCKER,
-    "systemctl restart egiz-bridge": SYSTEMD,
-    "systemctl restart influxdb egiz-bridge": SYSTEMD,
     "egiz-edge doctor --port /dev/ttyUSB0 ": BOARD,
     "egiz-edge pzem-address --port /dev/ttyUSB1 2": METER,
     "make build\npip download ": "fetches some hundred MB; `dist` runs make build",
@@ -65,13 +63,17 @@ PRINTED = {
     "install/containers.md": [],
     "install/one-machine.md": ["broker", "oven-001", "certificate.der", "oven-001"],
     "operate/backup.md": ["backup complete"],
-    "operate/certificates.md": ["broker.factory", "oven-001", "drill-001", " s  "],
+    "operate/certificates.md": [
+        *("broker.factory", "oven-001", "OpenEgiz 2: made; 1 certificates"),
+        *("only OpenEgiz 2 is trusted", "drill-001", " s  "),
+    ],
     "operate/index.md": ["0 of 1,073,741,824 bytes"],
     "operate/sizing.md": ["max_queued_messages 200000", "messages a second"],
 }
 # What a page expects to be there.
 BEFORE = {
-    "operate/certificates.md": "egiz-infra issue device oven-001 || true",
+    "operate/certificates.md": "egiz-infra issue device oven-001; "
+    "egiz-infra apply; egiz-infra revoke oven-900",
     "contract/index.md": "mosquitto_pub -i oven-001 -t sensors/factory/oven-001/status "
     """-r -m '{"device_id":"oven-001","state":"online"}'""",
 }
@@ -109,8 +111,18 @@ def machine(tmp_path_factory, dist):
             unit.kill()
 
 
+@pytest.fixture(scope="module")
+def programs(machine, tmp_path_factory):
+    """The machine's own programs, and systemctl."""
+    directory = tmp_path_factory.mktemp("bin")
+    for path in (machine.root / "usr/local/sbin").iterdir():
+        (directory / path.name).symlink_to(path)
+    with Systemctl(machine, directory):
+        yield directory
+
+
 @pytest.fixture
-def shell(machine, dist, tmp_path):
+def shell(machine, programs, dist, tmp_path):
     """Run a block as a reader does, who has installed the layer on this machine."""
     broker = Mosquitto(tmp_path / "mosquitto")  # of simulated devices
     broker.start()
@@ -118,12 +130,10 @@ def shell(machine, dist, tmp_path):
     for client in ("mosquitto_pub", "mosquitto_sub"):
         (home / ".config").mkdir(parents=True, exist_ok=True)
         (home / ".config" / client).write_text(f"-h 127.0.0.1\n-p {broker.port}\n")
-    programs = _programs(machine, tmp_path / "bin")
     env = {
         **os.environ,
         "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
-        "EGIZ_RELOAD": f"kill -HUP {machine.units['mosquitto'].process.pid}",
         "DEMO_SECONDS": "5",
     }
     there = {
@@ -161,20 +171,6 @@ def _publish(machine):
     reader = machine.secret("influxdb-grafana")
     query = "SELECT thermal_setpoint FROM telemetry"
     eventually(lambda: machine.rows(reader, query)[1], timeout=30)
-
-
-def _programs(machine, directory):
-    """The machine's own programs, and of systemctl what only sends a signal."""
-    directory.mkdir()
-    for path in (machine.root / "usr/local/sbin").iterdir():
-        (directory / path.name).symlink_to(path)
-    systemctl = directory / "systemctl"
-    pid = machine.units["mosquitto"].process.pid
-    systemctl.write_text(
-        f'#!/bin/sh\n[ "$*" = "kill --signal USR1 mosquitto" ] && kill -USR1 {pid}\n'
-    )
-    systemctl.chmod(0o755)
-    return directory
 
 
 def _run(block, there, env, directory):

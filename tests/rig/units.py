@@ -36,6 +36,11 @@ class Unit:
         """Whether it ends by itself, and must succeed."""
         return self._all("Type") == ["oneshot"]
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its main process runs."""
+        return self._process is not None and self._process.is_running()
+
     def start(self) -> None:
         """Run ExecStart; one that ends by itself has ended when this returns."""
         (command,) = [shlex.split(line) for line in self._all("ExecStart") if line]
@@ -54,8 +59,8 @@ class Unit:
 
     def kill(self) -> None:
         """SIGKILL, if it runs."""
-        if self._process is not None and self._process.is_running():
-            self._process.kill()
+        if self.is_running:
+            self.process.kill()
 
     def _environment(self) -> dict[str, str]:
         self._credentials.mkdir(parents=True, exist_ok=True)

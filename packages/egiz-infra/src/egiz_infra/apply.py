@@ -27,7 +27,7 @@ def write_files(authority: Authority) -> str:
     """Write what the broker reads at its next start or reload; returns the stamp."""
     stamp = secrets.token_hex(8)
     layout = authority.layout
-    write(layout.broker / "ca.pem", authority.pem)
+    write(layout.broker / "ca.pem", authority.trusted)
     write(layout.broker / "crl.pem", authority.crl)
     write(layout.broker / "acl", listed(authority, stamp).encode())
     return stamp

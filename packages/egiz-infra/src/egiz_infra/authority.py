@@ -2,11 +2,15 @@
 
 It has no database. Each certificate that it issued is in `pki/certificates`, and what
 is revoked is in the list that the broker reads; nothing can disagree with them.
+
+During a roll-over (rollover.py) there is a former one in `pki/former`, which is trusted
+and revokes, and issues nothing.
 """
 
 import ipaddress
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from cryptography import x509
@@ -27,6 +31,8 @@ _PURPOSE: dict[Kind, x509.ObjectIdentifier] = {
     "service": ExtendedKeyUsageOID.CLIENT_AUTH,
     "device": ExtendedKeyUsageOID.CLIENT_AUTH,
 }
+# In the directory of the authority, during a roll-over.
+NEXT, FORMER, CROSS = "next", "former", "cross.pem"
 _ALWAYS = ("localhost", "127.0.0.1")  # where the broker is probed
 
 
@@ -48,40 +54,107 @@ class Subject(NamedTuple):
 class Authority:
     """Issues and revokes; `create` makes it, `Authority(layout)` opens it.
 
+    Attributes:
+        former: the one that this one replaces, until the roll-over is finished.
+
     Raises:
         InfraError: if there is none, or its files cannot be read.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, directory: Path | None = None) -> None:
         self.layout = layout
+        self._directory = directory or layout.pki
+        if (layout.pki / NEXT).exists():
+            raise InfraError(
+                "a roll-over was interrupted: run `egiz-infra rollover start` again"
+            )
         try:
             self.certificate = x509.load_pem_x509_certificate(
-                (layout.pki / "ca.pem").read_bytes()
+                (self._directory / "ca.pem").read_bytes()
             )
             key = serialization.load_pem_private_key(
-                (layout.pki / "ca.key").read_bytes(), None
+                (self._directory / "ca.key").read_bytes(), None
             )
-            self._crl = x509.load_pem_x509_crl((layout.pki / "crl.pem").read_bytes())
+            self._crl = x509.load_pem_x509_crl(
+                (self._directory / "crl.pem").read_bytes()
+            )
         except (OSError, ValueError) as error:
             raise InfraError(
-                f"the authority in {layout.pki} cannot be used: {error}"
+                f"the authority in {self._directory} cannot be used: {error}"
             ) from None
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         self._key = key
+        former = self._directory / FORMER
+        self.former = Authority(layout, former) if former.exists() else None
+
+    @property
+    def name(self) -> str:
+        """Its common name."""
+        names = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(names[0].value)
 
     @property
     def pem(self) -> bytes:
         """Its own certificate."""
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
+        return pem_of(self.certificate)
+
+    @property
+    def trusted(self) -> bytes:
+        """What the broker trusts: its own certificate, and that of the former one."""
+        return self.pem + (self.former.pem if self.former else b"")
 
     @property
     def crl(self) -> bytes:
-        """Its revocation list, as PEM."""
-        return self._crl.public_bytes(serialization.Encoding.PEM)
+        """The revocation lists of all that is trusted, as PEM."""
+        return self._crl.public_bytes(_PEM) + (self.former.crl if self.former else b"")
+
+    def chain(self, certificate: x509.Certificate) -> bytes:
+        """What the broker shows; who trusts only the former one accepts it, too."""
+        cross = self._directory / CROSS
+        return pem_of(certificate) + (cross.read_bytes() if self.former else b"")
+
+    def sign_successor(self, successor: x509.Certificate) -> x509.Certificate:
+        """Say of a new authority that whoever trusts this one may trust it.
+
+        Raises:
+            InfraError: if this one was made without the right to do so.
+        """
+        limits = self.certificate.extensions.get_extension_for_class(
+            x509.BasicConstraints
+        ).value
+        if not limits.path_length:
+            raise InfraError(
+                "this authority was made without the right to sign another one: make a"
+                " new one in another directory, and give each device its certificate"
+            )
+        key = successor.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(
+            self._key.public_key()
+        )
+        return (
+            _builder(successor.subject, self.certificate.subject, key)
+            .not_valid_before(successor.not_valid_before_utc)
+            .not_valid_after(self.certificate.not_valid_after_utc)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+            .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), True)
+            .add_extension(issuer, False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def issuer_of(self, certificate: x509.Certificate) -> "Authority | None":
+        """This one, the former one, or None: it is of neither."""
+        if certificate.issuer == self.certificate.subject:
+            return self
+        return self.former.issuer_of(certificate) if self.former else None
 
     def is_revoked(self, certificate: x509.Certificate) -> bool:
-        """Whether the revocation list has it."""
+        """Whether the revocation list of its issuer has it."""
+        issuer = self.issuer_of(certificate)
         serial = certificate.serial_number
+        return issuer is not None and issuer._lists(serial)  # noqa: SLF001  # the same class
+
+    def _lists(self, serial: int) -> bool:
         return self._crl.get_revoked_certificate_by_serial_number(serial) is not None
 
     def issue(
@@ -138,11 +211,13 @@ class Authority:
 
     def revoke(self, certificates: Iterable[x509.Certificate]) -> None:
         """Put them on the list; the broker refuses them once it has read it."""
-        numbers = [
-            one.serial_number for one in certificates if not self.is_revoked(one)
-        ]
+        given = list(certificates)
+        own = [one for one in given if self.issuer_of(one) is self]
+        numbers = [one.serial_number for one in own if not self.is_revoked(one)]
         self._crl = _crl(self.certificate, self._key, [*self._crl], numbers)
-        write(self.layout.pki / "crl.pem", self.crl)
+        write(self._directory / "crl.pem", self._crl.public_bytes(_PEM))
+        if self.former:
+            self.former.revoke(one for one in given if one not in own)
 
 
 def create(layout: Layout, name: str) -> Authority:
@@ -154,6 +229,12 @@ def create(layout: Layout, name: str) -> Authority:
     if (layout.pki / "ca.key").exists():
         raise InfraError(f"there is an authority in {layout.pki} already")
     layout.create()
+    make(layout.pki, name)
+    return Authority(layout)
+
+
+def make(directory: Path, name: str) -> x509.Certificate:
+    """Write the three files of a new authority, its key last."""
     key = new_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -161,14 +242,15 @@ def create(layout: Layout, name: str) -> Authority:
         _builder(subject, subject, key.public_key())
         .not_valid_before(now - _BACKDATED)
         .not_valid_after(now + timedelta(days=AUTHORITY_DAYS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        # One more: its successor, in a roll-over.
+        .add_extension(x509.BasicConstraints(ca=True, path_length=1), True)
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), True)
         .sign(key, hashes.SHA256())
     )
-    write(layout.pki / "crl.pem", _crl(certificate, key, (), ()).public_bytes(_PEM))
-    write(layout.pki / "ca.pem", pem_of(certificate))
-    write(layout.pki / "ca.key", pem_of_key(key))
-    return Authority(layout)
+    write(directory / "crl.pem", _crl(certificate, key, (), ()).public_bytes(_PEM))
+    write(directory / "ca.pem", pem_of(certificate))
+    write(directory / "ca.key", pem_of_key(key))
+    return certificate
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:

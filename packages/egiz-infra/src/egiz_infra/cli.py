@@ -15,6 +15,7 @@ from egiz_infra.apply import listed, write_files
 from egiz_infra.authority import Authority
 from egiz_infra.cli_expiry import COMMANDS as OF_EXPIRY
 from egiz_infra.cli_pki import COMMANDS as OF_THE_AUTHORITY
+from egiz_infra.cli_rollover import COMMANDS as OF_ROLLOVER
 from egiz_infra.cli_shared import Target, pass_layout, translate_errors, with_target
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import Layout
@@ -53,7 +54,7 @@ def main(context: click.Context, directory: Path) -> None:
     context.obj = Layout(directory)
 
 
-for _command in (*OF_THE_AUTHORITY, *OF_EXPIRY):
+for _command in (*OF_THE_AUTHORITY, *OF_ROLLOVER, *OF_EXPIRY):
     main.add_command(_command)
 
 

@@ -9,44 +9,28 @@ import click
 from egiz_cli import DONE, FAILED, InputFile, command, group
 
 from egiz_infra.apply import write_files
-from egiz_infra.authority import (
-    Authority,
-    Subject,
-    create,
-    new_key,
-    pem_of,
-    pem_of_key,
+from egiz_infra.authority import Authority, Subject, create
+from egiz_infra.cli_shared import (
+    DAYS_MAX,
+    Target,
+    check_name,
+    days_option,
+    pass_layout,
+    translate_errors,
+    with_target,
 )
-from egiz_infra.cli_shared import Target, pass_layout, translate_errors, with_target
 from egiz_infra.enrol import issue as issue_pair
+from egiz_infra.enrol import issue_broker as issue_broker_pair
 from egiz_infra.enrol import issue_for
-from egiz_infra.layout import Layout, write
+from egiz_infra.layout import Layout
 from egiz_infra.register import Issued, expiring, issued, newest
 from egiz_infra.revoke import revoke as revoke_all
 
-_NAME_MAX = 64
-_DAYS_MAX = 365 * 100
 _NOT_DONE = {FAILED: "it was not possible; the reason is printed"}
 
-_days = click.option(
-    "--days",
-    default=730,
-    show_default=True,
-    type=click.IntRange(1, _DAYS_MAX),
-    help="For how long it is valid; never longer than the authority.",
-)
 _facility = click.option(
     "--facility", default="factory", show_default=True, help="The place of the device."
 )
-
-
-def _name(_context: click.Context, parameter: click.Parameter, text: str) -> str:
-    """What X.509 can hold as a common name, and a file's name as well."""
-    if not 0 < len(text) <= _NAME_MAX or not text.isprintable() or "/" in text:
-        raise click.BadParameter(
-            f"must be 1 to {_NAME_MAX} printable characters without /", param=parameter
-        )
-    return text
 
 
 _request = InputFile(exists=True, dir_okay=False)
@@ -58,7 +42,7 @@ _request = InputFile(exists=True, dir_okay=False)
     default="OpenEgiz",
     show_default=True,
     help="Name of the authority.",
-    callback=_name,
+    callback=check_name,
 )
 @pass_layout
 @translate_errors
@@ -88,9 +72,9 @@ def issue() -> None:
 
 
 @issue.command("broker", exit_codes=_NOT_DONE)
-@click.argument("name", callback=_name)
+@click.argument("name", callback=check_name)
 @click.option("--address", multiple=True, help="Another name or IP; repeatable.")
-@_days
+@days_option
 @pass_layout
 @translate_errors
 def issue_broker(
@@ -102,14 +86,14 @@ def issue_broker(
     """
     with layout.locked():
         subject = Subject("broker", name, addresses=(name, *address))
-        _install_broker(Authority(layout), subject, days)
+        issue_broker_pair(Authority(layout), subject, timedelta(days))
     when = "the broker reads it when it starts, or after `egiz-infra apply`"
     click.echo(f"{layout.broker / 'broker.pem'}: {when}")
 
 
 @issue.command("service", exit_codes=_NOT_DONE)
-@click.argument("name", callback=_name)
-@_days
+@click.argument("name", callback=check_name)
+@days_option
 @pass_layout
 @translate_errors
 def issue_service(layout: Layout, name: str, days: int) -> None:
@@ -123,7 +107,7 @@ def issue_service(layout: Layout, name: str, days: int) -> None:
 @issue.command("device", exit_codes=_NOT_DONE)
 @click.argument("names", nargs=-1, required=True, metavar="DEVICE_ID...")
 @_facility
-@_days
+@days_option
 @pass_layout
 @translate_errors
 def issue_device(
@@ -146,7 +130,7 @@ def issue_device(
 @click.argument("name", metavar="DEVICE_ID")
 @click.argument("request", type=_request)
 @_facility
-@_days
+@days_option
 @pass_layout
 @translate_errors
 def sign(layout: Layout, name: str, request: Path, facility: str, days: int) -> None:
@@ -171,7 +155,7 @@ def sign(layout: Layout, name: str, request: Path, facility: str, days: int) -> 
 @click.option(
     "--request", type=_request, help="Certificate request of the device's own new key."
 )
-@_days
+@days_option
 @pass_layout
 @translate_errors
 def renew(layout: Layout, name: str, request: Path | None, days: int) -> None:
@@ -189,7 +173,7 @@ def renew(layout: Layout, name: str, request: Path | None, days: int) -> None:
         authority = Authority(layout)
         subject = newest(authority, name).subject
         if subject.kind == "broker":
-            _install_broker(authority, subject, days)
+            issue_broker_pair(authority, subject, timedelta(days))
             made = layout.broker
         elif request:
             made = issue_for(authority, subject, request, timedelta(days))
@@ -238,7 +222,7 @@ def revoke(layout: Layout, target: Target, name: str) -> None:
     "--within",
     default=30,
     show_default=True,
-    type=click.IntRange(0, _DAYS_MAX),
+    type=click.IntRange(0, DAYS_MAX),
     metavar="DAYS",
     help="What expires sooner is marked, and makes the exit code 1.",
 )
@@ -261,14 +245,6 @@ def list_(layout: Layout, within: int, as_json: bool) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
-def _install_broker(authority: Authority, subject: Subject, days: int) -> None:
-    key = new_key()
-    certificate = authority.issue(subject, key.public_key(), timedelta(days))
-    layout = authority.layout
-    write(layout.broker / "broker.key", pem_of_key(key))
-    write(layout.broker / "broker.pem", pem_of(certificate))
-
-
 def _days_left(one: Issued) -> int:
     return (one.until - datetime.now(UTC)).days
 
@@ -276,6 +252,7 @@ def _days_left(one: Issued) -> int:
 def _as_line(one: Issued, is_soon: bool) -> str:
     subject = one.subject
     state = "EXPIRES SOON" if is_soon else one.state
+    state += f", of the former authority {one.issuer}" if one.is_former else ""
     return (
         f"{subject.name:32} {subject.kind:8} {subject.facility:16} {one.until:%Y-%m-%d}"
         f" {_days_left(one):6} days  {state}"
@@ -290,6 +267,7 @@ def _as_json(one: Issued) -> str:
         "until": one.until.isoformat(),
         "days_left": _days_left(one),
         "state": one.state,
+        "authority": one.issuer,
         "serial": f"{one.certificate.serial_number:x}",
     }
     return json.dumps(fields)

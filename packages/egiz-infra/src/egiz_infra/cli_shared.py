@@ -14,7 +14,26 @@ from egiz_infra.running import Running
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+DAYS_MAX = 365 * 100
+_NAME_MAX = 64
+
+days_option = click.option(
+    "--days",
+    default=730,
+    show_default=True,
+    type=click.IntRange(1, DAYS_MAX),
+    help="For how long it is valid; never longer than the authority.",
+)
 pass_layout = click.make_pass_decorator(Layout)
+
+
+def check_name(_context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """What X.509 can hold as a common name, and a file's name as well."""
+    if not 0 < len(text) <= _NAME_MAX or not text.isprintable() or "/" in text:
+        raise click.BadParameter(
+            f"must be 1 to {_NAME_MAX} printable characters without /", param=parameter
+        )
+    return text
 
 
 def translate_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -42,6 +42,15 @@ def issue(authority: Authority, subject: Subject, valid_for: timedelta) -> Path:
     return directory
 
 
+def issue_broker(authority: Authority, subject: Subject, valid_for: timedelta) -> None:
+    """Make a key and a certificate for the broker, where the broker reads them."""
+    key = new_key()
+    certificate = authority.issue(subject, key.public_key(), valid_for)
+    directory = authority.layout.broker
+    write(directory / "broker.key", pem_of_key(key))
+    write(directory / "broker.pem", authority.chain(certificate))
+
+
 def issue_for(
     authority: Authority,
     subject: Subject,

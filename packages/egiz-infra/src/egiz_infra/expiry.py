@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from egiz_infra.authority import Authority
-from egiz_infra.register import current, issued
+from egiz_infra.register import current, issued, not_moved
 
 _EXPIRY = "egiz_certificate_expiry_timestamp_seconds"
+_FORMER = "egiz_certificates_of_former_authority"
 _CHECKED = "egiz_certificates_checked_timestamp_seconds"
 
 
@@ -24,8 +24,10 @@ def metrics(authority: Authority) -> str:
     """
     lines = [
         *_family(_EXPIRY, "When the newest certificate of a name expires, since 1970"),
-        _expiry(authority.certificate, _common_name(authority), "authority", ""),
+        _expiry(authority.certificate, authority.name, "authority", ""),
         *_of_names(authority),
+        *_family(_FORMER, "Names without a certificate of the new authority"),
+        f"{_FORMER} {len(not_moved(authority))}",
         *_family(_CHECKED, "When all certificates were read, since 1970"),
         f"{_CHECKED} {datetime.now(UTC).timestamp():.0f}",
     ]
@@ -47,11 +49,6 @@ def _expiry(certificate: x509.Certificate, name: str, kind: str, facility: str) 
     text = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels.items())
     until = certificate.not_valid_after_utc.timestamp()
     return f"{_EXPIRY}{{{text}}} {until:.0f}"
-
-
-def _common_name(authority: Authority) -> str:
-    names = authority.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value)
 
 
 def _escaped(value: str) -> str:

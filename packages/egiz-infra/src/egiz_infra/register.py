@@ -14,6 +14,8 @@ class Issued(NamedTuple):
     """A certificate that was issued here.
 
     Attributes:
+        issuer: the authority; empty if it is no longer trusted.
+        is_former: whether that is the one before a roll-over.
         written_ns: when its copy was written: certificates count in seconds, and two of
             a name may be of the same one.
     """
@@ -21,6 +23,8 @@ class Issued(NamedTuple):
     subject: Subject
     certificate: x509.Certificate
     is_revoked: bool
+    issuer: str
+    is_former: bool
     written_ns: int
 
     @property
@@ -41,14 +45,16 @@ class Issued(NamedTuple):
     @property
     def is_good(self) -> bool:
         """Whether the broker accepts it."""
-        return not (self.is_revoked or self.is_expired)
+        return bool(self.issuer) and not (self.is_revoked or self.is_expired)
 
     @property
     def state(self) -> str:
         """One word for people."""
         if self.is_revoked:
             return "revoked"
-        return "good" if self.is_good else "expired"
+        if self.is_expired:
+            return "expired"
+        return "good" if self.issuer else "of no authority"
 
 
 def issued(authority: Authority) -> list[Issued]:
@@ -122,6 +128,15 @@ def expiring(everything: Iterable[Issued], within: timedelta) -> list[Issued]:
     return [one for one in current(good) if one.until < limit]
 
 
+def not_moved(authority: Authority) -> list[Issued]:
+    """Devices and services without a certificate of the new authority.
+
+    They would be refused. Of the broker, the certificate that it shows counts.
+    """
+    found = (one for one in current(issued(authority)) if one.is_former)
+    return [o for o in found if o.subject.kind != "broker" and not o.is_expired]
+
+
 def _read(authority: Authority) -> Iterator[Issued]:
     for path in (authority.layout.pki / "certificates").glob("[!.]*.pem"):
         try:
@@ -129,5 +144,12 @@ def _read(authority: Authority) -> Iterator[Issued]:
         except ValueError as error:
             raise InfraError(f"{path} is not a certificate: {error}") from None
         revoked = authority.is_revoked(certificate)
-        written_ns = path.stat().st_mtime_ns
-        yield Issued(subject_of(certificate), certificate, revoked, written_ns)
+        issuer = authority.issuer_of(certificate)
+        yield Issued(
+            subject_of(certificate),
+            certificate,
+            revoked,
+            issuer.name if issuer else "",
+            issuer is not None and issuer is authority.former,
+            path.stat().st_mtime_ns,
+        )
