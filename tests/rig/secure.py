@@ -8,7 +8,8 @@ from pathlib import Path
 from egiz_infra.accounts import set_password
 from egiz_infra.acl import ROLES
 from egiz_infra.apply import write_files
-from egiz_infra.authority import Subject, create, new_key, pem_of, pem_of_key
+from egiz_infra.authority import Subject, create
+from egiz_infra.building import new_key, pem_of, pem_of_key
 from egiz_infra.layout import Layout
 from egiz_infra.probe import Login
 

@@ -8,7 +8,8 @@ import pytest
 from cryptography import x509
 from egiz_infra.acl import compile_acl
 from egiz_infra.apply import lint
-from egiz_infra.authority import Subject, create, new_key, pem_of, pem_of_key
+from egiz_infra.authority import Subject, create
+from egiz_infra.building import new_key, pem_of, pem_of_key
 from egiz_infra.errors import InfraError, Refused
 from egiz_infra.layout import Layout
 from egiz_infra.probe import NOT_AUTHORISED, Probe

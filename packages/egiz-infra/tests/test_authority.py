@@ -21,7 +21,7 @@ def test_an_authority_that_has_expired_signs_nothing(monkeypatch, tmp_path):
 
 
 def test_a_clock_before_the_authority_signs_nothing(monkeypatch, tmp_path):
-    monkeypatch.setattr(authority, "_BACKDATED", timedelta(days=-1))
+    monkeypatch.setattr(authority, "BACKDATED", timedelta(days=-1))
     run = ("--directory", str(tmp_path / "egiz"))
     assert CliRunner().invoke(main, [*run, "init"]).exit_code == 0
     done = CliRunner().invoke(main, [*run, "issue", "device", "oven-001"])

@@ -5,7 +5,8 @@ import time
 from datetime import timedelta
 
 import pytest
-from egiz_infra.authority import Authority, Subject, new_key
+from egiz_infra.authority import Authority, Subject
+from egiz_infra.building import new_key
 from prometheus_client.parser import text_string_to_metric_families
 
 DAY_S = 86_400

@@ -7,8 +7,7 @@ During a roll-over (rollover.py) there is a former one in `pki/former`, which is
 and revokes, and issues nothing.
 """
 
-import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,14 +17,23 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from egiz_infra.building import (
+    BACKDATED,
+    PEM,
+    builder_of,
+    general_name,
+    key_usage,
+    new_key,
+    pem_of,
+    pem_of_key,
+    revocation_list,
+)
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import Layout, write
 
 Kind = Literal["broker", "service", "device"]
 
 AUTHORITY_DAYS = 3650
-# A clock that is a little behind must not refuse a new certificate as not yet valid.
-_BACKDATED = timedelta(hours=1)
 _PURPOSE: dict[Kind, x509.ObjectIdentifier] = {
     "broker": ExtendedKeyUsageOID.SERVER_AUTH,
     "service": ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -106,7 +114,7 @@ class Authority:
     @property
     def crl(self) -> bytes:
         """The revocation lists of all that is trusted, as PEM."""
-        return self._crl.public_bytes(_PEM) + (self.former.crl if self.former else b"")
+        return self._crl.public_bytes(PEM) + (self.former.crl if self.former else b"")
 
     def chain(self, certificate: x509.Certificate) -> bytes:
         """What the broker shows; who trusts only the former one accepts it, too."""
@@ -133,11 +141,11 @@ class Authority:
             self._key.public_key()
         )
         return (
-            _builder(successor.subject, self.certificate.subject, key)
+            builder_of(successor.subject, self.certificate.subject, key)
             .not_valid_before(successor.not_valid_before_utc)
             .not_valid_after(self.certificate.not_valid_after_utc)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-            .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), True)
+            .add_extension(key_usage(key_cert_sign=True, crl_sign=True), True)
             .add_extension(issuer, False)
             .sign(self._key, hashes.SHA256())
         )
@@ -191,11 +199,11 @@ class Authority:
             raise InfraError(f"the authority expired on {end:%Y-%m-%d}: {fix}")
         until = min(now + valid_for, end)
         builder = (
-            _builder(_name(subject), self.certificate.subject, public_key)
-            .not_valid_before(now - _BACKDATED)
+            builder_of(_name(subject), self.certificate.subject, public_key)
+            .not_valid_before(now - BACKDATED)
             .not_valid_after(until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
-            .add_extension(_key_usage(digital_signature=True), True)
+            .add_extension(key_usage(digital_signature=True), True)
             .add_extension(x509.ExtendedKeyUsage([_PURPOSE[subject.kind]]), False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(
@@ -205,7 +213,7 @@ class Authority:
             )
         )
         if subject.kind == "broker":
-            names = map(_general_name, dict.fromkeys((*_ALWAYS, *subject.addresses)))
+            names = map(general_name, dict.fromkeys((*_ALWAYS, *subject.addresses)))
             builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
         return builder.sign(self._key, hashes.SHA256())
 
@@ -214,8 +222,8 @@ class Authority:
         given = list(certificates)
         own = [one for one in given if self.issuer_of(one) is self]
         numbers = [one.serial_number for one in own if not self.is_revoked(one)]
-        self._crl = _crl(self.certificate, self._key, [*self._crl], numbers)
-        write(self._directory / "crl.pem", self._crl.public_bytes(_PEM))
+        self._crl = revocation_list(self.certificate, self._key, [*self._crl], numbers)
+        write(self._directory / "crl.pem", self._crl.public_bytes(PEM))
         if self.former:
             self.former.revoke(one for one in given if one not in own)
 
@@ -239,47 +247,19 @@ def make(directory: Path, name: str) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     certificate = (
-        _builder(subject, subject, key.public_key())
-        .not_valid_before(now - _BACKDATED)
+        builder_of(subject, subject, key.public_key())
+        .not_valid_before(now - BACKDATED)
         .not_valid_after(now + timedelta(days=AUTHORITY_DAYS))
         # One more: its successor, in a roll-over.
         .add_extension(x509.BasicConstraints(ca=True, path_length=1), True)
-        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), True)
+        .add_extension(key_usage(key_cert_sign=True, crl_sign=True), True)
         .sign(key, hashes.SHA256())
     )
-    write(directory / "crl.pem", _crl(certificate, key, (), ()).public_bytes(_PEM))
+    nothing = revocation_list(certificate, key, (), ())
+    write(directory / "crl.pem", nothing.public_bytes(PEM))
     write(directory / "ca.pem", pem_of(certificate))
     write(directory / "ca.key", pem_of_key(key))
     return certificate
-
-
-def new_key() -> ec.EllipticCurvePrivateKey:
-    """A P-256 key: what an ESP32 signs with in a fraction of the memory of RSA."""
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-_PEM = serialization.Encoding.PEM
-
-
-def pem_of(certificate: x509.Certificate) -> bytes:
-    """Its text form."""
-    return certificate.public_bytes(_PEM)
-
-
-def pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """PKCS #8 in PEM, unencrypted: the file's mode protects it."""
-    return key.private_bytes(
-        _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def der_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """SEC 1 in DER, which mbedTLS on a device reads in every version."""
-    return key.private_bytes(
-        serialization.Encoding.DER,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )
 
 
 def subject_of(certificate: x509.Certificate) -> Subject:
@@ -311,69 +291,3 @@ def _name(subject: Subject) -> x509.Name:
         (NameOID.COMMON_NAME, subject.name),
     ]
     return x509.Name([x509.NameAttribute(oid, text) for oid, text in given if text])
-
-
-def _general_name(address: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(address))
-    except ValueError:
-        return x509.DNSName(address)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public_key)
-        .serial_number(x509.random_serial_number())
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), False)
-    )
-
-
-def _key_usage(**allowed: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        **{
-            "digital_signature": False,
-            "content_commitment": False,
-            "key_encipherment": False,
-            "data_encipherment": False,
-            "key_agreement": False,
-            "key_cert_sign": False,
-            "crl_sign": False,
-            "encipher_only": False,
-            "decipher_only": False,
-        }
-        | allowed
-    )
-
-
-def _crl(
-    certificate: x509.Certificate,
-    key: ec.EllipticCurvePrivateKey,
-    known: Sequence[x509.RevokedCertificate],
-    numbers: Iterable[int],
-) -> x509.CertificateRevocationList:
-    """The list; it is good for as long as the authority.
-
-    A list that has expired locks every device out. The broker gets this one at the
-    moment of the revocation, so an earlier date would protect from nothing.
-    """
-    now = datetime.now(UTC)
-    new = (x509.RevokedCertificateBuilder(number, now).build() for number in numbers)
-    entries = [*known, *new]
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(certificate.subject)
-        .last_update(now - _BACKDATED)
-        .next_update(certificate.not_valid_after_utc)
-        .add_extension(x509.CRLNumber(len(entries)), False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), False
-        )
-    )
-    for one in entries:
-        builder = builder.add_revoked_certificate(one)
-    return builder.sign(key, hashes.SHA256())

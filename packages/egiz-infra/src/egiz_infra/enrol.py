@@ -10,14 +10,8 @@ from cryptography.x509.oid import NameOID
 from egiz_schema import explain, topics
 
 from egiz_infra.accounts import check_account
-from egiz_infra.authority import (
-    Authority,
-    Subject,
-    der_of_key,
-    new_key,
-    pem_of,
-    pem_of_key,
-)
+from egiz_infra.authority import Authority, Subject
+from egiz_infra.building import der_of_key, new_key, pem_of, pem_of_key
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import write
 

@@ -11,15 +11,8 @@ from datetime import timedelta
 from cryptography import x509
 
 from egiz_infra.apply import broker_certificate
-from egiz_infra.authority import (
-    CROSS,
-    FORMER,
-    NEXT,
-    Authority,
-    make,
-    pem_of,
-    subject_of,
-)
+from egiz_infra.authority import CROSS, FORMER, NEXT, Authority, make, subject_of
+from egiz_infra.building import pem_of
 from egiz_infra.enrol import issue_broker
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import Layout, read_of_broker, write

@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from egiz_infra.acl import stamp_topic
-from egiz_infra.authority import Authority, Subject, new_key, pem_of, pem_of_key
+from egiz_infra.authority import Authority, Subject
+from egiz_infra.building import new_key, pem_of, pem_of_key
 from egiz_infra.errors import BrokerIsOpen, InfraError, Refused
 from egiz_infra.layout import Layout
 from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
