@@ -30,7 +30,6 @@ Settings, from the environment; /etc/egiz/install.env keeps them for the next ru
   EGIZ_NAMES       names and addresses by which devices know the broker; they are in its
                    certificate                                      [this host's name]
   EGIZ_INFLUXDB    address:port of the database                     [127.0.0.1:8086]
-  EGIZ_BACKUP      ... where `influxd backup` finds it               [127.0.0.1:8088]
   EGIZ_BRIDGE      ... of the bridge's metrics and health           [127.0.0.1:9471]
   EGIZ_EXPORTER    ... of the broker's metrics                      [127.0.0.1:9641]
   EGIZ_NODE        ... of the metrics of node-exporter               [127.0.0.1:9100]
@@ -44,10 +43,11 @@ Exit codes: 0 it is installed and works, 1 a step failed, 2 wrong usage.
 TEXT
 }
 
-SETTINGS='EGIZ_DEVICES EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_BACKUP EGIZ_BRIDGE EGIZ_EXPORTER EGIZ_NODE EGIZ_PROMETHEUS'
+SETTINGS='EGIZ_DEVICES EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_BRIDGE EGIZ_EXPORTER EGIZ_NODE EGIZ_PROMETHEUS'
 SERVICES='mosquitto influxdb egiz-influxdb prometheus-mqtt-exporter prometheus-node-exporter
   prometheus egiz-bridge'
 TIMERS='egiz-certificates'
+SOCKETS='egiz-influxdb-http'
 ACCOUNTS='bridge telegraf egizcore fleet exporter health operator'
 PACKAGES='mosquitto mosquitto-clients influxdb prometheus prometheus-mqtt-exporter
   prometheus-node-exporter python3-venv'
@@ -113,7 +113,7 @@ settings() {
   done
   EGIZ_NAMES=$(hostname)
   EGIZ_DEVICES=127.0.0.1:8883 EGIZ_SERVICES=127.0.0.1:1883 EGIZ_INFLUXDB=127.0.0.1:8086
-  EGIZ_BACKUP=127.0.0.1:8088 EGIZ_BRIDGE=127.0.0.1:9471 EGIZ_EXPORTER=127.0.0.1:9641
+  EGIZ_BRIDGE=127.0.0.1:9471 EGIZ_EXPORTER=127.0.0.1:9641
   EGIZ_NODE=127.0.0.1:9100 EGIZ_PROMETHEUS=127.0.0.1:9090
   # shellcheck source=/dev/null
   [ ! -e "$etc/install.env" ] || . "$etc/install.env"
@@ -203,14 +203,14 @@ render() {
     s|^listener 8883$|listener ${EGIZ_DEVICES##*:} ${EGIZ_DEVICES%:*}|
     s|^listener 1883 127.0.0.1$|listener ${EGIZ_SERVICES##*:} ${EGIZ_SERVICES%:*}|
     s/\(localhost\|127\.0\.0\.1\):1883/$EGIZ_SERVICES/g
-    s/\(localhost\|127\.0\.0\.1\):8086/$EGIZ_INFLUXDB/g
-    s/\(localhost\|127\.0\.0\.1\):8088/$EGIZ_BACKUP/g
+    /inside its network\|socket-proxyd/!s/\(localhost\|127\.0\.0\.1\):8086/$EGIZ_INFLUXDB/g
     s/\(localhost\|127\.0\.0\.1\):9471/$EGIZ_BRIDGE/g
     s/\(localhost\|127\.0\.0\.1\):9641/$EGIZ_EXPORTER/g
     s/\(localhost\|127\.0\.0\.1\):9100/$EGIZ_NODE/g
     s/\(localhost\|127\.0\.0\.1\):9090/$EGIZ_PROMETHEUS/g
     s/-listen-address 127.0.0.1 -listen-port 9641/-listen-address ${EGIZ_EXPORTER%:*} -listen-port ${EGIZ_EXPORTER##*:}/"
   [ -z "$prefix" ] || expression="$expression
+    s/127\.0\.0\.1:8086/$EGIZ_INFLUXDB/g
     s|/run/credentials/[a-z-]*\.service/|/etc/egiz/secrets/|g
     s|/etc/egiz|$etc|g
     s|/opt/egiz|$opt|g
@@ -258,8 +258,9 @@ systemd_units() {
     esac
     [ "$service" = egiz-bridge ] || lay systemd/hardening.conf "$unit.d/hardening.conf"
   done
-  for name in $TIMERS; do
-    lay "systemd/$name.timer" "/etc/systemd/system/$name.timer"
+  for name in $TIMERS; do lay "systemd/$name.timer" "/etc/systemd/system/$name.timer"; done
+  for name in $SOCKETS; do lay "systemd/$name.socket" "/etc/systemd/system/$name.socket"; done
+  for name in $TIMERS $SOCKETS; do
     lay "systemd/$name.service" "/etc/systemd/system/$name.service"
     lay systemd/hardening.conf "/etc/systemd/system/$name.service.d/hardening.conf"
   done
@@ -272,6 +273,7 @@ commands() {
 #!/bin/sh
 set -a
 EGIZ_DIRECTORY=$etc
+EGIZ_DATA=$prefix/var/lib
 . $etc/install.env
 exec $opt/bin/egiz-infra "\$@"
 TEXT
@@ -290,11 +292,21 @@ start() {
   for service in $SERVICES; do
     timeout 120 systemctl restart "$service" ||
       stop "$service does not start; see why: journalctl --unit $service"
+    [ "$service" != influxdb ] || sockets
   done
   sleep 5
   for service in $SERVICES; do
     [ "$(systemctl show --property NRestarts --value "$service")" = 0 ] ||
       stop "$service has restarted already; see why: journalctl --unit $service"
+  done
+}
+
+# After InfluxDB, which had this address itself before.
+sockets() {
+  for name in $SOCKETS; do
+    systemctl stop "$name.socket" "$name.service"
+    systemctl enable --quiet "$name.socket"
+    systemctl start "$name.socket" || stop "$name.socket does not start: is the address in use?"
   done
 }
 

@@ -62,7 +62,7 @@ PRINTED = {
     "evaluate.md": ["balanced", "oven-900|", "1 read, 0 ", "wanted", "Ledger"],
     "install/containers.md": [],
     "install/one-machine.md": ["broker", "oven-001", "certificate.der", "oven-001"],
-    "operate/backup.md": ["backup complete"],
+    "operate/backup.md": ["spool.sqlite", "certificates", "influxdb telemetry"],
     "operate/certificates.md": [
         *("broker.factory", "oven-001", "OpenEgiz 2: made; 1 certificates"),
         *("only OpenEgiz 2 is trusted", "drill-001", " s  "),
@@ -142,7 +142,7 @@ def shell(machine, programs, dist, tmp_path):
         "infra/install.sh": f"{REPOSITORY}/infra/install.sh --wheels {dist}",
         "/etc/egiz": str(machine.etc),
         "/var/lib/": f"{machine.root}/var/lib/",
-        "127.0.0.1:8088": f"127.0.0.1:{machine.ports['BACKUP']}",
+        "/mnt/backup": str(tmp_path / "backup"),
         "localhost:1883": f"localhost:{broker.port}",
     }
     work = tmp_path / "work"

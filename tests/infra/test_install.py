@@ -171,28 +171,6 @@ def _exporter_is_healthy(port):
     return done.returncode == 0
 
 
-def test_a_backup_of_the_database_is_restored_beside_it(machine, stored, tmp_path):
-    """The commands of docs/operate/backup.md."""
-    # The broker has it; a backup before the bridge has written it would be empty.
-    reader = machine.secret("influxdb-grafana")
-    eventually(lambda: machine.rows(reader, FOUND)[1] == [stored], 30)
-    at = ("-portable", "-host", f"127.0.0.1:{machine.ports['BACKUP']}")
-    backup = ("influxd", "backup", *at, "-db", "factory", tmp_path)
-    restore = ("influxd", "restore", *at, "-db", "factory", "-newdb", "restored")
-    for command in (backup, (*restore, tmp_path)):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    admin = machine.secret("influxdb-admin")
-    found = FOUND.replace("telemetry", "restored.autogen.telemetry")
-    # It has restored before its index knows.
-    eventually(lambda: machine.rows(admin, found) == (200, [stored]), 30)
-    machine.rows(admin, "DROP MEASUREMENT telemetry")
-    assert machine.rows(admin, FOUND) == (200, [])
-    into = "SELECT * INTO factory.autogen.:MEASUREMENT FROM restored.autogen./.*/"
-    machine.rows(admin, f"{into} GROUP BY *")
-    eventually(lambda: machine.rows(admin, FOUND) == (200, [stored]), 30)
-
-
 def _fingerprints(machine):
     kept = [p for d in ("secrets", "pki") for p in (machine.etc / d).rglob("*")]
     return {p: hashlib.sha256(p.read_bytes()).digest() for p in kept if p.is_file()}
@@ -208,9 +186,8 @@ def test_another_run_keeps_secrets_data_and_changed_files(machine, stored):
     # Nothing new for that file; the other settings are those of the first run.
     assert "you changed" not in machine.install(EGIZ_EXPORTER=address)
     assert not offered.exists()
-    machine.ports["BACKUP"] = free_port()
-    address = f"127.0.0.1:{machine.ports['BACKUP']}"
-    assert f"you changed {changed}" in machine.install(EGIZ_BACKUP=address)
+    address = f"localhost:{machine.ports['INFLUXDB']}"
+    assert f"you changed {changed}" in machine.install(EGIZ_INFLUXDB=address)
     assert address in offered.read_text()
     assert "30s" in changed.read_text()
     assert _fingerprints(machine) == before

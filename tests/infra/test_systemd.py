@@ -22,6 +22,7 @@ PROGRAMS = {
     "egiz-bridge": "/opt/egiz/bin/egiz-bridge",
     "egiz-influxdb": "/usr/bin/python3",
     "egiz-certificates": "/opt/egiz/bin/egiz-infra",
+    "egiz-influxdb-http": "/lib/systemd/systemd-socket-proxyd",
 }
 
 

@@ -31,7 +31,6 @@ ADDRESSES = (
     "DEVICES",
     "SERVICES",
     "INFLUXDB",
-    "BACKUP",
     "BRIDGE",
     "EXPORTER",
     "NODE",

@@ -13,6 +13,7 @@ from egiz_infra.acl import compile_acl
 from egiz_infra.apply import apply as apply_files
 from egiz_infra.apply import listed, write_files
 from egiz_infra.authority import Authority
+from egiz_infra.cli_backup import COMMANDS as OF_BACKUP
 from egiz_infra.cli_expiry import COMMANDS as OF_EXPIRY
 from egiz_infra.cli_pki import COMMANDS as OF_THE_AUTHORITY
 from egiz_infra.cli_rollover import COMMANDS as OF_ROLLOVER
@@ -54,7 +55,12 @@ def main(context: click.Context, directory: Path) -> None:
     context.obj = Layout(directory)
 
 
-for _command in (*OF_THE_AUTHORITY, *OF_ROLLOVER, *OF_EXPIRY):
+for _command in (
+    *OF_THE_AUTHORITY,
+    *OF_ROLLOVER,
+    *OF_EXPIRY,
+    *OF_BACKUP,
+):
     main.add_command(_command)
 
 

@@ -1,0 +1,199 @@
+"""Back up what one machine keeps, while all of it runs.
+
+No server is asked for its data: InfluxDB 1 would give it to everybody who reaches the
+port for backups, and its restore is a query that a time limit ends. Files are copied,
+in an order in which a copy is what a crash at that moment would have left.
+"""
+
+import os
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from egiz_infra.errors import InfraError
+
+PARTS = ("etc", "influxdb", "bridge", "broker")
+_PRIVATE = 0o700
+_TRIES = 10
+_SAVED_WITHIN_S = 120.0
+_PAUSE_S = 0.2
+
+
+class Kept(NamedTuple):
+    """Where the services of one machine keep what cannot be made again."""
+
+    etc: Path
+    data: Path
+    save_broker: str
+
+    @property
+    def influxdb(self) -> Path:
+        """Of InfluxDB 1: meta, data and wal."""
+        return self.data / "influxdb"
+
+    @property
+    def bridge(self) -> Path:
+        """Of egiz-bridge: its spool and, if it has one, its archive."""
+        return self.data / "egiz-bridge"
+
+    @property
+    def broker(self) -> Path:
+        """Sessions, their queues, and retained messages."""
+        return self.data / "mosquitto/mosquitto.db"
+
+
+def back_up(kept: Kept, target: Path, report: Callable[[str], None]) -> None:
+    """Write one archive for each part into `target`, which only its owner can read.
+
+    Complete or not at all: until it is complete, its name ends with .new.
+
+    Raises:
+        InfraError: there is such a directory, or something cannot be copied.
+    """
+    if target.exists():
+        raise InfraError(f"{target} is there already: name another directory")
+    made = target.with_name(f"{target.name}.new")
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        made.mkdir(parents=True, mode=_PRIVATE)
+        made.chmod(_PRIVATE)
+        for part in PARTS:
+            report(_WRITERS[part](kept, made / f"{part}.tar"))
+        made.rename(target)
+    except (OSError, sqlite3.Error, tarfile.TarError) as error:
+        raise InfraError(f"no backup was made: {error}") from None
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[tarfile.TarFile]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with (
+        os.fdopen(os.open(path, flags, 0o600), "wb") as file,
+        tarfile.open(None, "w", file) as tar,
+    ):
+        yield tar
+
+
+def _write_etc(kept: Kept, path: Path) -> str:
+    with _archive(path) as tar:
+        tar.add(kept.etc)
+    return f"{kept.etc}: with the key of the authority, keep it encrypted"
+
+
+def _write_influxdb(kept: Kept, path: Path) -> str:
+    if not kept.influxdb.is_dir():
+        return f"{kept.influxdb} is not there: no database of this machine"
+    if not (kept.influxdb / "meta").is_dir():
+        raise InfraError(f"{kept.influxdb}/meta is missing: it is no InfluxDB 1")
+    snapshot = kept.influxdb / ".egiz-backup"
+    try:
+        _snapshot(kept.influxdb, snapshot)
+        with _archive(path) as tar:
+            for name in _directories(snapshot):
+                tar.add(snapshot / name, arcname=kept.influxdb / name)
+    finally:
+        shutil.rmtree(snapshot, ignore_errors=True)
+    return f"{kept.influxdb}: {path.stat().st_size:,} bytes"
+
+
+def _snapshot(source: Path, target: Path) -> None:
+    for _ in range(_TRIES):
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(mode=_PRIVATE)
+        before = _names(source)
+        try:
+            # What moves from the log into the data while we copy is in both, and the
+            # same point twice is one point. The other way round it would be in neither.
+            for name in _directories(source):
+                shutil.copytree(source / name, target / name, copy_function=_take)
+        except (FileNotFoundError, shutil.Error):
+            continue  # it was compacted
+        if _names(source) == before:
+            return
+    raise InfraError(f"{source} changes too fast: stop influxdb, and do it again")
+
+
+def _directories(source: Path) -> list[str]:
+    """In this order; a database that nothing was written to has no data yet."""
+    return [name for name in ("wal", "data", "meta") if (source / name).is_dir()]
+
+
+def _names(source: Path) -> set[Path]:
+    """Of all but the log: an index names its files."""
+    return {path for path in (source / "data").rglob("*") if path.suffix != ".tmp"}
+
+
+def _take(source: str, target: str) -> None:
+    """Data files do not change once they are there: a link is a copy."""
+    if source.endswith(".tsm"):
+        Path(target).hardlink_to(source)
+    else:
+        shutil.copy2(source, target)
+        _give(Path(target), Path(source))
+
+
+def _give(target: Path, source: Path) -> None:
+    if os.geteuid() == 0:
+        owner = source.stat()
+        os.chown(target, owner.st_uid, owner.st_gid)
+
+
+def _write_bridge(kept: Kept, path: Path) -> str:
+    files = sorted(kept.bridge.glob("*.sqlite")) if kept.bridge.is_dir() else []
+    with _archive(path) as tar:
+        for file in files:
+            copy = path.with_name(f"{file.name}.copy")
+            _copy_database(file, copy)
+            tar.add(copy, arcname=file)
+            copy.unlink()
+    names = ", ".join(file.name for file in files) or "nothing"
+    return f"{kept.bridge}: {names}"
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    uri = f"{source.absolute().as_uri()}?mode=ro"
+    with (
+        closing(sqlite3.connect(uri, uri=True)) as here,
+        closing(sqlite3.connect(target)) as there,
+    ):
+        here.backup(there)
+    target.chmod(0o600)
+    _give(target, source)
+
+
+def _write_broker(kept: Kept, path: Path) -> str:
+    asked = time.time()
+    command = shlex.split(kept.save_broker)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    runs = done.returncode == 0
+    until = time.monotonic() + _SAVED_WITHIN_S
+    while runs and not _is_newer(kept.broker, asked):
+        if time.monotonic() > until:
+            raise InfraError(f"the broker did not write {kept.broker}: see its log")
+        time.sleep(_PAUSE_S)
+    with _archive(path) as tar:
+        if kept.broker.exists():
+            tar.add(kept.broker)
+    state = "as it was a moment ago" if runs else "as the broker left it; it is stopped"
+    return f"{kept.broker}: {state}"
+
+
+def _is_newer(path: Path, than: float) -> bool:
+    return path.exists() and path.stat().st_mtime >= than
+
+
+_WRITERS = {
+    "etc": _write_etc,
+    "influxdb": _write_influxdb,
+    "bridge": _write_bridge,
+    "broker": _write_broker,
+}

@@ -1,0 +1,137 @@
+"""Servers on the restored copies of a drill: what they find there."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from egiz_infra.errors import InfraError
+
+_ANSWERS_WITHIN_S = 300.0
+_PAUSE_S = 0.2
+_QUIET_S = 1.0  # all that is retained has come
+
+
+@contextmanager
+def _server(command: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("wb") as output:
+        try:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+        except FileNotFoundError:
+            raise InfraError(
+                f"there is no {command[0]} here: do the drill where it is installed"
+            ) from None
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def retained(data: Path, scratch: Path) -> int:
+    """How many retained messages a Mosquitto has that starts with this file."""
+    at = scratch / "broker.socket"
+    configuration = scratch / "broker.conf"
+    configuration.write_text(
+        f"listener 0 {at}\nallow_anonymous true\nuser root\n"
+        f"persistence true\npersistence_location {data.parent}/\n"
+    )
+    log = scratch / "broker.log"
+    # Debian has it where the PATH of a user does not look.
+    program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
+    command = [program or "mosquitto", "-c", str(configuration)]
+    with _server(command, log) as process:
+        _until(at.exists, process, log)
+        return _count_retained(at)
+
+
+def _count_retained(at: Path) -> int:
+    count, last = 0, time.monotonic()
+    lock = threading.Lock()
+
+    def received(_client: object, _data: object, message: paho.MQTTMessage) -> None:
+        nonlocal count, last
+        with lock:
+            count += message.retain
+            last = time.monotonic()
+
+    client = paho.Client(CallbackAPIVersion.VERSION2, "drill", transport="unix")
+    client.on_message = received
+    client.on_connect = lambda c, *_: c.subscribe("#", 0)
+    client.connect(str(at))
+    client.loop_start()
+    while time.monotonic() - last < _QUIET_S:
+        time.sleep(_PAUSE_S)
+    client.disconnect()
+    client.loop_stop()
+    return count
+
+
+def points(directory: Path, login: str, scratch: Path) -> Iterator[tuple[str, int]]:
+    """(measurement, points) of an InfluxDB that starts with these files."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    configuration = scratch / "influxdb.conf"
+    configuration.write_text(
+        'reporting-disabled = true\nbind-address = "127.0.0.1:0"\n'
+        f'[meta]\ndir = "{directory}/meta"\n'
+        f'[data]\ndir = "{directory}/data"\nwal-dir = "{directory}/wal"\n'
+        'index-version = "tsi1"\n[monitor]\nstore-enabled = false\n'
+        f'[http]\nbind-address = "127.0.0.1:{port}"\nauth-enabled = true\n'
+        "log-enabled = false\n"
+    )
+    log = scratch / "influxdb.log"
+    with _server(["influxd", "-config", str(configuration)], log) as process:
+        _until(lambda: _ask(port, login, "SHOW DATABASES"), process, log)
+        for row in _ask(port, login, "SHOW MEASUREMENTS"):
+            count = f'SELECT count(*) FROM "{row[0]}"'  # noqa: S608  # its own name
+            yield row[0], _most(_ask(port, login, count))
+
+
+def _most(rows: list[list[Any]]) -> int:
+    """A point counts for each field that it has: the field of most points."""
+    return max((int(value) for row in rows for value in row[1:] if value), default=0)
+
+
+def _ask(port: int, login: str, query: str) -> list[list[Any]]:
+    where = urllib.parse.urlencode({"db": "factory", "q": query})
+    header = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
+    with closing(HTTPConnection("127.0.0.1", port, timeout=_ANSWERS_WITHIN_S)) as there:
+        there.request("GET", f"/query?{where}", headers=header)
+        answer = there.getresponse()
+        text = answer.read().decode()
+    if answer.status != HTTPStatus.OK:
+        raise InfraError(f"the restored database answers {answer.status}: {text}")
+    (result,) = json.loads(text)["results"]
+    return [row for one in result.get("series", []) for row in one["values"]]
+
+
+def _until(
+    is_ready: Callable[[], object], process: "subprocess.Popen[bytes]", log: Path
+) -> None:
+    until = time.monotonic() + _ANSWERS_WITHIN_S
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        try:
+            if is_ready():
+                return
+        except OSError:
+            pass
+        time.sleep(_PAUSE_S)
+    last = log.read_text(errors="replace").strip().splitlines()[-1:]
+    raise InfraError(f"a restored server does not start: {' '.join(last)}")
