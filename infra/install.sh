@@ -51,12 +51,16 @@ SOCKETS='egiz-influxdb-http'
 ACCOUNTS='bridge telegraf egizcore fleet exporter health operator'
 PACKAGES='mosquitto mosquitto-clients influxdb prometheus prometheus-mqtt-exporter
   prometheus-node-exporter python3-venv'
+DEBIANS='mosquitto influxdb prometheus-mqtt-exporter prometheus-node-exporter prometheus'
+step=''
 here=$(cd "$(dirname "$0")" && pwd)
 prefix='' wheels=''
 
 main() {
+  trap fault EXIT
   options "$@"
   etc=$prefix/etc/egiz opt=$prefix/opt/egiz units=$prefix/etc/systemd/system
+  say 'settings'
   settings
   [ -n "$prefix" ] || packages
   need mosquitto influxd prometheus prometheus-mqtt-exporter prometheus-node-exporter python3
@@ -92,9 +96,18 @@ options() {
   fi
 }
 
-say() { printf '%s ...\n' "$1"; }
-wrong() { printf 'install.sh: %s\nTry: infra/install.sh --help\n' "$1" >&2; exit 2; }
-stop() { printf 'install.sh: %s\n' "$1" >&2; exit 1; }
+say() { step=$1; printf '%s ...\n' "$1"; }
+wrong() { step=''; printf 'install.sh: %s\nTry: infra/install.sh --help\n' "$1" >&2; exit 2; }
+stop() { step=''; printf 'install.sh: %s\n' "$1" >&2; exit 1; }
+
+# Whatever fails ends this script, by `set -e`; what stop() has explained needs no more.
+fault() {
+  code=$?
+  [ "$code" = 0 ] || [ -z "$step" ] || {
+    printf 'install.sh: the step "%s" failed: solve what it says above, and run this again\n' "$step" >&2
+    exit 1
+  }
+}
 
 need() {
   missing=''
@@ -141,27 +154,48 @@ packages() {
   # shellcheck disable=SC2086  # a list of words
   dpkg -s $PACKAGES >/dev/null 2>&1 && return
   say "Debian's packages"
-  # None may start before it has our configuration: InfluxDB's own needs no password.
+  # None may start before it has our configuration: InfluxDB's own listens everywhere and
+  # wants no password. Not for this start of the machine only: if a later step fails, and
+  # the machine is started again before that is solved, they stay off.
   # shellcheck disable=SC2086
-  systemctl mask --runtime --quiet $SERVICES 2>/dev/null || :
+  systemctl mask --quiet $DEBIANS
+  apt-get update -qq
   # shellcheck disable=SC2086
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
     --no-install-recommends $PACKAGES >/dev/null
 }
 
 python_packages() {
   [ -x "$opt/bin/python" ] || python3 -m venv "$opt" ||
     stop 'python3 -m venv failed: apt install python3-venv'
-  if [ -n "$wheels" ]; then
-    set -- --find-links "$wheels" egiz-bridge egiz-infra
-  else
-    set -- "$here/../packages/egiz-schema" "$here/../packages/egiz-cli" \
-      "$here/../packages/egiz-bridge" "$here/../packages/egiz-infra"
-  fi
-  "$opt/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$@" ||
-    stop 'pip install failed: solve what it says above, and run this again'
+  set --
+  for name in schema cli bridge infra; do
+    path=$here/../packages/egiz-$name
+    [ -z "$wheels" ] || path=$(wheel "egiz_$name")
+    set -- "$@" "$path"
+  done
+  # By path, so that no higher version of an index replaces what was given.
+  pip --upgrade ${wheels:+--find-links "$wheels"} "$@"
+  # Also if the version is the one that is there.
+  [ -z "$wheels" ] || pip --no-index --no-deps --force-reinstall "$@"
   mkdir -p "$opt/lib"
   install -m 0755 "$here/influxdb/accounts.py" "$opt/lib/accounts.py"
+}
+
+pip() {
+  "$opt/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
+    stop 'pip install failed: solve what it says above, and run this again'
+}
+
+# wheel NAME: the one wheel of a package of ours.
+wheel() {
+  found=$(find "$wheels" -maxdepth 1 -name "$1-*.whl")
+  case $found in
+    '') stop "--wheels: there is no $1 in $wheels" ;;
+    *"
+"*) stop "--wheels: there are several versions of $1 in $wheels: leave one" ;;
+  esac
+  printf %s "$found"
 }
 
 infra() {
@@ -173,17 +207,18 @@ certificates() {
   mkdir -p "$etc/broker"
   # A file there gets the owner of the directory.
   [ -n "$prefix" ] || chown mosquitto:mosquitto "$etc/broker"
-  [ -e "$etc/pki/ca.key" ] || infra init
+  [ -s "$etc/pki/ca.key" ] || infra init
   names="$EGIZ_NAMES ${EGIZ_DEVICES%:*}"
   if [ ! -e "$etc/broker/broker.pem" ] || [ "$names" != "$(cat "$etc/pki/names")" ]; then
     first=${EGIZ_NAMES%% *}
     set --
     for name in $names; do set -- "$@" --address "$name"; done
     infra issue broker "$first" "$@"
-    printf %s "$names" >"$etc/pki/names"
+    printf %s "$names" >"$etc/pki/names.new"
+    mv "$etc/pki/names.new" "$etc/pki/names"
   fi
   for account in $ACCOUNTS; do
-    [ -e "$etc/secrets/$account" ] || infra account "$account"
+    [ -s "$etc/secrets/$account" ] || infra account "$account"
   done
   infra apply --files-only
 }
@@ -191,9 +226,19 @@ certificates() {
 passwords() {
   for user in admin bridge grafana; do
     file=$etc/secrets/influxdb-$user
-    [ -e "$file" ] || (umask 077 && printf '%s:%s' "$user" \
-      "$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')" >"$file")
+    if [ ! -s "$file" ]; then
+      secret=$(random)
+      (umask 077 && printf '%s:%s' "$user" "$secret" >"$file.new")
+      mv "$file.new" "$file"
+    fi
   done
+}
+
+# 32 characters; of a pipe only the last exit code counts, so the length is checked.
+random() {
+  text=$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')
+  [ ${#text} = 32 ] || stop 'no random characters: head, base64 or tr failed'
+  printf %s "$text"
 }
 
 # The paths and addresses in our files are defaults: replace them by the settings.
@@ -224,8 +269,9 @@ lay() {
   mkdir -p "$(dirname "$target")" "$etc/.laid"
   render <"$here/$1" >"$target.new"
   if [ ! -e "$target" ] || cmp -s "$target" "$record" || cmp -s "$target" "$target.new"; then
-    cp "$target.new" "$record"
+    cp "$target.new" "$record.new"
     mv "$target.new" "$target"
+    mv "$record.new" "$record"
   elif cmp -s "$target.new" "$record"; then
     rm "$target.new"
   else
@@ -242,7 +288,8 @@ configuration() {
   for file in prometheus.yml targets.yml alerts.yml mqtt-exporter.yml; do
     lay "prometheus/$file" "/etc/egiz/prometheus/$file"
   done
-  for name in $SETTINGS; do eval "printf \"%s='%s'\\n\" $name \"\$$name\""; done >"$etc/install.env"
+  for name in $SETTINGS; do eval "printf \"%s='%s'\\n\" $name \"\$$name\""; done >"$etc/install.env.new"
+  mv "$etc/install.env.new" "$etc/install.env"
   [ -n "$prefix" ] || return 0
   # If root starts it, the broker becomes a user who may not read here.
   printf 'user %s\n' "$(id -un)" >"$etc/mosquitto/conf.d/user.conf"
@@ -284,7 +331,7 @@ TEXT
 start() {
   say 'services'
   # shellcheck disable=SC2086  # a list of words
-  systemctl unmask --runtime --quiet $SERVICES
+  systemctl unmask --quiet $DEBIANS
   systemctl daemon-reload
   # shellcheck disable=SC2086
   systemctl enable --quiet $SERVICES

@@ -41,11 +41,12 @@ def set_password(layout: Layout, name: str) -> None:
     """
     check_account(name)
     password = secrets.token_urlsafe(32)
-    # No newline: some programs would read it as a part of the password.
-    write(layout.secrets / name, password.encode())
     kept = [line for line in _hashes(layout) if not line.startswith(f"{name}:")]
     text = "\n".join(sorted([*kept, f"{name}:{_hashed(password)}"])) + "\n"
     write(layout.broker / "passwd", text.encode())
+    # Last: install.sh makes an account again whose password is not there.
+    # No newline: some programs would read it as a part of the password.
+    write(layout.secrets / name, password.encode())
 
 
 def _hashes(layout: Layout) -> list[str]:

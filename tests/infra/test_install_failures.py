@@ -1,0 +1,290 @@
+"""What fails in install.sh and setup.sh ends them, is named, and can be done again."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from rig.machine import INSTALL
+from rig.servers import REPOSITORY
+
+SETUP = REPOSITORY / "infra/docker/setup.sh"
+# Fails at its N-th call, and otherwise is the program itself.
+SHIM = """\
+#!/bin/sh
+echo x >>{calls}
+[ "$(/usr/bin/wc -l <{calls})" != {at} ] || {{ echo "{name}: disk full" >&2; exit 1; }}
+exec {real} "$@"
+"""
+
+
+def _stand_in(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def failing(tmp_path):
+    """A directory for PATH in which one program fails at its N-th call."""
+
+    def make(name, at):
+        directory = tmp_path / f"fails-{name}-{at}"
+        directory.mkdir()
+        shim = directory / name
+        calls = directory / "calls"
+        real = shutil.which(name)
+        shim.write_text(SHIM.format(name=name, at=at, real=real, calls=calls))
+        shim.chmod(0o755)
+        return directory, calls
+
+    return make
+
+
+def _run(script, *arguments, path, **env):
+    everything = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", **env}
+    return subprocess.run(
+        ["sh", script, *arguments],
+        env=everything,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _programs_of_ours(root):
+    """Packages and egiz-infra as programs that do what install.sh needs."""
+    etc = root / "etc/egiz"
+    _stand_in(root / "opt/egiz/bin/python", "exit 0")
+    _stand_in(
+        root / "opt/egiz/bin/egiz-infra",
+        f"mkdir -p {etc}/pki {etc}/secrets\n"
+        f'[ "$3" != init ] || echo key >{etc}/pki/ca.key\n'
+        f'[ "$3" != issue ] || echo pem >{etc}/broker/broker.pem\n'
+        f'[ "$3" != account ] || echo secret >{etc}/secrets/$4',
+    )
+
+
+def _laid(root):
+    skipped = {"calls"}
+    return {
+        str(path.relative_to(root)): path.read_text()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name not in skipped and "influxdb-" not in path.name
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What an installation is like in which nothing fails."""
+    root = tmp_path_factory.mktemp("whole") / "root"
+    _programs_of_ours(root)
+    done = _run(INSTALL, "--prefix", root, path="/nowhere")
+    assert done.returncode == 0, done.stderr
+    return _laid(root), str(root)
+
+
+@pytest.mark.parametrize(
+    ("program", "at"),
+    [
+        *(("base64", 1), ("cat", 1), ("chmod", 1), ("cp", 1), ("cp", 20)),
+        *(("head", 2), ("hostname", 1), ("install", 1), ("ln", 1), ("mkdir", 3)),
+        *(("mv", 1), ("mv", 9), ("mv", 40), ("sed", 1), ("sed", 20), ("tr", 2)),
+    ],
+)
+def test_a_program_that_fails_ends_install_and_another_run_finishes(
+    failing, whole, tmp_path, program, at
+):
+    root = tmp_path / "root"
+    _programs_of_ours(root)
+    path, calls = failing(program, at)
+    done = _run(INSTALL, "--prefix", root, path=path)
+    assert calls.exists(), f"{program} is not used"
+    assert len(calls.read_text().splitlines()) == at, "it went on after the failure"
+    assert done.returncode == 1
+    assert "disk full" in done.stderr
+    assert "install.sh: " in done.stderr
+    assert "run this again" in done.stderr or "failed" in done.stderr
+    secrets = (root / "etc/egiz/secrets").glob("influxdb-*")
+    assert {len(path.read_text().partition(":")[2]) for path in secrets} <= {32}
+    done = _run(INSTALL, "--prefix", root, path="/nowhere")
+    assert done.returncode == 0, done.stderr
+    expected, at_first = whole
+    found = _laid(root)
+    leftover = {name for name in found if name.endswith(".new")}
+    assert leftover == set()
+    assert found == {k: v.replace(at_first, str(root)) for k, v in expected.items()}
+
+
+def _wheels(directory, *names):
+    directory.mkdir()
+    for name in names:
+        (directory / f"{name}-py3-none-any.whl").write_text("")
+    return directory
+
+
+ALL = tuple(f"egiz_{name}-1.0.0" for name in ("schema", "cli", "bridge", "infra"))
+
+
+def test_an_upgrade_installs_the_wheels_that_were_given_by_their_path(tmp_path):
+    root = tmp_path / "root"
+    _programs_of_ours(root)
+    _stand_in(root / "opt/egiz/bin/python", f'echo "$@" >>{tmp_path}/pip')
+    wheels = _wheels(tmp_path / "wheels", *ALL, "click-8.1.0")
+    done = _run(INSTALL, "--prefix", root, "--wheels", wheels, path="/nowhere")
+    assert done.returncode == 0, done.stderr
+    first, second = (tmp_path / "pip").read_text().splitlines()
+    for line in (first, second):
+        given = [word for word in line.split() if word.endswith(".whl")]
+        assert given == [str(wheels / f"{name}-py3-none-any.whl") for name in ALL]
+        assert not [word for word in line.split() if word.startswith("egiz-")]
+    assert f"--find-links {wheels}" in first
+    assert "--no-index --no-deps --force-reinstall" in second
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (ALL[1:], "there is no egiz_schema in"),
+        ((*ALL, "egiz_bridge-1.1.0"), "several versions of egiz_bridge in"),
+    ],
+)
+def test_wheels_that_are_not_one_of_each_are_refused(tmp_path, names, message):
+    root = tmp_path / "root"
+    _programs_of_ours(root)
+    wheels = _wheels(tmp_path / "wheels", *names)
+    done = _run(INSTALL, "--prefix", root, "--wheels", wheels, path="/nowhere")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not (root / "etc/egiz").exists()
+
+
+# As root on a machine: /etc, /opt and /usr/local are layers that end with the test.
+ON_A_MACHINE = """\
+set -eu
+for place in /etc /opt /usr/local; do
+  new={layers}$place
+  mkdir -p $new/upper $new/work
+  given=lowerdir=$place,upperdir=$new/upper,workdir=$new/work
+  mount -t overlay overlay -o $given $place
+done
+mkdir -p /opt/egiz/bin
+cp {ours}/* /opt/egiz/bin/
+exec sh {install}
+"""
+SYSTEM = """\
+echo "{name} $*" >>{log}
+case "{name} $*" in {fails}) echo "{name}: disk full" >&2; exit 1 ;; esac
+case "{name} $*" in "dpkg -s"*) exit 1 ;; "systemctl show"*) echo 0 ;; esac
+"""
+
+
+@pytest.fixture
+def on_a_machine():
+    """install.sh as root, with an apt and a systemctl that only write down."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    with tempfile.TemporaryDirectory(prefix="egiz-machine-", dir="/dev/shm") as name:
+        directory = Path(name)
+
+        def run(fails):
+            log = directory / "log"
+            log.unlink(missing_ok=True)
+            for program in ("apt-get", "dpkg", "systemctl", "sleep"):
+                text = SYSTEM.format(name=program, log=log, fails=fails)
+                _stand_in(directory / "bin" / program, text)
+            _stand_in(directory / "ours/python", "exit 0")
+            _stand_in(
+                directory / "ours/egiz-infra",
+                "mkdir -p /etc/egiz/pki /etc/egiz/secrets\n"
+                "echo x >/etc/egiz/pki/ca.key",
+            )
+            script = directory / "script"
+            layers = directory / "layers"
+            script.write_text(
+                ON_A_MACHINE.format(
+                    layers=layers, ours=directory / "ours", install=INSTALL
+                )
+            )
+            done = subprocess.run(
+                ["unshare", "--mount", "sh", script],
+                env={
+                    **os.environ,
+                    "PATH": f"{directory}/bin:{os.environ['PATH']}:/usr/sbin",
+                },
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if "mount" in done.stderr and not log.exists():
+                pytest.skip(f"no overlay here: {done.stderr}")
+            return done, log.read_text().splitlines()
+
+        yield run
+
+
+@pytest.mark.parametrize(
+    ("fails", "step"),
+    [
+        ('"systemctl mask"*', "Debian's packages"),
+        ('"apt-get update"*', "Debian's packages"),
+        ('"apt-get install"*', "Debian's packages"),
+        ('"systemctl unmask"*', "services"),
+        ('"systemctl daemon-reload"*', "services"),
+        ('"systemctl enable"*', "services"),
+        ('"systemctl restart influxdb"*', "influxdb does not start"),
+        (
+            '"systemctl start egiz-influxdb-http.socket"*',
+            "http.socket does not",
+        ),
+    ],
+)
+def test_on_a_machine_a_step_that_fails_is_named_and_nothing_starts_open(
+    on_a_machine, fails, step
+):
+    done, calls = on_a_machine(fails)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert step in done.stderr
+    begun = [call.split()[:2] for call in calls]
+    # Off before Debian's packages come, and on when our configuration is there.
+    if ["apt-get", "install"] in begun:
+        assert begun.index(["systemctl", "mask"]) < begun.index(["apt-get", "install"])
+    if step == "Debian's packages":
+        assert ["systemctl", "unmask"] not in begun
+    mask = next(call for call in calls if call.startswith("systemctl mask"))
+    assert "--runtime" not in mask  # a start of the machine would end that
+    assert {"influxdb", "mosquitto", "prometheus"} <= set(mask.split())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize(
+    ("program", "at"),
+    [("base64", 1), ("cat", 3), ("chown", 2), ("head", 2), ("chmod", 1), ("mv", 2)],
+)
+def test_a_program_that_fails_ends_setup_and_another_run_finishes(
+    failing, tmp_path, program, at
+):
+    root, run = tmp_path / "egiz", tmp_path / "run"
+    for name in ("egiz/broker", "run/mosquitto-data", "run/write", "run/read"):
+        (tmp_path / name).mkdir(parents=True)
+    here = {"EGIZ_DIRECTORY": str(root), "EGIZ_RUN": str(run)}
+    path, _ = failing(program, at)
+    programs = tmp_path / "programs"
+    _stand_in(
+        programs / "egiz-infra",
+        f"mkdir -p {root}/pki {root}/secrets\n"
+        f'[ "$1" != init ] || echo key >{root}/pki/ca.key\n'
+        f'[ "$1" != account ] || echo {"x" * 40} >{root}/secrets/$2',
+    )
+    done = _run(SETUP, path=f"{path}:{programs}", **here)
+    assert done.returncode != 0
+    assert "disk full" in done.stderr
+    assert "setup.sh: failed: " in done.stderr
+    assert not [p for p in run.rglob("*") if p.is_file() and p.stat().st_size == 0]
+    done = _run(SETUP, path=programs, **here)
+    assert done.returncode == 0, done.stderr
+    handed = {p.name: p.read_text() for p in run.rglob("*") if p.is_file()}
+    assert set(handed) == {"admin", "mosquitto_rr", "mqtt", "password", "token"}
+    assert min(map(len, handed.values())) >= 32
