@@ -105,8 +105,7 @@ _KNOWN_TO_2_0_11 = {
     *("autosave_interval", "cafile", "certfile", "ciphers", "crlfile", "include_dir"),
     *("keyfile", "listener", "max_inflight_messages", "max_packet_size"),
     *("max_queued_bytes", "max_queued_messages", "password_file"),
-    *("per_listener_settings", "persistence", "persistence_location"),
-    *("persistent_client_expiration", "require_certificate", "set_tcp_nodelay"),
+    *("persistence", "persistence_location", "require_certificate", "set_tcp_nodelay"),
     *("tls_version", "use_identity_as_username", "use_username_as_clientid"),
 }
 

@@ -160,7 +160,7 @@ def test_two_bridges_with_one_client_id_are_noticed_without_a_reason(mosquitto, 
 
 
 def test_terms_that_are_less_than_asked_for_are_logged_and_used(bridge):
-    """A session of 60 s instead of four days, and a packet of 1 KiB at most."""
+    """A session of 60 s, with four days the least, and a packet of 1 KiB at most."""
     terms = b"\x11\0\0\0\x3c\x27\0\0\4\0"
     connack = b"\0\0" + bytes([len(terms)]) + terms
     with socket.create_server(("127.0.0.1", 0)) as server:

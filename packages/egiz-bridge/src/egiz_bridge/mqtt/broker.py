@@ -12,9 +12,12 @@ from egiz_schema import BrokerUrl, topics
 from egiz_bridge.config.secret import read_secret
 from egiz_bridge.config.tables import Mqtt
 from egiz_bridge.config.tls import TlsFiles
+from egiz_bridge.mqtt import packets
 
-# How long the broker queues for a bridge that is away: a long weekend.
-SESSION_EXPIRY_S = 4 * 24 * 3600
+# The broker keeps the session for a bridge that is away until somebody ends it. If it
+# could expire, a reload of Mosquitto 2.0 while the bridge is away would enter it twice
+# in the list of those that do, and the return of the bridge could crash the broker.
+SESSION_EXPIRY_S = packets.NEVER_EXPIRES_S
 
 
 @dataclass(frozen=True, slots=True)

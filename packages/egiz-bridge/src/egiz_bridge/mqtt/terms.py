@@ -8,14 +8,17 @@ from egiz_bridge.mqtt.packets import ConnAck, Terms
 
 # A topic of the contract is shorter than 100 bytes, the rest of a PUBLISH than 28.
 _LARGEST_PUBLISH = limits.PAYLOAD_BYTES_MAX + 128
+# The bridge asks for more; with less than a long weekend it is lost too easily.
+_SESSION_NEEDED_S = 4 * 24 * 3600
 
 
 def shortfalls(asked: Terms, granted: ConnAck) -> Iterator[str]:
     """A sentence for each; what a broker does not mention, it grants (3.2.2.3)."""
     expiry_s = granted.session_expiry_s
-    if expiry_s is not None and expiry_s < asked.session_expiry_s:
+    needed_s = min(asked.session_expiry_s, _SESSION_NEEDED_S)
+    if expiry_s is not None and expiry_s < needed_s:
         yield (
-            f"it keeps the session for {expiry_s} s, not {asked.session_expiry_s}: what"
+            f"it keeps the session for {expiry_s} s, not {needed_s}: what"
             " is published while the bridge is away for longer is lost; raise"
             " mqtt.max_session_expiry_interval_seconds (RabbitMQ),"
             " session-expiry max-interval (HiveMQ) or what your broker has for it"
