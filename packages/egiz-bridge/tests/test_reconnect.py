@@ -1,5 +1,6 @@
 """The broker is back, elsewhere, or another client has the session."""
 
+import json
 import random
 import socket
 import statistics
@@ -46,6 +47,26 @@ def test_the_bridge_is_back_soon_after_the_broker(mosquitto, bridge):
     sys.stdout.write(f"back after {median:.1f} s (median), {max(waited):.1f} s (max)\n")
     assert median < 5
     eventually(lambda: len(stored.in_archive(running.archive)) == 7)
+
+
+def test_readiness_says_why_there_is_no_connection(mosquitto, bridge, tmp_path):
+    password = tmp_path / "password"
+    password.write_text("right")
+    login = {"username": "bridge", "password_file": str(password)}
+    running = bridge(mosquitto.url, mqtt={"url": mosquitto.url, **login}, archive={})
+    running.start()
+    password.write_text("")
+    mosquitto.stop()
+    eventually(lambda: _problem(running).endswith("password is empty"))
+    password.write_text("right")
+    eventually(lambda: _problem(running).endswith("Connection refused"))
+    assert _problem(running).startswith("mqtt: not subscribed: ")
+    mosquitto.start()
+    eventually(lambda: running.get("/readyz")[0] == 200)
+
+
+def _problem(running):
+    return " ".join(json.loads(running.get("/readyz")[1])["problems"])
 
 
 def test_after_any_outage_half_of_the_bridges_are_back_within_2_s():

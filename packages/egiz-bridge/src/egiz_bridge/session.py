@@ -257,6 +257,7 @@ class Session:
         _log.info("disconnected", redelivery_expected=connection.disconnect())
 
     def _log_failure(self, url: BrokerUrl, error: Exception) -> None:
+        self._ledger.connection_failed(str(error))
         if self._retries.is_logged() and not self._is_stopping:
             event = "no connection to the broker; retrying"
             if self._retries.is_ended_by_another(error):

@@ -69,6 +69,7 @@ class Counts:
 
     Attributes:
         readings_dropped: wrong readings of messages that are stored without them.
+        connection_trouble: why the bridge is not subscribed, if an attempt has failed.
         dead_letters_waiting: not of the contract, and not on the disk yet.
         dead_letters_lost: those of QoS 0 that the disk did not accept in time.
         dead_letters_trouble: why the disk accepts none; empty while it does.
@@ -90,6 +91,7 @@ class Counts:
     unacknowledged: int = 0
     window: int = 0
     is_connected: bool = False
+    connection_trouble: str = ""
     dead_letters_waiting: int = 0
     dead_letters_lost: int = 0
     dead_letters_trouble: str = ""
@@ -291,6 +293,13 @@ class Ledger:
             self._counts.is_connected = up
             # Of an earlier connection nothing can be acknowledged any more.
             self._counts.unacknowledged = 0
+            if up:
+                self._counts.connection_trouble = ""
+
+    def connection_failed(self, why: str) -> None:
+        """Record why there is none, or none any more."""
+        with self._lock:
+            self._counts.connection_trouble = why
 
     def window_is(self, messages: int) -> None:
         """Record after how many messages the broker waits; 0: not seen."""

@@ -51,7 +51,7 @@ class Parts(NamedTuple):
     def not_ready(self) -> list[str]:
         """What keeps messages from flowing, if so."""
         counts = self.ledger.snapshot()
-        problems = [] if counts.is_connected else ["mqtt: not subscribed"]
+        problems = list(_connection_problems(counts))
         for name, sink in counts.sinks.items():
             if sink.is_removed:
                 continue
@@ -76,6 +76,12 @@ class Parts(NamedTuple):
                 if seen.device.last_received_ms > since_ms
             ],
         }
+
+
+def _connection_problems(counts: Counts) -> Iterator[str]:
+    if not counts.is_connected:
+        why = counts.connection_trouble
+        yield f"mqtt: not subscribed: {why}" if why else "mqtt: not subscribed"
 
 
 @contextmanager
