@@ -38,12 +38,13 @@ def in_archive(path: Path) -> Points:
         reader.close()
 
 
-def in_influxdb(server: InfluxQl) -> Points:
-    """Of InfluxDB 1 or 2."""
+def in_influxdb(server: InfluxQl, since_ms: int = 0) -> Points:
+    """Of InfluxDB 1 or 2; those that are not older than `since_ms`, since 1970."""
+    where = f"WHERE time >= {since_ms}ms"
     return {
         (kind, row["device_id"], row["time"]): _fields(row)
         for kind in _KINDS
-        for row in server.query(f"SELECT * FROM {kind} GROUP BY *")
+        for row in server.query(f"SELECT * FROM {kind} {where} GROUP BY *")
     }
 
 
