@@ -117,6 +117,7 @@ class Stage:
 
     def keep_archive(self) -> Path:
         """A name for what the archive was; it counts as stored in the end."""
+        eventually(self.bridge.archive.exists)  # made by the first message
         self.archives.append(self.directory / f"archive-{len(self.archives)}.sqlite")
         return self.archives[-1]
 
