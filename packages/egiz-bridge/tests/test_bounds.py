@@ -1,5 +1,6 @@
 """The bounds that docs/operate/sizing.md states are those of the code."""
 
+from egiz_bridge.mqtt import reader
 from egiz_bridge.observe import server
 from egiz_bridge.pipeline import dispatch, rejects, turn
 from egiz_bridge.sinks import exchange, rewriting
@@ -23,5 +24,6 @@ def test_the_stated_bounds_are_those_of_the_code():
         f"{exchange.ANSWER_MAX_BYTES // 1024} KiB, {exchange.ANSWER_S:.0f} s",
         f"{server.CONNECTIONS_MAX}, {server.DEADLINE_S:.0f} s each",
         f"{rewriting.BYTES_MAX // 1024**2} MiB",
+        f"{reader.HEAD_BYTES // 1024} KiB",
         f"{turn.REQUESTS_MAX} requests, {turn.SECONDS_MAX:.0f} s",
     ]

@@ -133,9 +133,9 @@ def test_a_malformed_length_is_an_error_not_a_wait_for_ever():
         _reader().feed(b"\x30\xff\xff\xff\xff\x01")
 
 
-def test_a_packet_that_is_too_large_is_an_error_before_it_is_read():
+def test_a_packet_that_is_too_large_and_no_message_is_an_error_before_it_is_read():
     with pytest.raises(MqttError, match="100006 bytes"):
-        _reader().feed(b"\x30" + _length(100_002))
+        _reader().feed(b"\x90" + _length(100_002))
 
 
 def test_connack_gives_the_terms_of_the_broker():

@@ -69,6 +69,7 @@ class DeadLetter(NamedTuple):
     message: Message
     reason: str  # a reason code of egiz_schema, or "rejected" by a database
     detail: str
+    missing: int = 0  # bytes of the payload that were not kept
 
 
 @dataclass(eq=False, slots=True)

@@ -27,7 +27,8 @@ KEEPALIVE_S = 30
 # a second for half a second, doubled.
 RECEIVE_MAXIMUM = 10_000
 # Payloads are 4 KiB at most, and one that is too large should still be seen: it is a
-# dead letter. The broker drops what is larger than this (MQTT 5, 3.1.2.11.4).
+# dead letter. The broker drops what is larger than this (MQTT 5, 3.1.2.11.4); with
+# 3.1.1, it is read past.
 MAXIMUM_PACKET_BYTES = 1024**2
 
 _READ_BYTES = 256 * 1024
@@ -183,16 +184,15 @@ class Connection:
         if isinstance(self._sock, ssl.SSLSocket):
             data += rest_of_records(self._sock, _READ_BYTES)
         self._pace.was_read(len(data), time.monotonic())
+        self._pinged = False  # a large packet may be long on its way before a PINGRESP
         return self._reader.feed(data)
 
     def _handle_control(self, controls: list[packets.Control]) -> None:
         for kind, body in controls:
             if kind == packets.SUBACK:
                 packets.parse_suback(body, self._subscriptions)
-            elif kind == packets.PINGRESP:
-                self._pinged = False
-            elif kind == packets.UNSUBACK:
-                pass  # refused or not: the bridge works without it
+            elif kind in (packets.PINGRESP, packets.UNSUBACK):
+                pass  # unsubscribed or not: the bridge works without it
             elif kind == packets.DISCONNECT:
                 code = body[0] if body else 0
                 raise MqttError(

@@ -87,12 +87,16 @@ _REASONS = {
 
 
 class Publish(NamedTuple):
-    """A PUBLISH packet (3.3); `packet_id` is 0 at QoS 0, `flags` as in 3.3.1."""
+    """A PUBLISH packet (3.3); `packet_id` is 0 at QoS 0, `flags` as in 3.3.1.
+
+    Of one that is too large, `missing` bytes of the payload were not kept.
+    """
 
     topic: bytes
     payload: bytes
     packet_id: int
     flags: int
+    missing: int = 0
 
     @property
     def retain(self) -> bool:

@@ -4,7 +4,14 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
-from egiz_schema import Dropped, EgizError, decode, parse_topic
+from egiz_schema import (
+    Dropped,
+    EgizError,
+    MalformedPayload,
+    decode,
+    explain,
+    parse_topic,
+)
 from egiz_schema.line_protocol import decode_line_with_dropped
 
 from egiz_bridge.batch import (
@@ -138,7 +145,7 @@ class Intake:
         batch = self._batch
         verdicts = Verdicts()
         received_ms = time.time_ns() // 1_000_000
-        for topic, payload, packet_id, flags in packets:
+        for topic, payload, packet_id, flags, missing in packets:
             if packet_id:
                 batch.packet_ids.append(packet_id)
                 verdicts.qos1 += 1
@@ -148,6 +155,7 @@ class Intake:
                 verdicts.skipped["qos0_overload"] += 1
                 continue
             try:
+                _check_whole(payload, missing)
                 row = self._row(topic, payload, received_ms, flags)
             except Skipped as skipped:
                 verdicts.skipped[skipped.reason] += 1
@@ -155,7 +163,8 @@ class Intake:
                 verdicts.rejected[error.reason] += 1
                 text = topic.decode(errors="replace")
                 message = Message(text, payload, received_ms)
-                batch.reject(self._letter(message, error), packet_id)
+                letter = self._letter(message, error)
+                batch.reject(letter._replace(missing=missing), packet_id)
             except Exception as error:  # noqa: BLE001  # a bug costs one message, not all
                 verdicts.rejected[INTERNAL] += 1
                 text = topic.decode(errors="replace")
@@ -257,6 +266,13 @@ class Skipped(Exception):  # it is no error
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def _check_whole(payload: bytes, missing: int) -> None:
+    """Refuse what was read past, in the codec's words."""
+    if missing:
+        size = len(payload) + missing
+        raise MalformedPayload(f"{size} bytes; {explain('too_large')}", "too_large")
 
 
 def _device_of(topic: str) -> str:

@@ -121,6 +121,6 @@ class Rejects:
 
 def _size(letters: list[DeadLetter]) -> int:
     return sum(
-        _OBJECTS_BYTES + len(message.topic) + len(message.payload)
-        for message, _, _ in letters
+        _OBJECTS_BYTES + len(letter.message.topic) + len(letter.message.payload)
+        for letter in letters
     )

@@ -78,9 +78,9 @@ def _size(letter: DeadLetter) -> int:
 
 
 def _row(sink: str, letter: DeadLetter) -> tuple[object, ...]:
-    (topic, payload, received_ms), reason, detail = letter
-    kept = payload[:_PAYLOAD_KEPT]
-    return (sink, reason, detail, topic, kept, len(payload), received_ms)
+    (topic, payload, received_ms), reason, detail, missing = letter
+    kept, size = payload[:_PAYLOAD_KEPT], len(payload) + missing
+    return (sink, reason, detail, topic, kept, size, received_ms)
 
 
 class Letter(NamedTuple):
