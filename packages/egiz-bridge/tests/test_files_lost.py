@@ -207,6 +207,21 @@ class TestArchive:
         eventually(lambda: running.metrics()["messages_acknowledged_total"] == 10)
         assert _is_balanced(running)
 
+    def test_an_archive_that_is_overwritten_is_noticed_while_its_log_has_all(
+        self, running, publish
+    ):
+        """SQLite reads from the log beside it, and sees no damage."""
+        running.archive.write_bytes(b"nonsense" * 1000)
+        eventually(
+            lambda: running.metrics()["files_lost_total/archive"] == 1,
+            timeout=NOTICED_S,
+        )
+        assert any("was overwritten" in one for one in _problems(running))
+        publish(5, 10)
+        eventually(lambda: self._stored(running, running.archive))
+        running.kill()
+        assert stored.in_archive(running.archive) == _expected(10)
+
     def test_a_corrupt_archive_does_not_prevent_the_start(self, running, publish):
         assert running.stop() == 0
         running.archive.write_bytes(b"nonsense" * 1000)

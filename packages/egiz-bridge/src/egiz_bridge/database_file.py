@@ -17,6 +17,7 @@ from egiz_bridge.errors import FileDamaged, Unavailable
 _PARTS = ("", "-wal", "-shm")
 _BUSY_TIMEOUT_S = 5.0
 _PRIMARY_CODE = 0xFF  # of SQLite's extended result codes
+_MAGIC = b"SQLite format 3\0"
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 # (device, inode) of a file by the end of its name; nothing if there is none.
@@ -38,6 +39,8 @@ class DatabaseFile:
         self._prepare = prepare
         self._db: sqlite3.Connection | None = None
         self._opened: _Identities = {}
+        # As long as the connection: to close it takes SQLite's locks away (POSIX).
+        self._descriptor = -1
 
     @property
     def is_open(self) -> bool:
@@ -75,6 +78,8 @@ class DatabaseFile:
                 raise
         self._db = db
         self._opened = self._at_the_name()
+        with suppress(OSError):
+            self._descriptor = os.open(self.path, os.O_RDONLY)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -103,7 +108,8 @@ class DatabaseFile:
         if now[""] == self._opened[""] and _is_empty(self.path):
             raise FileDamaged(f"{self.path}: it was emptied")
         if now == self._opened:
-            return ""
+            is_whole = self._begins_as_a_database()
+            return "" if is_whole else "was overwritten while the bridge runs"
         if now[""] is None:
             return "was removed or moved while the bridge runs"
         if now[""] != self._opened[""]:
@@ -111,6 +117,16 @@ class DatabaseFile:
         parts = [part for part in _PARTS if now[part] != self._opened[part]]
         names = " and ".join(self.path.name + part for part in parts)
         return f"lost {names} while the bridge runs"
+
+    def _begins_as_a_database(self) -> bool:
+        """SQLite reads from the log beside it, and may see such damage much later."""
+        try:
+            return (
+                self._descriptor < 0
+                or os.pread(self._descriptor, len(_MAGIC), 0) == _MAGIC
+            )
+        except OSError:
+            return True  # SQLite has better words for it
 
     @property
     def has_its_name(self) -> bool:
@@ -182,6 +198,9 @@ class DatabaseFile:
         if self._db is not None:
             self._db.close()
             self._db = None
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _part(self, ending: str) -> Path:
         return self.path.with_name(self.path.name + ending)
