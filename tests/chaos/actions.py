@@ -12,7 +12,15 @@ from rig.scripted_http import Answer, Request
 from rig.stored import in_influxdb
 from rig.waiting import eventually
 
-from chaos.stage import TOKEN, Stage, copied, move, remove, replace_content
+from chaos.stage import (
+    TOKEN,
+    Stage,
+    copied,
+    move,
+    overwrite,
+    remove,
+    replace_content,
+)
 
 Held = Callable[[Stage], AbstractContextManager[None]]
 
@@ -198,7 +206,7 @@ def spool_is_overwritten(stage: Stage) -> Iterator[None]:
             lost = published - in_influxdb(stage.influxdb, before_ms).keys()
             assert 0 < len(lost) <= metrics["sink_spooled/influxdb"]
             stage.lost |= lost
-            stage.bridge.spool.write_bytes(b"nonsense" * 1000)
+            overwrite(stage.bridge.spool)
             yield
     eventually(lambda: stage.bridge.metrics()[set_aside] == expected, timeout=90)
 
@@ -255,7 +263,7 @@ def archive_is_replaced(stage: Stage) -> Iterator[None]:
 def archive_is_overwritten(stage: Stage) -> Iterator[None]:
     with stage.silence():
         stage.copy_archive()
-        stage.bridge.archive.write_bytes(b"nonsense" * 1000)
+        overwrite(stage.bridge.archive)
         yield
 
 

@@ -177,6 +177,13 @@ def _parts(path: Path) -> Iterator[Path]:
                 yield part
 
 
+def overwrite(path: Path) -> None:
+    """Damage a file of SQLite beyond what its log could mend."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path.write_bytes(b"nonsense" * 1000)
+
+
 def replace_content(path: Path, content: bytes) -> None:
     """Write a file that is seen whole or not at all."""
     new = path.with_name(path.name + ".new")
