@@ -100,7 +100,8 @@ class Fleet(threading.Thread):
     def _publish_one(self) -> None:
         seq, unit = divmod(self._sequence, DEVICES)
         self._sequence += 1
-        device, time_s, reading = f"oven-{unit:03}", self._begin_s + seq, seq / 4
+        device, time_s = f"oven-{unit:03}", self._begin_s + seq
+        reading = seq % 4000 / 4  # of a furnace, for however long it runs
         message = {
             "device_id": device,
             "timestamp": time_s,
