@@ -5,6 +5,9 @@ from unicodedata import category
 
 from egiz_bridge.errors import ConfigError
 
+# No string of MQTT has more, and no server accepts such a header.
+_BYTES_MAX = 65_535
+
 
 class Secret:
     """Read again when its file has changed.
@@ -56,6 +59,8 @@ def read_secret(key: str, path: Path | None) -> str | None:
         raise ConfigError([f"{key}: cannot read {path}: {read_error(error)}"]) from None
     if not secret:
         raise ConfigError([f"{key}: {path} is empty"])
+    if len(secret.encode()) > _BYTES_MAX:
+        raise ConfigError([f"{key}: {path} has more than {_BYTES_MAX:,} bytes"])
     if any(
         category(one) == "Cc" for one in secret
     ):  # a header or a packet cannot carry it

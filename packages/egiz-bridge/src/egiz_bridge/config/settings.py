@@ -228,7 +228,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(
             [f"--config: cannot read {path}: {read_error(error)}"]
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of a number, too, that has thousands of digits
         raise ConfigError([f"{path}: not TOML: {error}"]) from None
     except RecursionError:
         raise ConfigError([f"{path}: not TOML: nested too deeply"]) from None

@@ -1,7 +1,7 @@
 """The tables of the configuration, and what each key means."""
 
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import msgspec
 from egiz_schema import BrokerUrl, explain, parse_broker_url, topics
@@ -13,13 +13,31 @@ from pydantic import (
     Field,
     PlainValidator,
     UrlConstraints,
+    field_validator,
     model_validator,
 )
 from pydantic.networks import AnyUrl
 from pydantic_settings import NoDecode
 
 _PORT_MAX = 65535
+# Of MQTT (1.5.4): two bytes say the length.
+STRING_BYTES_MAX = 65_535
 _Url = TypeVar("_Url", AnyUrl, BrokerUrl)
+
+
+def checked_host(host: str) -> str:
+    """As it is; raises ValueError for what cannot be looked up."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        reason = "its parts between dots have 1 to 63 characters"
+        raise ValueError(f"{host[:80]!r} is no host name: {reason}") from None
+    return host
+
+
+def _with_host(url: AnyUrl) -> AnyUrl:
+    checked_host(str(url.host))
+    return url
 
 
 def _facility(name: str) -> str:
@@ -34,6 +52,12 @@ def _without_password(url: _Url) -> _Url:
             "must not carry a user or password; they have keys of their own"
         )
     return url
+
+
+def _packed(text: str) -> str:
+    if len(text.encode()) > STRING_BYTES_MAX:
+        raise ValueError(f"has more than {STRING_BYTES_MAX:,} bytes")
+    return text
 
 
 class BrokerUrls(tuple[BrokerUrl, ...]):
@@ -58,7 +82,9 @@ def _broker_urls(value: object) -> BrokerUrls:
 def _broker_url(text: object) -> BrokerUrl:
     if not isinstance(text, str):
         raise ValueError("must be a text: mqtt://host:port")  # noqa: TRY004  # pydantic's
-    return _without_password(parse_broker_url(text))
+    url = parse_broker_url(text)
+    checked_host(url.host)
+    return _without_password(url)
 
 
 MqttUrls = Annotated[
@@ -70,6 +96,7 @@ HttpUrl = Annotated[
     AnyUrl,
     UrlConstraints(allowed_schemes=["http", "https"], host_required=True),
     AfterValidator(_without_password),
+    AfterValidator(_with_host),
 ]
 
 
@@ -93,6 +120,13 @@ class Table(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @field_validator("*")
+    @classmethod
+    def _without_nul(cls, value: Any) -> Any:
+        if isinstance(value, str | Path) and "\0" in str(value):
+            raise ValueError("must not hold a NUL character")
+        return value
+
 
 class Mqtt(Table):
     """The broker."""
@@ -114,7 +148,9 @@ class Mqtt(Table):
         description="subscribe to these only, which --workers and shard divide; "
         "none given means all",
     )
-    username: str | None = Field(default=None, description="the account to log in with")
+    username: Annotated[str, AfterValidator(_packed)] | None = Field(
+        default=None, description="the account to log in with"
+    )
     password_file: Path | None = Field(
         default=None, description="file that holds the password of username"
     )
@@ -207,4 +243,4 @@ def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > _PORT_MAX:
         raise ValueError("must be address:port, as 127.0.0.1:9471")
-    return host.strip("[]"), int(port)
+    return checked_host(host.strip("[]")), int(port)
