@@ -1,8 +1,10 @@
 """Each device's ledger: what is missing is known, however it comes about."""
 
+import gc
 import itertools
 import json
 import random
+import threading
 import time
 
 import pytest
@@ -66,6 +68,38 @@ def test_any_order_any_loss_any_repeat_adds_up(data):
     in_turn = sum(seq > max(sent[:at], default=-1) for at, seq in enumerate(sent) if at)
     assert device.late == fresh - in_turn
     assert device.duplicates == len(sent) - 1 - fresh
+
+
+@pytest.mark.parametrize("read", ["seen", "totals"])
+def test_devices_may_be_read_while_others_are_added(read):
+    """In a garbage collection within the read, the main loop may run."""
+    known = ledger.Devices()
+    for number in range(3000):
+        known.of(Topic("factory", f"oven-{number}", "telemetry"))
+    added = itertools.count()
+
+    def add():
+        for _ in range(2000):  # the dictionary grows
+            known.of(Topic("factory", f"new-{next(added)}", "telemetry"))
+
+    def in_the_midst(phase, _):
+        if phase == "start" and not threads:
+            thread = threading.Thread(target=add)
+            threads.append(thread)
+            thread.start()
+            thread.join(0.2)
+
+    threads, thresholds = [], gc.get_threshold()
+    gc.set_threshold(200)
+    gc.callbacks.append(in_the_midst)
+    try:
+        getattr(known, read)()
+    finally:
+        gc.callbacks.remove(in_the_midst)
+        gc.set_threshold(*thresholds)
+    for thread in threads:
+        thread.join()
+    assert len(known.seen()) == 3000 + next(added)
 
 
 def test_a_long_absence_costs_no_memory():

@@ -8,6 +8,7 @@ import time
 import pytest
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
+from egiz_bridge.observe import systemd
 from egiz_bridge.observe.health import Parts
 from rig.scripted_http import Answer
 from rig.waiting import eventually
@@ -87,6 +88,43 @@ def test_the_watchdog_is_not_fed_while_a_part_is_stuck(manager, mosquitto, bridg
     assert manager.received().count("WATCHDOG=1") == alive
     running.process.signal(signal.SIGCONT)
     eventually(lambda: manager.received().count("WATCHDOG=1") > alive)
+
+
+def test_a_report_that_fails_is_logged_and_the_next_ones_follow(
+    manager, monkeypatch, capsys
+):
+    """The bridge works; without the watchdog, its service manager would end it."""
+    monkeypatch.setattr(systemd, "_LOOK_EVERY_S", 0.02)
+    fails = [True]
+
+    def not_ready():
+        if fails[0]:
+            raise RuntimeError("dictionary changed size during iteration")
+        return ["archive: no space"]
+
+    with systemd.supervised(systemd.Notifier(), list, list, not_ready):
+        eventually(lambda: manager.received().count("WATCHDOG=1") > 1)
+        assert "READY=1" in manager.received()
+        fails.clear()
+        fails.append(False)
+        eventually(lambda: "STATUS=archive: no space" in manager.received())
+    log = capsys.readouterr().out
+    assert "no report to the service manager" in log
+    assert "Traceback" not in log
+
+
+def test_a_status_that_is_not_utf8_too_long_or_of_several_lines_is_one_line(manager):
+    notifier = systemd.Notifier()
+    notifier.status("archive: cannot open a\udcffb")
+    notifier.status("nothing\nREADY=1")
+    notifier.status("база данных " * 1000)
+    *short, long = [one for one in manager.received() if one]
+    assert short == [
+        "STATUS=archive: cannot open a\\udcffb",
+        "STATUS=nothing READY=1",
+    ]
+    assert len(long) < 1020
+    assert long.endswith("...")
 
 
 class _Session:

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
 import urllib.request
 from pathlib import Path
 
 import pytest
+from egiz_bridge import workers
 from egiz_bridge.config.settings import load
 from egiz_bridge.errors import ConfigError
+from egiz_bridge.observe.systemd import Notifier
 from prometheus_client.parser import text_string_to_metric_families
 from rig import stored
 from rig.process import Process, free_port, own_program
@@ -86,6 +89,20 @@ def team(mosquitto, influxdb, bridge):
         return made
 
     return begin
+
+
+def test_a_status_of_any_length_and_language_ends_no_worker(tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: None)
+    worker = workers.Worker(None, 1, 1, tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "1"))
+    notifier = Notifier()
+    for start in ("", "x", "xx"):  # wherever a character is cut
+        notifier.send(f"STATUS={start}{'база данных недоступна ' * 4000}", "READY=1")
+        notifier.status(f"{start}{'база данных недоступна ' * 4000}")
+        worker.listen()
+        assert worker.status.startswith(f"{start}база данных")
+        assert 1000 <= len(worker.status) < 1010
+    worker._notify_socket.close()  # noqa: SLF001  # there is no process to be closed
 
 
 def _received(running, worker):

@@ -25,6 +25,7 @@ from egiz_bridge.errors import BridgeError, ConfigError
 from egiz_bridge.observe.systemd import Notifier
 
 _TICK_S = 0.2
+_REPORT_BYTES = 64 * 1024
 _LAST_DEADLINE_S = 40.0  # more than a bridge needs to store what it received
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -80,7 +81,11 @@ class Worker:
         """Read what it has reported since."""
         with suppress(BlockingIOError):
             while True:
-                for message in self._notify_socket.recv(4096).decode().splitlines():
+                # What does not fit is cut, and may be cut within a character.
+                report = self._notify_socket.recv(_REPORT_BYTES).decode(
+                    errors="replace"
+                )
+                for message in report.split("\n"):
                     self._handle_message(message)
 
     def _handle_message(self, message: str) -> None:
@@ -156,7 +161,7 @@ class _Team:
         status = "; ".join(f"{one.name}: {one.status}" for one in self._workers)
         if status != self._status:
             self._status = status
-            self._notifier.send(f"STATUS={status}")
+            self._notifier.status(status)
         if all(worker.is_alive for worker in self._workers):
             self._notifier.send("WATCHDOG=1")
             for worker in self._workers:

@@ -4,6 +4,7 @@ A message says which it is: (device, boot, seq), where `seq` counts up from the 
 So what is missing is known to be missing, even if it was lost before the broker.
 """
 
+import threading
 import time
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -123,6 +124,9 @@ class Devices:
 
     def __init__(self) -> None:
         self._devices: dict[tuple[str, str], Device] = {}
+        # Held to add a device, and to list them: a dictionary that grows meanwhile
+        # cannot be listed.
+        self._lock = threading.Lock()
         self._rest = Device()
         self.started_ms = time.time_ns() // 1_000_000
         self.event_to_receipt = Latencies()
@@ -146,9 +150,9 @@ class Devices:
 
     def seen(self) -> list[KnownDevice]:
         """Every device that is counted by itself."""
-        return [
-            KnownDevice(*key, device) for key, device in list(self._devices.items())
-        ]
+        with self._lock:
+            items = list(self._devices.items())
+        return [KnownDevice(*key, device) for key, device in items]
 
     def stale(self, now_ms: int) -> list[tuple[float, KnownDevice]]:
         """Devices without a message for a minute: seconds and device, longest first."""
@@ -159,7 +163,9 @@ class Devices:
     def totals(self) -> Device:
         """Counts of all devices together."""
         total = Device()
-        for device in [self._rest, *list(self._devices.values())]:
+        with self._lock:
+            devices = [self._rest, *self._devices.values()]
+        for device in devices:
             for name in _COUNTS:
                 setattr(total, name, getattr(total, name) + getattr(device, name))
         return total
@@ -172,7 +178,9 @@ class Devices:
         except KeyError:
             if len(self._devices) >= DEVICES_MAX:
                 return self._rest
-            self._devices[key] = device = Device()
+            device = Device()
+            with self._lock:
+                self._devices[key] = device
             return device
 
 

@@ -11,7 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import structlog
+
+from egiz_bridge.log import RateLimitedLog
+from egiz_bridge.pipeline.internal import place_of
+
 _LOOK_EVERY_S = 1.0
+# A datagram of `--workers` must hold it, and a person read it.
+_STATUS_MAX = 1000  # characters
+
+_log = structlog.get_logger()
 
 
 class Notifier:
@@ -40,6 +49,11 @@ class Notifier:
         yield
         self.send("READY=1")
 
+    def status(self, text: str) -> None:
+        """Show a text, in one line; a long one is cut."""
+        line = " ".join(text[: _STATUS_MAX + 1].split())
+        self.send(f"STATUS={line[:_STATUS_MAX]}{'...' * (len(text) > _STATUS_MAX)}")
+
     def send(self, *assignments: str) -> None:
         """Send, for example, ``READY=1``."""
         if not self._address:
@@ -48,7 +62,9 @@ class Notifier:
             suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
         ):
-            sender.sendto("\n".join(assignments).encode(), self._address)
+            # A path may hold what is no UTF-8.
+            data = "\n".join(assignments).encode(errors="backslashreplace")
+            sender.sendto(data, self._address)
 
 
 def _watchdog_s() -> float:
@@ -83,7 +99,8 @@ def supervised(
     finally:
         stopping.set()
         thread.join()
-        notifier.send("STOPPING=1", "STATUS=storing what was received")
+        notifier.send("STOPPING=1")
+        notifier.status("storing what was received")
 
 
 class _Watch:
@@ -103,19 +120,43 @@ class _Watch:
         self._is_ready = False
         self._status = ""
         self._alive_due = 0.0
+        self._limited_log = RateLimitedLog()
 
     def run(self, stopping: threading.Event) -> None:
         while not stopping.wait(_LOOK_EVERY_S if self._is_ready else 0.1):
-            self._look()
+            for report in (self._report_ready, self._report_status, self._report_alive):
+                with self._guarded():
+                    report()
 
-    def _look(self) -> None:
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Whatever a report raises, the next one follows: this thread must not end.
+
+        Without it, the service manager would end a bridge that works.
+        """
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # see above
+            if times := self._limited_log.due("internal"):
+                _log.error(
+                    "internal error: no report to the service manager, trying again;"
+                    " please report this",
+                    why=f"{type(error).__name__}: {error} at {place_of(error)}",
+                    times=times,
+                )
+
+    def _report_ready(self) -> None:
         if not self._is_ready and not self._not_started():
             self._is_ready = True
             self._notifier.ready()
+
+    def _report_status(self) -> None:
         status = "; ".join(self._not_ready()) or "all is well"
         if status != self._status:
             self._status = status
-            self._notifier.send(f"STATUS={status}")
+            self._notifier.status(status)
+
+    def _report_alive(self) -> None:
         every_s = self._notifier.watchdog_s / 3
         if (
             every_s
