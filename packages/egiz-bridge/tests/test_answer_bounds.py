@@ -5,6 +5,7 @@ import ssl
 import threading
 import time
 import tracemalloc
+from contextlib import suppress
 
 import pytest
 from egiz_bridge.errors import Unavailable
@@ -161,10 +162,11 @@ def test_an_answer_that_comes_byte_by_byte_is_an_outage_in_time(serve, client, h
     assert 1.5 < time.monotonic() - begun < 5
 
 
-def test_interim_answers_without_end_have_the_same_bound(serve, client):
+@pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"199 ?"])
+def test_interim_answers_without_end_have_the_same_bound(serve, client, status):
     def serve_interim(connection):
         while True:
-            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 " + status + b"\r\nX: y\r\n\r\n")
             time.sleep(0.05)
 
     server = serve(serve_interim)
@@ -209,6 +211,75 @@ def test_a_connection_is_used_again_with_its_whole_time(serve, client):
     for _ in range(3):
         assert client.post(server.url, b"x", {}).text == '{"error":"x"}'
     assert server.connections == 1
+
+
+_REFUSED = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+_STORED = b"HTTP/1.1 204 No Content\r\n\r\n"
+_EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "interim",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n",
+        _EARLY_HINTS,
+        _EARLY_HINTS * 3,
+        b"HTTP/1.1 104 Upload Resumption Supported\r\nX: y\r\n\r\n",
+        b"HTTP/1.1 199 ?\r\n\r\n",
+    ],
+)
+def test_an_interim_answer_is_not_the_answer(serve, client, interim):
+    answers = iter([_STORED, _REFUSED, _STORED])
+
+    def serve_interim_first(connection):
+        connection.sendall(interim)
+        time.sleep(0.3)
+        connection.sendall(next(answers))
+
+    server = serve(serve_interim_first)
+    statuses = [client.post(server.url, b"x", {}).status for _ in range(3)]
+    assert statuses == [204, 503, 204]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        _STORED,
+        b"a body that 204 has not",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("is_first", [False, True])
+@pytest.mark.parametrize("pause_s", [0.0, 0.3])
+def test_what_is_sent_beside_an_answer_is_not_that_of_the_next_request(
+    serve, client, extra, is_first, pause_s
+):
+    requests = iter(range(9))
+
+    def serve_too_much(connection):
+        if next(requests):
+            connection.sendall(_REFUSED)
+            return
+        for part in [extra, _STORED] if is_first else [_STORED, extra]:
+            connection.sendall(part)
+            time.sleep(pause_s)
+
+    server = serve(serve_too_much)
+    with suppress(Unavailable):  # it may be no HTTP
+        client.post(server.url, b"x", {})
+    time.sleep(2 * pause_s)
+    assert client.post(server.url, b"x", {}).status == 503
+
+
+def test_an_answer_that_is_no_http_is_an_outage_in_plain_words(serve, client):
+    def serve_negative_chunk(connection):
+        head = b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head + b"-5\r\nx\r\n")
+
+    with pytest.raises(Unavailable):
+        client.post(serve(serve_negative_chunk).url, b"x", {})
 
 
 def test_no_request_lasts_until_a_part_counts_as_stuck():

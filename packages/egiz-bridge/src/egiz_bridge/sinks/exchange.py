@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import urllib3
@@ -92,8 +93,12 @@ def _pool(tls: ssl.SSLContext) -> urllib3.PoolManager:
 def _read(answer: urllib3.BaseHTTPResponse) -> Answer:
     try:
         body = answer.read(ANSWER_MAX_BYTES, decode_content=False)
-        if not answer.read(1, decode_content=False):
-            answer.release_conn()  # all of it: the connection can be used again
+        is_whole = not answer.read(1, decode_content=False)
+        # After less than that, what comes next might be the rest of this answer.
+        if is_whole and answer.status >= HTTPStatus.OK:
+            answer.release_conn()
+    except ValueError as error:  # a chunk of a negative size
+        raise Unavailable("the answer is no HTTP") from error
     finally:
         answer.close()
     retry_after = answer.headers.get("Retry-After")
@@ -131,6 +136,17 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
         self.fp = io.BufferedReader(_Reader(sock))
+
+    def begin(self) -> None:
+        """Read the head of the final answer.
+
+        Any number of others may come before it (RFC 9110, 15.2); the base knows 100.
+        Taken for the final one, each would shift the answers by one request.
+        """
+        super().begin()
+        while HTTPStatus.SWITCHING_PROTOCOLS < self.status < HTTPStatus.OK:
+            self.headers = None  # type: ignore[assignment]  # as before the first one
+            super().begin()
 
 
 class _HttpConnection(HTTPConnection):
