@@ -1,5 +1,8 @@
 """TLS and mutual TLS with the real broker; files that are replaced while it runs."""
 
+import contextlib
+import socket
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -164,6 +167,32 @@ def test_tls_to_a_plain_port_and_the_other_way_round(factory, bridge, launch):
     assert "is mqtt:// meant?" in _output_of_check(launch, bridge, table)
     table = {"url": f"mqtt://127.0.0.1:{factory.port}"}
     assert "is mqtts:// meant?" in _output_of_check(launch, bridge, table)
+
+
+@pytest.fixture
+def closing_port():
+    """A port that closes whatever is not MQTT, as Mosquitto 2.1 does with TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def close_all():
+            with contextlib.suppress(OSError):  # the test is over
+                while True:
+                    client, _ = server.accept()
+                    client.recv(65536)
+                    client.close()
+
+        thread = threading.Thread(target=close_all)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_tls_to_a_plain_port_that_only_closes_has_the_hint_too(
+    bridge, launch, closing_port
+):
+    table = {"url": f"mqtts://127.0.0.1:{closing_port}"}
+    assert "is mqtt:// meant?" in _output_of_check(launch, bridge, table)
 
 
 @pytest.mark.parametrize("command", ["run", "check"])

@@ -11,6 +11,9 @@ TLS_HINTS = {
     "certificate required": "the broker wants one: set mqtt.certificate_file",
     "handshake failure": "does the broker want mqtt.certificate_file?",
     "eof occurred": "the broker closed: is mqtt.certificate_file what it wants?",
+    "unexpected eof": (
+        "the broker closed: is mqtt:// meant? Is mqtt.certificate_file what it wants?"
+    ),
     "unknown ca": "the broker does not know who signed mqtt.certificate_file",
     "bad certificate": "the broker refuses mqtt.certificate_file",
     "certificate expired": "mqtt.certificate_file has expired",
