@@ -15,7 +15,13 @@ from engines.conservation import is_conserved
 
 OVEN = "sensors/factory/oven-001"
 RELEASES = {"sid": "2.1.", "trixie": "2.0.2"}
-SUITE = ("tests/infra/test_mosquitto.py", "packages/egiz-infra/tests")
+SUITE = (
+    "tests/infra/test_mosquitto.py",
+    "tests/infra/test_bridge.py",
+    "tests/infra/test_prometheus.py",
+    "packages/egiz-infra/tests",
+    "packages/egiz-bridge/tests/test_tls.py",
+)
 _APPLY = "packages/egiz-infra/tests/test_apply.py"
 # Where 2.1 differs; each has a test of its own below.
 OF_2_0 = (
