@@ -128,7 +128,7 @@ class Session:
         url = self._retries.address(urls)
         try:
             broker = self._broker(url)
-            connection, early = open_connection(broker)
+            connection, early = open_connection(broker, lambda: self._is_stopping)
         except Exception as error:  # noqa: BLE001  # whatever a name, a file, a broker do
             self._log_failure(url, error)
             self._wait_to_retry(self._retries.refused(urls, error))

@@ -4,7 +4,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -17,6 +17,11 @@ from egiz_bridge.mqtt.terms import shortfalls
 from egiz_bridge.mqtt.tls import TLS_HINTS, rest_of_records, tls_error, wrap_tls
 
 CONNECT_TIMEOUT_S = 5.0
+# From CONNECT to SUBACK; between them, the messages of a resumed session may come.
+HANDSHAKE_S = 15.0
+# Of such messages: then they are worked on, and the SUBACK is read when it comes.
+EARLY_BYTES_MAX = 1024**2
+_LOOK_EVERY_S = 0.25
 # A full window of PUBACKs is 40 KB: a broker that does not read it in time is dead.
 WRITE_TIMEOUT_S = 10.0
 # How long a broker may need to close the connection after a DISCONNECT.
@@ -45,16 +50,20 @@ class Connection:
         is_held: it is not read for now, so that answers to pings cannot be seen.
     """
 
-    def __init__(self, sock: socket.socket, version: int) -> None:
+    def __init__(
+        self, sock: socket.socket, version: int, should_stop: Callable[[], bool]
+    ) -> None:
         self.version = version
         self.session_present = False
         self.shortfalls: list[str] = []
         self.is_held = False
         self._sock = sock
+        self._should_stop = should_stop
         self._subscriptions = 0
         self._reader = PacketReader(version, MAXIMUM_PACKET_BYTES)
         self._pace = Pace()
         self._early: list[packets.Publish] = []
+        self._early_bytes = 0
         self._keepalive_s = float(KEEPALIVE_S)
         self._ping_due = 0.0
         self._pinged = False
@@ -72,6 +81,7 @@ class Connection:
 
     def handshake(self, broker: Broker) -> list[packets.Publish]:
         """CONNECT and SUBSCRIBE; gives what the broker sent before its SUBACK."""
+        begun_s = time.monotonic()
         terms = packets.Terms(
             KEEPALIVE_S, broker.session_expiry_s, RECEIVE_MAXIMUM, MAXIMUM_PACKET_BYTES
         )
@@ -79,7 +89,7 @@ class Connection:
             self.version, broker.client_id, broker.credentials, terms
         )
         self._sock.sendall(connect)
-        granted = self._await_connack()
+        granted = self._await_connack(begun_s + CONNECT_TIMEOUT_S)
         self.session_present = granted.session_present
         self.shortfalls = list(shortfalls(terms, granted))
         self._keepalive_s = float(granted.keepalive_s or KEEPALIVE_S)
@@ -88,7 +98,7 @@ class Connection:
         self._send(packets.subscribe(self.version, _SUBSCRIBE_ID, broker.filters))
         if obsolete := broker.obsolete_filters:
             self._send(packets.unsubscribe(self.version, _UNSUBSCRIBE_ID, obsolete))
-        return self._await_suback()
+        return self._await_suback(begun_s + HANDSHAKE_S)
 
     def read(self) -> list[packets.Publish]:
         """The messages of one read of the socket.
@@ -146,9 +156,9 @@ class Connection:
         """Close without DISCONNECT."""
         self._sock.close()
 
-    def _await_connack(self) -> packets.ConnAck:
+    def _await_connack(self, until_s: float) -> packets.ConnAck:
         try:
-            others = self._others()
+            others = self._first_packets(until_s)
         except (MqttError, ConnectionError, TimeoutError) as error:
             # How a broker of 3.1.1 alone may answer a CONNECT of MQTT 5: it says so,
             # breaks off or, as amqtt does, says nothing at all.
@@ -161,21 +171,49 @@ class Connection:
             raise MqttError("the first packet was no CONNACK: not an MQTT broker?")
         return packets.parse_connack(self.version, body)
 
-    def _await_suback(self) -> list[packets.Publish]:
-        """Wait for it; gives what a resumed session, which does not wait, has sent."""
-        while True:
-            others = self._others()
+    def _first_packets(self, until_s: float) -> list[packets.Control]:
+        while not (others := self._others(until_s)):
+            if self._early:
+                raise MqttError("the first packet was a message")
+        return others
+
+    def _await_suback(self, until_s: float) -> list[packets.Publish]:
+        """Wait for it; gives what a resumed session, which does not wait, has sent.
+
+        If that is much, or the link slow, it is not waited for any longer.
+        """
+        while self._early_bytes < EARLY_BYTES_MAX:
+            try:
+                others = self._others(until_s)
+            except TimeoutError:
+                if not self._early:
+                    raise MqttError("no SUBACK: timed out") from None
+                break
             self._handle_control(others)
             if any(other.kind == packets.SUBACK for other in others):
-                return self._early
+                break
+        early, self._early = self._early, []
+        return early
 
-    def _others(self) -> list[packets.Control]:
-        """Wait for packets that are no messages; keep the messages."""
-        others: list[packets.Control] = []
-        while not others:
-            messages, others = self._receive()
-            self._early += messages
-        return others
+    def _others(self, until_s: float) -> list[packets.Control]:
+        """Read once, packets that are no messages; keep the messages.
+
+        Raises:
+            TimeoutError: there is nothing to be read until then.
+            MqttError: the bridge is to stop; or as `read`.
+        """
+        while (left := until_s - time.monotonic()) > 0:
+            if self._should_stop():
+                raise MqttError("the bridge was stopped meanwhile")
+            self._sock.settimeout(min(left, _LOOK_EVERY_S))
+            with suppress(TimeoutError):
+                messages, others = self._receive()
+                self._early += messages
+                self._early_bytes += sum(
+                    len(m.topic) + len(m.payload) for m in messages
+                )
+                return others
+        raise TimeoutError("timed out")
 
     def _receive(self) -> tuple[list[packets.Publish], list[packets.Control]]:
         data = self._sock.recv(_READ_BYTES)
@@ -228,28 +266,36 @@ def try_login(broker: Broker) -> bool:
     return False
 
 
-def open_connection(broker: Broker) -> tuple[Connection, list[packets.Publish]]:
+def open_connection(
+    broker: Broker, should_stop: Callable[[], bool] = lambda: False
+) -> tuple[Connection, list[packets.Publish]]:
     """Connect and subscribe, with MQTT 5 or, where it is not spoken, 3.1.1.
+
+    Args:
+        broker: where, and as whom.
+        should_stop: asked now and then whether to give up.
 
     Raises:
         MqttError, OSError: with the broker's reason.
     """
     try:
-        return _open(broker, packets.MQTT_5)
+        return _open(broker, packets.MQTT_5, should_stop)
     except MqttError as error:
-        if not error.wants_older_protocol:
+        if not error.wants_older_protocol or should_stop():
             raise
-        return _open(broker, packets.MQTT_311)
+        return _open(broker, packets.MQTT_311, should_stop)
 
 
-def _open(broker: Broker, version: int) -> tuple[Connection, list[packets.Publish]]:
+def _open(
+    broker: Broker, version: int, should_stop: Callable[[], bool]
+) -> tuple[Connection, list[packets.Publish]]:
     address = (broker.host, broker.port)
     sock = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if broker.tls:
             sock = wrap_tls(broker.tls, sock, broker.host)
-        connection = Connection(sock, version)
+        connection = Connection(sock, version, should_stop)
         messages = connection.handshake(broker)
         sock.settimeout(WRITE_TIMEOUT_S)
     except ssl.SSLError as error:
