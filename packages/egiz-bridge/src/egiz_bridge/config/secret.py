@@ -3,6 +3,7 @@
 from pathlib import Path
 from unicodedata import category
 
+from egiz_bridge.config.small_file import SECRET_BYTES_MAX, read_small_file
 from egiz_bridge.errors import ConfigError
 
 # No string of MQTT has more, and no server accepts such a header.
@@ -54,7 +55,9 @@ def read_secret(key: str, path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        secret = path.read_text("utf-8-sig").strip("\r\n")
+        secret = (
+            read_small_file(path, SECRET_BYTES_MAX).decode("utf-8-sig").strip("\r\n")
+        )
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{key}: cannot read {path}: {read_error(error)}"]) from None
     if not secret:

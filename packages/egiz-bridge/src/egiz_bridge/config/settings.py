@@ -31,6 +31,7 @@ from pydantic_settings import (
 
 from egiz_bridge import sinks
 from egiz_bridge.config.secret import read_error
+from egiz_bridge.config.small_file import BYTES_MAX, read_small_file
 from egiz_bridge.config.tables import Http, Mqtt, Spool, Table, WithFile
 from egiz_bridge.errors import ConfigError
 from egiz_bridge.sinks.sink import SinkTable
@@ -223,7 +224,8 @@ def env_name(key: str) -> str:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         # Some editors begin a file with a byte order mark, which TOML has not.
-        return tomllib.loads(path.read_text("utf-8-sig"))
+        data = read_small_file(path, BYTES_MAX, is_regular_only=False)
+        return tomllib.loads(data.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             [f"--config: cannot read {path}: {read_error(error)}"]

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from egiz_bridge.config.small_file import check_small_file
 from egiz_bridge.errors import ConfigError
 
 
@@ -27,9 +28,13 @@ class TlsFiles(NamedTuple):
             with self._translate_errors(
                 "ca_file", self.ca_file, "a CERTIFICATE in PEM"
             ):
+                check_small_file(self.ca_file)
                 context = ssl.create_default_context(cafile=self.ca_file)
         else:
             context = ssl.create_default_context()
+        if self.key_file:
+            with self._translate_errors("key_file", self.key_file, ""):
+                check_small_file(self.key_file)
         if self.certificate_file:
             wanted = (
                 "a CERTIFICATE in PEM with its PRIVATE KEY, here or in"
@@ -38,6 +43,7 @@ class TlsFiles(NamedTuple):
             with self._translate_errors(
                 "certificate_file", self.certificate_file, wanted
             ):
+                check_small_file(self.certificate_file)
                 context.load_cert_chain(
                     self.certificate_file, self.key_file, _no_password
                 )

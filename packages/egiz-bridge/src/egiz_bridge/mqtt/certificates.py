@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from egiz_bridge.config.small_file import BYTES_MAX, read_small_file
 from egiz_bridge.config.tables import Mqtt
 
 
@@ -26,5 +27,6 @@ def _expiries(path: Path) -> Iterator[float]:
     # Megabytes that a bridge without TLS does not need.
     from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415
 
-    for certificate in load_pem_x509_certificates(path.read_bytes()):
+    data = read_small_file(path, BYTES_MAX)
+    for certificate in load_pem_x509_certificates(data):
         yield certificate.not_valid_after_utc.timestamp()
