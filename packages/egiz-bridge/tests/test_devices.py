@@ -6,9 +6,11 @@ import json
 import random
 import threading
 import time
+import tracemalloc
 
 import pytest
 from egiz_bridge.ledger import devices as ledger
+from egiz_bridge.ledger import gaps
 from egiz_bridge.observe.metrics import _of_troubles
 from egiz_schema import Status, Telemetry, Topic
 from hypothesis import given
@@ -102,10 +104,61 @@ def test_devices_may_be_read_while_others_are_added(read):
     assert len(known.seen()) == 3000 + next(added)
 
 
-def test_a_long_absence_costs_no_memory():
-    device = _device((1, 0), (1, 4_000_000_000), (1, 4_000_000_002), (1, 5))
-    assert device.missing == 4_000_000_000 - 1 + 1
-    assert device.duplicates == 1  # too long ago to know
+def test_a_long_absence_costs_no_memory_and_no_message_of_it():
+    """What a device has kept meanwhile comes late, in order, beside what is new."""
+    absence = 4_000_000_000
+    device = _device((1, 0), (1, absence), (1, absence + 2), (1, 5))
+    assert _counts(device) == {"missing": absence - 1, "late": 1}
+    for seq in range(6, 20_000):
+        device.count(1, seq)
+        device.count(1, absence + seq)
+    assert device.late == 1 + (20_000 - 6)
+    assert device.duplicates == 0
+
+
+def test_what_is_skipped_is_known_for_the_newest_gaps_only():
+    device = _device((1, 0))
+    for gap in range(1, 101):
+        device.count(1, gap * 10)
+    assert device.missing == 900
+    for gap in range(100):
+        device.count(1, gap * 10 + 1)
+    assert _counts(device) == {
+        "missing": 900 - gaps.RANGES_MAX,
+        "late": gaps.RANGES_MAX,
+        "duplicates": 100 - gaps.RANGES_MAX,
+    }
+
+
+def test_a_flood_of_devices_with_gaps_does_not_grow_the_process():
+    tracemalloc.start()
+    all_devices = [ledger.Device() for _ in range(500)]
+    before = tracemalloc.get_traced_memory()[0]
+    for device in all_devices:
+        for boot in (1, 2):
+            for number in range(2 * gaps.RANGES_MAX):
+                device.count(boot, number * 1_000_000)
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert used / len(all_devices) * ledger.DEVICES_MAX < 160e6
+
+
+@given(st.data())
+def test_gaps_are_as_a_set_of_what_was_skipped(data):
+    found, model, highest = gaps.Gaps(), set(), 0
+    for _ in range(data.draw(st.integers(1, 30))):
+        if data.draw(st.booleans()):
+            end = highest + data.draw(st.integers(0, 12))
+            found.add(highest, end)
+            model.update(range(highest, end))
+            highest = end + 1
+        else:
+            number = data.draw(st.integers(-1, highest + 1))
+            assert found.remove(number) == (number in model)
+            model.discard(number)
+    assert [number for number in range(highest) if found.remove(number)] == sorted(
+        model
+    )
 
 
 def _telemetry(**members):

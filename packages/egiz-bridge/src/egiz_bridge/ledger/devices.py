@@ -6,7 +6,7 @@ So what is missing is known to be missing, even if it was lost before the broker
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from egiz_schema import Message, Telemetry, Topic
 from egiz_schema.limits import TIMESTAMP_S
 
 from egiz_bridge.ledger.clock import Shift
+from egiz_bridge.ledger.gaps import Gaps
 from egiz_bridge.ledger.latency import Latencies
 
 # A flood of invented devices must not grow the process: past this many, further ones
@@ -23,8 +24,6 @@ DEVICES_MAX = 50_000
 STALE_MS = 60_000
 # A clock that differs by as much from ours is drifting.
 DRIFTING_MS = 60_000
-# Of one device; what was missed before that can come late and will count as a repeat.
-_MISSING_MAX = 1000
 
 
 @dataclass(slots=True)
@@ -33,7 +32,7 @@ class _Boot:
 
     number: int
     highest: int
-    missing: set[int] = field(default_factory=set)
+    missing: Gaps | None = None  # of most devices, there is none
 
 
 @dataclass(slots=True)
@@ -97,14 +96,11 @@ class Device:
 
     def _count_out_of_order(self, boot: _Boot, seq: int) -> None:
         if seq > boot.highest:
-            skipped = range(boot.highest + 1, seq)
-            self.missing += len(skipped)
-            boot.missing.update(skipped[-_MISSING_MAX:])
-            while len(boot.missing) > _MISSING_MAX:
-                boot.missing.remove(min(boot.missing))
+            boot.missing = boot.missing or Gaps()
+            boot.missing.add(boot.highest + 1, seq)
+            self.missing += seq - boot.highest - 1
             boot.highest = seq
-        elif seq in boot.missing:
-            boot.missing.remove(seq)
+        elif boot.missing is not None and boot.missing.remove(seq):
             self.missing -= 1
             self.late += 1
         else:
