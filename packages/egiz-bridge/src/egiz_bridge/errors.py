@@ -12,7 +12,7 @@ BridgeError
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 # Reasons of dead letters that a database refused; others are those of egiz_schema.
 REJECTED = "rejected"
@@ -119,6 +119,14 @@ class Unavailable(BridgeError):
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+    def without_frames(self) -> Self:
+        """As it is kept: frames, of its causes too, hold the rows of a failed write.
+
+        Kept in a frame, it would be a cycle, and those wait for the next collection.
+        """
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
 
 
 class Refused(Unavailable):

@@ -38,7 +38,7 @@ class RecoveryProbe(threading.Thread):
     ) -> None:
         super().__init__(name="outage", daemon=True)
         self._open_sink = open_sink
-        self._error = error
+        self._error = error.without_frames()
         self._failures = failures
         self._failed = failed
         self._ended = threading.Event()
@@ -79,7 +79,7 @@ class RecoveryProbe(threading.Thread):
         with self._reporting:
             if self._ended.is_set():
                 return
-            self._error = error
+            self._error = error.without_frames()
             self._failures += 1
             self._failed(error)
             self._may_write = isinstance(error, Refused)

@@ -74,7 +74,7 @@ class Turn:
             while self._groups and not self._is_over():
                 self._step()
         except Unavailable as raised:
-            error = raised
+            error = raised.without_frames()
         rest = self._groups[::-1]
         return Outcome(self._written, self._partial, self._dead, rest, error)
 

@@ -279,7 +279,7 @@ class Writer(threading.Thread):
             with outage_on_error(self.sink_name):
                 outcome = self._isolation.write(rows)
         except Unavailable as error:
-            outcome = Outcome(0, 0, 0, [list(rows)], error)
+            outcome = Outcome(0, 0, 0, [list(rows)], error.without_frames())
         if outcome.error:
             self._pause_sink(outcome.error)
         elif self._recovery:
