@@ -3,10 +3,15 @@
 import logging
 import sys
 from collections import Counter
+from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import TextIO, cast
 
 import structlog
+
+from egiz_bridge.printable import escaped
+
+_OF_LINES = ("exception", "frames")  # the words of Python
 
 
 class Lossy:
@@ -26,6 +31,16 @@ class Lossy:
             self._stream.flush()
 
 
+def without_control_characters(
+    _: object, __: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """Escape them: what a broker or a database says must not forge a line."""
+    for key, value in event.items():
+        if isinstance(value, str) and key not in _OF_LINES:
+            event[key] = escaped(value)
+    return event
+
+
 def configure() -> None:
     """Set up structlog for the process."""
     renderer: structlog.typing.Processor
@@ -40,6 +55,7 @@ def configure() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
+            without_control_characters,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

@@ -12,6 +12,7 @@ from egiz_bridge.cli.orphans import adopt, purge_sink
 from egiz_bridge.cli.shared import config_option, load_settings
 from egiz_bridge.errors import Unavailable
 from egiz_bridge.orphans import find_orphans
+from egiz_bridge.printable import escaped, printable
 from egiz_bridge.spool.dead_letters import (
     Letter,
     Selection,
@@ -85,7 +86,7 @@ def show(config: Path | None, letter_id: int) -> None:
         found = letters(path, Selection(ids=(letter_id,)), 1)
     if not found:
         raise click.ClickException(f"there is no dead letter {letter_id}")
-    click.echo(f"{_line(found[0])}\n{found[0].detail}", err=True)
+    click.echo(f"{_line(found[0])}\n{escaped(found[0].detail)}", err=True)
     if not found[0].is_whole:
         click.echo(f"of {found[0].payload_bytes} bytes, the first 4096", err=True)
     click.echo(found[0].payload)
@@ -188,4 +189,4 @@ def _selection(ids: tuple[int, ...], reason: str | None, *, is_all: bool) -> Sel
 def _line(letter: Letter) -> str:
     at = datetime.fromtimestamp(letter.received_ms / 1000, UTC)
     start = f"{letter.id:8}  {letter.reason:20} {at:%Y-%m-%d %H:%M:%S}Z"
-    return f"{start}  {letter.topic} ({letter.payload_bytes} B)"
+    return f"{start}  {printable(letter.topic)} ({letter.payload_bytes} B)"

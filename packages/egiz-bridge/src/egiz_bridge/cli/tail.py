@@ -20,6 +20,7 @@ from egiz_bridge.cli.shared import (
 )
 from egiz_bridge.errors import ConfigError, MqttError
 from egiz_bridge.mqtt.broker import brokers_of
+from egiz_bridge.printable import escaped, printable
 
 _RATES_EVERY_S = 1.0
 
@@ -106,12 +107,13 @@ def _show(messages: Iterator[LiveMessage | None], *, as_json: bool) -> None:
 def _line(seen: LiveMessage) -> str:
     clock = datetime.fromtimestamp(seen.received_s).astimezone().strftime("%H:%M:%S")
     if seen.point is None:
-        problem = f"{seen.topic[:120]} {seen.reason}: {seen.detail}"
+        problem = f"{printable(seen.topic)} {seen.reason}: {escaped(seen.detail)}"
         return f"[dim]{clock}[/] [red]{escape(problem)}[/]"
     point = seen.point
     where = f"[cyan]{point.facility}/{point.device_id}[/] [dim]{point.kind}[/]"
     fields = " ".join(
-        f"[dim]{name}=[/]{escape(str(value))}" for name, value in point.fields.items()
+        f"[dim]{name}=[/]{escape(escaped(str(value)))}"
+        for name, value in point.fields.items()
     )
     return f"[dim]{clock}[/] {where} {fields}"
 

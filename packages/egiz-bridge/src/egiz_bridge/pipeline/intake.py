@@ -36,6 +36,7 @@ from egiz_bridge.pipeline.rows import (
     to_row,
 )
 from egiz_bridge.pipeline.window import Window
+from egiz_bridge.printable import printable
 from egiz_bridge.sinks.sink import SinkTable
 
 BATCH_MESSAGES = 1000
@@ -239,7 +240,7 @@ class Intake:
                     "reading dropped, the rest of the message is stored; further ones"
                     " like it are only counted",
                     topic=source.text,
-                    path=path[:120],
+                    path=printable(path),
                     reason=reason,
                 )
 
@@ -247,6 +248,12 @@ class Intake:
         if key in self._logged or len(self._logged) >= _LOGGED_MAX:
             return False
         self._logged.add(key)
+        if len(self._logged) == _LOGGED_MAX:
+            _log.warning(
+                "wrong messages and readings are not logged one by one any more:"
+                " they are counted, and `egiz-bridge dlq list` has the messages",
+                logged=_LOGGED_MAX,
+            )
         return True
 
     def _log_once(self, topic: str, error: EgizError) -> None:
@@ -254,7 +261,7 @@ class Intake:
             return
         _log.warning(
             "message rejected; further ones like it are only counted",
-            topic=topic[:120],
+            topic=printable(topic),
             reason=error.reason,
             detail=str(error),
         )

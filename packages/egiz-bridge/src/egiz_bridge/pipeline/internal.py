@@ -3,6 +3,7 @@
 import structlog
 
 from egiz_bridge.batch import DeadLetter, Message
+from egiz_bridge.printable import printable
 
 INTERNAL = "internal"
 
@@ -21,7 +22,7 @@ def internal_error(message: Message, error: Exception) -> DeadLetter:
         _log.exception(
             "internal error: the message is a dead letter (egiz-bridge dlq), the others"
             " go on; please report this; further ones from this place are only counted",
-            topic=message.topic[:120],
+            topic=printable(message.topic),
         )
     return DeadLetter(message, INTERNAL, f"{type(error).__name__} at {place}")
 
