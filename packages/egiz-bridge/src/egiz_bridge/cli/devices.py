@@ -2,18 +2,45 @@
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
+import msgspec
 from egiz_cli import DONE, FAILED, Real, command
 from rich.console import Console
-from rich.table import Table
 
-from egiz_bridge.cli.probe import get_json
+from egiz_bridge.cli.probe import ask_bridge
 from egiz_bridge.cli.shared import config_option, json_option
 from egiz_bridge.ledger.devices import DRIFTING_MS, STALE_MS
+from egiz_bridge.printable import escaped
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Time = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000)]  # of four digits
+
+
+class _Device(msgspec.Struct):
+    facility: str
+    device_id: str
+    last_received_ms: _Time
+    messages: _Count
+    missing: _Count
+    duplicates: _Count
+    late: _Count
+    buffered: _Count
+    reboots: _Count
+    dropped_readings: _Count
+    clock_skew_ms: int
+
+
+class Known(msgspec.Struct):
+    """What /devices answers."""
+
+    started_ms: _Time
+    devices: list[_Device]
+
 
 _NAMES = ("facility", "device_id", "states")
 _HEADINGS = {
@@ -58,8 +85,9 @@ def devices(
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
     now_ms = time.time_ns() // 1_000_000
     shown = []
-    answer = get_json(config, "/devices")
-    for device in answer["devices"]:
+    answer = ask_bridge(config, "/devices", Known)
+    for known in answer.devices:
+        device = msgspec.structs.asdict(known)
         age_s = (now_ms - device.pop("last_received_ms")) / 1000
         states = _states(device, age_s, stale_after)
         if states != ["ok"] or not trouble:
@@ -70,7 +98,7 @@ def devices(
     else:
         console = Console()
         show(shown, console)
-        started = datetime.fromtimestamp(answer["started_ms"] / 1000).astimezone()
+        started = datetime.fromtimestamp(answer.started_ms / 1000).astimezone()
         console.print(f"counted since {started:%Y-%m-%d %H:%M:%S %z}", highlight=False)
 
 
@@ -84,40 +112,57 @@ def _states(device: dict[str, Any], age_s: float, stale_after: float) -> list[st
 
 
 def show(devices: list[dict[str, Any]], console: Console) -> None:
-    """Print a table; what does not fit is left out and named, and nothing is cut."""
+    """Print a table; what does not fit is left out and named, and nothing is cut.
+
+    Rich needs a millisecond for a row, and there may be tens of thousands.
+    """
     if not devices:
         console.print("no devices")
         return
-    columns = list(_HEADINGS)
-    unlimited = console.options.update(max_width=10_000)
-    table = _table(devices, columns)
+    columns = _columns(devices)
+    shown = len(columns)
     while (
         console.is_terminal
-        and columns
-        and console.measure(table, options=unlimited).maximum > console.width
+        and shown > len(_NAMES)
+        and sum(one.width for one in columns[:shown]) > console.width
     ):
-        columns.pop()
-        table = _table(devices, columns)
-    # A pipe has room for every column; and a name may be longer than the terminal.
-    needed = console.measure(table, options=unlimited).maximum
-    console.width = max(console.width, needed)
-    console.print(table)
-    if left_out := [_HEADINGS[name] for name in _HEADINGS if name not in columns]:
+        shown -= 1
+    heading, *lines = zip(*(one.cells() for one in columns[:shown]), strict=True)
+    rows = zip(lines, (one["states"] for one in devices), strict=True)
+    text = "\n".join(_line(cells, states, console) for cells, states in rows)
+    click.echo("".join(heading).rstrip() + "\n" + text, file=console.file)
+    if left_out := [one.heading for one in columns[shown:]]:
         console.print(f"no room for: {', '.join(left_out)} (--json has all)")
 
 
-def _table(devices: list[dict[str, Any]], columns: list[str]) -> Table:
-    table = Table(box=None)
-    for name in _NAMES:
-        table.add_column(name.replace("_", " "), no_wrap=True)
-    for name in columns:
-        table.add_column(_HEADINGS[name], justify="right", no_wrap=True)
-    for device in devices:
-        color = "green" if device["states"] == ["ok"] else "red"
-        table.add_row(
-            device["facility"],
-            device["device_id"],
-            f"[{color}]{', '.join(device['states'])}[/]",
-            *(str(device[name]) for name in columns),
-        )
-    return table
+class _Column:
+    def __init__(self, heading: str, values: list[str], *, is_number: bool) -> None:
+        self.heading = heading
+        self._values = values
+        self._is_number = is_number
+        self.width = max(map(len, [heading, *values])) + 2
+
+    def cells(self) -> list[str]:
+        texts = [self.heading, *self._values]
+        if self._is_number:
+            return [f"{text:>{self.width - 2}}  " for text in texts]
+        return [f"{text:{self.width}}" for text in texts]
+
+
+def _columns(devices: list[dict[str, Any]]) -> list[_Column]:
+    found = []
+    for name in (*_NAMES, *_HEADINGS):
+        values = [one[name] for one in devices]
+        texts = [", ".join(v) if name == "states" else escaped(str(v)) for v in values]
+        heading = _HEADINGS.get(name, name.replace("_", " "))
+        found.append(_Column(heading, texts, is_number=name in _HEADINGS))
+    return found
+
+
+def _line(cells: Sequence[str], states: list[str], console: Console) -> str:
+    if console.color_system is None:
+        return "".join(cells).rstrip()
+    at = _NAMES.index("states")
+    color = "green" if states == ["ok"] else "red"
+    colored = click.style(cells[at], fg=color)
+    return "".join([*cells[:at], colored, *cells[at + 1 :]])
