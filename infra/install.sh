@@ -26,6 +26,8 @@ file in /etc/egiz that you changed stays, too; ours is written beside it as FILE
 Settings, from the environment; /etc/egiz/install.env keeps them for the next run:
 
   EGIZ_DEVICES     address:port for devices, with certificates      [127.0.0.1:8883]
+  EGIZ_DEVICES_TLS12  ... for devices that speak TLS 1.2 only, as stock MicroPython does;
+                   `off` if you have none              [EGIZ_DEVICES, with the port 8884]
   EGIZ_SERVICES    address:port for services, with passwords        [127.0.0.1:1883]
   EGIZ_NAMES       names and addresses by which devices know the broker; they are in its
                    certificate                                      [this host's name]
@@ -43,7 +45,8 @@ Exit codes: 0 it is installed and works, 1 a step failed, 2 wrong usage.
 TEXT
 }
 
-SETTINGS='EGIZ_DEVICES EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_BRIDGE EGIZ_EXPORTER EGIZ_NODE EGIZ_PROMETHEUS'
+SETTINGS='EGIZ_DEVICES EGIZ_DEVICES_TLS12 EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_BRIDGE EGIZ_EXPORTER
+  EGIZ_NODE EGIZ_PROMETHEUS'
 SERVICES='mosquitto influxdb egiz-influxdb prometheus-mqtt-exporter prometheus-node-exporter
   prometheus egiz-bridge'
 TIMERS='egiz-certificates'
@@ -125,12 +128,18 @@ settings() {
     [ -z "$value" ] || { check "$name" "$value"; given="$given $name='$value'"; }
   done
   EGIZ_NAMES=$(hostname)
-  EGIZ_DEVICES=127.0.0.1:8883 EGIZ_SERVICES=127.0.0.1:1883 EGIZ_INFLUXDB=127.0.0.1:8086
+  EGIZ_DEVICES=127.0.0.1:8883 EGIZ_DEVICES_TLS12='' EGIZ_SERVICES=127.0.0.1:1883 EGIZ_INFLUXDB=127.0.0.1:8086
   EGIZ_BRIDGE=127.0.0.1:9471 EGIZ_EXPORTER=127.0.0.1:9641
   EGIZ_NODE=127.0.0.1:9100 EGIZ_PROMETHEUS=127.0.0.1:9090
   # shellcheck source=/dev/null
   [ ! -e "$etc/install.env" ] || . "$etc/install.env"
   eval "$given"
+  EGIZ_DEVICES_TLS12=${EGIZ_DEVICES_TLS12:-${EGIZ_DEVICES%:*}:8884}
+  # It moves with EGIZ_DEVICES, unless it was named as well.
+  case "$given $EGIZ_DEVICES_TLS12" in
+    *EGIZ_DEVICES_TLS12=* | *' off') ;;
+    *EGIZ_DEVICES=*) EGIZ_DEVICES_TLS12=${EGIZ_DEVICES%:*}:${EGIZ_DEVICES_TLS12##*:} ;;
+  esac
 }
 
 # check NAME VALUE: before it is in any file, or is evaluated.
@@ -139,6 +148,7 @@ check() {
     *[!A-Za-z0-9_.:\ -]*) wrong "$1: letters, digits, spaces and . : - _ only" ;;
   esac
   [ "$1" != EGIZ_NAMES ] || return 0
+  [ "$1=$2" != EGIZ_DEVICES_TLS12=off ] || return 0
   case $2 in
     *:*[!0-9]* | *\ * | *: | :*) ;;
     *:*) return 0 ;;
@@ -209,6 +219,10 @@ certificates() {
   [ -n "$prefix" ] || chown mosquitto:mosquitto "$etc/broker"
   [ -s "$etc/pki/ca.key" ] || infra init
   names="$EGIZ_NAMES ${EGIZ_DEVICES%:*}"
+  case ${EGIZ_DEVICES_TLS12%:*} in
+    off | "${EGIZ_DEVICES%:*}") ;;
+    *) names="$names ${EGIZ_DEVICES_TLS12%:*}" ;;
+  esac
   if [ ! -e "$etc/broker/broker.pem" ] || [ "$names" != "$(cat "$etc/pki/names")" ]; then
     first=${EGIZ_NAMES%% *}
     set --
@@ -246,6 +260,7 @@ render() {
   expression="
     s|/etc/mosquitto|/etc/egiz/mosquitto|g
     s|^listener 8883$|listener ${EGIZ_DEVICES##*:} ${EGIZ_DEVICES%:*}|
+    s|^listener 8884$|listener ${EGIZ_DEVICES_TLS12##*:} ${EGIZ_DEVICES_TLS12%:*}|
     s|^listener 1883 127.0.0.1$|listener ${EGIZ_SERVICES##*:} ${EGIZ_SERVICES%:*}|
     s/\(localhost\|127\.0\.0\.1\):1883/$EGIZ_SERVICES/g
     /inside its network\|socket-proxyd/!s/\(localhost\|127\.0\.0\.1\):8086/$EGIZ_INFLUXDB/g
@@ -279,10 +294,23 @@ lay() {
   fi
 }
 
+# remove TARGET: a file that we installed and the operator did not change; else, say so.
+remove() {
+  target=$prefix$1 record=$etc/.laid/$(printf %s "${1#/}" | tr / +)
+  [ -e "$target" ] || return 0
+  cmp -s "$target" "$record" || stop "you changed $target, which must go: move it away"
+  rm "$target" "$record"
+}
+
 configuration() {
   lay mosquitto/mosquitto.conf /etc/egiz/mosquitto/mosquitto.conf
   lay mosquitto/production.conf /etc/egiz/mosquitto/conf.d/production.conf
   lay mosquitto/service.conf /etc/egiz/mosquitto/conf.d/service.conf
+  if [ "$EGIZ_DEVICES_TLS12" = off ]; then
+    remove /etc/egiz/mosquitto/conf.d/tls12.conf
+  else
+    lay mosquitto/tls12.conf /etc/egiz/mosquitto/conf.d/tls12.conf
+  fi
   lay influxdb/influxdb.conf /etc/egiz/influxdb/influxdb.conf
   lay systemd/bridge.toml /etc/egiz/bridge.toml
   for file in prometheus.yml targets.yml alerts.yml mqtt-exporter.yml; do

@@ -243,6 +243,7 @@ def _configuration(root, run, port):
         ("/var/lib/mosquitto/", f"{run}/mosquitto-data/"),
         ("listener 1883", f"listener {port} 127.0.0.1"),
         ("listener 8883", f"listener {free_port()} 127.0.0.1"),
+        ("listener 8884", f"listener {free_port()} 127.0.0.1"),
     ):
         assert here in text
         text = text.replace(here, there)

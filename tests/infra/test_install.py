@@ -249,6 +249,36 @@ def test_a_program_that_is_missing_is_named(tmp_path):
     assert "apt install" in done.stderr
 
 
+def _listeners(root, **settings):
+    _stand_in(root / "opt/egiz/bin/python", "exit 0")
+    _stand_in(
+        root / "opt/egiz/bin/egiz-infra",
+        f"mkdir -p {root}/etc/egiz/pki {root}/etc/egiz/secrets",
+    )
+    done = _run("--prefix", root, env={**os.environ, **settings})
+    assert done.returncode == 0, done.stderr
+    files = (root / "etc/egiz/mosquitto/conf.d").glob("*.conf")
+    lines = [line for path in files for line in path.read_text().splitlines()]
+    return {line for line in lines if line.startswith("listener ")}
+
+
+def test_the_listener_for_tls_1_2_is_on_the_devices_network_until_it_is_turned_off(
+    tmp_path,
+):
+    services = "listener 1883 127.0.0.1"
+    own = "listener 8883 127.0.0.1"
+    assert _listeners(tmp_path) == {services, own, "listener 8884 127.0.0.1"}
+    own = "listener 8883 10.20.0.5"
+    found = _listeners(tmp_path, EGIZ_DEVICES="10.20.0.5:8883")
+    assert found == {services, own, "listener 8884 10.20.0.5"}
+    found = _listeners(tmp_path, EGIZ_DEVICES_TLS12="10.20.0.6:9")
+    assert found == {services, own, "listener 9 10.20.0.6"}
+    assert _listeners(tmp_path, EGIZ_DEVICES_TLS12="off") == {services, own}
+    assert _listeners(tmp_path) == {services, own}  # it stays off
+    moved = "listener 8883 10.20.0.7"
+    assert _listeners(tmp_path, EGIZ_DEVICES="10.20.0.7:8883") == {services, moved}
+
+
 _STEPS = {
     "init": "egiz-infra init failed",
     "issue": "egiz-infra issue failed",

@@ -141,7 +141,7 @@ def _limited(broker, pair, highest):
     return context
 
 
-def test_devices_speak_tls_1_3_and_1_2_only_where_it_is_asked_for(broker):
+def test_devices_speak_tls_1_3_and_1_2_on_the_listener_for_it_only(broker):
     pair = broker.layout.issued / "oven-001.pem"
     for port, version, is_let_in in [
         (broker.device_port, ssl.TLSVersion.TLSv1_3, True),
@@ -150,7 +150,26 @@ def test_devices_speak_tls_1_3_and_1_2_only_where_it_is_asked_for(broker):
     ]:
         login = Login(broker.host, port, tls=_limited(broker, pair, version))
         assert _is_let_in(login) == is_let_in, (port, version)
-    assert "tls12" not in _text("mosquitto.conf")  # off unless somebody copies it
+
+
+@pytest.mark.parametrize(
+    ("suite", "is_let_in"),
+    [
+        ("ECDHE-ECDSA-AES128-GCM-SHA256", True),  # both are built into MicroPython
+        ("ECDHE-ECDSA-AES256-GCM-SHA384", True),
+        ("ECDHE-ECDSA-AES128-SHA256", False),  # not authenticated encryption
+        ("ECDHE-ECDSA-AES256-SHA", False),
+    ],
+)
+def test_tls_1_2_has_forward_secrecy_and_authenticated_encryption(
+    broker, suite, is_let_in
+):
+    context = _limited(
+        broker, broker.layout.issued / "oven-001.pem", ssl.TLSVersion.TLSv1_2
+    )
+    context.set_ciphers(f"{suite}:@SECLEVEL=0")
+    login = Login(broker.host, broker.tls12_port, tls=context)
+    assert _is_let_in(login) == is_let_in
 
 
 def test_who_has_no_certificate_of_ours_stays_out(broker, tmp_path):

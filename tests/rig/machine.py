@@ -29,6 +29,7 @@ SERVICES = (
 # Each a variable of the environment, EGIZ_DEVICES and so on, and an address:port.
 ADDRESSES = (
     "DEVICES",
+    "DEVICES_TLS12",
     "SERVICES",
     "INFLUXDB",
     "BRIDGE",

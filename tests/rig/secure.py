@@ -55,6 +55,7 @@ class SecureMosquitto(Mosquitto):
             "EGIZ_RELOAD": f"kill -HUP {self.pid}" if self._process else "false",
             "EGIZ_SERVICES": f"{self.host}:{self.port}",
             "EGIZ_DEVICES": f"{self.host}:{self.device_port}",
+            "EGIZ_DEVICES_TLS12": f"{self.host}:{self.tls12_port}",
             "EGIZ_MOSQUITTO": self._program,
             "PATH": "/usr/bin:/bin",
         }

@@ -1,8 +1,12 @@
 """`egiz-infra apply` on a running Mosquitto."""
 
+import os
+import pwd
 import shutil
 import socket
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -14,6 +18,7 @@ from egiz_infra.errors import InfraError, Refused
 from egiz_infra.layout import Layout
 from egiz_infra.probe import NOT_AUTHORISED, Probe
 from rig.process import free_port, require
+from rig.secure import SecureMosquitto
 from rig.waiting import eventually
 
 OVEN = "sensors/factory/oven-001"
@@ -109,6 +114,15 @@ def test_a_reload_that_fails_is_reported(secure_mosquitto):
     assert "Traceback" not in done.stderr
 
 
+class OwnUser(SecureMosquitto):
+    """Started by root, it becomes the user `mosquitto`."""
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        rig = directory / "conf.d/rig.conf"
+        rig.write_text(rig.read_text().replace("user root", "user mosquitto"))
+
+
 def _serial_of_broker(broker, device):
     plain = socket.create_connection((broker.host, broker.device_port))
     with plain, device.tls.wrap_socket(plain, server_hostname="localhost") as tls:
@@ -136,6 +150,13 @@ def _damage(broker, how):
         pem.unlink()
     if how == "key of another":
         key.write_bytes(pem_of_key(new_key()))
+    if how == "expired":
+        pair = new_key()
+        subject = Subject("broker", "localhost")
+        past = timedelta(minutes=-30)
+        certificate = broker.authority.sign(subject, pair.public_key(), past)
+        pem.write_bytes(pem_of(certificate))
+        key.write_bytes(pem_of_key(pair))
     if how == "authority of another":
         other = create(Layout(broker.directory / "other"), "Other")
         pair = new_key()
@@ -151,6 +172,7 @@ def _damage(broker, how):
         ("truncated", "is missing or damaged"),
         ("missing", "is missing or damaged"),
         ("key of another", "is not the key of broker.pem"),
+        ("expired", "has expired"),
         ("authority of another", "was not issued by this authority"),
     ],
 )
@@ -176,9 +198,59 @@ def test_apply_reports_a_listener_for_devices_that_accepts_no_certificate(
 ):
     secure_mosquitto.start()
     nowhere = f"localhost:{free_port()}"
-    done = secure_mosquitto.try_infra("apply", EGIZ_DEVICES=nowhere)
+    for setting, listener in [
+        ("EGIZ_DEVICES", "the listener for devices"),
+        ("EGIZ_DEVICES_TLS12", "the listener for devices with TLS 1.2"),
+    ]:
+        done = secure_mosquitto.try_infra("apply", **{setting: nowhere})
+        assert (done.returncode, done.stdout) == (1, "")
+        for kind in ("device", "service"):
+            problem = f"{listener} does not accept the certificate of a {kind}"
+            assert f"{problem}: {nowhere}" in done.stderr
+        # The other one works, and is not named.
+        assert done.stderr.count("does not accept") == 2
+
+
+def test_apply_reports_a_listener_that_does_not_speak_the_version_it_is_for(
+    secure_mosquitto,
+):
+    secure_mosquitto.start()
+    wrong = f"localhost:{secure_mosquitto.device_port}"  # 1.3 only
+    done = secure_mosquitto.try_infra("apply", EGIZ_DEVICES_TLS12=wrong)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "the listener for devices does not accept a certificate" in done.stderr
+    assert "the listener for devices with TLS 1.2 does not accept" in done.stderr
+
+
+@pytest.fixture
+def of_another_user():
+    """A broker that is a user of its own, as on a real machine."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can read what the broker cannot")
+    user = pwd.getpwnam("mosquitto")
+    # pytest's own directory is closed to other users.
+    with tempfile.TemporaryDirectory(prefix="egiz-test-") as name:
+        Path(name).chmod(0o755)
+        broker = OwnUser(Path(name) / "secure")
+        broker.layout.root.chmod(0o755)
+        files = broker.layout.broker
+        own = (broker.directory, broker.directory / "conf.d", files, *files.iterdir())
+        for path in own:
+            os.chown(path, user.pw_uid, user.pw_gid)
+        broker.start()
+        yield broker
+        broker.kill()
+
+
+@pytest.mark.parametrize("name", ["broker.key", "broker.pem", "crl.pem"])
+def test_apply_reports_a_file_that_the_broker_cannot_read(of_another_user, name):
+    broker = of_another_user
+    path = broker.layout.broker / name
+    assert "in force" in broker.infra("apply")
+    # The list of what is revoked is written by apply: it loses its owner after that.
+    script = broker.directory / "reload"
+    script.write_text(f"chown 0:0 {path}; chmod 600 {path}; kill -HUP {broker.pid}")
+    done = broker.try_infra("apply", EGIZ_RELOAD=f"sh {script}")
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
 
 
 def test_apply_reports_a_broker_that_still_serves_its_old_certificate(secure_mosquitto):

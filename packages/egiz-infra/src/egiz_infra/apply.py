@@ -8,6 +8,7 @@ checks the list first, and the running broker is probed after the reload.
 import secrets
 import subprocess
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -21,6 +22,7 @@ from egiz_infra.errors import InfraError
 from egiz_infra.layout import read_of_broker, write
 from egiz_infra.register import devices, issued, services
 from egiz_infra.running import Running
+from egiz_infra.witness import revoked_context
 
 
 def write_files(authority: Authority) -> str:
@@ -60,6 +62,8 @@ def broker_certificate(authority: Authority) -> x509.Certificate:
         raise InfraError(
             f"{directory}/broker.key is not the key of broker.pem: {remedy}"
         )
+    if certificate.not_valid_after_utc <= datetime.now(UTC):
+        raise InfraError(f"{directory}/broker.pem has expired: {remedy}")
     try:
         certificate.verify_directly_issued_by(authority.certificate)
     except (ValueError, TypeError, InvalidSignature):
@@ -80,6 +84,7 @@ def apply(authority: Authority, running: Running) -> None:
     if running.checker:
         lint(listed(authority), running.checker)
     certificate = broker_certificate(authority)
+    revoked = revoked_context(authority)
     path = authority.layout.broker / "acl"
     former = read_of_broker(path)
     stamp = write_files(authority)
@@ -88,7 +93,7 @@ def apply(authority: Authority, running: Running) -> None:
         running.wait_until_loaded(stamp)
     except InfraError as error:
         _restore(path, former, running, error)
-    running.check_devices(authority, certificate)
+    running.check_devices(authority, certificate, revoked)
 
 
 def _restore(

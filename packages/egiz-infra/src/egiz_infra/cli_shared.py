@@ -56,6 +56,7 @@ class Target(NamedTuple):
     services: tuple[str, int]
     devices: tuple[str, int]
     mosquitto: str
+    devices_tls12: tuple[str, int] | None
 
     def running(self, layout: Layout) -> Running:
         """As the rest of the package needs it."""
@@ -68,6 +69,7 @@ def with_target(command: Callable[..., _R]) -> Callable[..., _R]:
     @_reload
     @_services
     @_devices
+    @_devices_tls12
     @_mosquitto
     @functools.wraps(command)
     def run(
@@ -76,9 +78,10 @@ def with_target(command: Callable[..., _R]) -> Callable[..., _R]:
         services: tuple[str, int],
         devices: tuple[str, int],
         mosquitto: str,
+        devices_tls12: tuple[str, int] | None,
         **kwargs: object,
     ) -> _R:
-        target = Target(reload, services, devices, mosquitto)
+        target = Target(reload, services, devices, mosquitto, devices_tls12)
         return command(*args, target=target, **kwargs)
 
     return run
@@ -94,6 +97,12 @@ def _address(
     if port is None:
         raise click.BadParameter("no port; write host:port", param=parameter)
     return host, port
+
+
+def _address_or_off(
+    context: click.Context, parameter: click.Parameter, text: str
+) -> tuple[str, int] | None:
+    return None if text == "off" else _address(context, parameter, text)
 
 
 _reload = click.option(
@@ -122,6 +131,15 @@ _devices = click.option(
     show_envvar=True,
     callback=_address,
     help="The listener with certificates.",
+)
+_devices_tls12 = click.option(
+    "--devices-tls12",
+    envvar="EGIZ_DEVICES_TLS12",
+    default="off",
+    show_default=True,
+    show_envvar=True,
+    callback=_address_or_off,
+    help="The listener for devices that speak TLS 1.2 only; off if there is none.",
 )
 _mosquitto = click.option(
     "--mosquitto",

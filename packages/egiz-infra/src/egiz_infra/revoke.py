@@ -8,6 +8,7 @@ connection, because a name has only one.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from egiz_schema import topics
 
@@ -48,7 +49,9 @@ def revoke(
     authority.revoke([*(one.certificate for one in found), witness])
     apply(authority, running)
     report("the access list is without it" if _is_device(newest) else "files loaded")
-    _wait_until_refused(witness_login)
+    for listener in running.listeners():
+        host, port = listener.address
+        _wait_until_refused(replace(witness_login, host=host, port=port))
     report("its certificate is refused")
     _, login = one_off(authority, newest.subject, running.devices)
     _end_connection(login, newest)
@@ -69,7 +72,7 @@ def _wait_until_refused(login: Login) -> None:
             return
         time.sleep(_PAUSE_S)
     raise InfraError(
-        "a revoked certificate is still accepted: set crlfile in mosquitto.conf"
+        f"{login} still accepts a revoked certificate: set crlfile in mosquitto.conf"
     )
 
 

@@ -1,12 +1,15 @@
 """The running broker: how to reach it, reload it, and probe what it allows."""
 
+import secrets
 import shlex
 import ssl
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -25,6 +28,21 @@ _CLOSED_WITHIN_S = 1.0
 _PAUSE_S = 0.05
 
 
+class Listener(NamedTuple):
+    """One for certificates; `highest` is the version of TLS that it is for."""
+
+    name: str
+    address: tuple[str, int]
+    highest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+
+    def login(self, authority: Authority, subject: Subject) -> Login:
+        """Log in with a certificate that is valid for minutes."""
+        _, login = one_off(authority, subject, self.address)
+        assert login.tls is not None
+        login.tls.maximum_version = self.highest
+        return login
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """The broker.
@@ -35,6 +53,8 @@ class Running:
         devices: (host, port) of the listener with certificates.
         checker: the Mosquitto program that checks an access list before this one gets
             it; empty skips the check.
+        devices_tls12: (host, port) of the listener with certificates for those that
+            speak TLS 1.2 only; None if there is none.
     """
 
     layout: Layout
@@ -42,6 +62,7 @@ class Running:
     services: tuple[str, int]
     devices: tuple[str, int]
     checker: str
+    devices_tls12: tuple[str, int] | None = None
 
     def ask_to_reload(self) -> None:
         """Run the command.
@@ -83,27 +104,32 @@ class Running:
                 raise InfraError(f"not loaded within {_LOADED_WITHIN_S:.0f} s: {why}")
             time.sleep(_PAUSE_S)
 
-    def check_devices(self, authority: Authority, expected: x509.Certificate) -> None:
-        """Connect with a certificate, as devices do, and see what the broker shows.
+    def check_devices(
+        self,
+        authority: Authority,
+        expected: x509.Certificate,
+        revoked: ssl.SSLContext,
+    ) -> None:
+        """Connect to each listener for devices with a certificate of each kind.
 
         Raises:
-            InfraError: if it accepts none, or shows another one than expected.
+            InfraError: names each listener that accepts none, shows another one than
+                expected, or accepts one that is revoked.
         """
-        subject = Subject("service", "health")
-        _, login = one_off(authority, subject, self.devices)
-        try:
-            with Probe(login) as probe:
-                shown = probe.certificate()
-        except Refused as error:
-            raise InfraError(
-                f"the listener for devices does not accept a certificate: {error}. Its"
-                " log says why; no device can connect until this is solved"
-            ) from None
-        if shown != expected.public_bytes(serialization.Encoding.DER):
-            raise InfraError(
-                f"the listener for devices, {login}, serves another certificate than"
-                " broker.pem: restart the broker, and see its log"
-            )
+        problems: list[str] = []
+        for listener in self.listeners():
+            problems += _problems(authority, listener, expected)
+            problems += _not_refused(listener, revoked)
+        if problems:
+            raise InfraError("; ".join(problems))
+
+    def listeners(self) -> list[Listener]:
+        """Those for certificates."""
+        found = [Listener("the listener for devices", self.devices)]
+        if self.devices_tls12:
+            name = "the listener for devices with TLS 1.2"
+            found.append(Listener(name, self.devices_tls12, ssl.TLSVersion.TLSv1_2))
+        return found
 
     def _allows(self, stamp: str, forbidden: str) -> tuple[bool, bool]:
         """(is the first topic allowed, is the second one denied)."""
@@ -125,6 +151,46 @@ class Running:
                 f"there is no {path}, which the probe of the broker needs: run"
                 " `egiz-infra account health`"
             ) from None
+
+
+def _problems(
+    authority: Authority, listener: Listener, expected: x509.Certificate
+) -> Iterator[str]:
+    for subject in _of_each_kind():
+        login = listener.login(authority, subject)
+        try:
+            with Probe(login) as probe:
+                shown = probe.certificate()
+        except Refused as error:
+            yield (
+                f"{listener.name} does not accept the certificate of a {subject.kind}:"
+                f" {error}. The log of the broker says why; until this is solved, no"
+                f" {subject.kind} can connect there"
+            )
+        else:
+            if shown != expected.public_bytes(serialization.Encoding.DER):
+                yield (
+                    f"{listener.name}, {login}, serves another certificate than"
+                    " broker.pem: restart the broker, and see its log"
+                )
+
+
+def _not_refused(listener: Listener, revoked: ssl.SSLContext) -> Iterator[str]:
+    try:
+        with Probe(Login(*listener.address, tls=revoked)):
+            pass
+    except Refused:
+        return
+    yield (
+        f"{listener.name} accepts certificates that are revoked: the broker has not"
+        " read crl.pem, see its log; until this is solved, what was revoked may connect"
+    )
+
+
+def _of_each_kind() -> tuple[Subject, ...]:
+    """The device is one that cannot be: the broker ends the session of a name."""
+    probe = f"probe-{secrets.token_hex(8)}"
+    return Subject("device", probe, "probe"), Subject("service", "health")
 
 
 def one_off(
