@@ -190,6 +190,7 @@ python_packages() {
   [ -z "$wheels" ] || pip --no-index --no-deps --force-reinstall "$@"
   mkdir -p "$opt/lib"
   install -m 0755 "$here/influxdb/accounts.py" "$opt/lib/accounts.py"
+  install -m 0755 "$here/mosquitto/check-queue.sh" "$opt/lib/check-queue.sh"
 }
 
 pip() {

@@ -161,6 +161,9 @@ def limits(
     the minutes in which the bridge is stopped; for hours without a database, the bridge
     has a spool of its own.
 
+    LimitNOFILE bounds the connections, also those that stop in the middle of TLS: each
+    takes memory, and needs no certificate. In compose these are ulimits and mem_limit.
+
     \b
       egiz-infra limits --rate 2000 --outage 120
     """  # noqa: D301  # as above
@@ -171,6 +174,7 @@ def limits(
         raise InfraError(str(error)) from None
     click.echo(found.as_configuration(), nl=False)
     click.echo(f"# memory, at most: {found.memory / 1e6:.0f} MB", err=True)
+    click.echo(f"# mosquitto.service, [Service]: {found.as_service()}", err=True)
     if found.memory > _MEMORY_BUDGET:
         raise InfraError(
             "that is more than 512 MB: make the outage shorter; for the database's"
