@@ -16,7 +16,10 @@ hand() { # hand USER FILE SECRET
   step="$2, for its container"
   [ -n "$3" ] # nothing would be a password that everybody knows
   mkdir -p "$(dirname "$run/$2")"
-  chown "$1:$1" "$(dirname "$run/$2")"
+  # It stays root's: who owns it could put a link where root writes.
+  chown 0:0 "$(dirname "$run/$2")"
+  chmod 0711 "$(dirname "$run/$2")"
+  rm -f "$run/$2.new"
   (umask 077 && printf %s "$3" >"$run/$2.new")
   chown "$1:$1" "$run/$2.new"
   chmod 0400 "$run/$2.new"

@@ -223,6 +223,21 @@ def test_each_container_gets_only_its_own_secrets(set_up_files):
     assert owners == {_user("mosquitto")}
 
 
+def test_a_link_of_a_container_in_its_directory_is_not_followed(set_up_files):
+    root, run = set_up_files
+    secret = root / "pki/ca.key"
+    before = (secret.read_bytes(), secret.stat().st_uid)
+    for name in ("mosquitto/mosquitto_rr", "bridge/mqtt", "influxdb/token"):
+        # As an earlier setup left it: the directory belongs to the container's user.
+        user = _user(OWNERS[Path(name).parent.name])
+        os.chown(run / Path(name).parent, user, user)
+        (run / f"{name}.new").symlink_to(secret)
+    _set_up(root, run)
+    assert (secret.read_bytes(), secret.stat().st_uid) == before
+    for directory in OWNERS:
+        assert (run / directory).stat().st_uid == 0
+
+
 def test_a_second_setup_changes_nothing(set_up_files):
     root, run = set_up_files
     kept = [p for d in (root / "secrets", root / "pki", run) for p in d.rglob("*")]

@@ -83,7 +83,9 @@ def read_of_broker(path: Path) -> bytes | None:
         if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link, a socket
             return None
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    found = os.fstat(descriptor)
+    # With a second name it may be a file of another directory.
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(descriptor)
         return None
     with os.fdopen(descriptor, "rb") as file:
@@ -94,8 +96,20 @@ def write(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
     """Replace a file in one step; a crash leaves the old one or the new one.
 
     It gets the owner of its directory: Mosquitto reads its files again as a
-    user of its own, and runs without an access list if it cannot read that.
+    user of its own, and runs without an access list if it cannot read that. That
+    user may put anything into its directory meanwhile: what is written is a new
+    file, and a link is replaced, never followed.
+
+    Raises:
+        InfraError: if it cannot be written.
     """
+    try:
+        _write(path, content, mode)
+    except OSError as error:
+        raise InfraError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
     path.parent.mkdir(exist_ok=True, mode=_PRIVATE_DIRECTORY)
     temporary = path.with_name(f".{path.name}.new")
     with suppress(FileNotFoundError):
