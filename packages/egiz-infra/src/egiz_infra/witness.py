@@ -11,14 +11,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from egiz_infra.authority import (
-    AUTHORITY_DAYS,
-    Authority,
-    Subject,
-    new_key,
-    pem_of,
-    pem_of_key,
-)
+from egiz_infra.authority import AUTHORITY_DAYS, Authority, Subject
+from egiz_infra.building import new_key, pem_of, pem_of_key
 from egiz_infra.layout import write
 
 # The account that probes: it may do nothing that matters.
