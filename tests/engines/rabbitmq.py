@@ -54,7 +54,7 @@ def _prepare(root: Path) -> None:
 
 
 class Epmd(Process):
-    """What tells the nodes of a cluster where the others are."""
+    """Where the nodes of a cluster find each other."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
