@@ -6,7 +6,12 @@ import tokenize
 
 import pytest
 from egiz_edge_tools.bundle import sources
-from egiz_edge_tools.compact import compacted, without_unused
+from egiz_edge_tools.compact import (
+    compacted,
+    literals_of,
+    with_literals,
+    without_unused,
+)
 
 SOURCES = dict(sources("host")) | dict(sources("xtensawin"))
 TEXTS = (tokenize.NAME, tokenize.OP, tokenize.STRING, tokenize.NUMBER)
@@ -107,6 +112,13 @@ def test_an_argument_of_a_function_within_another_gets_a_name_of_its_own():
     code = "def f(outer):\n    return lambda inner: outer + inner\n"
     short = code.replace("outer", "_a").replace("inner", "_b")
     assert compacted(code) == short
+
+
+def test_literals_of_another_module_are_put_where_its_names_are_used():
+    literals = literals_of("A = 1\nPAIR = (2, -3)\nOTHER = A + 1\n")
+    code = "if limits.A in limits.PAIR or limits.OTHER or limits.is_text(x):\n    A\n"
+    expected = "if 1 in (2, -3) or limits.OTHER or limits.is_text(x):\n    A\n"
+    assert with_literals(code, "limits", literals) == expected
 
 
 def test_what_no_file_uses_is_left_out_and_the_lines_stay():

