@@ -27,9 +27,7 @@ def main(directory):
         safe_mode.main(directory, data, count, reset_reason)
     boot_loop.write(data, count + 1)
     try:
-        app = load(directory, data, count, reset_reason)
-        if app is not None:
-            asyncio.run(_run(app))
+        asyncio.run(_run(directory, data, count, reset_reason))
         boot_loop.write(data, 0)
     except Exception as error:
         sys.print_exception(error)
@@ -49,7 +47,12 @@ def load(directory, data, count, reset_reason):
     return startup.load(directory, data, count, reset_reason)
 
 
-async def _run(app):
+async def _run(directory, data, count, reset_reason):
+    # Loaded here: what an earlier call leaves on the stack would stay there under the
+    # loop, and the modules of the startup with it.
+    app = load(directory, data, count, reset_reason)
+    if app is None:
+        return
     watch = asyncio.create_task(_stop_at_end_of_input(app)) if _IS_VIRTUAL else None
     await app.run()
     if watch:
