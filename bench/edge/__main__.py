@@ -12,17 +12,25 @@ from rich.table import Table
 
 from edge import heap, latency, publishes, reconnects, wear
 
-_NAMES = ("heap", "wear", "latency", "reconnects", "egiz_edge.mqtt", "umqtt.simple")
+_NAMES = (
+    "heap",
+    "stages",
+    "wear",
+    "latency",
+    "reconnects",
+    "egiz_edge.mqtt",
+    "umqtt.simple",
+)
 
 
 def main() -> None:
     """Measure and print."""
     options = _options()
     measurements = _measurements(options)
-    found = {}
+    found: dict[str, dict[str, object]] = {}
     for name in options.only or measurements:
         _show_progress(name)
-        found[name] = measurements[name]()._asdict()
+        found |= measurements[name]()
     _show(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
@@ -30,13 +38,29 @@ def main() -> None:
 
 def _measurements(options: argparse.Namespace) -> dict[str, Callable[[], Any]]:
     return {
-        "heap": heap.measure,
-        "wear": wear.measure,
-        "latency": lambda: latency.measure(options.seconds),
-        "reconnects": lambda: reconnects.measure(options.reconnects),
-        "egiz_edge.mqtt": lambda: publishes.ours(options.publishes),
-        "umqtt.simple": lambda: publishes.stock(options.publishes),
+        "heap": lambda: _alone("heap", heap.measure()),
+        "stages": _stages,
+        "wear": lambda: _alone("wear", wear.measure()),
+        "latency": lambda: _alone("latency", latency.measure(options.seconds)),
+        "reconnects": lambda: _alone(
+            "reconnects", reconnects.measure(options.reconnects)
+        ),
+        "egiz_edge.mqtt": lambda: _alone(
+            "egiz_edge.mqtt", publishes.ours(options.publishes)
+        ),
+        "umqtt.simple": lambda: _alone(
+            "umqtt.simple", publishes.stock(options.publishes)
+        ),
     }
+
+
+def _alone(name: str, found: Any) -> dict[str, dict[str, object]]:
+    return {name: found._asdict()}
+
+
+def _stages() -> dict[str, dict[str, object]]:
+    found = heap.stages()
+    return {f"heap, {name}": stage._asdict() for name, stage in found.items()}
 
 
 def _options() -> argparse.Namespace:

@@ -5,11 +5,15 @@ What is printed is what a garbage collection leaves.
 """
 
 import json
+import tempfile
+from pathlib import Path
 from typing import NamedTuple
 
 from egiz_edge_tools.hardware import Hardware, Thermometer, rom
-from egiz_edge_tools.virtual_board import Identity, VirtualBoard
+from egiz_edge_tools.virtual_board import HEAP, Identity, VirtualBoard
+from rig import heap
 from rig.device import DEVICE, full_hardware
+from rig.heap import Stage
 
 from edge.shared import fresh_broker
 
@@ -19,8 +23,8 @@ _SAMPLES = 20
 _CODE = """
 import asyncio, gc, json, sys
 from egiz_edge.main import load
-app = load(sys.argv[1], sys.argv[1] + "/data", 0, "")
 async def watch():
+    app = load(sys.argv[1], sys.argv[1] + "/data", 0, "")
     running = asyncio.create_task(app.run())
     figures = []
     await asyncio.sleep(10.4)
@@ -57,6 +61,16 @@ def measure() -> Heap:
     assert found["acked"]["telemetry"], "the broker has acknowledged nothing"
     figures = found["heap"]
     return Heap(figures[0], figures[len(figures) // 2], figures[-1])
+
+
+def stages() -> dict[str, Stage]:
+    """Of start, TLS, configuration, command, outage and safe mode."""
+    with tempfile.TemporaryDirectory(prefix="egiz-bench-") as name:
+        running, safe = Path(name) / "running", Path(name) / "safe"
+        running.mkdir()
+        safe.mkdir()
+        found = heap.stages(running, HEAP)
+        return found | {"safe mode": heap.safe_mode(safe, HEAP)}
 
 
 def _hardware() -> Hardware:

@@ -12,6 +12,7 @@ from egiz_edge_tools.bundle import stage
 from rig.device import DEVICE, Device
 from rig.live import LiveSubscriber
 from rig.tls import AUTHORITY, TlsBroker, der_files
+from rig.umqtt import with_context
 from rig.waiting import eventually
 
 ANOTHER = trustme.CA()
@@ -89,21 +90,7 @@ def in_safe_mode(device, tmp_path, umqtt, monkeypatch):
     def staged(directory, *_):
         stage(directory)
         shutil.copytree(umqtt / "umqtt", directory / "umqtt")
-        # The release of the index is older than that of MicroPython 1.24, which is
-        # given a context.
-        simple = directory / "umqtt" / "simple.py"
-        text = simple.read_text()
-        for old, new in (
-            ("        self.ssl_params = ssl_params\n", ""),
-            ("            import ussl\n", ""),
-            (
-                "ussl.wrap_socket(self.sock, **self.ssl_params)",
-                "self.ssl.wrap_socket(self.sock, server_hostname=self.server)",
-            ),
-        ):
-            assert old in text
-            text = text.replace(old, new)
-        simple.write_text(text)
+        with_context(directory)
 
     def make(*args, **more):
         data = tmp_path / "flash" / "data"

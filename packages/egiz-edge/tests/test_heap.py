@@ -1,0 +1,47 @@
+"""The heap of the whole firmware: little at rest, and some left in the worst case.
+
+The figures are those of the table in docs/adr/0014; `bench-edge --only stages` prints
+them. The heap is that of the virtual board, 144 KB: on a board with words of 32 bits
+the same objects need 1/1.53 of the bytes, which is 94 KB of 112.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+from egiz_edge_tools.virtual_board import HEAP
+from rig import heap
+
+DECISIONS = Path(__file__).parents[3] / "docs/adr"
+ROW = re.compile(r"^\| ([\w ]+) \| ([\d,]+) \| ([\d,]+) \|", re.MULTILINE)
+SPARE = 8 * 1024
+TOLERANCE = 3 * 1024  # what tasks have under way differs from run to run
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("micropython", "mosquitto")
+def test_tls_a_config_of_2_kb_and_an_outage_leave_8_kb_of_the_heap_free(tmp_path):
+    found = heap.stages(tmp_path, HEAP)
+    whole = found["at rest"].live + found["at rest"].free
+    for name, stage in found.items():
+        assert whole - stage.most >= SPARE, name
+    assert len(found) == 7
+    _compare(found)
+
+
+@pytest.mark.usefixtures("micropython", "mosquitto")
+def test_safe_mode_over_tls_needs_a_quarter_of_the_heap(tmp_path):
+    stage = heap.safe_mode(tmp_path, HEAP)
+    assert 4 * stage.most < stage.live + stage.free
+    _compare({"safe mode": stage})
+
+
+def _compare(found):
+    """The table says what was measured."""
+    (decision,) = DECISIONS.glob("0014-*.md")
+    rows = ROW.findall(decision.read_text())
+    documented = {name: (live, most) for name, live, most in rows}
+    for name, stage in found.items():
+        live, most = (int(text.replace(",", "")) for text in documented[name])
+        assert abs(stage.live - live) < TOLERANCE, (name, stage)
+        assert abs(stage.most - most) < TOLERANCE, (name, stage)
