@@ -32,6 +32,8 @@ Settings, from the environment; /etc/egiz/install.env keeps them for the next ru
   EGIZ_NAMES       names and addresses by which devices know the broker; they are in its
                    certificate                                      [this host's name]
   EGIZ_INFLUXDB    address:port of the database                     [127.0.0.1:8086]
+  EGIZ_RETENTION   how long it keeps data: as 30d, 52w or INF; one that you changed
+                   by hand stays until you change this one          [30d]
   EGIZ_BRIDGE      ... of the bridge's metrics and health           [127.0.0.1:9471]
   EGIZ_EXPORTER    ... of the broker's metrics                      [127.0.0.1:9641]
   EGIZ_NODE        ... of the metrics of node-exporter               [127.0.0.1:9100]
@@ -45,8 +47,8 @@ Exit codes: 0 it is installed and works, 1 a step failed, 2 wrong usage.
 TEXT
 }
 
-SETTINGS='EGIZ_DEVICES EGIZ_DEVICES_TLS12 EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_BRIDGE EGIZ_EXPORTER
-  EGIZ_NODE EGIZ_PROMETHEUS'
+SETTINGS='EGIZ_DEVICES EGIZ_DEVICES_TLS12 EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_RETENTION EGIZ_BRIDGE
+  EGIZ_EXPORTER EGIZ_NODE EGIZ_PROMETHEUS'
 SERVICES='mosquitto influxdb egiz-influxdb prometheus-mqtt-exporter prometheus-node-exporter
   prometheus egiz-bridge'
 TIMERS='egiz-certificates'
@@ -129,7 +131,7 @@ settings() {
   done
   EGIZ_NAMES=$(hostname)
   EGIZ_DEVICES=127.0.0.1:8883 EGIZ_DEVICES_TLS12='' EGIZ_SERVICES=127.0.0.1:1883 EGIZ_INFLUXDB=127.0.0.1:8086
-  EGIZ_BRIDGE=127.0.0.1:9471 EGIZ_EXPORTER=127.0.0.1:9641
+  EGIZ_RETENTION=30d EGIZ_BRIDGE=127.0.0.1:9471 EGIZ_EXPORTER=127.0.0.1:9641
   EGIZ_NODE=127.0.0.1:9100 EGIZ_PROMETHEUS=127.0.0.1:9090
   # shellcheck source=/dev/null
   [ ! -e "$etc/install.env" ] || . "$etc/install.env"
@@ -147,13 +149,42 @@ check() {
   case $2 in
     *[!A-Za-z0-9_.:\ -]*) wrong "$1: letters, digits, spaces and . : - _ only" ;;
   esac
-  [ "$1" != EGIZ_NAMES ] || return 0
-  [ "$1=$2" != EGIZ_DEVICES_TLS12=off ] || return 0
-  case $2 in
-    *:*[!0-9]* | *\ * | *: | :*) ;;
-    *:*) return 0 ;;
+  case $1 in
+    EGIZ_NAMES) check_names "$2" ;;
+    EGIZ_RETENTION)
+      is_retention "$2" || wrong "$1 must be a number and h, d or w, as 30d; or INF" ;;
+    EGIZ_DEVICES_TLS12)
+      [ "$2" = off ] || is_address "$2" || wrong "$1 must be address:port, or off" ;;
+    *) is_address "$2" || wrong "$1 must be address:port, as 127.0.0.1:1883" ;;
   esac
-  wrong "$1 must be address:port, as 127.0.0.1:1883"
+}
+
+is_address() {
+  case $1 in
+    *:*[!0-9]* | *\ * | *: | :*) return 1 ;;
+    *:*) ;;
+    *) return 1 ;;
+  esac
+}
+
+check_names() {
+  count=0
+  for word in $1; do
+    case $word in
+      -* | .* | *- | *. | *..*) wrong "EGIZ_NAMES: $word is no name of a host" ;;
+    esac
+    [ ${#word} -le 64 ] || wrong "EGIZ_NAMES: $word is longer than 64 characters"
+    count=$((count + 1))
+  done
+  [ "$count" -gt 0 ] || wrong 'EGIZ_NAMES has no name in it'
+}
+
+is_retention() {
+  case $1 in
+    INF) ;;
+    *[hdw]) case ${1%?} in '' | 0* | *[!0-9]*) return 1 ;; esac ;;
+    *) return 1 ;;
+  esac
 }
 
 packages() {
@@ -265,6 +296,7 @@ render() {
     s|^listener 1883 127.0.0.1$|listener ${EGIZ_SERVICES##*:} ${EGIZ_SERVICES%:*}|
     s/\(localhost\|127\.0\.0\.1\):1883/$EGIZ_SERVICES/g
     /inside its network\|socket-proxyd/!s/\(localhost\|127\.0\.0\.1\):8086/$EGIZ_INFLUXDB/g
+    s/^Environment=EGIZ_RETENTION=.*/Environment=EGIZ_RETENTION=$EGIZ_RETENTION/
     s/\(localhost\|127\.0\.0\.1\):9471/$EGIZ_BRIDGE/g
     s/\(localhost\|127\.0\.0\.1\):9641/$EGIZ_EXPORTER/g
     s/\(localhost\|127\.0\.0\.1\):9100/$EGIZ_NODE/g
@@ -322,7 +354,7 @@ configuration() {
   [ -n "$prefix" ] || return 0
   # If root starts it, the broker becomes a user who may not read here.
   printf 'user %s\n' "$(id -un)" >"$etc/mosquitto/conf.d/user.conf"
-  for name in mosquitto influxdb prometheus egiz-bridge egiz-certificates; do mkdir -p "$prefix/var/lib/$name"; done
+  for name in mosquitto influxdb prometheus egiz-bridge egiz-certificates egiz-influxdb; do mkdir -p "$prefix/var/lib/$name"; done
 }
 
 systemd_units() {

@@ -4,7 +4,7 @@
     CREDENTIALS_DIRECTORY=/etc/egiz/secrets accounts.py http://127.0.0.1:8086
 
 egiz-influxdb.service runs it after each start of InfluxDB. It makes the database
-`factory`, which keeps 30 days, and
+`factory`, which keeps data for EGIZ_RETENTION (as 30d, 52w or INF; 30d by default), and
 
     admin          everything; used by this program alone
     bridge         may write `factory`, not read it
@@ -14,6 +14,10 @@ each with the password that the file `influxdb-USER` of CREDENTIALS_DIRECTORY ho
 USER:PASSWORD. A changed file changes the password: to rotate one, replace the file and
 restart. That of `admin` is the exception, because this program logs in with it.
 
+The retention of a database that is there stays as it is, also if it was changed by
+hand. It is changed only if EGIZ_RETENTION is another one than at the last run, which
+STATE_DIRECTORY remembers.
+
 Exit codes: 0 database and accounts exist, 1 the database refuses or does not answer
 (60 s), 2 wrong usage. Needs Python 3.11 and nothing else.
 """
@@ -21,6 +25,7 @@ Exit codes: 0 database and accounts exist, 1 the database refuses or does not an
 import base64
 import json
 import os
+import re
 import sys
 import time
 import urllib.error
@@ -29,7 +34,7 @@ import urllib.request
 from pathlib import Path
 
 DATABASE = "factory"
-RETENTION = "30d"
+RETENTION = re.compile(r"[1-9][0-9]*[hdw]|INF")
 ACCOUNTS = {"bridge": "WRITE", "grafana": "READ"}
 ANSWER_WITHIN_S = 60.0
 
@@ -58,7 +63,7 @@ def _create_all(url: str) -> None:
     # to `admin` only, and then it changes nothing.
     create = f"CREATE USER admin WITH PASSWORD {_text(admin)} WITH ALL PRIVILEGES"
     _ask(url, admin, create)
-    _ask(url, admin, f'CREATE DATABASE "{DATABASE}" WITH DURATION {RETENTION}')
+    _make_database(url, admin)
     users = {row[0] for row in _ask(url, admin, "SHOW USERS")}
     for user, right in ACCOUNTS.items():
         text = _text(_password(user))
@@ -66,6 +71,23 @@ def _create_all(url: str) -> None:
         create = f'CREATE USER "{user}" WITH PASSWORD {text}'
         _ask(url, admin, change if user in users else create)
         _ask(url, admin, f'GRANT {right} ON "{DATABASE}" TO "{user}"')
+
+
+def _make_database(url: str, admin: str) -> None:
+    wanted = os.environ.get("EGIZ_RETENTION", "") or "30d"
+    if not RETENTION.fullmatch(wanted):
+        raise RefusedError(f"EGIZ_RETENTION={wanted}: a number and h, d or w; or INF")
+    state = os.environ.get("STATE_DIRECTORY", "")
+    record = Path(state) / "retention" if state else None
+    last = record.read_text() if record and record.exists() else wanted
+    if [DATABASE] not in _ask(url, admin, "SHOW DATABASES"):
+        # Again with another one would be an error, also after a change by hand.
+        _ask(url, admin, f'CREATE DATABASE "{DATABASE}" WITH DURATION {wanted}')
+    elif last != wanted:
+        policy = f'RETENTION POLICY "autogen" ON "{DATABASE}"'
+        _ask(url, admin, f"ALTER {policy} DURATION {wanted}")
+    if record:
+        record.write_text(wanted)
 
 
 def _password(user: str) -> str:

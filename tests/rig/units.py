@@ -74,7 +74,10 @@ class Unit:
             for assignment in shlex.split(line)
         ]
         own = {name: value for name, _, value in given}
-        return {**os.environ, **own, "CREDENTIALS_DIRECTORY": directory}
+        own["CREDENTIALS_DIRECTORY"] = directory
+        for name in self._all("StateDirectory"):
+            own["STATE_DIRECTORY"] = str(self._working_directory / "var/lib" / name)
+        return {**os.environ, **own}
 
     def _all(self, key: str) -> list[str]:
         return [

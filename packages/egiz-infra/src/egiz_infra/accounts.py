@@ -2,7 +2,10 @@
 
 import base64
 import hashlib
+import re
 import secrets
+
+from egiz_schema import topics
 
 from egiz_infra.acl import ROLES, role_of
 from egiz_infra.errors import InfraError
@@ -12,6 +15,9 @@ from egiz_infra.layout import Layout, read_of_broker, write
 # can be guessed; these are 256 random bits.
 _ROUNDS = 101
 _SALT_BYTES = 12  # Mosquitto 2.0 accepts no other length
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}", re.ASCII)
 
 
 def check_account(name: str) -> None:
@@ -24,8 +30,56 @@ def check_account(name: str) -> None:
         names = ", ".join(role.name for role in ROLES)
         raise InfraError(
             f"no role for {name!r}: there are {names}; a second account of one has a"
-            " number, as bridge2"
+            " number, as bridge2; an account of another name needs --role"
         )
+
+
+def roles(layout: Layout) -> dict[str, str]:
+    """The roles that were given to accounts which are not named for one."""
+    try:
+        lines = (layout.pki / "roles").read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.partition(" ") for line in lines)
+    return {name: role for name, _, role in pairs}
+
+
+def give_role(layout: Layout, name: str, role: str) -> None:
+    """Let an account, of whatever name, do what a role may.
+
+    Raises:
+        InfraError: there is no such role, or the name is a role's or a device's.
+    """
+    check_account(role)
+    if not _NAME.fullmatch(name):
+        raise InfraError(
+            f"{name!r} is no name of an account: 1 to 64 of A-Z a-z 0-9 _ . @ -,"
+            " beginning with a letter or a digit"
+        )
+    if role_of(name) or topics.is_device_id(name):
+        raise InfraError(f"{name!r} is the name of a role or of a device")
+    _write_roles(layout, roles(layout) | {name: role})
+
+
+def remove(layout: Layout, name: str) -> None:
+    """Remove an account: its password, its hash, and the role that it was given.
+
+    Raises:
+        InfraError: there is none.
+    """
+    lines = _hashes(layout)
+    kept = [line for line in lines if not line.startswith(f"{name}:")]
+    if kept == lines:
+        raise InfraError(f"there is no account {name!r}")
+    write(layout.broker / "passwd", "".join(f"{line}\n" for line in kept).encode())
+    if _NAME.fullmatch(name):
+        (layout.secrets / name).unlink(missing_ok=True)
+    _write_roles(layout, {k: v for k, v in roles(layout).items() if k != name})
+
+
+def _write_roles(layout: Layout, given: dict[str, str]) -> None:
+    text = "".join(f"{name} {role}\n" for name, role in sorted(given.items()))
+    write(layout.pki / "roles", text.encode())
 
 
 def accounts(layout: Layout) -> list[str]:
@@ -39,7 +93,8 @@ def set_password(layout: Layout, name: str) -> None:
     Raises:
         InfraError: if the access list has no such role.
     """
-    check_account(name)
+    if name not in roles(layout):
+        check_account(name)
     password = secrets.token_urlsafe(32)
     kept = [line for line in _hashes(layout) if not line.startswith(f"{name}:")]
     text = "\n".join(sorted([*kept, f"{name}:{_hashed(password)}"])) + "\n"
@@ -55,7 +110,12 @@ def _hashes(layout: Layout) -> list[str]:
         return content.decode(errors="replace").splitlines()
     # It was deleted or replaced: make it again from the passwords.
     made = layout.secrets.glob("[!.]*")
-    return [f"{p.name}:{_hashed(p.read_text())}" for p in made if role_of(p.name)]
+    known = roles(layout)
+    return [
+        f"{path.name}:{_hashed(path.read_text())}"
+        for path in made
+        if path.name in known or role_of(path.name)
+    ]
 
 
 def _hashed(password: str) -> str:

@@ -71,7 +71,10 @@ def role_of(account: str) -> Role | None:
 
 
 def compile_acl(
-    devices: Mapping[str, str], accounts: Iterable[str] = (), stamp: str = "0"
+    devices: Mapping[str, str],
+    accounts: Iterable[str] = (),
+    stamp: str = "0",
+    roles: Mapping[str, str] | None = None,
 ) -> str:
     """The file's text.
 
@@ -80,13 +83,21 @@ def compile_acl(
         accounts: more accounts, beside one for each role.
         stamp: lets `health` write to one more topic: a publish to it proves that the
             broker has loaded this list.
+        roles: the role of each account that is not named for its role. An account that
+            has none may do nothing: it was made with mosquitto_passwd.
 
     Raises:
         ValueError: for a name that is no device id or no facility of the contract.
     """
     blocks = [_role(role, stamp) for role in ROLES]
     known = {role.name for role in ROLES}
-    blocks += [_second(name) for name in sorted({*accounts} - known)]
+    given = roles or {}
+    more = {name: role_of(given.get(name, name)) for name in {*accounts} - known}
+    blocks += [
+        _block(name, role.reads, role.writes)
+        for name, role in sorted(more.items())
+        if role
+    ]
     blocks += [_device(facility, name) for name, facility in sorted(devices.items())]
     return "\n".join([_HEADER, *blocks])
 
@@ -100,13 +111,6 @@ def _role(role: Role, stamp: str) -> str:
     stamped = (stamp_topic(stamp),) if role.name == "health" else ()
     block = _block(role.name, role.reads, role.writes + stamped)
     return f"# {role.purpose}\n{block}"
-
-
-def _second(account: str) -> str:
-    role = role_of(account)
-    if role is None:
-        raise ValueError(f"no role for {account!r}")
-    return _block(account, role.reads, role.writes)
 
 
 def _device(facility: str, device_id: str) -> str:

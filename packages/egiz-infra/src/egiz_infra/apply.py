@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
-from egiz_infra.accounts import accounts
+from egiz_infra.accounts import accounts, roles
 from egiz_infra.acl import compile_acl, stamp_topic
 from egiz_infra.authority import Authority
 from egiz_infra.errors import InfraError
@@ -39,7 +39,7 @@ def listed(authority: Authority, stamp: str = "0") -> str:
     """The access list for everything that has been issued."""
     everything = issued(authority)
     names = [*accounts(authority.layout), *services(everything)]
-    return compile_acl(devices(everything), names, stamp)
+    return compile_acl(devices(everything), names, stamp, roles(authority.layout))
 
 
 def broker_certificate(authority: Authority) -> x509.Certificate:

@@ -8,7 +8,7 @@ import click
 from egiz_cli import DONE, FAILED, Program, Real
 
 from egiz_infra import __version__
-from egiz_infra.accounts import set_password
+from egiz_infra.accounts import give_role, remove, set_password
 from egiz_infra.acl import compile_acl
 from egiz_infra.apply import apply as apply_files
 from egiz_infra.apply import listed, write_files
@@ -64,27 +64,44 @@ for _command in (
     main.add_command(_command)
 
 
-@main.command(exit_codes={FAILED: "there is no such role, or no authority"})
+@main.command(exit_codes={FAILED: "there is no such role, account or authority"})
 @click.argument("name")
+@click.option("--role", help="What it may do, if it is not named for its role.")
+@click.option(
+    "--keep-password", is_flag=True, help="With --role: mosquitto_passwd made it."
+)
+@click.option("--remove", "is_removed", is_flag=True, help="Remove it instead.")
 @pass_layout
 @translate_errors
-def account(layout: Layout, name: str) -> None:
+def account(
+    layout: Layout, name: str, role: str | None, keep_password: bool, is_removed: bool
+) -> None:
     """Give the account NAME a new password.
 
     NAME is a role of the access list (see `egiz-infra acl`). An account is used by one
     program at a time, so a second one of the same role has a number, as bridge2.
+    Another name needs a --role, also one that mosquitto_passwd made.
 
     The password is written to secrets/NAME, which only its owner may read, and is never
     printed. The broker accepts it after `egiz-infra apply`.
 
     \b
       egiz-infra account bridge
+      egiz-infra account node-red --role operator
     """  # noqa: D301  # as above
+    if (is_removed and (role or keep_password)) or (keep_password and not role):
+        raise click.UsageError("--keep-password needs --role, and --remove is alone")
     with layout.locked():
-        set_password(layout, name)
-    click.echo(
-        f"{layout.secrets / name}: made; `egiz-infra apply` gives it to the broker"
-    )
+        if is_removed:
+            remove(layout, name)
+        if role:
+            give_role(layout, name, role)
+        if not (is_removed or keep_password):
+            set_password(layout, name)
+    what = "removed" if is_removed else f"its password is in {layout.secrets / name}"
+    if keep_password:
+        what = f"its role is {role}"
+    click.echo(f"{name}: {what}; `egiz-infra apply` gives that to the broker")
 
 
 @main.command()

@@ -13,15 +13,16 @@ from egiz_infra.authority import Authority, Subject, create
 from egiz_infra.cli_shared import (
     DAYS_MAX,
     Target,
+    check_host,
     check_name,
     days_option,
     pass_layout,
     translate_errors,
     with_target,
 )
+from egiz_infra.enrol import check, issue_for
 from egiz_infra.enrol import issue as issue_pair
 from egiz_infra.enrol import issue_broker as issue_broker_pair
-from egiz_infra.enrol import issue_for
 from egiz_infra.layout import Layout
 from egiz_infra.register import Issued, expiring, issued, newest
 from egiz_infra.revoke import revoke as revoke_all
@@ -72,8 +73,13 @@ def issue() -> None:
 
 
 @issue.command("broker", exit_codes=_NOT_DONE)
-@click.argument("name", callback=check_name)
-@click.option("--address", multiple=True, help="Another name or IP; repeatable.")
+@click.argument("name", callback=check_host)
+@click.option(
+    "--address",
+    multiple=True,
+    callback=check_host,
+    help="Another name or IP; repeatable.",
+)
 @days_option
 @pass_layout
 @translate_errors
@@ -119,8 +125,10 @@ def issue_device(
     """
     with layout.locked():
         authority = Authority(layout)
-        for name in names:
-            subject = Subject("device", name, facility)
+        subjects = [Subject("device", name, facility) for name in names]
+        for subject in subjects:
+            check(subject)  # all of them, before the first is issued
+        for subject in subjects:
             made = issue_pair(authority, subject, timedelta(days))
             click.echo(f"{made}: key.der, certificate.der, ca.der")
     _remind()

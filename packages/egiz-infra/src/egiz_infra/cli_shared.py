@@ -1,6 +1,8 @@
 """What the commands share: where the files are, and how errors are shown."""
 
 import functools
+import ipaddress
+import re
 from collections.abc import Callable
 from typing import NamedTuple, ParamSpec, TypeVar
 
@@ -34,6 +36,29 @@ def check_name(_context: click.Context, parameter: click.Parameter, text: str) -
             f"must be 1 to {_NAME_MAX} printable characters without /", param=parameter
         )
     return text
+
+
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+
+
+def check_host(
+    _context: click.Context, parameter: click.Parameter, given: str | tuple[str, ...]
+) -> str | tuple[str, ...]:
+    """A host name or an IP address, or several of them: what a client connects by."""
+    for text in (given,) if isinstance(given, str) else given:
+        if len(text) > _NAME_MAX or not (_HOST.fullmatch(text) or _is_ip(text)):
+            what = f"host name or IP address of up to {_NAME_MAX} characters"
+            raise click.BadParameter(f"{text!r} is no {what}", param=parameter)
+    return given
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def translate_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -25,7 +25,7 @@ def issue(authority: Authority, subject: Subject, valid_for: timedelta) -> Path:
     Raises:
         InfraError: if the name is not one of the contract.
     """
-    _check(subject)
+    check(subject)
     key = new_key()
     certificate = authority.issue(subject, key.public_key(), valid_for)
     directory = _write_issued(authority, subject, certificate)
@@ -56,13 +56,18 @@ def issue_for(
     Raises:
         InfraError: if the request is not valid, or is for another name.
     """
-    _check(subject)
+    check(subject)
     public_key = _requested(request, subject.name)
     certificate = authority.issue(subject, public_key, valid_for)
     return _write_issued(authority, subject, certificate)
 
 
-def _check(subject: Subject) -> None:
+def check(subject: Subject) -> None:
+    """Refuse a name that the contract or the access list does not know.
+
+    Raises:
+        InfraError: saying which names there are.
+    """
     if subject.kind == "device":
         if not topics.is_device_id(subject.name):
             raise InfraError(

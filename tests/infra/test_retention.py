@@ -1,0 +1,74 @@
+"""How long InfluxDB keeps data: a setting, and a change by hand that stays."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from rig.servers import REPOSITORY, InfluxDb
+
+ACCOUNTS = REPOSITORY / "infra/influxdb/accounts.py"
+
+
+@pytest.fixture
+def start(influxdb, tmp_path):
+    """What egiz-influxdb.service does after a start of InfluxDB."""
+    influxdb.query("DROP DATABASE factory")
+    for user in ("admin", "bridge", "grafana"):
+        (tmp_path / f"influxdb-{user}").write_text(f"{user}:{user}")
+
+    def run(retention="", *, remembers=True):
+        given = {"EGIZ_RETENTION": retention, "CREDENTIALS_DIRECTORY": str(tmp_path)}
+        if remembers:
+            given["STATE_DIRECTORY"] = str(tmp_path)
+        return subprocess.run(
+            [sys.executable, ACCOUNTS, influxdb.url],
+            env={**os.environ, **given},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def _hours(influxdb: InfluxDb):
+    (row,) = influxdb.query("SHOW RETENTION POLICIES ON factory")
+    return row["duration"]
+
+
+def test_a_retention_that_was_changed_by_hand_stays(start, influxdb):
+    assert start().returncode == 0
+    assert _hours(influxdb) == "720h0m0s"
+    influxdb.query('ALTER RETENTION POLICY "autogen" ON factory DURATION 90d')
+    for _ in range(2):
+        done = start()
+        assert done.returncode == 0, done.stderr
+    assert _hours(influxdb) == "2160h0m0s"
+
+
+def test_another_setting_changes_it_once(start, influxdb):
+    assert start("30d").returncode == 0
+    assert start("52w").returncode == 0
+    assert _hours(influxdb) == "8736h0m0s"
+    influxdb.query('ALTER RETENTION POLICY "autogen" ON factory DURATION 10d')
+    assert start("52w").returncode == 0
+    assert _hours(influxdb) == "240h0m0s"
+    assert start("INF").returncode == 0
+    assert _hours(influxdb) == "0s"
+
+
+def test_a_database_of_an_earlier_version_keeps_its_own(start, influxdb):
+    influxdb.query("CREATE DATABASE factory WITH DURATION 7d")
+    assert start("30d").returncode == 0
+    assert start("30d", remembers=False).returncode == 0
+    assert _hours(influxdb) == "168h0m0s"
+
+
+@pytest.mark.parametrize("wrong", ["0d", "30", "1y", "30d; DROP DATABASE x", "-1d"])
+def test_what_is_no_duration_is_refused(start, influxdb, wrong):
+    done = start(wrong)
+    assert done.returncode == 1
+    assert "EGIZ_RETENTION" in done.stderr
+    assert start("30d").returncode == 0  # nothing was made with the wrong one
+    assert _hours(influxdb) == "720h0m0s"
