@@ -38,6 +38,8 @@ Settings, from the environment; /etc/egiz/install.env keeps them for the next ru
   EGIZ_EXPORTER    ... of the broker's metrics                      [127.0.0.1:9641]
   EGIZ_NODE        ... of the metrics of node-exporter               [127.0.0.1:9100]
   EGIZ_PROMETHEUS  ... of Prometheus                                [127.0.0.1:9090]
+  EGIZ_DOCS        where you serve what `make docs` builds; alerts
+                   link to its runbook                              [http://localhost:8000]
 
 A broker for the devices' network, which is 10.20.0.0/24 here:
 
@@ -48,7 +50,7 @@ TEXT
 }
 
 SETTINGS='EGIZ_DEVICES EGIZ_DEVICES_TLS12 EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_RETENTION EGIZ_BRIDGE
-  EGIZ_EXPORTER EGIZ_NODE EGIZ_PROMETHEUS'
+  EGIZ_EXPORTER EGIZ_NODE EGIZ_PROMETHEUS EGIZ_DOCS'
 SERVICES='mosquitto influxdb egiz-influxdb prometheus-mqtt-exporter prometheus-node-exporter
   prometheus egiz-bridge'
 TIMERS='egiz-certificates'
@@ -132,7 +134,7 @@ settings() {
   EGIZ_NAMES=$(hostname)
   EGIZ_DEVICES=127.0.0.1:8883 EGIZ_DEVICES_TLS12='' EGIZ_SERVICES=127.0.0.1:1883 EGIZ_INFLUXDB=127.0.0.1:8086
   EGIZ_RETENTION=30d EGIZ_BRIDGE=127.0.0.1:9471 EGIZ_EXPORTER=127.0.0.1:9641
-  EGIZ_NODE=127.0.0.1:9100 EGIZ_PROMETHEUS=127.0.0.1:9090
+  EGIZ_NODE=127.0.0.1:9100 EGIZ_PROMETHEUS=127.0.0.1:9090 EGIZ_DOCS=http://localhost:8000
   # shellcheck source=/dev/null
   [ ! -e "$etc/install.env" ] || . "$etc/install.env"
   eval "$given"
@@ -146,6 +148,12 @@ settings() {
 
 # check NAME VALUE: before it is in any file, or is evaluated.
 check() {
+  case $1,$2 in
+    EGIZ_DOCS,*[!A-Za-z0-9_.:/~-]*) wrong "$1: no character of an address but . : - _ ~ /" ;;
+    EGIZ_DOCS,https://*/ | EGIZ_DOCS,http://*/) wrong "$1 must not end with /" ;;
+    EGIZ_DOCS,https://?* | EGIZ_DOCS,http://?*) return 0 ;;
+    EGIZ_DOCS,*) wrong "$1 must begin with https:// or http://" ;;
+  esac
   case $2 in
     *[!A-Za-z0-9_.:\ -]*) wrong "$1: letters, digits, spaces and . : - _ only" ;;
   esac
@@ -296,6 +304,7 @@ render() {
     s|^listener 1883 127.0.0.1$|listener ${EGIZ_SERVICES##*:} ${EGIZ_SERVICES%:*}|
     s/\(localhost\|127\.0\.0\.1\):1883/$EGIZ_SERVICES/g
     /inside its network\|socket-proxyd/!s/\(localhost\|127\.0\.0\.1\):8086/$EGIZ_INFLUXDB/g
+    s|http://localhost:8000|$EGIZ_DOCS|g
     s/^Environment=EGIZ_RETENTION=.*/Environment=EGIZ_RETENTION=$EGIZ_RETENTION/
     s/\(localhost\|127\.0\.0\.1\):9471/$EGIZ_BRIDGE/g
     s/\(localhost\|127\.0\.0\.1\):9641/$EGIZ_EXPORTER/g
@@ -346,7 +355,7 @@ configuration() {
   fi
   lay influxdb/influxdb.conf /etc/egiz/influxdb/influxdb.conf
   lay systemd/bridge.toml /etc/egiz/bridge.toml
-  for file in prometheus.yml targets.yml alerts.yml mqtt-exporter.yml; do
+  for file in prometheus.yml targets.yml alerts.yml mqtt-exporter.yml alertmanager.yml; do
     lay "prometheus/$file" "/etc/egiz/prometheus/$file"
   done
   for name in $SETTINGS; do eval "printf \"%s='%s'\\n\" $name \"\$$name\""; done >"$etc/install.env.new"

@@ -35,6 +35,7 @@ SUITE = "is the suite that this test is part of"
 NOT_RUN = {
     "export EGIZ_DEVICES=10.20.0.5:8883 EGIZ_NAMES=": ROOT_OF_DEBIAN,
     "export EGIZ_DEVICES=10.20.0.5:8883 EGIZ_SERVICES=": ROOT_OF_DEBIAN,
+    "unit=/etc/systemd/system/prometheus-alert": ROOT_OF_DEBIAN,
     "PIP_NO_INDEX=1 infra/install.sh --wheels dist": ROOT_OF_DEBIAN,
     "git pull\nsudo infra/install.sh": ROOT_OF_DEBIAN,
     "git pull\ndocker compose ": DOCKER,

@@ -13,6 +13,7 @@ DEBIANS = Path("/lib/systemd/system")
 SERVICES = (
     *("mosquitto", "influxdb", "prometheus"),
     *("prometheus-mqtt-exporter", "prometheus-node-exporter"),
+    "prometheus-alertmanager",
 )
 # systemd's exposure, in tenths: up to 2.0 it says "OK"; Debian's own units have 9.2.
 EXPOSURE_MAX = 15

@@ -78,10 +78,45 @@ class NodeExporter(HttpServer):
         return self.get("/metrics")
 
 
+class Alertmanager(HttpServer):
+    """Alertmanager as its unit starts it, its webhook at an address of ours."""
+
+    def __init__(self, directory: Path, webhook: str) -> None:
+        super().__init__(directory)
+        install = "apt install prometheus-alertmanager"
+        self._program = require("prometheus-alertmanager", install)
+        shipped = (SHIPPED / "alertmanager.yml").read_text()
+        # If an alert has just ended, as when Prometheus starts, the next waits longer.
+        quick = re.sub(r"(group_wait|group_interval): \w+", r"\1: 1s", shipped)
+        (directory / "alertmanager.yml").write_text(
+            quick.replace("http://127.0.0.1:9095/", webhook)
+        )
+
+    def _command(self) -> list[str]:
+        unit = REPOSITORY / "infra/systemd/prometheus-alertmanager.conf"
+        shipped = unit.read_text().rpartition("ExecStart=")[2].splitlines()[0]
+        here = {
+            "/etc/egiz/prometheus": str(self.directory),
+            "/var/lib/prometheus": str(self.directory),
+            "127.0.0.1:9093": f"{self.host}:{self.port}",
+        }
+        for there, value in here.items():
+            shipped = shipped.replace(there, value)
+        return [self._program, *shipped.split()[1:]]
+
+    def _is_ready(self) -> object:
+        return self.get("/-/ready")
+
+
 class Prometheus(HttpServer):
     """Prometheus, scraping and evaluating each second; `targets`: addresses by job."""
 
-    def __init__(self, directory: Path, targets: dict[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        targets: dict[str, str],
+        alertmanager: str = ALERTMANAGER,
+    ) -> None:
         super().__init__(directory)
         self._program = require("prometheus", "apt install prometheus")
         shipped = (SHIPPED / "prometheus.yml").read_text()
@@ -95,7 +130,7 @@ class Prometheus(HttpServer):
             for job, address in targets.items()
         ]
         (directory / "targets.yml").write_text(json.dumps(found))  # which is YAML
-        managers = [{"targets": [ALERTMANAGER]}]
+        managers = [{"targets": [alertmanager]}]
         (directory / "alertmanagers.yml").write_text(json.dumps(managers))
 
     def query(self, promql: str) -> list[dict[str, Any]]:
