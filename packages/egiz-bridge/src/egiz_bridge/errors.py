@@ -114,11 +114,15 @@ class Unavailable(BridgeError):
 
     Attributes:
         retry_after_s: seconds to wait, from Retry-After; 0 without one.
+        may_be_size: whether fewer rows in a request may get through.
     """
 
-    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+    def __init__(
+        self, message: str, retry_after_s: float = 0.0, *, may_be_size: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.may_be_size = may_be_size
 
     def without_frames(self) -> Self:
         """As it is kept: frames, of its causes too, hold the rows of a failed write.

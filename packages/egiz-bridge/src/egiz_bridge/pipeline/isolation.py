@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from egiz_bridge.batch import DeadLetter, Row
 from egiz_bridge.pipeline.evidence import Evidence
 from egiz_bridge.pipeline.refusals import Refusals
+from egiz_bridge.pipeline.requests import Requests
 from egiz_bridge.pipeline.turn import Outcome, Turn
 from egiz_bridge.sinks.sink import Sink
 
@@ -33,8 +34,7 @@ class Isolation:
         add_dead_letters: Callable[[list[DeadLetter]], None],
         is_alive: Callable[[], None],
     ) -> None:
-        self._sink = sink
-        self._is_alive = is_alive
+        self._requests = Requests(sink, is_alive)
         self._refusals = Refusals()
         self._evidence = Evidence()
         self._add_dead_letters = add_dead_letters
@@ -46,8 +46,8 @@ class Isolation:
         """
         refusals, evidence = self._refusals, self._evidence
         refusals.forget_if_due()
-        turn = Turn(self._send, self._add_dead_letters, refusals, evidence, rows)
-        return turn.run()
+        requests, add = self._requests, self._add_dead_letters
+        return Turn(requests, add, refusals, evidence, rows).run()
 
     def forget(self) -> None:
         """Try everything again: the database may have been repaired."""
@@ -56,7 +56,3 @@ class Isolation:
     def spooled(self, rows: Sequence[Row]) -> None:
         """Rows that were spooled; one of them may show that the sink accepts rows."""
         self._evidence.spooled(rows)
-
-    def _send(self, rows: Sequence[Row]) -> None:
-        self._is_alive()
-        self._sink.write(rows)

@@ -12,6 +12,7 @@ from egiz_bridge.batch import DeadLetter, Row
 from egiz_bridge.errors import BEYOND_RETENTION, Blame, Rejected, Unavailable
 from egiz_bridge.pipeline.evidence import Evidence
 from egiz_bridge.pipeline.refusals import Part, Refusal, Refusals, time_of
+from egiz_bridge.pipeline.requests import Requests
 
 # The last request of a turn may last longer; it has a deadline of its own.
 REQUESTS_MAX = 64
@@ -42,7 +43,7 @@ class Turn:
     """Writes rows, as far as it gets.
 
     Args:
-        send: writes rows in one request; raises `Rejected` or `Unavailable`.
+        requests: write rows; raise `Rejected` or `Unavailable`.
         add_dead_letters: keeps them; raises `Unavailable`.
         refusals: what is known of the sink; more may be learnt.
         evidence: rows that the sink has accepted, or may accept.
@@ -51,18 +52,18 @@ class Turn:
 
     def __init__(
         self,
-        send: Callable[[Sequence[Row]], None],
+        requests: Requests,
         add_dead_letters: Callable[[list[DeadLetter]], None],
         refusals: Refusals,
         evidence: Evidence,
         rows: Sequence[Row],
     ) -> None:
-        self._send_rows, self._add_dead_letters = send, add_dead_letters
+        self._requests, self._add_dead_letters = requests, add_dead_letters
         self._refusals, self._evidence = refusals, evidence
         self._groups = [list(rows)]
         self._also: dict[int, dict[str, Refusal]] = {}  # by the id of a row
         self._is_proven = self._is_counted = False
-        self._requests = 0
+        self._sent = 0
         self._ends_at_s = time.monotonic() + SECONDS_MAX
         self._written = self._partial = self._dead = 0
 
@@ -79,11 +80,12 @@ class Turn:
         return Outcome(self._written, self._partial, self._dead, rest, error)
 
     def _is_over(self) -> bool:
-        return self._requests >= REQUESTS_MAX or time.monotonic() >= self._ends_at_s
+        return self._sent >= REQUESTS_MAX or time.monotonic() >= self._ends_at_s
 
     def _step(self) -> None:
-        """Send the group on top of the stack."""
-        group = self._groups[-1]
+        """Send the group on top of the stack, as much as one request may have."""
+        most = self._requests.rows_max
+        group, later = self._groups[-1][:most], self._groups[-1][most:]
         if not (self._refusals or self._also):  # nearly always
             sent, parts = group, []
         else:
@@ -96,14 +98,14 @@ class Turn:
             parts = parts or [Part(row, row, None) for row in group]
             self._done([part for part in parts if not part.sent])
             parts = [part for part in parts if part.sent]
-            self._groups[-1] = [part.row for part in parts]
+            self._groups[-1:] = [*_some(later), [part.row for part in parts]]
             self._divide(parts, refused)
         else:
             if parts:
                 self._done(parts)
             else:
                 self._written += len(group)
-            self._groups.pop()
+            self._groups[-1:] = _some(later)
 
     def _part(self, row: Row) -> Part:
         also = self._also.get(id(row))
@@ -112,8 +114,8 @@ class Turn:
         return Part(row, row, None)
 
     def _send(self, rows: list[Row]) -> None:
-        self._requests += 1
-        self._send_rows(rows)
+        self._sent += 1
+        self._requests.send(rows)
         self._evidence.is_accepted(rows[-1])
 
     def _done(self, parts: Sequence[Part]) -> None:
@@ -217,7 +219,7 @@ class Turn:
         self._add_dead_letters(_letters([(row, refused) for row in dead]))
         self._dead += len(dead)
         others = [row for at, row in enumerate(rows) if at not in named]
-        self._groups[-1:] = [*alone, *([others] if others else [])]
+        self._groups[-1:] = [*alone, *_some(others)]
 
     def _confirm(self, part: Part, refused: Rejected) -> None:
         """A row was refused without a word of rows: it is, again, while others are not.
@@ -261,6 +263,10 @@ class Turn:
                 return False
             self._evidence.is_accepted(row)  # as good: it is read as a row
         return True
+
+
+def _some(group: list[Row]) -> list[list[Row]]:
+    return [group] if group else []
 
 
 def _letters(refused: Sequence[tuple[Row, Rejected]]) -> list[DeadLetter]:

@@ -15,7 +15,12 @@ from typing import Any, NamedTuple
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    SSLError,
+)
 
 from egiz_bridge.errors import Unavailable
 
@@ -23,6 +28,7 @@ from egiz_bridge.errors import Unavailable
 CONNECT_S = 5.0
 SEND_S = ANSWER_S = 10.0
 ANSWER_MAX_BYTES = 65_536
+_NOT_CONNECTED = (ConnectTimeoutError, NewConnectionError, SSLError)
 
 
 class Answer(NamedTuple):
@@ -70,7 +76,9 @@ class Exchange:
             self._compare(getattr(answer.connection, "sock", None))
             return _read(answer)
         except (HTTPError, OSError) as error:
-            raise Unavailable(str(error)) from error
+            # Something of the request was sent, and it took too long, or was too much.
+            is_connected = not isinstance(error, _NOT_CONNECTED)
+            raise Unavailable(str(error), may_be_size=is_connected) from error
 
     def close(self) -> None:
         """Close the connection."""

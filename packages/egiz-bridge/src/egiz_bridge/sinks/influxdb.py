@@ -39,6 +39,7 @@ _RETRY_AFTER_MAX_S = 600.0
 # rights and databases can be granted, servers come back.
 _REJECTIONS = frozenset({400, 422})
 _TOO_LARGE = 413
+_TOO_SLOW, _SERVER_ERROR = 408, 500
 # InfluxDB 2.0 answered 500 to points beyond retention, as QuestDB did to some types.
 _REJECTIONS_IF_SURE = frozenset({500})
 
@@ -211,7 +212,8 @@ class InfluxdbSink:
         except Unavailable as error:
             for words, hint in _TLS_HINTS.items():
                 if self._is_tls and words in str(error):
-                    raise Unavailable(f"{error}{hint}") from error
+                    message = f"{error}{hint}"
+                    raise Unavailable(message, may_be_size=error.may_be_size) from error
             raise
 
     def _use_replaced_files(self) -> None:
@@ -270,7 +272,9 @@ def _failure(
     is_sure = rejected.blames or rejected.reason != REJECTED
     if status in _REJECTIONS or (status in _REJECTIONS_IF_SURE and is_sure):
         return rejected
-    return Unavailable(message, _seconds(retry_after))
+    # One that limits requests wants fewer of them, not smaller ones, and says when.
+    may_be_size = not retry_after and (status == _TOO_SLOW or status >= _SERVER_ERROR)
+    return Unavailable(message, _seconds(retry_after), may_be_size=may_be_size)
 
 
 def _forms(secret: str) -> list[str]:

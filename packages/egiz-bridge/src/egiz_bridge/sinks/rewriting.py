@@ -24,6 +24,8 @@ BYTES_MAX = 8 * 1024**2
 _LEVEL = 1  # a µs for each message, and an eighth of the bytes
 # Then it is the turn of new rows; the rest is written again with the next ones.
 _TURN_S = 2.0
+# Where so few lines do not get through, their number is not the reason.
+_HALVED_MIN = 10
 
 _NO_MESSAGE = Message("", b"", 0)  # of rows that were written before
 
@@ -112,13 +114,28 @@ class RewritingSink:
             )
             self._bytes -= len(self._lost.popleft().lines)
             return 0
-        except Unavailable:
+        except Unavailable as error:
+            if error.may_be_size:
+                self._halve_oldest()
             self._may_be_lost()
             raise
         self._lost.popleft()
         # From now on: the next crash may come before this is on the disk, either.
         self._keep(oldest.lines, oldest.messages)
         return oldest.messages
+
+    def _halve_oldest(self) -> None:
+        """It was written as one request when the link was faster."""
+        oldest = self._lost[0]
+        lines = zlib.decompress(oldest.lines).split(b"\n")
+        if len(lines) <= _HALVED_MIN:
+            return
+        self._bytes -= len(self._lost.popleft().lines)
+        at = len(lines) // 2
+        for half in (lines[at:], lines[:at]):
+            compressed = zlib.compress(b"\n".join(half), _LEVEL)
+            self._bytes += len(compressed)
+            self._lost.appendleft(_Written(oldest.at_s, compressed, len(half)))
 
     def _keep(self, lines: bytes, count: int) -> None:
         now_s = time.monotonic()
