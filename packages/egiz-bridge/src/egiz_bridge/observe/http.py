@@ -1,6 +1,8 @@
 """/metrics, /healthz, /readyz and /devices, for Prometheus and for supervisors."""
 
 import json
+import re
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -8,14 +10,20 @@ from urllib.parse import parse_qs
 from wsgiref.simple_server import make_server
 
 import msgspec
+import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from egiz_bridge.log import RateLimitedLog
 from egiz_bridge.observe.server import BoundedIpv6Server, BoundedServer, Handler
+from egiz_bridge.pipeline.internal import place_of
 
 # What is wrong; nothing if all is well.
 Checks = Callable[[], list[str]]
 
-_Start = Callable[[str, list[tuple[str, str]]], Any]
+_Start = Callable[..., Any]
+_MILLISECONDS = re.compile(r"[0-9]{1,19}")
+
+_log = structlog.get_logger()
 
 
 class HttpServer:
@@ -51,9 +59,19 @@ class App:
         self._metrics = make_wsgi_app(registry)
         self._checks = checks
         self._devices = devices
+        self._limited_log = RateLimitedLog()
 
     def __call__(self, environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
-        """WSGI."""
+        """WSGI; whatever a part raises is an answer, and now and then a line of log."""
+        try:
+            return self._answer(environ, start)
+        except Exception as error:  # noqa: BLE001  # of a library, for an odd request
+            self._log_failed(error)
+            headers = [("Content-Type", "text/plain")]
+            start("500 Internal Server Error", headers, sys.exc_info())
+            return [b"internal error: see the log of the bridge\n"]
+
+    def _answer(self, environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
             return cast("Iterable[bytes]", self._metrics(environ, start))
@@ -70,10 +88,19 @@ class App:
 
     def _answer_devices(self, query: str, start: _Start) -> Iterable[bytes]:
         since = parse_qs(query).get("since", ["0"])[-1]
-        if not (since.isascii() and since.isdecimal()):
+        if not _MILLISECONDS.fullmatch(since):
             start("400 Bad Request", [("Content-Type", "text/plain")])
             return [b"since: must be milliseconds since 1970\n"]
         # Of ten thousand devices, the library's encoder would hold up the main loop.
         body = msgspec.json.encode(self._devices(int(since)))
         start("200 OK", [("Content-Type", "application/json")])
         return [body]
+
+    def _log_failed(self, error: Exception) -> None:
+        if times := self._limited_log.due("failed"):
+            _log.error(
+                "internal error: no answer to an HTTP request; please report this;"
+                " further ones are counted",
+                why=f"{type(error).__name__} at {place_of(error)}",
+                times=times,
+            )

@@ -5,6 +5,7 @@ most: one more takes the place of the oldest that has not asked for anything yet
 """
 
 import errno
+import io
 import socket
 import sys
 import threading
@@ -42,6 +43,17 @@ class Handler(WSGIRequestHandler):
             self.server.is_answering(self.connection)
         return is_request
 
+    def handle(self) -> None:
+        """Answer; what the library would print is a line of the log, now and then."""
+        self._errors = io.StringIO()
+        super().handle()
+        if lines := self._errors.getvalue().splitlines():
+            self.server.log_refused(lines[-1])
+
+    def get_stderr(self) -> io.StringIO:
+        """Where tracebacks go."""
+        return self._errors
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name there
         """Probes come every few seconds: they are no news."""
 
@@ -69,7 +81,7 @@ class BoundedServer(ThreadingWSGIServer):
             return super().get_request()
         except OSError as error:
             if error.errno in _NO_FILES:
-                self._log_refused(error)
+                self.log_refused(_described(error))
                 time.sleep(_NO_FILES_PAUSE_S)
             raise
 
@@ -113,13 +125,14 @@ class BoundedServer(ThreadingWSGIServer):
         del request, client_address
         error = sys.exception()
         if not isinstance(error, ConnectionError):
-            self._log_refused(error)
+            self.log_refused(_described(error))
 
-    def _log_refused(self, error: BaseException | None) -> None:
+    def log_refused(self, why: str) -> None:
+        """Log that a request has no answer, at powers of two."""
         if times := self._limited_log.due("refused"):
             _log.warning(
                 "HTTP request not answered; further ones are counted",
-                why=f"{type(error).__name__}: {error}",
+                why=why,
                 times=times,
             )
 
@@ -147,3 +160,7 @@ def _shut(connection: socket.socket) -> None:
     """End what its thread waits for; the thread closes it."""
     with suppress(OSError):  # the other side was faster
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def _described(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {error}"
