@@ -1,13 +1,13 @@
 import random
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 from egiz_bridge.batch import DeadLetter, Message
-from egiz_bridge.errors import FileDamaged, SpoolFull
+from egiz_bridge.errors import FileDamaged, SpoolFull, Unavailable
 from egiz_bridge.spool import Spool, age
-from egiz_bridge.spool.dead_letters import Selection, purge
+from egiz_bridge.spool.dead_letters import Selection, purge, reasons
 
 MIB = 1024**2
 
@@ -252,3 +252,47 @@ def test_what_an_operator_purged_makes_room(tmp_path):
     assert purge(path, Selection(is_all=True)) == 30
     spool.batches.put("a", filler)
     spool.close()
+
+
+def test_letters_count_as_dropped_once_that_is_on_the_disk(tmp_path):
+    """A disk that is full at the commit keeps the old ones."""
+    spool = Spool(tmp_path / "spool.sqlite", MIB)
+    letters = [DeadLetter(m, "r", "d") for m in _messages(20, size=2000)]
+    for _ in range(4):
+        spool.dead_letters.add(letters)
+    dropped, kept = spool.dead_letters.dropped, reasons(spool.quota.path)
+    assert dropped + kept[0][2] == 80
+    transaction = spool.quota.transaction
+
+    @contextmanager
+    def is_full():
+        with transaction() as db:
+            yield db
+            raise Unavailable("database or disk is full")
+
+    spool.quota.transaction = is_full
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            spool.dead_letters.add(letters)
+    assert (spool.dead_letters.dropped, reasons(spool.quota.path)) == (dropped, kept)
+    spool.quota.transaction = transaction
+    spool.dead_letters.add(letters)
+    left = reasons(spool.quota.path)[0][2]
+    assert spool.dead_letters.dropped + left == 100
+    spool.close()
+
+
+def test_a_batch_that_is_set_aside_takes_no_room(tmp_path):
+    spool = Spool(tmp_path / "spool.sqlite", MIB)
+    spool.batches.put("a", [Message("t", random.Random(3).randbytes(100_000), 1)])
+    with closing(sqlite3.connect(spool.quota.path)) as db, db:
+        db.execute("UPDATE batches SET body = x'00ff'")
+    assert spool.quota.bytes_used > 100_000
+    assert spool.batches.oldest("a") is None
+    assert spool.quota.bytes_used == 0
+    spool.batches.put("a", _messages(1))
+    used = spool.quota.bytes_used
+    spool.close()
+    with closing(Spool(tmp_path / "spool.sqlite", MIB)) as again:
+        again.batches.counts()
+        assert again.quota.bytes_used == used

@@ -160,4 +160,7 @@ class Batches:
                 f" SELECT {_COLUMNS} FROM batches WHERE id = ?",
                 (batch_id,),
             )
-            db.execute("DELETE FROM batches WHERE id = ?", (batch_id,))
+            gone = db.execute(
+                "DELETE FROM batches WHERE id = ? RETURNING bytes", (batch_id,)
+            ).fetchall()
+            self._quota.batch_bytes -= sum(size for (size,) in gone)

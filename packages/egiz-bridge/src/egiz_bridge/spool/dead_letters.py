@@ -54,7 +54,7 @@ class DeadLetters:
             )
             dropped, freed = self._drop_oldest(db, self._quota.dead_bytes + added)
             self._quota.dead_bytes += added - freed
-            self.dropped += dropped
+        self.dropped += dropped  # not before the commit: a full disk undoes it
 
     def _drop_oldest(self, db: sqlite3.Connection, used: int) -> tuple[int, int]:
         """Make room; returns (letters, bytes) that were deleted."""
