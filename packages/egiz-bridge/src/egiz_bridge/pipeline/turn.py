@@ -30,6 +30,7 @@ class Outcome(NamedTuple):
         dead: how many are dead letters.
         rest: those that are neither, in groups that are to be tried one by one.
         error: why the turn ended before its time, if so.
+        has_asked: whether the sink was asked at all.
     """
 
     written: int
@@ -37,6 +38,7 @@ class Outcome(NamedTuple):
     dead: int
     rest: list[list[Row]]
     error: Unavailable | None
+    has_asked: bool = True
 
 
 class Turn:
@@ -77,7 +79,8 @@ class Turn:
         except Unavailable as raised:
             error = raised.without_frames()
         rest = self._groups[::-1]
-        return Outcome(self._written, self._partial, self._dead, rest, error)
+        counts = (self._written, self._partial, self._dead)
+        return Outcome(*counts, rest, error, has_asked=self._requests > 0)
 
     def _is_over(self) -> bool:
         return self._sent >= REQUESTS_MAX or time.monotonic() >= self._ends_at_s

@@ -282,7 +282,7 @@ class Writer(threading.Thread):
             outcome = Outcome(0, 0, 0, [list(rows)], error.without_frames())
         if outcome.error:
             self._pause_sink(outcome.error)
-        elif self._recovery:
+        elif self._recovery and outcome.has_asked:
             self._resume_sink()
         return outcome
 
