@@ -132,6 +132,31 @@ def test_rows_that_are_refused_now_hold_nothing_up(sink):
     assert sink.pending == [b"line 1", b"line 2"]
 
 
+def test_of_a_batch_with_a_row_that_is_refused_now_the_others_are_written(sink, capsys):
+    rewriting_sink = RewritingSink(sink, 10)
+    rewriting_sink.write(_rows(*range(20)))
+    sink.crash()
+    sink.losses += 1
+    write = sink.write
+
+    def refuses_some(rows):
+        lines = [line for row in rows for line in row.line.split(b"\n")]
+        if _lines(3, 11, 12) & set(lines):
+            raise Rejected("field type conflict")
+        write(rows)
+
+    sink.write = refuses_some
+    rewriting_sink.write(_rows(99))
+    given_up = _lines(3, 11, 12)
+    assert set(sink.pending) == _lines(*range(20), 99) - given_up
+    assert "given_up=3 messages=17" in capsys.readouterr().out
+    # What was written again is lost again.
+    sink.crash()
+    sink.losses += 1
+    rewriting_sink.write(_rows(100))
+    assert set(sink.pending) == _lines(*range(20), 99, 100) - given_up
+
+
 def test_a_refusal_that_is_not_about_rows_is_an_outage(sink):
     rewriting_sink = RewritingSink(sink, 10)
     rewriting_sink.write(_rows(1))

@@ -16,6 +16,7 @@ import structlog
 
 from egiz_bridge.batch import Message, Row
 from egiz_bridge.errors import Rejected, Unavailable
+from egiz_bridge.log import RateLimitedLog
 from egiz_bridge.sinks.sink import Sink
 
 # Of compressed lines, for each sink: of some 150,000 messages, which is 20 s at 7,500
@@ -56,7 +57,8 @@ class RewritingSink:
         self._kept: deque[_Written] = deque()
         self._lost: deque[_Written] = deque()  # as far as is known
         self._bytes = 0  # of both
-        self._losses = 0
+        self._losses = self._given_up = 0
+        self._limited_log = RateLimitedLog()
 
     def write(self, rows: Sequence[Row]) -> None:
         """As the sink does."""
@@ -90,13 +92,14 @@ class RewritingSink:
         if not self._lost:
             return
         until_s = time.monotonic() + _TURN_S
-        count = 0
+        count, self._given_up = 0, 0
         while self._lost and time.monotonic() < until_s:
             count += self._rewrite_oldest()
         _log.info(
             "written again after an outage: what the database may have lost",
             sink=self.name,
             messages=count,
+            given_up=self._given_up,
         )
 
     def _rewrite_oldest(self) -> int:
@@ -106,17 +109,13 @@ class RewritingSink:
         except Rejected as error:
             if not error.is_about_rows:  # an address or a name was changed
                 raise Unavailable(str(error)) from error
-            _log.warning(
-                "not written again: the database refuses what it had accepted",
-                sink=self.name,
-                messages=oldest.messages,
-                why=str(error),
-            )
-            self._bytes -= len(self._lost.popleft().lines)
+            # The rows that are refused now are found: the others are written again.
+            if not self._halve_oldest(1):
+                self._give_up_oldest(error)
             return 0
         except Unavailable as error:
-            if error.may_be_size:
-                self._halve_oldest()
+            if error.may_be_size:  # it was one request when the network was faster
+                self._halve_oldest(_HALVED_MIN)
             self._may_be_lost()
             raise
         self._lost.popleft()
@@ -124,18 +123,33 @@ class RewritingSink:
         self._keep(oldest.lines, oldest.messages)
         return oldest.messages
 
-    def _halve_oldest(self) -> None:
-        """It was written as one request when the link was faster."""
+    def _halve_oldest(self, least: int) -> bool:
+        """Make two requests of the oldest, if it has more rows than `least`."""
         oldest = self._lost[0]
-        lines = zlib.decompress(oldest.lines).split(b"\n")
-        if len(lines) <= _HALVED_MIN:
-            return
-        self._bytes -= len(self._lost.popleft().lines)
-        at = len(lines) // 2
-        for half in (lines[at:], lines[:at]):
-            compressed = zlib.compress(b"\n".join(half), _LEVEL)
+        lines = zlib.decompress(oldest.lines).split(b"
+")
+        if len(lines) <= least:
+            return False
+        self._drop_oldest(self._lost)
+        middle = len(lines) // 2
+        for half in (lines[middle:], lines[:middle]):
+            compressed = zlib.compress(b"
+".join(half), _LEVEL)
             self._bytes += len(compressed)
             self._lost.appendleft(_Written(oldest.at_s, compressed, len(half)))
+        return True
+
+    def _give_up_oldest(self, error: Rejected) -> None:
+        self._drop_oldest(self._lost)
+        self._given_up += 1
+        if times := self._limited_log.due("given up"):
+            _log.warning(
+                "not written again: the database refuses what it had accepted; if it"
+                " has lost that, it is lost",
+                sink=self.name,
+                times=times,
+                why=str(error),
+            )
 
     def _keep(self, lines: bytes, count: int) -> None:
         now_s = time.monotonic()
