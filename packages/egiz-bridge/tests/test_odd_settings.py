@@ -1,5 +1,7 @@
 """Values of the right type that cannot be used are refused by name, at any time."""
 
+import os
+import re
 import signal
 
 import pytest
@@ -26,6 +28,11 @@ ODD = [
     ),
     ('[archive]\npath = "a\\u0000b"', "archive.path"),
     ('[spool]\npath = "a\\u0000b"', "spool.path"),
+    ("[archive]\nretention_days = 36501", "archive.retention_days"),
+    ("[spool]\nmax_age_days = 999999999999", "spool.max_age_days"),
+    ('[influxdb]\nurl = "http://h:1?db=x"\nbucket = "b"', "influxdb.url"),
+    ('[influxdb]\nurl = "http://h:1/path?"\nbucket = "b"', "influxdb.url"),
+    ('[influxdb]\nurl = "http://h:1/#x"\nbucket = "b"', "influxdb.url"),
     (f"[spool]\nmax_bytes = {'9' * 5000}", "not TOML"),
 ]
 
@@ -74,3 +81,21 @@ def test_a_running_bridge_refuses_it_and_goes_on(mosquitto, bridge, text, key):
     assert key in running.log
     assert running.get("/readyz")[0] == 200
     assert "Traceback" not in running.log
+
+
+@pytest.mark.parametrize("table", ["archive", "line_protocol", "spool"])
+@pytest.mark.parametrize("kind", ["fifo", "directory", "/dev/null"])
+def test_check_refuses_what_is_no_file_to_write_to(
+    bridge, launch, tmp_path, table, kind
+):
+    path = tmp_path / kind
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif table == "line_protocol":
+        return  # nothing is kept, as was asked for
+    running = bridge("mqtt://127.0.0.1:1", **{table: {"path": str(path)}})
+    ended = launch("egiz-bridge", "check", "--config", str(running.config))
+    assert ended.wait(20) == 1
+    assert re.search(rf"{table}\.path.*{path} is no regular file", ended.output())

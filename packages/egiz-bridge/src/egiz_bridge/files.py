@@ -16,9 +16,13 @@ _ROOM_BYTES = 256 * 1024
 def probe_writable(path: Path) -> None:
     """Ask whether a file can be written, or made.
 
+    A device may be one; a pipe without a reader would be waited for.
+
     Raises:
         Unavailable: it cannot.
     """
+    if path.exists() and not (path.is_file() or path.is_char_device()):
+        raise Unavailable(f"{path} is no regular file")
     directory = path.parent
     if not directory.is_dir():
         raise Unavailable(f"there is no directory {directory}")
@@ -41,6 +45,8 @@ def probe_sqlite(path: Path) -> None:
     probe_writable(path)
     if not path.exists():
         return
+    if not path.is_file():
+        raise Unavailable(f"{path} is no regular file")
     uri = f"{path.absolute().as_uri()}?mode=ro"
     with (
         translate_errors(path),

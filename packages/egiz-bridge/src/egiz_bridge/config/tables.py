@@ -22,6 +22,7 @@ from pydantic_settings import NoDecode
 _PORT_MAX = 65535
 # Of MQTT (1.5.4): two bytes say the length.
 STRING_BYTES_MAX = 65_535
+DAYS_MAX = 36_500  # a century; 0 is for ever
 _Url = TypeVar("_Url", AnyUrl, BrokerUrl)
 
 
@@ -37,6 +38,12 @@ def checked_host(host: str) -> str:
 
 def _with_host(url: AnyUrl) -> AnyUrl:
     checked_host(str(url.host))
+    return url
+
+
+def _without_query(url: AnyUrl) -> AnyUrl:
+    if url.query is not None or url.fragment is not None:
+        raise ValueError("must not carry a query (?...): other keys say where to write")
     return url
 
 
@@ -97,6 +104,7 @@ HttpUrl = Annotated[
     UrlConstraints(allowed_schemes=["http", "https"], host_required=True),
     AfterValidator(_without_password),
     AfterValidator(_with_host),
+    AfterValidator(_without_query),
 ]
 
 
@@ -212,6 +220,7 @@ class Spool(WithFile):
     max_age_days: int = Field(
         default=30,
         ge=0,
+        le=DAYS_MAX,
         description="drop what has waited for longer, as the database would; a time "
         "without a running bridge does not count; 0 keeps all",
     )

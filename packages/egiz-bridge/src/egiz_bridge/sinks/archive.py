@@ -16,6 +16,7 @@ import structlog
 from pydantic import Field
 
 from egiz_bridge.batch import Row
+from egiz_bridge.config.tables import DAYS_MAX
 from egiz_bridge.database_file import DatabaseFile, translate_errors
 from egiz_bridge.errors import FileDamaged, FileReplaced, Unavailable
 from egiz_bridge.files import probe_sqlite
@@ -40,7 +41,10 @@ class ArchiveTable(FileSinkTable):
         default=Path("egiz-archive.sqlite"), description="the SQLite file"
     )
     retention_days: int = Field(
-        default=30, ge=0, description="delete what was received before; 0 keeps all"
+        default=30,
+        ge=0,
+        le=DAYS_MAX,
+        description="delete what was received before; 0 keeps all",
     )
 
     def open(self) -> "ArchiveSink":
