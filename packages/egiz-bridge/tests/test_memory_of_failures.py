@@ -56,7 +56,7 @@ def _without_gc():
 )
 def test_no_row_of_a_failed_write_survives_it(tmp_path, error):
     ledger = Ledger()
-    ledger.open("toy", 0)
+    ledger.open("toy")
     spool = Spool(Path(tmp_path / "spool.sqlite"), 2**20)
     writer = Writer("toy", lambda: _Sink(error), spool, ledger, lambda _: None)
     watched = []
