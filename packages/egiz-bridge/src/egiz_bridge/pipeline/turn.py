@@ -80,7 +80,7 @@ class Turn:
             error = raised.without_frames()
         rest = self._groups[::-1]
         counts = (self._written, self._partial, self._dead)
-        return Outcome(*counts, rest, error, has_asked=self._requests > 0)
+        return Outcome(*counts, rest, error, has_asked=self._sent > 0)
 
     def _is_over(self) -> bool:
         return self._sent >= REQUESTS_MAX or time.monotonic() >= self._ends_at_s

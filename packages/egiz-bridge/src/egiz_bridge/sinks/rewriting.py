@@ -126,15 +126,13 @@ class RewritingSink:
     def _halve_oldest(self, least: int) -> bool:
         """Make two requests of the oldest, if it has more rows than `least`."""
         oldest = self._lost[0]
-        lines = zlib.decompress(oldest.lines).split(b"
-")
+        lines = zlib.decompress(oldest.lines).split(b"\n")
         if len(lines) <= least:
             return False
         self._drop_oldest(self._lost)
         middle = len(lines) // 2
         for half in (lines[middle:], lines[:middle]):
-            compressed = zlib.compress(b"
-".join(half), _LEVEL)
+            compressed = zlib.compress(b"\n".join(half), _LEVEL)
             self._bytes += len(compressed)
             self._lost.appendleft(_Written(oldest.at_s, compressed, len(half)))
         return True
