@@ -256,7 +256,7 @@ def test_an_interim_answer_is_not_the_answer(serve, client, interim):
 def test_what_is_sent_beside_an_answer_is_not_that_of_the_next_request(
     serve, client, extra, is_first, pause_s
 ):
-    requests = iter(range(9))
+    requests, all_is_sent = iter(range(9)), threading.Event()
 
     def serve_too_much(connection):
         if next(requests):
@@ -265,11 +265,12 @@ def test_what_is_sent_beside_an_answer_is_not_that_of_the_next_request(
         for part in [extra, _STORED] if is_first else [_STORED, extra]:
             connection.sendall(part)
             time.sleep(pause_s)
+        all_is_sent.set()
 
     server = serve(serve_too_much)
     with suppress(Unavailable):  # it may be no HTTP
         client.post(server.url, b"x", {})
-    time.sleep(2 * pause_s)
+    assert all_is_sent.wait(60)
     assert client.post(server.url, b"x", {}).status == 503
 
 

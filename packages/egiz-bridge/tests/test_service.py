@@ -298,7 +298,7 @@ CONNACK_5, SUBACK_5 = b"\x20\x03\x00\x00\x00", b"\x90\x04\x00\x01\x00\x01"
     [
         (b"\x30\xff\xff\xff\xff\x01", "malformed length"),
         (b"\x32\x01\x00", "without all its parts"),
-        (b"\x30\xff\xff\xff\x7f", "sent a packet of"),
+        (b"\x90\xff\xff\xff\x7f", "sent a packet of"),
         (b"\xe0\x00", "disconnected"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 20, "a packet of type 4"),
     ],

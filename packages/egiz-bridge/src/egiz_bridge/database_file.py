@@ -108,8 +108,7 @@ class DatabaseFile:
         if now[""] == self._opened[""] and _is_empty(self.path):
             raise FileDamaged(f"{self.path}: it was emptied")
         if now == self._opened:
-            is_whole = self._begins_as_a_database()
-            return "" if is_whole else "was overwritten while the bridge runs"
+            return "" if self.is_whole else "was overwritten while the bridge runs"
         if now[""] is None:
             return "was removed or moved while the bridge runs"
         if now[""] != self._opened[""]:
@@ -118,8 +117,9 @@ class DatabaseFile:
         names = " and ".join(self.path.name + part for part in parts)
         return f"lost {names} while the bridge runs"
 
-    def _begins_as_a_database(self) -> bool:
-        """SQLite reads from the log beside it, and may see such damage much later."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether it begins as a database; SQLite has its log, and looks later."""
         try:
             return (
                 self._descriptor < 0

@@ -22,7 +22,7 @@ def rollover() -> None:
     \b
       egiz-infra rollover start --name 'OpenEgiz 2'
       systemctl restart mosquitto && egiz-infra apply
-      egiz-infra renew oven-001        (each device, on any day; `list` says which)
+      egiz-infra renew oven-001       (each device, on any day; see `list`)
       egiz-infra rollover finish
       systemctl restart mosquitto && egiz-infra apply
     """  # noqa: D301  # \b is click's mark for lines that stay as they are

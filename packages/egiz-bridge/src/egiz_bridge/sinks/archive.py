@@ -120,6 +120,8 @@ class ArchiveSink:
         if not (what := self._file.lost()):
             return
         self._file.finish()  # what is in it stays whole, wherever it is now
+        if not self._file.is_whole:  # its log had not all of it
+            raise FileDamaged(f"{self._path} {what}")
         self.close()
         _log.error(
             f"archive {what}: what was in it is where that file is, and the next write"

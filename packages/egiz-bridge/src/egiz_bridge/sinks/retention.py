@@ -59,7 +59,8 @@ class Retention:
     def _delete(self, kind: str, oldest_ms: int) -> int:
         with self._file.transaction() as db:
             order = "received_ms" if _is_indexed(db, kind) else "rowid"
-            return db.execute(delete(kind, _ROWS, order), (oldest_ms,)).rowcount
+            named = {"oldest_ms": oldest_ms}
+            return db.execute(delete(kind, _ROWS, order), named).rowcount
 
     def _end(self, now_ms: int, oldest_ms: int) -> None:
         """All that is too old is deleted: say so, and what time it is."""
@@ -95,9 +96,9 @@ def delete(kind: str, rows: int, order: str) -> str:
     """
     first = f'SELECT rowid, received_ms FROM "{kind}"'  # noqa: S608  # names of tables
     if order == "received_ms":
-        first += " WHERE received_ms < ?1"
+        first += " WHERE received_ms < :oldest_ms"
     first += f" ORDER BY {order} LIMIT {rows:d}"
-    oldest = f"SELECT rowid FROM ({first}) WHERE received_ms < ?1"  # noqa: S608  # as above
+    oldest = f"SELECT rowid FROM ({first}) WHERE received_ms < :oldest_ms"  # noqa: S608  # as above
     return f'DELETE FROM "{kind}" WHERE rowid IN ({oldest})'  # noqa: S608  # as above
 
 
