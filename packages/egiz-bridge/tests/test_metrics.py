@@ -1,8 +1,13 @@
 """Every metric is explained in docs/reference/metrics.md, and nothing else is."""
 
+import inspect
 import re
 import subprocess
+from pathlib import Path
 
+from egiz_bridge.pipeline import intake
+from egiz_bridge.pipeline.route import Route, reason_to_skip
+from egiz_schema import Topic
 from prometheus_client.parser import text_string_to_metric_families
 from rig.publisher import Publisher
 from rig.servers import REPOSITORY
@@ -59,6 +64,24 @@ def test_the_document_has_a_row_for_each_metric(mosquitto, bridge):
     missing -= {f"| `{name}` | {kind} | … |" for name, kind in documented.items()}
     assert not missing, f"add to {DOCUMENT}, with what to do: {sorted(missing)}"
     assert documented.keys() - served.keys() == set(), "documented, and not served"
+
+
+def test_the_document_explains_each_reason_of_a_skipped_message():
+    """`egiz-bridge` does not say it anywhere else."""
+    source = Path(inspect.getsourcefile(intake)).read_text()
+    reasons = set(re.findall(r'(?:Skipped\(|skipped\[)"(\w+)"', source))
+    assert reasons >= {"cleared", "retained_untimed", "qos0_overload"}
+    for kind in ("telemetry", "status", "config", "command"):
+        topic = Topic("factory", "oven-001", kind)
+        reasons.add(reason_to_skip([Route(frozenset(), frozenset())], topic))
+    far = Route(frozenset({"telemetry"}), frozenset({"other"}))
+    reasons.add(reason_to_skip([far], Topic("factory", "oven-001", "telemetry")))
+    (row,) = re.findall(r"^.*egiz_bridge_messages_skipped`.*$", _text(), re.MULTILINE)
+    assert {reason for reason in reasons if f"`{reason}`" not in row} == set()
+
+
+def _text():
+    return DOCUMENT.read_text()
 
 
 def test_promtool_accepts_the_names(mosquitto, bridge):
