@@ -1,4 +1,4 @@
-"""Rows whose write failed are let go of at once: nobody collects cycles for a while."""
+"""Rows whose write failed are let go of at once: cycles are collected seldom."""
 
 import gc
 import weakref

@@ -1,4 +1,4 @@
-"""Files that are read as a whole: they have an end, and nobody waits for it for long.
+"""Files that are read as a whole: they have an end, and no wait for it is long.
 
 The running bridge reads some again, in its main loop. A pipe without a writer, or a
 device without an end, must not stop that.
@@ -22,7 +22,7 @@ def read_small_file(
 ) -> bytes:
     """What is in a file.
 
-    A pipe or a device is read if that is wanted; one that nobody writes to is an error:
+    A pipe or a device is read if that is wanted; one without a writer is an error:
     it was read before, and what it held is gone.
 
     Raises:
@@ -37,7 +37,7 @@ def read_small_file(
     finally:
         os.close(descriptor)
     if stat.S_ISFIFO(mode) and not data:
-        raise OSError(errno.EINVAL, "it is a pipe that nobody writes to (any more)")
+        raise OSError(errno.EINVAL, "it is a pipe without a writer, or was read before")
     return data
 
 
