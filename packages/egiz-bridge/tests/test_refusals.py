@@ -162,6 +162,53 @@ def test_a_refusal_of_everything_is_held_and_nothing_is_a_dead_letter(
     assert database.stored == {_row(number).line for number in range(300)}
 
 
+def _limit(lines):
+    """A limit of the database, said of all rows of a request that it refuses."""
+    text = "partial write: max-series-per-database limit exceeded: (3)"
+    return _v1(f"{text} dropped={len(lines)}")
+
+
+@pytest.mark.parametrize("words", [_limit, lambda _: _v1("partial write: timeout")])
+def test_a_refusal_of_every_row_that_names_none_is_held_and_makes_no_dead_letter(
+    bridge, database, words
+):
+    database.script = words
+    bridge.start()
+    for number in range(5):
+        bridge.offer([_row(number * 8 + n) for n in range(8)])
+    eventually(lambda: bridge.counts().spooled == 40)
+    time.sleep(1)
+    assert bridge.counts().dead == 0
+    assert not bridge.counts().is_up
+    assert "no row gets through" in bridge.counts().trouble
+    database.script = lambda _: OK
+    eventually(bridge.is_done)
+    assert bridge.counts().written == 40
+    assert bridge.letters() == []
+
+
+def test_series_beyond_a_limit_are_dead_letters_while_others_are_written(
+    bridge, database
+):
+    def known_only(lines):
+        refused = [line for line in lines if b"oven-000" not in line]
+        database.stored.update(line for line in lines if b"oven-000" in line)
+        return _limit(refused) if refused else OK
+
+    database.script = known_only
+    bridge.start()
+    bridge.offer([_row(0)])
+    eventually(bridge.is_done)
+    bridge.offer([_row(number) for number in range(1, 40)])
+    eventually(bridge.is_done)
+    assert (bridge.counts().written, bridge.counts().dead) == (8, 32)
+    assert len(database.stored) == 8
+    # And in a quiet hour, as the only one.
+    bridge.offer([_row(41)])
+    eventually(bridge.is_done)
+    assert bridge.counts().dead == 33
+
+
 def test_a_server_that_begins_to_refuse_everything_is_held(bridge, database):
     bridge.start()
     bridge.offer([_row(number) for number in range(100)])
@@ -407,6 +454,7 @@ def test_a_crash_in_a_search_repeats_none_of_what_was_found(bridge, database, tm
     database.script = _refuses_slowly(0.01)
     rows = [_row(number, BAD) for number in range(300)]
     bridge.start()
+    bridge.offer([_row(300)])  # it shows that the database accepts rows
     bridge.offer(rows)
     eventually(lambda: bridge.counts().dead > 60)
     # What a crash leaves: a copy of the file at some instant.
@@ -417,6 +465,7 @@ def test_a_crash_in_a_search_repeats_none_of_what_was_found(bridge, database, tm
     assert found > 60
     restarted.offered = restarted.acknowledged = 0
     restarted.start()
+    restarted.offer([_row(300)])
     eventually(restarted.is_done, timeout=60)
     restarted.stop()
     restarted_letters = {payload for _, _, payload in _letters_of(restarted.path)}

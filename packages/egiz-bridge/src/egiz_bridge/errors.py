@@ -108,6 +108,14 @@ class Rejected(BridgeError):
         self.is_about_rows = is_about_rows
         self.is_too_large = is_too_large
 
+    @property
+    def is_named(self) -> bool:
+        """Whether a row, a field or a fault of its own is named.
+
+        "partial write" alone is not: a limit of the database is as well said so.
+        """
+        return bool(self.blames) or self.reason != REJECTED
+
 
 class Unavailable(BridgeError):
     """The database, or the disk, may accept these rows later.

@@ -138,6 +138,8 @@ class Turn:
         if refused.reason == BEYOND_RETENTION:
             self._divide_by_time(rows, refused)
         elif refused.is_about_rows and refused.dropped >= len(rows):
+            if not refused.is_named:
+                self._prove(rows, refused)
             self._make_dead(rows, refused)
         elif len(rows) > 1:
             if not (refused.is_about_rows or refused.is_too_large):
@@ -146,6 +148,8 @@ class Turn:
         else:
             if not refused.is_about_rows:
                 self._confirm(parts[0], refused)
+            elif not refused.is_named:
+                self._prove([], refused)
             self._make_dead(rows, refused)
 
     def _split(self, rows: list[Row], at: int) -> None:
@@ -262,7 +266,7 @@ class Turn:
         try:
             self._send([sent])
         except Rejected as refused:
-            if not refused.is_about_rows:
+            if not refused.is_named:
                 return False
             self._evidence.is_accepted(row)  # as good: it is read as a row
         return True
