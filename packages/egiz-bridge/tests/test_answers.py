@@ -1,6 +1,7 @@
 """The words with which databases refuse, as they send them."""
 
 import json
+import time
 
 import pytest
 from egiz_bridge.errors import (
@@ -10,6 +11,7 @@ from egiz_bridge.errors import (
     Blame,
 )
 from egiz_bridge.sinks.answers import SHOWN_MAX, rejection, shown
+from egiz_bridge.sinks.exchange import ANSWER_MAX_BYTES
 
 LINES = [b"telemetry,device_id=a-1 x=1.0 1000", b"status,device_id=a-1 y=2.0 2000"]
 
@@ -215,3 +217,85 @@ def test_a_line_with_quotes_is_found_in_the_answer():
     line = b"status,device_id=a-1 y=\"it's': so\" 2000"
     error = rejection("", f"unable to parse '{line.decode()}': bad", [b"x", line])
     assert list(error.blames) == [Blame(1, is_sure=True)]
+
+
+_LINES = [b"a" * (n % 500 + 1) for n in range(1000)]
+# What a pattern begins with, again and again, each with as much of it as there may be.
+_HOSTILE = [
+    'input field "',
+    'input field "a',
+    'input field "a" on measurement "',
+    'input field \\"a\\" on measurement \\"b',
+    'input field "a" on measurement "b" is type ',
+    'input field "%s" on measurement "' % ("a" * 256),
+    "column '",
+    "column 'a', expected ",
+    "column 'a', expected b, got ",
+    "column 'a', expected b,c, got iox::column_type::field::",
+    "iox::column_type::field::",
+    "iox::column_type::field::a type into column ",
+    "error in line 1: table: ",
+    "error in line 1: table: \n",
+    "error in line 1: table: a, column: \n",
+    "error in line 1: table: a, column: b\n",
+    "error in line 1",
+    "error in line 1: cast error from protocol type: ",
+    "error in line 1: invalid column name: ",
+    "error writing line 1: column '",
+    "error writing line 1: column '\n",
+    "unable to parse '",
+    "unable to parse '': ",
+    "': ",
+    "dropped=1",
+    "points beyond the ",
+    "<html>",
+    "<",
+    "<html <",
+    "1",
+    " ",
+    "\n",
+    "[",
+    '{"data":',
+]
+_BEGINNINGS = [
+    "",
+    "<html>",
+    "unable to parse '",
+    "error in line 1: table: ",
+    "error in line ",
+    "error writing line ",
+    "dropped=",
+    'input field "',
+    "error writing line 1: column '",
+]
+
+
+def _cost_s(text):
+    """Of the fastest of some tries."""
+    costs = []
+    for _ in range(3):
+        begun = time.thread_time()
+        rejection("HTTP 400", text, _LINES)
+        shown(text, ["secret"])
+        costs.append(time.thread_time() - begun)
+    return min(costs)
+
+
+@pytest.mark.parametrize("repeated", _HOSTILE)
+def test_what_an_answer_costs_grows_no_faster_than_its_length(repeated):
+    """With eight times the length, a pattern that looks back costs 64 times as much."""
+    for beginning in _BEGINNINGS:
+        short_s, long_s = (
+            _cost_s((beginning + repeated * (size // len(repeated)))[:size])
+            for size in (ANSWER_MAX_BYTES // 8, ANSWER_MAX_BYTES)
+        )
+        # What takes less than this is no matter, and too short for a ratio.
+        assert long_s < max(20 * short_s, 0.02), (beginning, repeated, short_s, long_s)
+
+
+@pytest.mark.parametrize("count", [10, 5000, 65_000])
+@pytest.mark.parametrize("words", ["dropped=%s", "error in line %s: x"])
+def test_a_number_of_any_length_is_no_number_of_a_row(words, count):
+    refused = rejection("HTTP 400", words % ("1" * count), _LINES)
+    assert refused.dropped == 0
+    assert refused.blames == ()

@@ -20,36 +20,45 @@ from egiz_bridge.errors import (
 
 SHOWN_MAX = 300  # characters of an answer that are worth a log line
 
+# Whoever answers may send what makes a search slow, and no other thread runs meanwhile.
+# So what is repeated has a bound, or ends where the next place begins.
+_NAME = r"[^\"\\\n]{1,256}"
+_WORD = r"\w{1,64}"
+_NUMBER = r"(\d{1,9})(?!\d)"
+
 # InfluxDB 1 and 2: input field "x" on measurement "y" is type float, already exists as
 # type string. Of other faults of a field the type is not said: it is refused anyhow.
 _FIELD = re.compile(
-    r'input field \\?"(.+?)\\?" on measurement \\?"(.+?)\\?" is (type|too long)? ?(\w*)'
+    rf'input field \\?"({_NAME})\\?" on measurement \\?"({_NAME})\\?" is'
+    rf" (type|too long)? ?({_WORD})?"
 )
 # InfluxDB 1 and 2, for each line that is none: unable to parse 'line': why
 _QUOTED = "unable to parse '"
 # QuestDB: error in line 3: table: t, column: c; why
 _NUMBERED = re.compile(
-    r"error in line (\d+): (?:table: ([^,;]+)(?:, column: ([^;]+))?; )?([^\n]*)"
+    rf"error in line {_NUMBER}: (?:table: ([^,;\n]{{1,256}})"
+    r"(?:, column: ([^;\n]{1,256}))?; )?([^\n]*)"
 )
-_CAST = re.compile(r"cast error from protocol type: (\w+)")
+_CAST = re.compile(rf"cast error from protocol type: ({_WORD})")
 _COLUMN_NAME = re.compile(r"invalid column name: (.+)")
 # InfluxDB 3, and its cloud before: of the line that is numbered beside it.
 _COLUMN = re.compile(
-    r"column '(.+?)', expected \S+, got iox::column_type::field::(\w+)"
-    r"|iox::column_type::field::(\w+) type into column (\S+)"
+    rf"column '([^'\n]{{1,256}})', expected \S{{1,128}}, got"
+    rf" iox::column_type::field::({_WORD})"
+    rf"|iox::column_type::field::({_WORD}) type into column (\S{{1,256}})"
 )
-_WRITING_LINE = re.compile(r"error writing line (\d+): (.*)")
+_WRITING_LINE = re.compile(rf"error writing line {_NUMBER}: (.*)")
 
-_DROPPED = re.compile(r"dropped=(\d+)")
+_DROPPED = re.compile(rf"dropped={_NUMBER}")
 _RETENTION = re.compile(r"points? (?:beyond|outside) (?:the )?retention policy")
 _NO_LOWER_BOUND = "Upper Bound"  # InfluxDB 2: too far in the future
 _CONFLICT = "field type conflict"
 # Each of these is said of rows only.
 _OF_ROWS = re.compile(
-    rf"partial write|{_CONFLICT}|dropped=\d|{_QUOTED}|error in line \d+:"
-    r"|error writing line \d+:|metric parse error"  # the last: Telegraf's listener
+    rf"partial write|{_CONFLICT}|dropped=\d|{_QUOTED}|error in line \d{{1,9}}:"
+    r"|error writing line \d{1,9}:|metric parse error"  # last: Telegraf's listener
 )
-_TAG = re.compile(r"<[^>]*>")
+_TAG = re.compile(r"<[^<>]*>")
 
 
 def rejection(message: str, answer: str, lines: Sequence[bytes]) -> Rejected:
@@ -119,9 +128,11 @@ def _quoted(text: str, lines: Sequence[bytes]) -> Iterator[Blame]:
     if not parts:
         return
     numbers = {line.decode(errors="replace"): n for n, line in enumerate(lines)}
+    lengths = {len(line) for line in numbers}
     for part in parts:
         # A quote may be part of the line.
         ends = (match.start() for match in re.finditer("': ", part))
+        ends = (end for end in ends if end in lengths)
         found = next((part[:end] for end in ends if part[:end] in numbers), None)
         if found is not None:
             yield Blame(numbers[found], is_sure=True)
