@@ -1,6 +1,7 @@
 """What the tests on engines share."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +35,6 @@ def started(stack: contextlib.ExitStack) -> Callable[[_S], _S]:
 
 
 @pytest.fixture
-def fleet(launch: Launch, tmp_path: Path) -> Callable[[str], Fleet]:
+def fleet(launch: Launch, tmp_path: Path) -> Callable[..., Fleet]:
     """`fleet(url)`: devices that publish from now on."""
-    return lambda broker_url: Fleet(launch, tmp_path, broker_url)
+    return functools.partial(Fleet, launch, tmp_path)

@@ -19,11 +19,14 @@ _log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """20 devices, 500 messages a second, 20 seconds."""
+    """20 devices, 500 messages a second, for 20 seconds or as many as are given."""
 
-    def __init__(self, launch: Launch, directory: Path, broker_url: str) -> None:
+    def __init__(
+        self, launch: Launch, directory: Path, broker_url: str, seconds: int = SECONDS
+    ) -> None:
         self._report = directory / "fleet.json"
-        plan = {"--devices": DEVICES, "--rate": RATE, "--seconds": SECONDS}
+        self._seconds = seconds
+        plan = {"--devices": DEVICES, "--rate": RATE, "--seconds": seconds}
         arguments = [str(word) for pair in plan.items() for word in pair]
         self._begun_s = time.monotonic()
         self._process = launch(
@@ -42,7 +45,7 @@ class Fleet:
 
     def ledger(self) -> dict[str, Any]:
         """Wait for its end; the broker has acknowledged every message."""
-        assert self._process.wait(SECONDS + 120) == 0, self._process.output()
+        assert self._process.wait(self._seconds + 120) == 0, self._process.output()
         ledger: dict[str, Any] = json.loads(self._report.read_text())
         assert ledger["balanced"]
         return ledger
