@@ -9,6 +9,7 @@ import egiz_edge_tools.virtual_board as board_module
 import pytest
 import trustme
 from egiz_edge_tools.bundle import stage
+from egiz_schema import Command, Topic, encode
 from rig.device import DEVICE, Device
 from rig.live import LiveSubscriber
 from rig.tls import AUTHORITY, TlsBroker, der_files
@@ -102,13 +103,25 @@ def in_safe_mode(device, tmp_path, umqtt, monkeypatch):
     return make
 
 
-def test_safe_mode_reports_over_mutual_tls(in_safe_mode, broker):
+def test_safe_mode_reports_and_obeys_over_mutual_tls(in_safe_mode, broker):
     live = LiveSubscriber(broker.host, broker.port)
     in_safe_mode(AUTHORITY, AUTHORITY)
     (status,) = eventually(
         lambda: [m for m in live.messages(DEVICE, "status") if m.state == "safe_mode"]
     )
     assert status.reset_cause == "crash: test"
+    for command_id, result in (("c1", "refused"), ("c2", "done")):
+        action = "reboot" if result == "done" else "identify"
+        command = Command(device_id=DEVICE, id=command_id, action=action)
+        live.publish(Topic("factory", DEVICE, "command"), encode(command))
+        eventually(
+            lambda expected=(command_id, result): any(
+                (m.last_command.id, m.last_command.result) == expected
+                for m in live.messages(DEVICE, "status")
+                if m.last_command
+            )
+        )
+    eventually(lambda: live.messages(DEVICE, "telemetry"))  # the app, over TLS as well
     live.close()
 
 

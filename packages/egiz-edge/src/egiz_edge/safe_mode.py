@@ -19,13 +19,16 @@ _PING_MS = 10000  # a keepalive is 30 s
 _RETRY_S = 5  # after a connection has failed or broken
 _JOIN_MS = 20000
 _RETRY_APP_MS = 900000  # the cause may be gone by then
+_ANSWERS_MAX = 16
 _LAST_ID = "/safe_mode_id"  # of the last command: a retained one is sent again
 
 
 def main(directory, data, count, reset_reason):
     """Run it after `count` boots that were not confirmed, and reset the board."""
+    # Without a command, the app is tried once before safe mode runs again: also after a
+    # power cut, and after the watchdog has ended a wait for a broker that hangs.
+    boot_loop.write(data, boot_loop.SAFE - 1, reset_reason)
     is_ordered = run(directory, reset_reason or "%d boots were not confirmed" % count)
-    # Otherwise the app is tried once before safe mode runs again.
     boot_loop.write(data, 0 if is_ordered else boot_loop.SAFE - 1, "reboot: safe_mode")
     reset(directory)
 
@@ -58,6 +61,7 @@ class _Session:
         self._device_id = settings["device_id"]
         self._topic = "sensors/%s/%s/" % (settings["facility"], settings["device_id"])
         self._is_ordered = False
+        self._answers = []  # that are to be reported
         self._client = MQTTClient(
             settings["device_id"],
             settings["broker"],
@@ -82,12 +86,14 @@ class _Session:
         while not self._is_ordered:
             _wait(self._directory, _ROUND_MS)
             self._client.check_msg()
+            self._report_answers()
             now = time.ticks_ms()
             if time.ticks_diff(now, pinged) > _PING_MS:
                 self._client.ping()
                 pinged = now
             if time.ticks_diff(now, since) > _RETRY_APP_MS:
                 raise OSError("no command was received")
+        self._report_answers()
         self._client.disconnect()
 
     def _report(self, **more):
@@ -98,6 +104,14 @@ class _Session:
         }
         members.update(more)
         self._client.publish(self._topic + "status", json.dumps(members), True, 1)
+
+    def _report_answers(self):
+        """Not in `_receive`: there, publish would wait in another publish, for ever.
+
+        Each receives what comes meanwhile, and would drop the PUBACK of the other.
+        """
+        while self._answers:
+            self._report(last_command=self._answers.pop(0))
 
     def _receive(self, _topic, msg):
         """Execute or refuse a command; what is no command is only logged."""
@@ -112,14 +126,16 @@ class _Session:
         last = {"id": _printable(command_id), "result": "refused"}
         if action != "reboot":
             last["error"] = "safe mode: reboot only"
+        elif type(command_id) is not str:
+            last["error"] = "id: not a text"
         elif _read(self._directory + "/data" + _LAST_ID) == command_id:
             last["error"] = "repeated"
         else:
-            with open(self._directory + "/data" + _LAST_ID, "w") as file:
-                file.write(command_id)
+            _keep(self._directory + "/data" + _LAST_ID, command_id)
             last["result"] = "done"
             self._is_ordered = True
-        self._report(last_command=last)
+        if len(self._answers) < _ANSWERS_MAX:
+            self._answers.append(last)
 
 
 def _settings(directory):
@@ -188,6 +204,14 @@ def _feed(directory):
         signal(directory, b"f")
     else:
         WDT(timeout=60000).feed()
+
+
+def _keep(path, text):
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as error:
+        print("safe mode: a repeated command will not be known: %r" % error)
 
 
 def _read(path):

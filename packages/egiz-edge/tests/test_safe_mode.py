@@ -1,0 +1,134 @@
+"""Safe mode with stock umqtt.simple: what leads out, and what must not hold it."""
+
+import json
+import shutil
+
+import egiz_edge_tools.virtual_board as board_module
+import pytest
+from egiz_edge_tools.bundle import stage
+from egiz_schema import Command, Topic, encode
+from rig.device import DEVICE
+from rig.waiting import eventually
+
+COMMAND = Topic("factory", DEVICE, "command")
+
+
+@pytest.fixture
+def crashed(device, tmp_path, umqtt, monkeypatch):
+    """A factory of devices that have crashed five times, and would run now."""
+
+    def staged(directory, *_):
+        stage(directory)
+        shutil.copytree(umqtt / "umqtt", directory / "umqtt")
+
+    def make(broker):
+        data = tmp_path / f"flash-{DEVICE}" / "data"
+        data.mkdir(parents=True)
+        (data / "boots").write_text("5 crash: test")
+        return device(broker)
+
+    monkeypatch.setattr(board_module, "stage", staged)
+    return make
+
+
+def _statuses(live, state):
+    return [m for m in live.messages(DEVICE, "status") if m.state == state]
+
+
+def _answer(live, command_id):
+    return eventually(lambda: _answers(live, command_id))[0]
+
+
+def _answers(live, command_id):
+    """Result and error of each answer; the app repeats its last one."""
+    given = [m.last_command for m in live.messages(DEVICE, "status") if m.last_command]
+    return [(one.result, one.error) for one in given if one.id == command_id]
+
+
+def _send(live, command_id, action="identify"):
+    live.publish(
+        COMMAND, encode(Command(device_id=DEVICE, id=command_id, action=action))
+    )
+
+
+RUBBISH = {
+    "numbers": {"device_id": DEVICE, "id": 5, "action": "reboot"},
+    "nested": {"device_id": DEVICE, "id": ["x", {"y": 1}], "action": {"z": [1]}},
+    "null": {"device_id": DEVICE, "id": None, "action": None},
+    "other": {"device_id": "oven-009", "id": "o", "action": "reboot"},
+    "list": [1, 2],
+    "text": "reboot",
+    "number": 7,
+    "long": {"device_id": DEVICE, "id": "x" * 3000, "action": "r" * 900},
+}
+
+
+@pytest.mark.parametrize("retain", [False, True], ids=["", "retained"])
+def test_whatever_comes_as_a_command_is_answered_or_ignored_and_the_next_obeyed(
+    crashed, mosquitto, live, retain
+):
+    if retain:
+        live.publish(COMMAND, b"\xff\x00" * 900, retain=True)
+    running = crashed(mosquitto)
+    eventually(lambda: _statuses(live, "safe_mode"))
+    for rubbish in (b"", b"{", b"\xff" * 40, *map(_encoded, RUBBISH.values())):
+        live.publish(COMMAND, rubbish, retain=retain)
+    _send(live, "c1")
+    assert _answer(live, "c1") == ("refused", "safe mode: reboot only")
+    assert _answer(live, "5") == ("refused", "id: not a text")
+    answered = [
+        m.last_command.id for m in _statuses(live, "safe_mode") if m.last_command
+    ]
+    assert len(answered) == len(set(answered))
+    if retain:
+        live.publish(COMMAND, b"", retain=True)
+    _send(live, "c2", "reboot")
+    assert _answer(live, "c2") == ("done", None)
+    eventually(lambda: live.messages(DEVICE, "telemetry"))
+    born = _statuses(live, "online")[0]
+    assert born.reset_cause == "reboot: safe_mode"
+    assert sum(line.startswith("safe mode: crash") for line in running.output) == 1
+
+
+def _encoded(value):
+    return json.dumps(value).encode()
+
+
+def test_a_retained_reboot_is_obeyed_once(crashed, device, mosquitto, live, tmp_path):
+    payload = _encoded({"device_id": DEVICE, "id": "again", "action": "reboot"})
+    live.publish(COMMAND, payload, retain=True)
+    first = crashed(mosquitto)
+    assert _answer(live, "again") == ("done", None)
+    eventually(lambda: live.messages(DEVICE, "telemetry"))
+    first.kill()
+    (tmp_path / f"flash-{DEVICE}" / "data" / "boots").write_text("5 crash: second")
+    device(mosquitto)
+    eventually(lambda: ("refused", "repeated") in _answers(live, "again"))
+    assert _answers(live, "again").count(("done", None)) == 1
+
+
+def test_a_broker_that_hangs_does_not_hold_the_device_in_safe_mode(
+    crashed, mosquitto, live, proxy, hardware
+):
+    hardware.watchdog_s = 3.0
+    between = proxy(mosquitto.host, mosquitto.port)
+    between.pause()
+    running = crashed(between)
+    # The watchdog ends the wait; the app, which measures and buffers, is tried.
+    eventually(lambda: any("no broker" in line for line in running.output), 90)
+    assert running.output[0] == "safe mode: crash: test"
+    between.cut()
+    between.resume()
+    born = eventually(lambda: _statuses(live, "online"))[0]
+    assert born.boot == 1
+    assert [m for m in live.messages(DEVICE, "status") if m.state == "safe_mode"] == []
+
+
+def test_a_power_cut_leads_out_of_safe_mode(crashed, device, mosquitto, live):
+    running = crashed(mosquitto)
+    eventually(lambda: _statuses(live, "safe_mode"))
+    running.kill()
+    device(mosquitto)
+    born = eventually(lambda: _statuses(live, "online"))[0]
+    assert born.reset_cause == "power_on"
+    eventually(lambda: live.messages(DEVICE, "telemetry"))
