@@ -1,7 +1,9 @@
 """The firmware as a device: real interpreter, real broker, simulated hardware."""
 
+import json
 import threading
 
+import egiz_edge_tools.virtual_board as board_module
 import pytest
 from egiz_edge_tools import __version__
 from egiz_edge_tools.hardware import Thermocouple, Thermometer, Trouble, rom
@@ -33,6 +35,36 @@ def test_what_arrives_is_what_the_hardware_measures(device, mosquitto, live):
     assert message.status.wifi_rssi == -61
     assert message.status.fault_codes == []
     assert (message.boot, message.buffered) == (1, False)
+
+
+def test_readings_are_corrected_by_the_calibration_of_the_settings(
+    device, mosquitto, live, hardware, monkeypatch
+):
+    hardware.thermocouples["tc_1"] = Thermocouple("max6675", 850.25)
+    given = {
+        "electrical_voltage_a": {"gain": 1.01, "offset": -0.4},
+        "electrical_current_b": {"offset": 0.125},
+        rom(1).hex(): {"offset": 0.5},
+        "tc_1": {"gain": 0.99},
+    }
+    made = board_module._settings  # noqa: SLF001  # no argument calibrates
+    monkeypatch.setattr(
+        board_module,
+        "_settings",
+        lambda *_: json.dumps(json.loads(made(*_)) | {"calibration": given}),
+    )
+    running = device(mosquitto)
+    message = _telemetry_with(
+        live, lambda m: m.thermal.temperature_zones == [120.5, -18.0, 841.75]
+    )
+    assert (message.electrical.voltage.a, message.electrical.voltage.b) == (
+        227.6,
+        230.1,
+    )
+    assert message.electrical.current.b == 10.625
+    said = [line for line in running.output if line.startswith("calibration: ")]
+    assert len(said) == 1
+    assert "'electrical_current_b': {'offset': 0.125}" in said[0]
 
 
 def test_thermocouples_are_zones_after_the_thermometers(

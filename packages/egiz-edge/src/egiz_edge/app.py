@@ -85,7 +85,11 @@ class App:
         if self._zones is not settings.zones:
             self._zones = settings.zones
             self._sensors = Sensors(
-                self.board, self._zones, settings.thermocouples, settings.states
+                self.board,
+                self._zones,
+                settings.thermocouples,
+                settings.states,
+                settings.calibration,
             )
             self._window.clear()
         return self._sensors

@@ -35,6 +35,8 @@ def assembled(board, settings, reset_reason, is_plain):
     processing.join(app)
     for name, reason in settings.unusable.items():
         print("settings.json: %s: %s; it is not used" % (name, reason))
+    if settings.calibration:
+        print("calibration: %s" % settings.calibration)
     return app
 
 

@@ -31,6 +31,7 @@ def provision(settings, given):
     settings.setpoint = given.get("setpoint")
     settings.thermocouples = given.get("thermocouples") or ()
     settings.states = given.get("states")
+    settings.calibration = given.get("calibration")
     host, _, port = (given.get("ntp") or given["broker"]).partition(":")
     settings.ntp = (host, int(port or 123))
     settings.tls = given.get("tls")

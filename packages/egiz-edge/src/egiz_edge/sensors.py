@@ -38,9 +38,12 @@ class Sensors:
             (`tc_0`), for the zones after those.
         states: pairs of an operational state and the pin of its contact; the first
             that is closed decides.
+        calibration: field, ROM id or select line -> `gain` and `offset`.
     """
 
-    def __init__(self, board, zones, thermocouples=(), states=None):
+    def __init__(  # each is another setting
+        self, board, zones, thermocouples=(), states=None, calibration=None
+    ):
         bus = Bus(board.uart)
         self._meters = [Pzem(bus, number + 1) for number in range(len(_METERS))]
         self._onewire = board.onewire
@@ -51,6 +54,24 @@ class Sensors:
         )
         self._converting_since = None
         self._tc_read_at = None
+        if calibration:
+            self._calibrate(calibration, zones, thermocouples)
+
+    def _calibrate(self, given, zones, thermocouples):
+        from egiz_edge import calibration  # noqa: PLC0415  # few devices have one
+
+        self._meters = [
+            (name, calibration.meter(meter, name[-1], given))
+            for name, meter in self._meters
+        ]
+        self._thermometers = [
+            calibration.zone(part, rom.hex(), given)
+            for part, rom in zip(self._thermometers, zones)
+        ]
+        self._thermocouples = [
+            calibration.zone(part, cs_name, given)
+            for part, (_, cs_name) in zip(self._thermocouples, thermocouples)
+        ]
 
     async def sample(self, window):
         """Read what can be read; what cannot is a fault code, never a number.

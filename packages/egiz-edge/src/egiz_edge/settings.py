@@ -11,7 +11,8 @@ class Settings:
             ntp (host or host:port; the broker's host if absent), thermocouples and
             states (as
             `Sensors` takes them), and tls (paths of DER files: ca,
-            and cert and key where the broker wants them; its port is often 8883), and
+            and cert and key where the broker wants them; its port is often 8883),
+            calibration (as `Sensors` takes it), and
             password_for_any_broker (whether a broker that a configuration names gets
             user and password also without TLS).
 

@@ -16,6 +16,8 @@ _ROM_DIGITS = 16
 _CHIPS = ("max31855", "max6675")  # as in drivers/thermocouple.py
 _SELECTS = ("tc_0", "tc_1", "tc_2")  # as in ports/
 _PINS = ("running", "fault", "input_3")
+_CALIBRATED = ("electrical_voltage_", "electrical_current_", "electrical_active_power_")
+_TERMS = {"gain": (0.8, 1.25), "offset": (-100, 100)}
 _DIGITS = "0123456789abcdefABCDEF"
 
 
@@ -104,6 +106,25 @@ def _is_tls(value):
     return not [name for name in value.values() if not _is_text(name)]
 
 
+def _is_calibration(value):
+    if type(value) is not dict:
+        return False
+    for name, terms in value.items():
+        if not _is_calibrated(name) or type(terms) is not dict or not terms:
+            return False
+        for term, number in terms.items():
+            if term not in _TERMS or type(number) not in (int, float):
+                return False
+            if not _TERMS[term][0] <= number <= _TERMS[term][1]:
+                return False
+    return True
+
+
+def _is_calibrated(name):
+    is_field = name[:-1] in _CALIBRATED and name[-1] in "abc"
+    return is_field or name in _SELECTS or (_is_rom(name) and name == name.lower())
+
+
 # Setting -> (whether a value can be used, what is needed).
 _CHECKS = {
     "facility": (
@@ -131,6 +152,10 @@ _CHECKS = {
     "states": (
         lambda v: _is_list(v, lambda one: _is_pair(one, None, _PINS)),
         "pairs of a state and running, fault or input_3",
+    ),
+    "calibration": (
+        _is_calibration,
+        "fields as electrical_voltage_a, a ROM id or tc_0, each with gain or offset",
     ),
     "setpoint": (
         lambda v: _is_within(v, [100 * end for end in limits.TEMPERATURE_C]),

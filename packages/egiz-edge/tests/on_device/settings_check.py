@@ -22,6 +22,12 @@ GOOD = {
     "publish_rate_ms": 5000,
     "buffer_size": 100,
     "password_for_any_broker": False,
+    "calibration": {
+        "electrical_voltage_a": {"gain": 1.0023, "offset": -0.4},
+        "electrical_active_power_c": {"gain": 1},
+        "28ff641e8016044c": {"offset": -1},
+        "tc_0": {"gain": 0.99},
+    },
 }
 BAD = (
     ("port", ("1883", 0, 65536, True, 1883.0)),
@@ -39,6 +45,12 @@ BAD = (
     ("publish_rate_ms", (0, [], True)),
     ("buffer_size", (-1, "100", 10001)),
     ("password_for_any_broker", (1, "yes")),
+    ("calibration", ([], {"electrical_voltage_a": 1.1}, {"electrical_voltage_a": {}})),
+    ("calibration", ({"electrical_voltage_d": {"gain": 1}}, {"": {"gain": 1}})),
+    ("calibration", ({"tc_0": {"gain": 2}}, {"tc_0": {"gain": "1"}})),
+    ("calibration", ({"tc_0": {"gain": True}}, {"tc_0": {"offset": 101}})),
+    ("calibration", ({"28FF641E8016044C": {"gain": 1}}, {"28ff": {"gain": 1}})),
+    ("calibration", ({"tc_0": {"factor": 1}}, {"electrical_energy_wh_a": {"gain": 1}})),
     ("typo", (1,)),
 )
 
