@@ -2,7 +2,9 @@
 
 import json
 import shlex
+import signal
 import subprocess
+import time
 
 import egiz_edge_tools.virtual_board as board
 import pytest
@@ -66,6 +68,8 @@ def test_the_exit_code_is_1_when_a_message_was_not_acknowledged(launch, mosquitt
         (["--broker", "mqtt://localhost:99999"], "--broker: port must be 1 to 65535"),
         (["--publish-ms", "5"], "--publish-ms"),
         (["--heap", "1e9"], "--heap"),
+        (["--heap", "10k"], "'--heap': the firmware needs 112k or more"),
+        (["--heap", "114687"], "'--heap': the firmware needs 112k or more"),
     ],
 )
 def test_a_wrong_option_is_explained_in_a_sentence(launch, arguments, sentence):
@@ -73,6 +77,18 @@ def test_a_wrong_option_is_explained_in_a_sentence(launch, arguments, sentence):
     assert running.wait() == 2
     assert sentence in running.output()
     assert "Traceback" not in running.output()
+
+
+def test_a_device_that_does_not_listen_is_ended_by_the_second_ctrl_c(launch, tmp_path):
+    data = tmp_path / "flash" / "data"
+    data.mkdir(parents=True)
+    (data / "boots").write_text("5 crash: test")
+    running = launch("egiz-edge", "run", "--state", str(tmp_path / "flash"))
+    running.wait_for("safe mode: crash: test")
+    running.signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert running.is_running()  # it is given half a minute
+    assert running.interrupt() == 1
 
 
 def test_without_an_interpreter_it_says_what_to_install(monkeypatch, tmp_path):

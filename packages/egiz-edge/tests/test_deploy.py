@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import egiz_edge_tools.deploy as deploy_module
 import egiz_edge_tools.remote as remote_module
@@ -319,6 +320,15 @@ def _absent(_monkeypatch):
     return "/dev/ttyEGIZ9"
 
 
+def _file(_monkeypatch):
+    return __file__
+
+
+def _relative_file(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent)
+    return Path(__file__).name
+
+
 def _forbidden(monkeypatch):
     monkeypatch.setattr(remote_module.os, "access", lambda *_: False)
     return os.ttyname(os.openpty()[1])
@@ -335,6 +345,8 @@ def _in_use(_monkeypatch):
     ("made", "cause", "fix"),
     [
         (_absent, "there is no such port", "No board is connected"),
+        (_file, "it is no serial port, but a file", "doctor` lists the serial ports"),
+        (_relative_file, "it is no serial port", "doctor` lists the serial ports"),
         (_forbidden, "you may not use it", "usermod -aG dialout"),
         (_in_use, "another program has it open", "fuser"),
     ],

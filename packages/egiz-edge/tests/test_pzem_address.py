@@ -111,6 +111,14 @@ def test_a_meter_that_keeps_its_old_address_is_an_error(port, hardware):
     assert set(hardware.meters) == {1}
 
 
+def test_a_plain_file_is_no_port(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    code, output = address(str(file), "2")
+    assert code == 1
+    assert output.startswith("Error: PORT: it is no serial port, but a file")
+
+
 def test_a_port_that_is_in_use_or_missing_is_explained(port):
     code, output = address("/dev/ttyEGIZ9", "2")
     assert (code, "there is no such port" in output) == (1, True)

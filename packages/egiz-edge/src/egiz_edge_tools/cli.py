@@ -35,6 +35,8 @@ from egiz_edge_tools.virtual_board import (
 )
 
 _PLANT_STEP_S = 0.25
+_UNITS = {"": 1, "k": 1024, "m": 1024**2}
+_LEAST_HEAP = 112 * 1024  # bytes; with less, the modules do not even load
 
 
 @click.group("egiz-edge", cls=Program, version=__version__)
@@ -53,8 +55,11 @@ def main() -> None:
 
 
 def _heap(_context: click.Context, _option: click.Parameter, text: str) -> str:
-    if not re.fullmatch(r"[1-9][0-9]{0,6}[kKmM]?", text, re.ASCII):
+    found = re.fullmatch(r"([1-9][0-9]{0,6})([kKmM]?)", text, re.ASCII)
+    if not found:
         raise click.BadParameter("must be a size, as 144k or 1m")
+    if int(found[1]) * _UNITS[found[2].lower()] < _LEAST_HEAP:
+        raise click.BadParameter("the firmware needs 112k or more")
     return text
 
 
@@ -141,8 +146,8 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
 
     The board is an oven with three meters and three zones. It is real MicroPython and
     real MQTT; the host simulates the hardware. Ctrl-C stops the device, which sends
-    what waits and disconnects. The last line is JSON: how many messages of each kind
-    were acknowledged.
+    what waits and disconnects; a second one ends it at once. The last line is JSON: how
+    many messages of each kind were acknowledged.
 
     \b
       egiz-edge run --broker mqtt://localhost --device-id oven-007
@@ -191,9 +196,12 @@ class _StopSignals:
             board.stop()
 
     def _stop(self, *_: object) -> None:
-        self._is_stopped = True
+        """Once in good order; the second time, and where that fails, by force."""
         if self._board is not None:
+            if self._is_stopped:
+                self._board.cut_power()
             self._board.stop()
+        self._is_stopped = True
 
 
 def _run_until_stopped(board: VirtualBoard, plant: OvenPlant) -> int:

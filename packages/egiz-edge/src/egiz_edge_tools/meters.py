@@ -41,8 +41,7 @@ class Meters:
     """
 
     def __init__(self, port: str) -> None:
-        if port.startswith("/"):
-            check_device(port)
+        check_device(port)
         self._port = port
         try:
             self._serial = serial.Serial(port, 9600, timeout=0, exclusive=True)

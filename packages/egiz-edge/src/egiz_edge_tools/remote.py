@@ -95,8 +95,7 @@ class Remote:
 
     def __init__(self, port: str) -> None:
         self.port = port
-        if port.startswith("/"):  # else COM3, or a URL of pyserial
-            check_device(port)
+        check_device(port)
 
     def look(self) -> BoardState:
         """Stop the firmware, and see what the board is and holds."""
@@ -194,6 +193,8 @@ def _feed(stream: IO[str], arrived: "queue.SimpleQueue[str | None]") -> None:
 
 def check_device(port: str) -> None:
     """Raise PortError for a port that does not exist or may not be used."""
+    if not port.startswith("/") and not Path(port).exists():
+        return  # COM3, or a URL of pyserial
     if not Path(port).exists():
         there = ", ".join(serial_ports())
         raise PortError(
@@ -202,6 +203,12 @@ def check_device(port: str) -> None:
             f"There are: {there}"
             if there
             else "No board is connected: check the cable; many carry power only.",
+        )
+    if not Path(port).is_char_device():
+        raise PortError(
+            port,
+            "it is no serial port, but a file or a directory",
+            "`egiz-edge doctor` lists the serial ports.",
         )
     if not os.access(port, os.R_OK | os.W_OK):
         raise PortError(

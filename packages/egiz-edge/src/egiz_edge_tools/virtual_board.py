@@ -139,8 +139,15 @@ class VirtualBoard:
             self._process.kill()
 
     def stop(self) -> None:
-        """Have the device publish what waits, and disconnect."""
+        """Have the device publish what waits, and disconnect; by force if it must be.
+
+        Safe mode does not listen, nor does a firmware that hangs.
+        """
         with self._lock:
+            if not self._is_stopping:
+                ending = threading.Timer(STOP_TIMEOUT_S, self._process.kill)
+                ending.daemon = True
+                ending.start()
             self._is_stopping = True
             assert self._process.stdin is not None
             self._process.stdin.close()
