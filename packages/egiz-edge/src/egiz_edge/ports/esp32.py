@@ -29,7 +29,9 @@ _LED = 2
 
 _SKIP_ROM, _CONVERT, _READ_SCRATCHPAD = 0xCC, 0x44, 0xBE
 _JOIN_MS, _POLL_S = 15000, 0.1
-_BRIEF_MS = 6000  # each second try, where the driver does not say that it has failed
+# Where the driver does not say that it has failed: until a board without an access
+# point tries again, and how many such tries there are to one that waits longer.
+_BRIEF_MS, _BRIEF_TRIES = 5000, 31
 _SCAN_EVERY_MS = 300000  # a scan blocks all tasks, for 2 to 3 s
 _WATCHDOG_MS = 30000  # TLS and an erase of flash block all tasks for some seconds
 _EPOCH_MS = 946684800000 if time.gmtime(0)[0] == 2000 else 0
@@ -183,7 +185,8 @@ class Wifi:
         self._wlan = network.WLAN(network.STA_IF)
         self._ssid = None
         self._password = None
-        self._is_brief = False
+        self._tries = 0  # that began with the status of an old failure
+        self._brief_tries = _BRIEF_TRIES
         self._scanned = None  # ticks
 
     def configure(self, ssid, password):
@@ -215,6 +218,8 @@ class Wifi:
             if status != old:
                 old, limit_ms = 0, _JOIN_MS  # 0 is no status
             is_late = time.ticks_diff(time.ticks_ms(), begun) > limit_ms
+            if is_late and limit_ms < _JOIN_MS and self._is_associated():
+                limit_ms, is_late = _JOIN_MS, False  # its address is on the way
             if is_late or (status != old and status not in _ON_ITS_WAY):
                 self._wlan.disconnect()
                 reason = "no answer in time" if is_late else "status %d" % status
@@ -241,11 +246,25 @@ class Wifi:
     def _limit_ms(self, status):
         """How long a try may take that begins with a status.
 
-        With that of an old failure its end is not seen, so each second one is brief:
-        a network that is back is joined soon, and one that is slow as well.
+        With that of an old failure its end is not seen, so most of those are brief: a
+        network that is back is joined within 10 s, and one that is slow as well.
         """
-        self._is_brief = not self._is_brief and status not in _ON_ITS_WAY
-        return _BRIEF_MS if self._is_brief else _JOIN_MS
+        if status in _ON_ITS_WAY:
+            self._tries = 0
+            return _JOIN_MS
+        self._tries += 1
+        return _JOIN_MS if self._tries % (self._brief_tries + 1) == 0 else _BRIEF_MS
+
+    def _is_associated(self):
+        """Whether there is an access point, also without an address."""
+        try:
+            self._wlan.status("rssi")
+        except OSError:
+            return False
+        except Exception:  # a driver that does not say it: each second try is long
+            self._brief_tries = 1
+            return False
+        return True
 
     def is_up(self):
         """Whether the board is in a network and has an address."""
