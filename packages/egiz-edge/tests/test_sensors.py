@@ -257,6 +257,21 @@ def test_all_parts_on_the_buses_are_found_also_those_without_a_zone(on_board):
     eventually(lambda: [["pzem_b", "pzem_c", *thermometers]] in running.printed)
 
 
+def test_a_thermometer_without_a_supply_is_named_as_such(
+    on_board,
+):
+    hardware = _hardware()
+    hardware.thermometers[rom(7)] = Thermometer(is_parasitic=True)
+    running = on_board(_printed_forever("sensors.found()"), hardware)
+    named = f"ds18b20:{rom(7).hex()}:parasite_power"
+    found = eventually(lambda: [one for one in running.printed if named in one[0]])
+    powered = [f"ds18b20:{one.hex()}" for one in ROMS]
+    assert [name for name in found[0][0] if name.startswith("ds18b20")] == [
+        *powered,
+        named,
+    ]
+
+
 def test_sampling_does_not_grow_the_heap(on_board):
     code = """
 import gc

@@ -8,7 +8,8 @@ async def found(meters, onewire):
     """Names, such as `pzem_a` and `ds18b20:28ff…`.
 
     Thermometers that belong to no zone are among them; SPI chips cannot be found.
-    An id with a wrong CRC is of a damaged line, and not listed.
+    An id with a wrong CRC is of a damaged line, and not listed. After that of a
+    thermometer without a supply, which cannot convert, there is `:parasite_power`.
 
     Args:
         meters: pairs of a name and a `Pzem`.
@@ -22,7 +23,9 @@ async def found(meters, onewire):
         except (SensorError, OSError):
             pass
     for rom in await onewire.search():
-        if not crc8(rom):
-            part = "ds18b20:" if is_rom(rom) else "onewire:"
-            names.append(part + rom.hex())
+        if is_rom(rom):
+            lacks = ":parasite_power" if await onewire.is_parasitic(rom) else ""
+            names.append("ds18b20:" + rom.hex() + lacks)
+        elif not crc8(rom):
+            names.append("onewire:" + rom.hex())
     return names

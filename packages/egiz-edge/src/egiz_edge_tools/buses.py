@@ -16,7 +16,7 @@ from egiz_edge_tools.hardware import Hardware
 NAMES = ("uart", "onewire", "spi", "reset")
 
 _RESET_ENERGY, _SHORT_REQUEST, _REQUEST = 0x42, 4, 8  # Modbus: bytes
-_MATCH_ROM, _SKIP_ROM, _SEARCH_ROM = 0x55, 0xCC, 0xF0
+_MATCH_ROM, _SKIP_ROM, _SEARCH_ROM, _READ_SUPPLY = 0x55, 0xCC, 0xF0, 0xB4
 _ONEWIRE_BYTES = {_MATCH_ROM: 10, _SKIP_ROM: 2, _SEARCH_ROM: 1}  # of a transaction
 
 
@@ -116,6 +116,8 @@ class Buses:
             elif command[0] == _SEARCH_ROM:
                 roms = self._hardware.roms()
                 line.send(bytes([1, len(roms)]) + b"".join(roms))
+            elif command[-1] == _READ_SUPPLY:
+                line.send(b"\1" + self._hardware.supply(command[1:9]))
             else:
                 line.send(b"\1" + self._hardware.scratchpad(command[1:9]))
 

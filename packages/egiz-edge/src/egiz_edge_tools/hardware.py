@@ -79,6 +79,7 @@ class Thermometer:
     bits: int = 12
     trouble: Trouble = Trouble.NONE
     conversion_s: float = 0.0  # a real one needs up to 0.75
+    is_parasitic: bool = False  # VDD tied to ground: it cannot convert
     raw: int | None = None  # None: never converted since power-on
     converting: tuple[float, int] | None = None  # until when, and to what
 
@@ -87,7 +88,8 @@ class Thermometer:
         self._finish()
         is_failing = self.celsius is None
         raw = 0x07FF if is_failing else round((self.celsius or 0) * 16) & 0xFFFF
-        self.converting = (time.monotonic() + self.conversion_s, raw)
+        if not self.is_parasitic:
+            self.converting = (time.monotonic() + self.conversion_s, raw)
 
     def _finish(self) -> None:
         if self.converting and time.monotonic() >= self.converting[0]:
@@ -237,6 +239,11 @@ class Hardware:
         return (
             self.thermometers[rom].scratchpad() if rom in self.roms() else b"\xff" * 9
         )
+
+    def supply(self, rom: bytes) -> bytes:
+        """What a thermometer answers when it is asked for its supply: 0 for none."""
+        is_low = rom in self.roms() and self.thermometers[rom].is_parasitic
+        return b"\0" if is_low or self.is_shorted else b"\xff"
 
     def on_spi(self, name: str, count: int) -> bytes:
         """What a selected chip sends; where there is none, the line is low."""

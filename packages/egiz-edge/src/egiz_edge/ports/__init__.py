@@ -8,7 +8,8 @@ Buses:
 `uart`      asyncio stream pair (reader, writer), 9600 baud 8N1
 `onewire`   `convert()` starts all thermometers; `read_scratchpad(rom)` gives nine
             bytes, or none if no part answers the reset pulse; `search()` gives the ROM
-            ids (8 bytes each) of those that are there, at most 32. All are coroutines.
+            ids (8 bytes each) of those that are there, at most 32; `is_parasitic(rom)`
+            says whether one has no supply. All are coroutines.
 `spi`       `await read(cs_name, n)`: n bytes, read while that chip is selected;
             names are `tc_0`, `tc_1`, `tc_2`
 `pins`      name -> object with `value()`: 1 when its contact is closed, else 0. Names

@@ -27,7 +27,7 @@ _CONTACTS = {"running": 25, "fault": 26, "input_3": 27, "button": 0}
 _SELECTS = {"tc_0": 21, "tc_1": 22, "tc_2": 32}
 _LED = 2
 
-_SKIP_ROM, _CONVERT, _READ_SCRATCHPAD = 0xCC, 0x44, 0xBE
+_SKIP_ROM, _CONVERT, _READ_SCRATCHPAD, _READ_SUPPLY = 0xCC, 0x44, 0xBE, 0xB4
 _JOIN_MS, _POLL_S = 15000, 0.1
 # Where the driver does not say that it has failed: until a board without an access
 # point tries again, and how many such tries there are to one that waits longer.
@@ -110,6 +110,14 @@ class OneWire:
         scratchpad = bytearray(9)
         self._bus.readinto(scratchpad)
         return bytes(scratchpad)
+
+    async def is_parasitic(self, rom):
+        """Whether a thermometer has no supply: it answers with a 0."""
+        if not self._bus.reset():
+            return False
+        self._bus.select_rom(rom)
+        self._bus.writebyte(_READ_SUPPLY)
+        return not self._bus.readbit()
 
     async def search(self):
         """The ROM ids of all that are there."""

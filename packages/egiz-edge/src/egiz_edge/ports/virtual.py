@@ -18,7 +18,7 @@ from egiz_edge.ports import ROMS_MAX, check_stored
 _PINS = ("running", "fault", "input_3", "button")
 
 _MATCH_ROM, _SKIP_ROM, _SEARCH_ROM = b"\x55", b"\xcc", b"\xf0"
-_CONVERT, _READ_SCRATCHPAD = b"\x44", b"\xbe"
+_CONVERT, _READ_SCRATCHPAD, _READ_SUPPLY = b"\x44", b"\xbe", b"\xb4"
 _SCAN_S = 0.05  # until a network is found to be away
 _YEAR_2000_MS = 946684800000  # after 1970: where a board's clock starts
 _YEAR_2020_MS = 1577836800000
@@ -80,6 +80,10 @@ class OneWire:
     async def read_scratchpad(self, rom):
         """The nine bytes of one thermometer; none if the bus is empty."""
         return await self._ask(_MATCH_ROM + rom + _READ_SCRATCHPAD, 9)
+
+    async def is_parasitic(self, rom):
+        """Whether a thermometer has no supply: it answers with a 0."""
+        return await self._ask(_MATCH_ROM + rom + _READ_SUPPLY, 1) == b"\0"
 
     async def search(self):
         """The ROM ids of all that are there.
