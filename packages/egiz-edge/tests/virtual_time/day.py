@@ -70,7 +70,8 @@ async def _pause(app):
         counts = [virtual.passed // 1000, ledger.samples, ledger.made]
         box = ledger.outbox
         counts += [0, 0] if box is None else [box.dropped, len(box)]
-        counts += [app.acked["telemetry"], app.acked["status"]]
+        acked = app.uplink.acked
+        counts += [acked["telemetry"], acked["status"]]
         print("at", *counts, ledger.longest_ms, gc.mem_alloc())
         while _words("order")[0] == until_s:
             _real_sleep_us(_ORDER_US)
