@@ -72,6 +72,31 @@ def test_a_service_has_only_the_rights_that_it_needs(name):
         assert service["restart"] == "unless-stopped"
 
 
+@pytest.mark.parametrize(
+    ("name", "unit"), [("influxdb", "influxdb"), ("prometheus", "prometheus")]
+)
+def test_a_service_may_have_as_many_threads_as_on_bare_metal(name, unit):
+    text = (INFRA / f"systemd/{unit}.conf").read_text()
+    (tasks,) = re.findall(r"^TasksMax=(\d+)$", text, re.MULTILINE)
+    assert SERVICES[name]["pids_limit"] == int(tasks)
+
+
+def test_the_engine_that_it_needs_is_said():
+    """`start_interval` came with Docker Engine 25 and Compose 2.24."""
+    assert "start_interval" in TEXT
+    page = (INFRA.parent / "docs/install/containers.md").read_text()
+    for text in (TEXT, page):
+        assert "Docker Engine 25" in text
+        assert "Compose 2.24" in text
+
+
+def test_grafana_finds_every_folder_of_its_provisioning():
+    folders = {path.name for path in (INFRA / "grafana/provisioning").iterdir()}
+    assert folders == {"alerting", "dashboards", "datasources", "plugins"}
+    for path in (INFRA / "grafana/provisioning").rglob("*.yaml"):
+        assert yaml.safe_load(path.read_text())["apiVersion"] == 1
+
+
 @pytest.mark.parametrize("name", DAEMONS)
 def test_a_service_is_watched(name):
     health = SERVICES[name]["healthcheck"]

@@ -32,8 +32,8 @@ PANELS = [
     if panel["type"] != "row"
 ]
 FIELDS = {row["influx_field"]: row for row in dictionary.rows() if row["influx_field"]}
-# There is no such device and no certificate here; their metrics are served.
-WITHOUT_ROWS = {"Silent", "Certificates"}
+# There is no such device here; its metric is served.
+WITHOUT_ROWS = {"Silent"}
 
 
 def test_the_files_are_what_the_code_writes():
@@ -245,6 +245,60 @@ def test_every_query_is_answered_with_rows(seeded, panel):
                 eventually(ask, 30)  # a rate needs two scrapes
 
 
+OVER_TIME = {"timeseries", "state-timeline"}
+GRAPHS = [one for one in PANELS if one.values[0]["type"] in OVER_TIME]
+
+
+@pytest.mark.parametrize("panel", GRAPHS)
+def test_a_gap_in_the_data_is_a_gap_in_the_panel(panel):
+    """InfluxDB must say that an interval is empty, and a minute of it is not drawn."""
+    config = panel["fieldConfig"]
+    custom = config["defaults"].get("custom", {})
+    spans = [custom["spanNulls"]] if "spanNulls" in custom else []
+    spans += [
+        one["value"]
+        for override in config.get("overrides", [])
+        for one in override["properties"]
+        if one["id"] == "custom.spanNulls"
+    ]
+    assert spans == [60_000]
+    for target in panel["targets"]:
+        assert "fill(none)" not in target.get("query", "")
+        if "$__interval" in target.get("query", ""):
+            assert target["query"].endswith("fill(null)")
+
+
+def test_a_silence_is_empty_intervals_in_the_answer(influxdb):
+    now_ms = int(time.time() * 1000) // 60_000 * 60_000
+    for minutes_ago in (10, 9, 5, 4):
+        at = now_ms - minutes_ago * 60_000
+        influxdb.write(f"telemetry,device_id=oven-1 thermal_setpoint=1 {at}".encode())
+    (query,) = {
+        target["query"]
+        for panel in BOARDS["lines"]["panels"]
+        for target in panel.get("targets", [])
+        if target.get("query", "").startswith('SELECT mean("thermal_setpoint") FROM')
+    }
+    when = f"time >= {now_ms - 600_000}ms AND time < {now_ms - 180_000}ms"
+    head, _, tail = query.partition("WHERE")
+    asked = f"{head} WHERE {when} GROUP BY{tail.partition('GROUP BY')[2]}"
+    rows = influxdb.query(asked.replace("$__interval", "1m"))
+    assert [row["mean"] for row in rows] == [1, 1, None, None, None, 1, 1]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_without_data_says_so_in_words(panel):
+    assert len(panel["fieldConfig"]["defaults"]["noValue"].split()) > 5
+
+
+@pytest.mark.parametrize("name", sorted(BOARDS))
+def test_alerts_are_marked_where_prometheus_is_asked(name):
+    asked = json.dumps(BOARDS[name]["panels"]) + json.dumps(BOARDS[name]["templating"])
+    marks = BOARDS[name].get("annotations", {}).get("list", [])
+    found = [one["expr"] for one in marks]
+    assert found == (['ALERTS{alertstate="firing"}'] if "metrics}" in asked else [])
+
+
 def test_what_has_no_rows_here_is_served_all_the_same(seeded):
     _, running = seeded
     served = set(names_served(running.bridge.get("/metrics")[1]))
@@ -274,7 +328,8 @@ def test_every_choice_has_something_to_choose(seeded, name):
 def _asked(seeded, name, title, **chosen):
     (panel,) = (p for p in BOARDS[name]["panels"] if p["title"] == title)
     query = panel["targets"][0]["query"]
-    return _values(seeded[0].query(_as_grafana_asks(query, **chosen)))
+    values = _values(seeded[0].query(_as_grafana_asks(query, **chosen)))
+    return [value for value in values if value is not None]  # that is a gap
 
 
 def test_the_answers_are_what_was_published(seeded):

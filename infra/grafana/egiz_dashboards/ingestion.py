@@ -188,10 +188,11 @@ def _trouble(made: Dashboard) -> None:
         worst = PromQl(f"topk(20, {_B}{expr})", is_table=True)
         made.with_panel(panels.listing(title, text, worst, span=panels.HALF))
     expiry = PromQl(
-        f"min by (certificate) ({_B}certificate_expiry_timestamp_seconds) - time()",
+        "bottomk(20, min by (certificate) (egiz_certificate_expiry_timestamp_seconds"
+        f" or {_B}certificate_expiry_timestamp_seconds) - time())",
         "{{certificate}}",
     )
-    text = "How long each certificate is valid."
+    text = "How long the 20 certificates that expire first are valid."
     unit = units.DurationSeconds
     made.with_panel(panels.graph("Certificates", text, expiry, unit=unit))
 

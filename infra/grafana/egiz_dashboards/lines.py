@@ -65,7 +65,7 @@ def _total(title: str, field: str) -> Timeseries:
 def _sum_of(field: str, phase: str) -> InfluxQl:
     """Machines do not publish at the same time: first a mean of each, then the sum."""
     inner = over_time(f'mean("{field}") AS "one"').query
-    outer = 'SELECT sum("one") FROM ({}) WHERE {} GROUP BY time($__interval) fill(none)'
+    outer = 'SELECT sum("one") FROM ({}) WHERE {} GROUP BY time($__interval) fill(null)'
     return InfluxQl(outer.format(inner, "$timeFilter"), f"phase {phase}")
 
 
@@ -74,7 +74,7 @@ def _extremes(phase: str) -> InfluxQl:
     return InfluxQl(
         f'SELECT min("{field}") AS "{phase} lowest",'
         f' max("{field}") AS "{phase} highest"'
-        f' FROM "telemetry" WHERE {CHOSEN} GROUP BY time($__interval) fill(none)',
+        f' FROM "telemetry" WHERE {CHOSEN} GROUP BY time($__interval) fill(null)',
         "$col",
     )
 

@@ -34,7 +34,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from egiz_dashboards.queries import INFLUXDB, Query
+from egiz_dashboards.queries import INFLUXDB, PROMETHEUS, Query
 from egiz_dashboards.units import unit_of
 
 _Panel = TypeVar(
@@ -42,6 +42,12 @@ _Panel = TypeVar(
 )
 
 FULL, HALF, SIXTH = 24, 12, 4
+_GAP_MS = 60_000
+# What a panel says when there is nothing to show.
+_NOTHING = {
+    "influxdb": "Nothing was stored for this choice in this time",
+    "prometheus": "Prometheus has no such value: see its targets",
+}
 
 # Known words; others get a colour of Grafana's choice.
 _STATES = ValueMap(
@@ -65,7 +71,11 @@ _WITHOUT_TIME = DataTransformerConfig(
 def graph(
     title: str, about: str, *queries: Query, unit: str = units.Short, span: int = HALF
 ) -> timeseries.Panel:
-    """Lines over time; a gap in the data is a gap in the line."""
+    """Lines over time; a gap in the data is a gap in the line.
+
+    A pixel may be shorter than the pause between two messages: nulls of less than a
+    minute are no gap. A device is stale after that time, too.
+    """
     legend = (
         common.VizLegendOptions()
         .display_mode(LegendDisplayMode.TABLE)
@@ -79,7 +89,7 @@ def graph(
         .sort(SortOrder.DESCENDING)
     )
     panel = timeseries.Panel().legend(legend).tooltip(tooltip)
-    panel.show_points(VisibilityMode.AUTO).span_nulls(False)
+    panel.show_points(VisibilityMode.AUTO).span_nulls(_GAP_MS)
     return _filled(panel.height(8).unit(unit), title, about, span, queries)
 
 
@@ -137,6 +147,9 @@ def timeline(title: str, about: str, query: Query) -> statetimeline.Panel:
     """A state over time."""
     panel = statetimeline.Panel().height(8).merge_values(True).mappings([_STATES])
     panel.line_width(0).fill_opacity(70)
+    # A machine that is silent is in no state; the SDK has no method for this here.
+    gap = DynamicConfigValue("custom.spanNulls", _GAP_MS)
+    panel.override_by_regexp(".*", [gap])
     return _filled(panel, title, about, FULL, [query])
 
 
@@ -155,7 +168,9 @@ def _filled(
     span: int,
     queries: tuple[Query, ...] | list[Query],
 ) -> _Panel:
-    panel.title(title).description(about).span(span).datasource(queries[0].source)
+    source = queries[0].source
+    panel.title(title).description(about).span(span).datasource(source)
+    panel.no_value(_NOTHING[str(source.type_val)])
     for letter, query in zip(ascii_uppercase, queries, strict=False):
         panel.with_target(query.target(letter))
     return panel
@@ -180,7 +195,14 @@ def new(
     )
     for source in sources:
         made.with_variable(_choice_of(source))
-    return made
+    return made.annotation(_alerts()) if PROMETHEUS in sources else made
+
+
+def _alerts() -> dashboard.AnnotationQuery:
+    """Where an alert fired, on each panel of a dashboard."""
+    made = dashboard.AnnotationQuery().name("Alerts").enable(True).icon_color("red")
+    made.datasource(PROMETHEUS)
+    return made.expr('ALERTS{alertstate="firing"}')
 
 
 def _choice_of(source: DataSourceRef) -> dashboard.DatasourceVariable:

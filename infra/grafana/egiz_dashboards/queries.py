@@ -76,10 +76,13 @@ Query = InfluxQl | PromQl
 
 
 def over_time(select: str, *, by: str = '"device_id"', alias: str = "") -> InfluxQl:
-    """Telemetry of the chosen devices, one value for each pixel and device."""
+    """Telemetry of the chosen devices, one value for each pixel and device.
+
+    A pixel without a value is null, so that a panel can draw a gap.
+    """
     return InfluxQl(
         f'SELECT {select} FROM "telemetry" WHERE {CHOSEN}'
-        f" GROUP BY time($__interval), {by} fill(none)",
+        f" GROUP BY time($__interval), {by} fill(null)",
         alias or "$tag_device_id",
     )
 
