@@ -10,7 +10,7 @@ from egiz_dashboards.queries import (
     InfluxQl,
     PromQl,
     by_device,
-    over_time,
+    of_many,
     rate,
 )
 from egiz_dashboards.units import unit_of
@@ -62,7 +62,7 @@ def _numbers(made: Dashboard) -> Dashboard:
 
 
 def _machines(made: Dashboard) -> Dashboard:
-    state = over_time('last("status_operational_state")')
+    state = of_many('last("status_operational_state")')
     now = by_device(
         'last("status_operational_state") AS "state",'
         ' last("status_wifi_rssi") AS "signal",'
@@ -142,5 +142,5 @@ def _trouble(made: Dashboard) -> Dashboard:
     ]
     made.with_row(Row("Trouble"))
     for title, text, select, unit in graphs:
-        made.with_panel(panels.graph(title, text, over_time(select), unit=unit))
+        made.with_panel(panels.graph(title, text, of_many(select), unit=unit))
     return made

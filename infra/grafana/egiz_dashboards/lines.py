@@ -4,7 +4,14 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from grafana_foundation_sdk.builders.timeseries import Panel as Timeseries
 
 from egiz_dashboards import panels
-from egiz_dashboards.queries import CHOSEN, INFLUXDB, InfluxQl, by_device, over_time
+from egiz_dashboards.queries import (
+    CHOSEN,
+    INFLUXDB,
+    InfluxQl,
+    by_device,
+    of_many,
+    over_time,
+)
 from egiz_dashboards.units import unit_of
 
 _PHASES = "abc"
@@ -38,7 +45,7 @@ def _electrical(made: Dashboard) -> Dashboard:
             panels.graph(
                 "Power factor",
                 "Of each machine.",
-                over_time('mean("electrical_power_factor")'),
+                of_many('mean("electrical_power_factor")'),
                 unit=unit_of("electrical_power_factor"),
             )
         )
@@ -64,9 +71,10 @@ def _total(title: str, field: str) -> Timeseries:
 
 def _sum_of(field: str, phase: str) -> InfluxQl:
     """Machines do not publish at the same time: first a mean of each, then the sum."""
-    inner = over_time(f'mean("{field}") AS "one"').query
+    # Without its empty intervals, which would be most of the rows.
+    each = over_time(f'mean("{field}") AS "one"').query.replace("(null)", "(none)")
     outer = 'SELECT sum("one") FROM ({}) WHERE {} GROUP BY time($__interval) fill(null)'
-    return InfluxQl(outer.format(inner, "$timeFilter"), f"phase {phase}")
+    return InfluxQl(outer.format(each, "$timeFilter"), f"phase {phase}")
 
 
 def _extremes(phase: str) -> InfluxQl:
@@ -88,7 +96,7 @@ def _thermal(made: Dashboard) -> Dashboard:
             panels.graph(
                 "Temperature",
                 "Of each zone of each machine.",
-                over_time(
+                of_many(
                     "mean(/^thermal_temperature_zones_/)", alias="$tag_device_id $col"
                 ),
                 unit=unit,
@@ -99,7 +107,7 @@ def _thermal(made: Dashboard) -> Dashboard:
             panels.graph(
                 "Off the setpoint",
                 "Zone 0 of each machine minus its setpoint.",
-                over_time(off),
+                of_many(off),
                 unit=unit,
             )
         )
@@ -107,7 +115,7 @@ def _thermal(made: Dashboard) -> Dashboard:
             panels.graph(
                 "Setpoint",
                 "The setpoint of each machine.",
-                over_time('mean("thermal_setpoint")'),
+                of_many('mean("thermal_setpoint")'),
                 unit=unit,
             )
         )

@@ -239,10 +239,15 @@ def with_choices(
     """Let the reader choose facilities, types and devices."""
     of_facility = '"facility" =~ /^$facility$/'
     of_type = f'{of_facility} AND "device_type" =~ /^$device_type$/'
-    return (
+    made = (
         board.with_variable(choice("facility", "Facility", several=True))
         .with_variable(choice("device_type", "Type", several=True, of=of_facility))
         .with_variable(
             choice("device_id", "Device", several=not one_device, of=of_type)
         )
     )
+    if one_device:
+        return made
+    most = dashboard.CustomVariable("lines").label("Devices at most")
+    first = VariableOption(text="20", value="20")
+    return made.with_variable(most.values("20,50,200,1000").current(first))
