@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rig.waiting import eventually
 
 from chaos.auditor import Metrics
-from chaos.faults import BROKER, DATABASE, FILES, SHOWN_ON, Fault
+from chaos.faults import BROKER, DATABASE, DISK, FILES, SHOWN_ON, Fault
 from chaos.stage import Stage
 
 _WELL_WITHIN_S = 90
@@ -181,7 +181,7 @@ class Storm:
 
 def _may_meet(one: Fault, other: Fault) -> bool:
     parts = {one.part, other.part}
-    # Without messages, nothing is written, and nothing is seen of a database.
-    is_hidden = parts == {BROKER, DATABASE}
+    # Without messages, nothing is written, neither to a database nor to a disk.
+    is_hidden = parts in ({BROKER, DATABASE}, {BROKER, DISK})
     is_same = len(parts) == 1 or parts <= {*FILES}
     return not (one.is_alone or other.is_alone or is_same or is_hidden)
