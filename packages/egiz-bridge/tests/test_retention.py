@@ -204,7 +204,8 @@ def test_the_archive_is_read_by_index(archive, clocks, tmp_path):
     archive().write([_row(1, clocks.wall_s)])
     with closing(sqlite3.connect(tmp_path / "a.sqlite")) as db:
         query = retention.delete("telemetry", 7, "received_ms")
-        plan = str(db.execute(f"EXPLAIN QUERY PLAN {query}", {"oldest_ms": 0}).fetchall())
+        explained = db.execute(f"EXPLAIN QUERY PLAN {query}", {"oldest_ms": 0})
+        plan = str(explained.fetchall())
     assert "telemetry_received (received_ms<?)" in plan
 
 
