@@ -6,6 +6,7 @@ from binascii import crc32
 
 import _flash
 from _board import Log, Store
+from egiz_edge import unload
 from egiz_edge.desired_config import DesiredConfig
 from egiz_edge.settings import Settings
 
@@ -30,6 +31,7 @@ class Device:
         self.log = Log()
         given.update(GIVEN)
         self.settings = Settings(given)
+        unload("settings_check")  # as startup.py does
         self.load()
         self.desired.restore(is_plain)
 
