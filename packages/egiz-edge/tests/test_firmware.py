@@ -55,7 +55,8 @@ def test_readings_are_corrected_by_the_calibration_of_the_settings(
     )
     running = device(mosquitto)
     message = _telemetry_with(
-        live, lambda m: m.thermal.temperature_zones == [120.5, -18.0, 841.75]
+        live,
+        lambda m: m.thermal and m.thermal.temperature_zones == [120.5, -18.0, 841.75],
     )
     assert (message.electrical.voltage.a, message.electrical.voltage.b) == (
         227.6,
