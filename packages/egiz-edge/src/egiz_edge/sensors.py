@@ -61,8 +61,8 @@ class Sensors:
         from egiz_edge import calibration  # noqa: PLC0415  # few devices have one
 
         self._meters = [
-            (name, calibration.meter(meter, name[-1], given))
-            for name, meter in self._meters
+            calibration.meter(part, names[0][-1], given)
+            for part, names in zip(self._meters, _METERS)
         ]
         self._thermometers = [
             calibration.zone(part, rom.hex(), given)
