@@ -69,3 +69,25 @@ def test_a_bridge_that_starts_a_month_ahead_keeps_archive_and_spool(
     influxdb.start()
     eventually(lambda: len(stored.in_influxdb(influxdb)) == 20, timeout=60)
     assert running.metrics()["sink_expired_total/influxdb"] == 0
+
+
+def test_a_new_archive_after_a_jump_keeps_what_came_before_it(
+    mosquitto, bridge, clock, tmp_path
+):
+    """It has no row yet that says what time it was."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    archive = disk / "archive.sqlite"
+    running = bridge(mosquitto.url, archive={"path": str(archive)})
+    running.start(env=clock.env)
+    disk.rename(tmp_path / "away")
+    _publish(mosquitto, 0, 10)
+    eventually(lambda: running.metrics()["sink_spooled/archive"] == 10)
+    clock.set("+31d")
+    disk.mkdir()
+    eventually(lambda: running.metrics()["sink_written_total/archive"] == 10)
+    _publish(mosquitto, 10, 20)
+    eventually(lambda: running.metrics()["sink_written_total/archive"] == 20)
+    time.sleep(4.5)  # two rounds of maintenance
+    assert len(stored.in_archive(archive)) == 20
+    assert "archive retention: deleted" not in running.log

@@ -21,7 +21,7 @@ from egiz_bridge.database_file import DatabaseFile, translate_errors
 from egiz_bridge.errors import FileDamaged, FileReplaced, Unavailable
 from egiz_bridge.files import probe_sqlite
 from egiz_bridge.sinks.columns import Columns, Values, merged, quoted
-from egiz_bridge.sinks.retention import Retention, add_index, prepare
+from egiz_bridge.sinks.retention import Retention, add_index, known_clock, prepare
 from egiz_bridge.sinks.sink import FileSinkTable
 
 _KEY = ("facility", "device_id", "time_ms")
@@ -66,6 +66,7 @@ class ArchiveSink:
         self._retention_days = retention_days
         self._file = DatabaseFile(path, prepare)
         self._retention: Retention | None = None
+        self._clock = known_clock()
         self._columns: dict[str, Columns] = {}
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -113,7 +114,7 @@ class ArchiveSink:
     def _opened(self) -> Retention:
         if self._retention is None:
             self._file.open()
-            self._retention = Retention(self._file, self._retention_days)
+            self._retention = Retention(self._file, self._retention_days, self._clock)
         return self._retention
 
     def _keep_name(self) -> None:

@@ -30,12 +30,16 @@ class Retention:
     Args:
         file: the archive, open.
         days: how long a row is kept; 0 for ever.
+        known: what time it is, as far as this run knows.
     """
 
-    def __init__(self, file: DatabaseFile, days: int) -> None:
+    def __init__(self, file: DatabaseFile, days: int, known: ConfirmedClock) -> None:
         self._file = file
+        self._known = known
         self._days = days
-        self._clock = ConfirmedClock(_last_ms(file.db))
+        self._clock: ConfirmedClock | None = None
+        if (last_ms := _last_ms(file.db)) is not None:
+            self._clock = ConfirmedClock(last_ms)
         self._due_s = 0.0
         self._deleted = 0
 
@@ -47,6 +51,9 @@ class Retention:
         """
         if time.monotonic() < self._due_s:
             return
+        if self._clock is None:
+            # Of a new file. Its first rows may have come before a jump of the clock.
+            self._clock = ConfirmedClock(self._known.now_ms())
         now_ms = self._clock.now_ms()
         oldest_ms = now_ms - self._days * _DAY_MS
         found = 0
@@ -76,6 +83,11 @@ class Retention:
         with self._file.transaction() as db:
             db.execute("DELETE FROM retention")
             db.execute("INSERT INTO retention VALUES (?)", (now_ms,))
+
+
+def known_clock() -> ConfirmedClock:
+    """For files that are begun later in this run, after a jump of the clock maybe."""
+    return ConfirmedClock(wall_ms())
 
 
 def prepare(db: sqlite3.Connection) -> None:
@@ -132,10 +144,10 @@ def kinds(db: sqlite3.Connection) -> list[str]:
     return [name for (name,) in db.execute(query).fetchall()]
 
 
-def _last_ms(db: sqlite3.Connection) -> int:
-    """What time it was when the file was written last, as far as is known."""
+def _last_ms(db: sqlite3.Connection) -> int | None:
+    """What time it was when the file was written last; nothing of a new one."""
     found = [db.execute("SELECT max(confirmed_ms) FROM retention").fetchone()[0]]
     if found == [None]:  # of an earlier bridge, or new
         query = 'SELECT max(received_ms) FROM "{}"'
         found = [db.execute(query.format(kind)).fetchone()[0] for kind in kinds(db)]
-    return max((ms for ms in found if ms is not None), default=wall_ms())
+    return max((ms for ms in found if ms is not None), default=None)
