@@ -9,9 +9,9 @@ stop() {
   exit 1
 }
 
-[ -d "$directory" ] && [ -x "$directory" ] && [ -w "$directory" ] ||
+{ [ -d "$directory" ] && [ -x "$directory" ] && [ -w "$directory" ]; } ||
   stop "$directory" 'is no directory that the broker can write to'
 # A link that leads nowhere, too.
 if [ -e "$file" ] || [ -L "$file" ]; then
-  [ -f "$file" ] && [ -r "$file" ] || stop "$file" 'is no file that the broker can read'
+  { [ -f "$file" ] && [ -r "$file" ]; } || stop "$file" 'is no file that the broker can read'
 fi

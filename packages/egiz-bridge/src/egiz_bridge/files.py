@@ -16,13 +16,9 @@ _ROOM_BYTES = 256 * 1024
 def probe_writable(path: Path) -> None:
     """Ask whether a file can be written, or made.
 
-    A device may be one; a pipe without a reader would be waited for.
-
     Raises:
         Unavailable: it cannot.
     """
-    if path.exists() and not (path.is_file() or path.is_char_device()):
-        raise Unavailable(f"{path} is no regular file")
     directory = path.parent
     if not directory.is_dir():
         raise Unavailable(f"there is no directory {directory}")
