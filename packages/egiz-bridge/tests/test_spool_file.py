@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 import pytest
 from egiz_bridge import files
 from egiz_bridge.batch import DeadLetter, Message
+from egiz_bridge.database_file import DatabaseFile
 from egiz_bridge.errors import FileDamaged, Unavailable
 from egiz_bridge.spool import Spool
 
@@ -70,6 +71,24 @@ def test_what_waits_in_a_removed_file_is_kept_at_its_name(spool, parts):
     assert spool.notes.read("name") == "text"
     assert spool.incidents.lost == 1
     assert "while the bridge runs" in spool.incidents.recent()
+
+
+def test_a_copy_that_is_removed_at_once_costs_nothing(spool, monkeypatch):
+    """SQLite then makes an empty file at the name, which is not the copy."""
+    write_again, removals = DatabaseFile.write_again, iter(range(2))
+
+    def removed_at_once(file):
+        made = write_again(file)
+        if next(removals, None) is not None:
+            file.path.unlink()
+        return made
+
+    monkeypatch.setattr(DatabaseFile, "write_again", removed_at_once)
+    _remove(spool, ["-wal"])
+    spool.batches.put("a", _messages(3, 7))
+    assert _kept(spool) == ({"a": 7, "b": 2}, 1)
+    assert spool.batches.oldest("a").messages == _messages(0, 3)
+    assert spool.incidents.set_aside == 0
 
 
 def test_each_loss_is_noticed_and_counted(spool):

@@ -39,8 +39,8 @@ class DatabaseFile:
         self._prepare = prepare
         self._db: sqlite3.Connection | None = None
         self._opened: _Identities = {}
-        # As long as the connection: to close it takes SQLite's locks away (POSIX).
-        self._descriptor = -1
+        # As long as the connection: to close one takes SQLite's locks away (POSIX).
+        self._descriptors: list[int] = []
 
     @property
     def is_open(self) -> bool:
@@ -79,7 +79,7 @@ class DatabaseFile:
         self._db = db
         self._opened = self._at_the_name()
         with suppress(OSError):
-            self._descriptor = os.open(self.path, os.O_RDONLY)
+            self._descriptors.append(os.open(self.path, os.O_RDONLY))
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -107,7 +107,7 @@ class DatabaseFile:
         now = self._at_the_name()
         if now[""] == self._opened[""] and _is_empty(self.path):
             raise FileDamaged(f"{self.path}: it was emptied")
-        if now == self._opened:
+        if now == self._opened and now[""]:
             return "" if self.is_whole else "was overwritten while the bridge runs"
         if now[""] is None:
             return "was removed or moved while the bridge runs"
@@ -122,8 +122,8 @@ class DatabaseFile:
         """Whether it begins as a database; SQLite has its log, and looks later."""
         try:
             return (
-                self._descriptor < 0
-                or os.pread(self._descriptor, len(_MAGIC), 0) == _MAGIC
+                not self._descriptors
+                or os.pread(self._descriptors[0], len(_MAGIC), 0) == _MAGIC
             )
         except OSError:
             return True  # SQLite has better words for it
@@ -131,7 +131,16 @@ class DatabaseFile:
     @property
     def has_its_name(self) -> bool:
         """Whether the file itself is there, whatever is beside it."""
-        return self._at_the_name()[""] == self._opened[""]
+        now = self._at_the_name()[""]
+        return now is not None and now == self._opened[""]
+
+    def is_copy(self, descriptor: int) -> bool:
+        """Whether the open file is the one that `write_again` has made.
+
+        The descriptor of that is closed with this file.
+        """
+        self._descriptors.append(descriptor)
+        return self._opened[""] == _identity(descriptor)
 
     def finish(self) -> None:
         """Bring all into the file itself, wherever it is; leave nothing at its name.
@@ -149,8 +158,11 @@ class DatabaseFile:
                 with suppress(OSError):
                     self._part(part).unlink()
 
-    def write_again(self) -> None:
+    def write_again(self) -> int:
         """Put a copy of it at its name: it has lost what belongs beside it.
+
+        Returns:
+            A descriptor of the copy: while it is open, no other file has its inode.
 
         Raises:
             FileDamaged, Unavailable: as `open`; what is at the name is as it was.
@@ -161,10 +173,12 @@ class DatabaseFile:
             with translate_errors(self.path):
                 self.db.execute("VACUUM INTO ?", (str(copy),))
             _sync(copy)
+            made = os.open(copy, os.O_RDONLY)
             copy.replace(self.path)
             _sync(self.path.parent)
         except OSError as error:
             raise Unavailable(f"{copy}: {error.strerror}") from error
+        return made
 
     def set_aside(self) -> Path:
         """Close a damaged file and rename it, if it has its name; gives the new one.
@@ -198,9 +212,8 @@ class DatabaseFile:
         if self._db is not None:
             self._db.close()
             self._db = None
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
     def _part(self, ending: str) -> Path:
         return self.path.with_name(self.path.name + ending)
@@ -209,7 +222,7 @@ class DatabaseFile:
         return {part: _identity(f"{self.path}{part}") for part in _PARTS}
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _identity(path: str | int) -> tuple[int, int] | None:
     try:
         found = os.stat(path)  # noqa: PTH116  # for each write: it costs half
     except OSError:

@@ -6,6 +6,7 @@ that is removed, moved or replaced while it is open goes on at its name: what wa
 it is copied, because it is acknowledged.
 """
 
+import os
 import sqlite3
 import threading
 import time
@@ -125,14 +126,20 @@ class SpoolFile:
         before = self._file
         before.finish()
         is_there = before.has_its_name
-        if is_there:
-            before.write_again()
-        now = self._opened()
+        copy = before.write_again() if is_there else None
+        try:
+            now = self._opened()
+        except BaseException:
+            if copy is not None:
+                os.close(copy)
+            raise
         try:
             if not is_there:
                 with now.transaction() as db:
                     schema.carry_over(before.db, db)
-            has_name = now.has_its_name
+            # The copy may be gone, too: then this is a new file.
+            is_all = copy is None or now.is_copy(copy)
+            has_name = is_all and now.has_its_name
         except BaseException:
             now.close()
             raise
