@@ -1,6 +1,7 @@
 """Scrapes the bridge all the time, and adds up."""
 
 import contextlib
+import logging
 import threading
 
 from rig.bridge import Bridge
@@ -8,6 +9,8 @@ from rig.bridge import Bridge
 _NOT_NEGATIVE = ("sink_", "messages_", "mqtt_unacknowledged", "dead_letters")
 
 Metrics = dict[str, float]
+
+_log = logging.getLogger(__name__)
 
 
 class Auditor(threading.Thread):
@@ -44,10 +47,16 @@ class Auditor(threading.Thread):
         accounted += _total(metrics, "messages_skipped_total")
         is_balanced = metrics["messages_received_total"] == accounted
         if not is_balanced or any(_unaccounted(metrics)) or _has_negative(metrics):
+            if not self.imbalances:
+                _log.error("not balanced: %s", _counts(metrics))
             self.imbalances.append(metrics)
         if _total(metrics, "sink_dead_total") or _total(metrics, "sink_expired_total"):
             self.dead.append(metrics)
         self.scrapes += 1
+
+
+def _counts(metrics: Metrics) -> Metrics:
+    return {k: v for k, v in metrics.items() if k.startswith(_NOT_NEGATIVE)}
 
 
 def _total(metrics: Metrics, name: str) -> float:

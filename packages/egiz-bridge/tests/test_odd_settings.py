@@ -83,7 +83,7 @@ def test_a_running_bridge_refuses_it_and_goes_on(mosquitto, bridge, text, key):
     assert "Traceback" not in running.log
 
 
-@pytest.mark.parametrize("table", ["archive", "line_protocol", "spool"])
+@pytest.mark.parametrize("table", ["archive", "spool"])
 @pytest.mark.parametrize("kind", ["fifo", "directory", "/dev/null"])
 def test_check_refuses_what_is_no_file_to_write_to(
     bridge, launch, tmp_path, table, kind
@@ -93,8 +93,6 @@ def test_check_refuses_what_is_no_file_to_write_to(
         os.mkfifo(path)
     elif kind == "directory":
         path.mkdir()
-    elif table == "line_protocol":
-        return  # nothing is kept, as was asked for
     running = bridge("mqtt://127.0.0.1:1", **{table: {"path": str(path)}})
     ended = launch("egiz-bridge", "check", "--config", str(running.config))
     assert ended.wait(20) == 1
