@@ -94,7 +94,8 @@ def _is_well(stage, storm):
     eventually(lambda: stage.bridge.get("/readyz")[0] == 200)
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_each_fault_is_seen_and_nothing_is_lost(stage):
     storm = Storm(stage, [fault for fault in FAULTS if fault.is_short], 0.9)
     with _judged(stage):
