@@ -173,6 +173,34 @@ def test_what_waits_in_a_spool_that_is_locked_at_first_is_counted_later(
         assert db.execute("SELECT count(*) FROM batches").fetchone() == (0,)
 
 
+def test_what_waits_in_a_locked_spool_is_counted_by_the_writer_that_can_read_it(
+    bridge, sinks, monkeypatch
+):
+    """The sink was changed while nothing could be read."""
+    dispatcher, ledger, spool = bridge
+    waiting = Message("sensors/factory/oven-001/telemetry", PAYLOAD % 1706352600, 1)
+    spool.batches.put("store", [waiting])
+    count, is_locked = spool.batches.counts, threading.Event()
+    is_locked.set()
+    looks = []
+
+    def counts():
+        looks.append(1)
+        if is_locked.is_set():
+            raise Unavailable("spool.sqlite: database is locked")
+        return count()
+
+    monkeypatch.setattr(spool.batches, "counts", counts)
+    dispatcher.configure([Table(path="one")])
+    eventually(lambda: looks)
+    dispatcher.configure([Table(path="two")])
+    is_locked.clear()
+    eventually(lambda: sinks["two"].stored == _payloads(range(1)))
+    eventually(lambda: ledger.snapshot().sinks["store"].written == 1)
+    counts = ledger.snapshot().sinks["store"]
+    assert (counts.restored, counts.spooled, counts.unaccounted) == (1, 0, 0)
+
+
 def test_a_sink_that_comes_back_has_what_the_spool_has_for_it_by_then(bridge, sinks):
     """What an operator purged meanwhile is no damage."""
     dispatcher, ledger, spool = bridge

@@ -33,6 +33,7 @@ class SinkCounts:
             the sink was removed.
         trouble: why the sink accepts no writes; empty while it does.
         is_removed: from the configuration, by a reload.
+        is_restored: whether what an earlier run left in the spool is counted.
         incidents: what happened to its file, if it has one.
     """
 
@@ -48,6 +49,7 @@ class SinkCounts:
     receipt_to_written: Latencies = field(default_factory=Latencies)
     trouble: str = _NOT_YET
     is_removed: bool = False
+    is_restored: bool = False
     incidents: Incidents = field(default_factory=Incidents)
 
     @property
@@ -131,23 +133,18 @@ class Ledger:
         self._lock = threading.Lock()
         self._counts = Counts({})
 
-    def open(self, sink: str) -> bool:
-        """Begin to count for a sink; gives whether the spool may hold some for it.
-
-        Counts of a sink that was there before go on.
-        """
+    def open(self, sink: str) -> None:
+        """Begin to count for a sink; counts of one that was there before go on."""
         with self._lock:
-            known = self._counts.sinks
-            is_new = sink not in known or known[sink].is_removed
-            counts = known.setdefault(sink, SinkCounts())
+            counts = self._counts.sinks.setdefault(sink, SinkCounts())
             counts.trouble, counts.is_removed = _NOT_YET, False
-            return is_new
 
     def close(self, sink: str) -> None:
         """Record that a sink was removed; what it had not stored is set aside."""
         with self._lock:
             counts = self._counts.sinks[sink]
             counts.trouble, counts.is_removed = "", True
+            counts.is_restored = False  # an operator may change what the spool has
             counts.set_aside += counts.in_flight + counts.spooled
             counts.in_flight = counts.spooled = 0
 
@@ -227,8 +224,19 @@ class Ledger:
             counts.set_aside += counts.spooled
             counts.spooled = 0
 
+    def is_restored(self, sink: str) -> bool:
+        """Whether `restore_all` was called since the sink was opened or removed."""
+        with self._lock:
+            return self._counts.sinks[sink].is_restored
+
+    def restore_all(self, sink: str, spooled: int) -> None:
+        """Count what an earlier run left in the spool."""
+        self.restore(sink, spooled)
+        with self._lock:
+            self._counts.sinks[sink].is_restored = True
+
     def restore(self, sink: str, spooled: int) -> None:
-        """Count what an earlier run left in the spool, or what an operator replays."""
+        """Count what an operator replays."""
         with self._lock:
             counts = self._counts.sinks[sink]
             counts.restored += spooled

@@ -156,7 +156,8 @@ class Intake:
                 verdicts.skipped["qos0_overload"] += 1
                 continue
             try:
-                _check_whole(payload, missing)
+                if missing:
+                    _refuse(len(payload) + missing)
                 row = self._row(topic, payload, received_ms, flags)
             except Skipped as skipped:
                 verdicts.skipped[skipped.reason] += 1
@@ -275,11 +276,9 @@ class Skipped(Exception):  # it is no error
         self.reason = reason
 
 
-def _check_whole(payload: bytes, missing: int) -> None:
-    """Refuse what was read past, in the codec's words."""
-    if missing:
-        size = len(payload) + missing
-        raise MalformedPayload(f"{size} bytes; {explain('too_large')}", "too_large")
+def _refuse(size: int) -> None:
+    """Refuse a message that was read past, in the codec's words."""
+    raise MalformedPayload(f"{size} bytes; {explain('too_large')}", "too_large")
 
 
 def _device_of(topic: str) -> str:

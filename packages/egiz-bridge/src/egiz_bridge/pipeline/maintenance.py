@@ -21,19 +21,16 @@ class Maintenance:
         sink: its name.
         spool: what it looks after.
         ledger: where it counts.
-        is_restored: whether what earlier runs left in the spool is counted already.
     """
 
-    def __init__(
-        self, sink: str, spool: Spool, ledger: Ledger, *, is_restored: bool
-    ) -> None:
+    def __init__(self, sink: str, spool: Spool, ledger: Ledger) -> None:
         self._sink = sink
         self._user = f"maintenance of {sink}"  # of the spool
         self._spool = spool
         self._ledger = ledger
         self._limited_log = RateLimitedLog()
         self._due_at_s = 0.0
-        self._is_restored = is_restored
+        self._is_restored = False
 
     def restore(self) -> None:
         """Count what earlier runs left in the spool, before anything else is in it.
@@ -41,10 +38,12 @@ class Maintenance:
         Raises:
             Unavailable: it cannot be read.
         """
-        if not self._is_restored:
+        if self._is_restored:
+            return
+        if not self._ledger.is_restored(self._sink):
             left = self._spool.batches.counts().get(self._sink, 0)
-            self._ledger.restore(self._sink, left)
-            self._is_restored = True
+            self._ledger.restore_all(self._sink, left)
+        self._is_restored = True
 
     def due_in_s(self) -> float:
         """Seconds until it is to be run again."""

@@ -65,8 +65,8 @@ class Writer(threading.Thread):
         self._limited_log = RateLimitedLog()
         self._recovery: RecoveryProbe | None = None
         self.busy_since_s = float("inf")
-        is_new = ledger.open(name)
-        self._maintenance = Maintenance(name, spool, ledger, is_restored=not is_new)
+        ledger.open(name)
+        self._maintenance = Maintenance(name, spool, ledger)
 
     def offer(self, batch: Batch) -> None:
         """Queue a batch; never blocks."""
