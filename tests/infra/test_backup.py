@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 from egiz_infra.backup import Kept, back_up
+from egiz_infra.drill import drill
 from egiz_infra.errors import InfraError
 from rig.process import Process, free_port, own_program, require
 from rig.publisher import Publisher
@@ -183,6 +184,15 @@ def test_no_program_outside_reaches_the_port_that_wants_no_password(tmp_path):
         listener.kill()
         database.kill()
     assert (outside.returncode, within.returncode) == (1, 0)
+
+
+def test_whoever_calls_a_drill_has_its_network_afterwards(tmp_path):
+    """The copies have one of their own, in which no other work may end."""
+    network = Path("/proc/thread-self/ns/net")
+    before = network.readlink()
+    with pytest.raises(InfraError, match="cannot be unpacked"):
+        drill(tmp_path, lambda *_: None)
+    assert network.readlink() == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a network")

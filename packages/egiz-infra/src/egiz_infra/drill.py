@@ -11,7 +11,7 @@ import struct
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from egiz_infra.authority import Authority
@@ -34,8 +34,10 @@ def drill(backup: Path, report: Callable[[str, int], None]) -> None:
     Raises:
         InfraError: something is missing or cannot be used.
     """
-    _leave_the_network()
-    with tempfile.TemporaryDirectory(prefix="egiz-drill-") as name:
+    with (
+        _network_of_its_own(),
+        tempfile.TemporaryDirectory(prefix="egiz-drill-") as name,
+    ):
         scratch = Path(name)
         for part in PARTS:
             _unpack(backup / f"{part}.tar", scratch)
@@ -52,12 +54,24 @@ def drill(backup: Path, report: Callable[[str, int], None]) -> None:
                 report(f"influxdb {measurement}", count)
 
 
-def _leave_the_network() -> None:
-    """Only root can, and only root's copies need it: others own what they restore."""
-    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET) == 0:
-        with socket.socket() as any_socket:
-            request = struct.pack("16sH22x", b"lo", _IFF_UP)
-            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, request)
+@contextmanager
+def _network_of_its_own() -> Iterator[None]:
+    """Only root can, and only root's copies need it: others own what they restore.
+
+    It is this thread's, and that of what it starts, until the block ends.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path("/proc/thread-self/ns/net").open() as before:
+        has_left = libc.unshare(_CLONE_NEWNET) == 0
+        try:
+            if has_left:
+                with socket.socket() as any_socket:
+                    request = struct.pack("16sH22x", b"lo", _IFF_UP)
+                    fcntl.ioctl(any_socket, _SIOCSIFFLAGS, request)
+            yield
+        finally:
+            if has_left:
+                libc.setns(before.fileno(), _CLONE_NEWNET)
 
 
 def _unpack(path: Path, scratch: Path) -> None:
