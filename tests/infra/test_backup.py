@@ -9,6 +9,7 @@ import tarfile
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 from egiz_infra.backup import Kept, back_up
