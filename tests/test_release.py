@@ -25,7 +25,6 @@ ENV = os.environ | {
     # A version that changes within the second of the clone has the size of the one
     # before: Python would take what it compiled of that one.
     "PYTHONDONTWRITEBYTECODE": "1",
-    "UV_HTTP_RETRIES": "8",  # a busy machine's name server is late
 }
 
 
