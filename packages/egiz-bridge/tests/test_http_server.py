@@ -24,7 +24,8 @@ def connect():
     made = []
 
     def connect(port):
-        made.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+        # Longer than the server's deadline, which is what is waited for.
+        made.append(socket.create_connection(("127.0.0.1", port), timeout=60))
         return made[-1]
 
     yield connect
