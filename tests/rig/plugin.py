@@ -17,6 +17,7 @@ from rig.device import DEVICE, Device, full_hardware
 from rig.live import LiveSubscriber
 from rig.micropython import MicroPython
 from rig.process import Process, own_program
+from rig.process_state import process_state  # noqa: F401  # a fixture of every test
 from rig.proxy import Proxy
 from rig.scripted_http import ScriptedHttp
 from rig.secure import SecureMosquitto

@@ -20,6 +20,7 @@ from egiz_bridge.sinks.archive import ArchiveTable
 from egiz_bridge.spool import Spool
 from rich.console import Console
 from rig.waiting import eventually
+from structlog.testing import capture_logs
 
 EVIL = "sensors/f/\x1b]0;title\x07\x1b[2J\nall is well\u202e/telemetry"
 SHOWN = r"sensors/f/\x1b]0;title\x07\x1b[2J\nall is well\u202e/telemetry"
@@ -91,14 +92,15 @@ def test_the_log_has_no_control_characters_of_a_topic(bridge):
     assert not [line for line in running.log.splitlines() if line.startswith("all is")]
 
 
-def test_the_log_says_when_it_logs_no_more_rejects(monkeypatch, capsys):
+def test_the_log_says_when_it_logs_no_more_rejects(monkeypatch):
     monkeypatch.setattr(module, "_LOGGED_MAX", 10)
     intake = Intake(Ledger(), Devices(), lambda _: None)
     intake.configure([ArchiveTable()])
-    for number in range(30):
-        topic = f"sensors/factory/oven-{number}/telemetry".encode()
-        payload = json.dumps({"device_id": "other"}).encode()
-        intake.receive([Publish(topic, payload, 0, 0)], 0)
-    lines = capsys.readouterr().out.splitlines()
-    assert sum("message rejected" in line for line in lines) == 10
-    assert sum("not logged one by one any more" in line for line in lines) == 1
+    with capture_logs() as logs:
+        for number in range(30):
+            topic = f"sensors/factory/oven-{number}/telemetry".encode()
+            payload = json.dumps({"device_id": "other"}).encode()
+            intake.receive([Publish(topic, payload, 0, 0)], 0)
+    events = [line["event"] for line in logs]
+    assert sum(event.startswith("message rejected") for event in events) == 10
+    assert sum("not logged one by one any more" in event for event in events) == 1
