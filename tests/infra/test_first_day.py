@@ -165,6 +165,8 @@ def test_from_install_sh_to_a_revoked_device(machine, clock, tmp_path):
 
     # It is off: the broker says so, and an alert after five minutes.
     fleet.wait_for_status(lambda status: status.state == "offline")
+    # The bridge has it too: a message after the jump would be a sign of life.
+    eventually(lambda: _rows(machine, "SELECT * FROM status WHERE state = 'offline'"))
     assert ("DeviceStale", DEVICE) not in _alerts(machine)
     clock.set("+6m")
     eventually(lambda: ("DeviceStale", DEVICE) in _alerts(machine))

@@ -23,16 +23,18 @@ def state() -> dict[str, object]:
         "directory": Path.cwd(),
         "umask": _umask(),
         "network": Path("/proc/self/ns/net").readlink(),
-        "signals": [signal.getsignal(number) for number in _SIGNALS],
         "user": os.geteuid(),
     }
 
 
 @pytest.fixture(autouse=True)
 def process_state() -> Iterator[None]:
-    """The log is set up as at the start; all else must be as the test found it."""
-    structlog.reset_defaults()  # a command that ran in this process has changed it
+    """What a command set up for its process is put back; all else is unchanged."""
+    structlog.reset_defaults()
+    handlers = [(number, signal.getsignal(number)) for number in _SIGNALS]
     before = state()
     yield
+    for number, handler in handlers:
+        signal.signal(number, handler)
     structlog.reset_defaults()
     assert state() == before
