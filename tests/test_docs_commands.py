@@ -135,7 +135,7 @@ def shell(machine, programs, dist, tmp_path):
         **os.environ,
         "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
-        "DEMO_SECONDS": "5",
+        "DEMO_SECONDS": "10",  # the firmware publishes every 2 s
     }
     there = {
         # A reader has a checkout, and environments of its own for each target.

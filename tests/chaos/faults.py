@@ -105,7 +105,12 @@ FAULTS = [
     _alone(Fault("broker killed", do.broker_is_killed, BROKER, _AWAY)),
     Fault("broker away", do.broker_is_unreachable, BROKER, _AWAY),
     _slow(Fault("broker hangs", do.broker_hangs, BROKER, _AWAY)),
-    _start_fails(Fault("password empty", do.password_is_empty, BROKER, _AWAY + _EMPTY)),
+    # Read at the next attempt; after three short connections that is up to 16 s away.
+    _start_fails(
+        Fault(
+            "password empty", do.password_is_empty, BROKER, _AWAY + _EMPTY, within_s=20
+        )
+    ),
     Fault("window small", do.window_is_small, BROKER),
     _lost("spool removed", do.spool_is_removed, SPOOL),
     _lost("spool moved", do.spool_is_moved, SPOOL),

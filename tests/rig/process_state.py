@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,33 @@ import pytest
 import structlog
 
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
+
+
+_databases: list[sqlite3.Connection] = []
+
+
+def _note_database(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "sqlite3.connect/handle" and isinstance(
+        arguments[0], sqlite3.Connection
+    ):
+        _databases.append(arguments[0])
+
+
+sys.addaudithook(_note_database)
+
+
+def _open_databases() -> list[str]:
+    """Python 3.13 warns of them, but in a test that happens to run later."""
+    found = []
+    while _databases:
+        database = _databases.pop()
+        try:
+            files = database.execute("PRAGMA database_list").fetchall()
+        except sqlite3.Error:
+            continue  # it is closed
+        found.append(f"not closed: {files}")
+        database.close()
+    return found
 
 
 def _umask() -> int:
@@ -33,8 +62,12 @@ def process_state() -> Iterator[None]:
     structlog.reset_defaults()
     handlers = [(number, signal.getsignal(number)) for number in _SIGNALS]
     before = state()
+    _databases.clear()
     yield
     for number, handler in handlers:
         signal.signal(number, handler)
     structlog.reset_defaults()
-    assert state() == before
+    after = state()
+    assert after == before, (before, after)
+    left = _open_databases()
+    assert not left, left

@@ -74,3 +74,4 @@ def test_no_row_of_a_failed_write_survives_it(tmp_path, error):
     if recovery:
         recovery.end()
     assert sum(ref() is not None for ref in watched) <= 1  # evidence.py keeps a row
+    spool.close()
