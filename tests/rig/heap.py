@@ -8,19 +8,21 @@ every 10 ms.
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from egiz_edge_tools.compact import compacted
 from egiz_edge_tools.hardware import Thermometer, rom
-from egiz_edge_tools.virtual_board import Identity, VirtualBoard
-from egiz_schema import Alert, Command, Config, Telemetry, Topic, encode
+from egiz_edge_tools.virtual_board import FIRMWARE, Identity, VirtualBoard
+from egiz_schema import Alert, Command, Config, Status, Telemetry, Topic, encode
 
 from rig.device import DEVICE, full_hardware
 from rig.live import LiveSubscriber
 from rig.tls import AUTHORITY, TlsBroker, der_files
 from rig.umqtt import fetch, with_context
+from rig.waiting import eventually
 
 MESSAGES = 100  # of the outage
 CONFIG_BYTES = 2048
@@ -137,6 +139,42 @@ def _follow(name: str, broker: TlsBroker, live: LiveSubscriber) -> None:
         broker.stop()
     elif name == "outage":
         broker.start()
+
+
+def outcome(directory: Path, heap: str) -> Status:
+    """The first status that says what became of a retained configuration of 2 KB.
+
+    The device must publish on afterwards, and no task of it may fail.
+    """
+    broker = TlsBroker(directory / "broker")
+    broker.start()
+    live = LiveSubscriber(broker.host, broker.port)
+    live.publish(Topic("factory", DEVICE, "config"), config(), retain=True)
+    board = _board(directory, heap, broker, FIRMWARE)
+    printed: list[str] = []
+    reader = threading.Thread(target=lambda: printed.extend(board.lines()))
+    reader.start()
+    try:
+        said = eventually(lambda: _with_config(live), 30)
+        before = len(live.messages(DEVICE, "telemetry"))
+        eventually(lambda: len(live.messages(DEVICE, "telemetry")) > before + 1, 30)
+    finally:
+        board.cut_power()
+        reader.join()
+        board.close()
+        live.close()
+        broker.kill()
+    assert not [line for line in printed if "failed" in line], printed
+    assert board.boots == ["power_on"]
+    assert said is not None, "as `eventually` says"
+    return said
+
+
+def _with_config(live: LiveSubscriber) -> Status | None:
+    for message in live.messages(DEVICE, "status"):
+        if isinstance(message, Status) and message.config:
+            return message
+    return None
 
 
 def config() -> bytes:

@@ -6,6 +6,7 @@ the same objects need 1/1.53 of the bytes, which is 94 KB of 112.
 """
 
 import re
+from binascii import crc32
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,25 @@ def test_tls_a_config_of_2_kb_and_an_outage_leave_8_kb_of_the_heap_free(tmp_path
         assert whole - stage.most >= SPARE, name
     assert len(found) == 7
     _compare(found)
+
+
+@pytest.mark.usefixtures("micropython", "mosquitto")
+@pytest.mark.parametrize("heap_of_board", ["112k", "116k", "120k", "124k"])
+def test_a_config_for_which_the_heap_is_too_small_is_refused_and_nothing_fails(
+    tmp_path, heap_of_board
+):
+    config = heap.outcome(tmp_path, heap_of_board).config
+    assert (config.applied, config.crc) == (False, None)
+    assert config.refused.error == "no memory for it"
+    assert config.refused.crc == crc32(heap.config())
+
+
+@pytest.mark.usefixtures("micropython", "mosquitto")
+def test_a_config_of_2_kb_is_in_force_on_a_heap_of_132_kb_with_tls(tmp_path):
+    status = heap.outcome(tmp_path, "132k")
+    assert (status.config.rev, status.config.applied) == (1, True)
+    assert status.config.crc == crc32(heap.config())
+    assert status.health.free_memory_bytes >= SPARE
 
 
 @pytest.mark.usefixtures("micropython", "mosquitto")

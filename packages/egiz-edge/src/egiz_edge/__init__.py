@@ -19,8 +19,13 @@ def unload(*names):
 
 
 def unload_rules():
-    """Remove the contract's package, and its modules."""
-    for name in list(sys.modules):
-        if name.startswith("egiz_schema"):
-            del sys.modules[name]
+    """Remove the contract's package, and its modules; that itself needs no memory."""
+    is_there = True
+    while is_there:
+        is_there = False
+        for name in sys.modules:
+            if name.startswith("egiz_schema"):
+                del sys.modules[name]
+                is_there = True
+                break
     gc.collect()

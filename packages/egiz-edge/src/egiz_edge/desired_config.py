@@ -14,16 +14,11 @@ import json
 import os
 from binascii import crc32
 
-from egiz_edge import timeouts
+from egiz_edge import config_outcome, timeouts
 from egiz_edge.effective_settings import ConfigError, resolve
-from egiz_edge.payloads import text
 
-# Key in the store: of the last message, revision, CRC, error, and the revision that was
-# refused.
-_OUTCOME = "config"
 _SETTINGS = "settings_crc"  # key in the store: of the settings of the boot before
 _NETWORK = ("wifi_ssid", "mqtt_broker")
-_NUMBER, _ERROR = (int, type(None)), (str, type(None))
 _REV_MAX = 4294967295  # U32_MAX of the contract
 
 
@@ -47,20 +42,8 @@ class DesiredConfig:
         self._store = store
         self._settings = settings
         self._log = log
-        self.rev, self.crc, self.error, self._refused_rev = 0, None, None, None
-        self._restore_outcome(store.get(_OUTCOME))
+        self.rev, self.crc, self.error, self._refused_rev = config_outcome.load(store)
         self.is_on_trial = self._load(self._staged) is not None
-
-    def _restore_outcome(self, text):
-        """None yet, or damaged: the broker sends the message again."""
-        try:
-            rev, crc, error, refused_rev = json.loads(text or "")
-        except (ValueError, TypeError):
-            return
-        numbers = type(rev) is int and type(crc) in _NUMBER
-        if numbers and type(error) in _ERROR and type(refused_rev) in _NUMBER:
-            self.rev, self.crc, self.error = rev, crc, error
-            self._refused_rev = refused_rev
 
     def restore(self, is_plain=False):
         """After a boot; new settings, which came by cable, win over what is stored.
@@ -104,6 +87,10 @@ class DesiredConfig:
         except ConfigError as error:
             self._record(rev, crc, error.args[0], rev)
 
+    def last(self):
+        """Of the last message, see config_outcome.py."""
+        return self.rev, self.crc, self.error, self._refused_rev
+
     def confirm(self):
         """The broker was reached: the trial is over, and the staged one in force."""
         self.is_on_trial = False
@@ -127,32 +114,9 @@ class DesiredConfig:
         """Factory reset: as provisioned, and ready for any revision."""
         for path in (self._staged, self._in_force):
             _remove(path)
-        self._store.delete(_OUTCOME)
         self.rev, self.crc, self.error, self._refused_rev = 0, None, None, None
+        config_outcome.keep(self._store, self.last())
         self.is_on_trial = False
-
-    def member(self):
-        """The member `config` of the status as JSON; None before the first message."""
-        if self.crc is None and self.error is None:
-            return None
-        error = "on trial" if self.is_on_trial else self.error
-        is_applied = "true" if error is None else "false"
-        member = '"config":{"rev":%d,"applied":%s' % (self.rev, is_applied)
-        in_force = _crc_of(self._in_force)
-        if in_force is not None:
-            member += ',"crc":%d' % in_force
-        if error is not None:
-            member += ',"error":' + text(error)
-            if not self.is_on_trial:
-                member += ',"refused":{' + self._refused() + "}"
-        return member + "}"
-
-    def _refused(self):
-        members = ['"error":' + text(self.error)]
-        for name, value in (("rev", self._refused_rev), ("crc", self.crc)):
-            if value is not None:
-                members.append('"%s":%d' % (name, value))
-        return ",".join(members)
 
     def _keep_if_settings_are_the_same(self):
         """Else whoever wrote new ones could not rescue a device from a dead broker."""
@@ -196,7 +160,7 @@ class DesiredConfig:
     def _record(self, rev, crc, error, refused_rev=None):
         self.rev, self.crc, self.error = rev, crc, error
         self._refused_rev = refused_rev
-        self._store.put(_OUTCOME, json.dumps([rev, crc, error, refused_rev]))
+        config_outcome.keep(self._store, self.last())
         outcome = "on trial" if self.is_on_trial else error or "in force"
         self._log("config %d: %s" % (rev, outcome))
 
@@ -249,15 +213,6 @@ def _rev_of(config):
     """The revision that a message which is refused has, if it is one."""
     rev = config.get("rev") if type(config) is dict else None
     return rev if type(rev) is int and 0 <= rev <= _REV_MAX else None
-
-
-def _crc_of(path):
-    """CRC-32 of the configuration in force, as it was received; None without one."""
-    try:
-        with open(path, "rb") as file:
-            return crc32(file.read())
-    except OSError:
-        return None
 
 
 def _write(path, data):

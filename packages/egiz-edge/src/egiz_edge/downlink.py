@@ -21,7 +21,7 @@ class Downlink:
     Attributes:
         commands: pairs of a command that waits, and whether it was retained.
         refused: ids of commands for which there was no room.
-        newest: config message that waits, or None.
+        newest: config message that waits, its CRC-32 if it is too long, or None.
         config: JSON member of the status, or None.
         command: JSON member of the status, or None.
         crc: CRC-32 of the config message that was processed last, or None.
@@ -52,17 +52,22 @@ class Downlink:
     def put_config(self, msg, _retain):
         """A message of the config topic: the newest replaces one that waits.
 
+        Of one that is too long for the memory, the CRC-32 is all that there is.
         One that was processed before is not processed again.
         """
-        if not msg:
+        if msg == b"":
             return
-        if crc32(msg) != self.crc:
+        crc = msg if type(msg) is int else crc32(msg)
+        if crc != self.crc:
             self.newest = msg
         elif not self.is_on_trial:  # then it comes from the other broker
             self.newest = None
 
     def put_command(self, msg, retain):
         """A message of the command topic; one too many is refused: busy."""
+        if type(msg) is int:
+            self._log("a command is ignored: it is too long for the memory")
+            return
         waiting = len(self.commands)
         size = sum([len(one) for one, _ in self.commands]) + len(msg)
         if waiting == 0 or (waiting < _WAITING_MAX and size <= _BYTES_MAX):

@@ -5,10 +5,10 @@ import json
 
 def checked(msg, is_config, device_id):
     """The decoded message, and why the contract does not allow it, or None."""
-    from egiz_schema import orders  # noqa: PLC0415  # gone before a command is executed
-
     document = reason = None
     try:
+        from egiz_schema import orders  # noqa: PLC0415  # gone before it is executed
+
         document = json.loads(msg)
         if is_config:
             orders.check_config(document, device_id)

@@ -6,6 +6,7 @@ Section numbers are those of the OASIS standard, MQTT Version 3.1.1.
 """
 
 import asyncio
+from binascii import crc32
 
 from egiz_edge import unload
 
@@ -58,7 +59,6 @@ class MQTTClient:
         self.address = None  # of the server, where the caller has looked it up
         self.on_lost = None
         self.on_watch = None  # called once a second while there is a connection
-        self.oversized = 0  # incoming messages that were too long for us
         self.is_connected = False
         self._callback = None
         self.will = None  # (topic, msg, retain, qos)
@@ -75,7 +75,10 @@ class MQTTClient:
         self._pinged_s = None
 
     def set_callback(self, callback):
-        """`callback(topic, msg, retain)` is called with each message, as bytes."""
+        """`callback(topic, msg, retain)` is called with each message, as bytes.
+
+        Of a message that is too long for the memory, `msg` is the CRC-32.
+        """
         self._callback = callback
 
     def set_last_will(self, topic, msg, retain=False, qos=0):
@@ -246,7 +249,7 @@ class MQTTClient:
         if has_pid > 0x02:
             raise MQTTException("a message at QoS 2, which was not subscribed")
         if length > INCOMING_MAX or not _is_free(2 * length + 1):
-            await self._skip_message(length, has_pid)
+            await self._skip_message(first, length)
             return
         body = await self.reader.readexactly(length)
         end = 2 + (body[0] << 8 | body[1])
@@ -258,23 +261,25 @@ class MQTTClient:
         if has_pid:
             await self.send(bytes([_PUBACK, 2]) + body[end:start])
 
-    async def _skip_message(self, length, has_pid):
+    async def _skip_message(self, first, length):
         """One that is too long is acknowledged, too, or it would be sent again."""
-        self.oversized += 1
-        if has_pid:
-            head = await self.reader.readexactly(2)
-            topic_length = head[0] << 8 | head[1]
-            if length < 4 + topic_length:
-                raise MQTTException("malformed PUBLISH")
-            await self._skip(topic_length)
-            pid = await self.reader.readexactly(2)
-            await self.send(bytes([_PUBACK, 2]) + pid)
-            length -= 4 + topic_length
-        await self._skip(length)
-
-    async def _skip(self, length):
+        read = self.reader.readexactly
+        head = await read(2)
+        topic_length = head[0] << 8 | head[1]
+        length -= 2 + topic_length + (2 if first & 0x06 else 0)
+        if length < 0 or topic_length > _CHUNK:
+            raise MQTTException("malformed PUBLISH")
+        topic = await read(topic_length)
+        pid = await read(2) if first & 0x06 else None
+        crc = 0
         while length:
-            length -= len(await self.reader.readexactly(min(length, _CHUNK)))
+            part = await read(min(length, _CHUNK))
+            crc = crc32(part, crc)
+            length -= len(part)
+        if self._callback:
+            self._callback(topic, crc, bool(first & 1))
+        if pid:
+            await self.send(bytes([_PUBACK, 2]) + pid)
 
     async def _read_length(self):
         length = 0

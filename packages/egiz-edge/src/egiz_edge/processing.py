@@ -6,6 +6,7 @@ meanwhile. `app` is the `App`; of it are used downlink, board, settings, log, an
 """
 
 import asyncio
+import gc
 import json
 import time
 from binascii import crc32
@@ -14,6 +15,9 @@ from egiz_edge import unload, unload_rules
 
 _REPORT_S = 5  # for a result to arrive before a reboot
 _STEP_S = 0.5
+# Bytes of heap that a config needs, with words of 64 bits: for the modules, and
+# for each byte of the message, for what it is when it is decoded.
+_ROOM, _ROOM_PER_BYTE = 12288, 5
 
 
 async def process(app):
@@ -46,15 +50,31 @@ async def handle_next(app):
 
 
 def with_config(app, do):
-    """Call `do` with the `DesiredConfig`."""
+    """Call `do` with the `DesiredConfig`, and keep what the status has of it."""
+    outcome = _with_config(app, do)
+    _unload_all()  # what was applied may have left little memory
+    _keep_member(app, outcome)
+
+
+def _with_config(app, do):
     from egiz_edge.desired_config import DesiredConfig  # noqa: PLC0415  # see the module
 
     board = app.board
     config = DesiredConfig(board.data_directory, board.store, app.settings, app.log)
     do(config)
     app.downlink.is_on_trial = config.is_on_trial
-    app.downlink.config, app.downlink.crc = config.member(), config.crc
-    _unload_all()
+    return config.last()
+
+
+def _keep_member(app, outcome):
+    from egiz_edge import config_outcome  # noqa: PLC0415  # not kept, see unload
+
+    downlink = app.downlink
+    downlink.crc = outcome[1]
+    downlink.config = config_outcome.member(
+        outcome, app.board.data_directory + "/config.json", downlink.is_on_trial
+    )
+    unload("config_outcome")
 
 
 def last_command(store):
@@ -76,29 +96,54 @@ def join(app):
 
 def _handle_config(app, msg):
     """One for which there is no memory is refused, and the device runs on."""
+    is_there = type(msg) is not int  # else it is the CRC-32 of one that was too long
+    crc = crc32(msg) if is_there else msg
+    try:
+        if is_there and _has_room(msg):
+            document, reason = _checked(app, msg)
+            with_config(app, lambda config: config.receive(msg, document, reason))
+            return
+    except MemoryError:
+        msg = document = None
+    _refuse(app, crc)
+
+
+def _has_room(msg):
+    """Whether it is worth a try: one that fails may leave little memory for long."""
+    gc.collect()
+    needed = _ROOM + _ROOM_PER_BYTE * len(msg)
+    return not hasattr(gc, "mem_free") or gc.mem_free() > needed
+
+
+def _checked(app, msg):
     from egiz_edge import incoming  # noqa: PLC0415  # gone before it is applied
 
-    document, reason = incoming.checked(msg, True, app.settings.device_id)
-    del incoming
-    _unload_all()
     try:
-        with_config(app, lambda config: config.receive(msg, document, reason))
-    except MemoryError:
-        document = None
+        return incoming.checked(msg, True, app.settings.device_id)
+    finally:
+        del incoming
         _unload_all()
-        reason = "no memory for it"
-        with_config(app, lambda config: _refuse(config, msg, reason))
+
+
+def _refuse(app, crc):
+    """Unless it is in force already: then only its report had no memory."""
+    _unload_all()
+    from egiz_edge import config_outcome  # noqa: PLC0415  # not kept, see unload
+
+    store = app.board.store
+    outcome = config_outcome.load(store)
+    if outcome[1] != crc:
+        outcome = (outcome[0], crc, "no memory for it", None)
+        config_outcome.keep(store, outcome)
+        app.log("config %d: %s" % (outcome[0], outcome[2]))
+    del config_outcome
+    _keep_member(app, outcome)
 
 
 def _unload_all():
     unload("incoming", "commands", "actions", "desired_config", "effective_settings")
+    unload("config_outcome")
     unload_rules()
-
-
-def _refuse(config, msg, reason):
-    """Unless it is in force already: then only its report had no memory."""
-    if config.crc != crc32(msg):
-        config.receive(msg, None, reason)
 
 
 async def _handle_command(app):

@@ -6,7 +6,7 @@ from binascii import crc32
 
 import _flash
 from _board import Log, Store
-from egiz_edge import unload
+from egiz_edge import config_outcome, unload
 from egiz_edge.desired_config import DesiredConfig
 from egiz_edge.settings import Settings
 
@@ -48,7 +48,9 @@ class Device:
         return self.reported()
 
     def reported(self):
-        member = self.desired.member()
+        config = self.desired
+        path = _PATH + "/config.json"
+        member = config_outcome.member(config.last(), path, config.is_on_trial)
         return None if member is None else json.loads("{" + member + "}")["config"]
 
 

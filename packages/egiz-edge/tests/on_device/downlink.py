@@ -125,3 +125,41 @@ def test_the_config_in_force_sent_last_replaces_one_that_waits():
     device.config(publish_rate_ms=300)
     assert device.handle() == 0
     assert device.settings.publish_rate_ms == 300
+
+
+def test_a_config_that_is_too_long_for_the_memory_is_refused_once():
+    device = Device()
+    device.config(rev=3, publish_rate_ms=300)
+    device.handle()
+    in_force = device.downlink.crc
+    device.downlink.put_config(77, True)  # its CRC-32 is all that the client gives
+    assert device.handle() == 1
+    error = "no memory for it"
+    assert device.reported()["config"] == {
+        "rev": 3,
+        "applied": False,
+        "crc": in_force,
+        "error": error,
+        "refused": {"crc": 77, "error": error},
+    }
+    device.downlink.put_config(77, True)  # at the next connection
+    assert device.handle() == 0
+    assert device.settings.publish_rate_ms == 300
+
+
+def test_a_config_in_force_for_which_there_is_no_memory_any_more_stays():
+    device = Device()
+    device.config(rev=3, publish_rate_ms=300)
+    device.handle()
+    device.downlink.put_config(device.downlink.crc, True)
+    assert device.handle() == 0
+    assert device.in_force() == (3, True)
+
+
+def test_a_command_that_is_too_long_for_the_memory_is_said_and_the_next_one_executed():
+    device = Device()
+    device.downlink.put_command(77, False)
+    device.command("c1")
+    assert device.handle() == 1
+    assert device.reported()["last_command"] == {"id": "c1", "result": "done"}
+    assert "too long for the memory" in device.log.lines[0]
