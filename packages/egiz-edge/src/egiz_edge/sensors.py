@@ -52,6 +52,7 @@ class Sensors:
         self._state = OperationalState(
             [(s, board.pins[pin]) for s, pin in states or _STATES]
         )
+        self._energy = [0] * len(_METERS)  # in Wh, as read last
         self._converting_since = None
         self._tc_read_at = None
         if calibration:
@@ -82,10 +83,13 @@ class Sensors:
         state = await _read("inputs", self._state, window)
         if state is not None:
             window.state = state
-        for names, meter in zip(_METERS, self._meters):
-            reading = await _read(names[0], meter, window)
+        for number, names in enumerate(_METERS):
+            reading = await _read(names[0], self._meters[number], window)
             if reading is not None:
                 _add(window, names, reading)
+                if reading[3] < self._energy[number]:
+                    window.fault(names[0] + ":energy_fell")
+                self._energy[number] = reading[3]
         window.zones = len(self._thermometers) + len(self._thermocouples)
         if self._thermometers:
             await self._sample_thermometers(window)
@@ -95,6 +99,7 @@ class Sensors:
     async def reset_energy(self):
         """Set all energy counters to zero; gives a fault code for each failure."""
         codes = []
+        self._energy = [0] * len(_METERS)  # that they fall is wanted
         for names, meter in zip(_METERS, self._meters):
             try:
                 await meter.reset_energy()

@@ -82,6 +82,51 @@ def test_states_are_those_of_the_settings():
     assert window.state == "cleaning"
 
 
+def _codes_of(*readings):
+    """Fault codes of the first meter, sample by sample; None is a command between."""
+    sensors.Pzem = lambda _bus, address: _Meter(readings if address == 1 else [])
+    try:
+        sampler = sensors.Sensors(_Board(), [])
+    finally:
+        sensors.Pzem = pzem.Pzem
+    codes = []
+
+    async def run():
+        for watt_hours in readings:
+            window = Window()
+            if watt_hours is None:
+                assert await sampler.reset_energy() == []
+                continue
+            await sampler.sample(window)
+            assert window.last("ea") == watt_hours  # metering goes on
+            codes.append(window.faults)
+
+    asyncio.run(run())
+    return codes
+
+
+class _Meter:
+    def __init__(self, energy):
+        self._energy = [one for one in energy if one is not None]
+
+    async def read(self):
+        return 2300, 0, 0, self._energy.pop(0) if self._energy else 0, 500, 100
+
+    async def reset_energy(self):
+        pass
+
+
+def test_energy_that_falls_is_said_once():
+    fell = ["pzem_a:energy_fell"]
+    assert _codes_of(9999999, 0, 0, 1) == [[], fell, [], []]  # it is exchanged, or full
+    assert _codes_of(500, 499, 500) == [[], fell, []]
+    assert _codes_of(500, 500, 501) == [[], [], []]
+
+
+def test_energy_that_falls_by_a_command_is_not_said():
+    assert _codes_of(500, None, 0, 1) == [[], [], []]
+
+
 class _Crowd:
     """A line that answers a search with 255 ROM ids, one of which is sound."""
 
