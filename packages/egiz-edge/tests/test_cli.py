@@ -8,9 +8,12 @@ import time
 
 import egiz_edge_tools.virtual_board as board
 import pytest
+import trustme
 from click.testing import CliRunner
 from egiz_edge_tools import __version__
 from egiz_edge_tools.cli import main
+from egiz_edge_tools.tls_files import as_der
+from egiz_infra.authority import Subject
 from rig.process import own_program
 from rig.waiting import eventually
 
@@ -136,3 +139,72 @@ def test_a_directory_that_cannot_hold_the_firmware_is_a_sentence(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("Error: __init__.py: mpy-cross ended with -")
     assert "is the disk full?" in done.stderr
+
+
+def test_a_device_with_a_certificate_publishes_to_the_listener_that_is_shipped(
+    launch, secure_mosquitto, tmp_path
+):
+    broker = secure_mosquitto
+    (tmp_path / "ca.pem").write_bytes(broker.authority.pem)
+    pair = broker.pair(Subject("device", "oven-001", "factory"))
+    broker.start()
+    running = launch(
+        "egiz-edge",
+        *("run", "--broker", f"mqtt://localhost:{broker.tls12_port}"),
+        *("--ca", str(tmp_path / "ca.pem"), "--cert", str(pair), "--key", str(pair)),
+        *("--publish-ms", "300"),
+    )
+    running.wait_for("connected")
+    running.interrupt()
+    counts = json.loads(running.output().splitlines()[-1])
+    assert counts["unacked"] == 0
+
+
+@pytest.mark.parametrize("form", ["PEM", "DER"])
+def test_doctor_logs_in_with_a_certificate_and_names_a_wrong_authority(
+    launch, secure_mosquitto, tmp_path, form
+):
+    broker = secure_mosquitto
+    pair = broker.pair(Subject("device", "oven-001", "factory"))
+    named = {"ca": tmp_path / "ca.pem", "cert": pair, "key": pair}
+    named["ca"].write_bytes(broker.authority.pem)
+    if form == "DER":
+        made = as_der(named, tmp_path)
+        named = {name: tmp_path / file for name, file in made.items()}
+    broker.start()
+    url = f"mqtt://localhost:{broker.tls12_port}"
+    options = [part for name in named for part in (f"--{name}", str(named[name]))]
+    running = launch("egiz-edge", "doctor", "--broker", url, *options)
+    running.wait()
+    assert f"broker localhost:{broker.tls12_port}: accepts a device" in running.output()
+    other = tmp_path / "other.pem"
+    other.write_bytes(trustme.CA().cert_pem.bytes())
+    running = launch("egiz-edge", "doctor", "--broker", url, "--ca", str(other))
+    assert running.wait() == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in running.output()
+    assert "Is --ca the authority of that broker" in running.output()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"cert": "x", "key": "x"}, "--ca: name the certificate of the broker"),
+        ({"ca": "x"}, "--ca: x: holds no certificate, in PEM or DER"),
+        ({"ca": "pem", "cert": "pem"}, "--cert and --key: give both"),
+        ({"ca": "pem", "cert": "pem", "key": "pem"}, "--key: pem: holds no key"),
+        ({"ca": "pem", "cert": "pem", "key": "locked"}, "key without a password"),
+        ({"ca": "none"}, "--ca: none: No such file"),
+    ],
+)
+def test_a_file_of_tls_that_cannot_be_used_is_named(
+    launch, tmp_path, options, sentence
+):
+    (tmp_path / "x").write_text("nothing")
+    (tmp_path / "pem").write_bytes(trustme.CA().cert_pem.bytes())
+    locked = "ENCRYPTED PRIVATE KEY"
+    text = f"-----BEGIN {locked}-----\nMAA=\n-----END {locked}-----\n"
+    (tmp_path / "locked").write_text(text)
+    named = [part for name in options for part in (f"--{name}", options[name])]
+    running = launch("egiz-edge", "run", *named)
+    assert running.wait() == 2
+    assert sentence in running.output()

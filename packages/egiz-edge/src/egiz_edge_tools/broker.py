@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import ssl
 import threading
 from dataclasses import dataclass
 from typing import Self
@@ -41,7 +42,7 @@ class Broker:
         password = os.environ.get(PASSWORD_VARIABLE, parsed.password)
         return cls(parsed.host, parsed.port, parsed.username, password)
 
-    def probe(self) -> None:
+    def probe(self, tls: ssl.SSLContext | None = None) -> None:
         """Log in as a device does, with MQTT 3.1.1, and out again.
 
         Raises:
@@ -52,6 +53,8 @@ class Broker:
         )
         client.connect_timeout = _ANSWER_S
         client.username_pw_set(self.user, self.password)
+        if tls is not None:
+            client.tls_set_context(tls)
         answer: list[ReasonCode] = []
         is_over = threading.Event()
 
@@ -74,6 +77,11 @@ class Broker:
 
     def _unreachable(self, error: OSError) -> tuple[str, str]:
         at = f"{self.host}:{self.port}"
+        if isinstance(error, ssl.SSLError):
+            return (
+                f"no TLS with {at}: {error.reason or error}",
+                "Is --ca the authority of that broker, and this its port for TLS?",
+            )
         if isinstance(error, socket.gaierror):
             return (
                 f"the name {self.host} cannot be resolved",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from egiz_cli import DONE, FAILED, Program
+from egiz_cli import DONE, FAILED, Program, Unusable
 from egiz_schema import explain, limits, topics
 
 from egiz_edge_tools import __version__
@@ -20,13 +20,17 @@ from egiz_edge_tools.cli_board import (
     BROKER_HELP,
     broker_option,
     build_command,
+    ca_option,
+    cert_option,
     deploy_command,
     doctor_command,
+    key_option,
     monitor_command,
     pzem_address_command,
 )
-from egiz_edge_tools.errors import BundleError
+from egiz_edge_tools.errors import BundleError, SettingsError
 from egiz_edge_tools.hardware import Hardware, OvenPlant
+from egiz_edge_tools.tls_files import as_der
 from egiz_edge_tools.virtual_board import (
     HEAP,
     Identity,
@@ -132,6 +136,9 @@ for command in (
     callback=_heap,
     help="Heap of the interpreter; the board has about half, at half the word size.",
 )
+@ca_option
+@cert_option
+@key_option
 def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     broker: Broker,
     facility: str,
@@ -141,6 +148,9 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     state: Path | None,
     seed: int,
     heap: str,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
 ) -> None:
     """Run the firmware on a virtual board, without hardware.
 
@@ -153,24 +163,27 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
       egiz-edge run --broker mqtt://localhost --device-id oven-007
     """  # noqa: D301  # as above
     _check_ids(facility, device_id)
-    identity = Identity(
-        facility,
-        device_id,
-        broker.host,
-        broker.port,
-        broker.user,
-        broker.password,
-        sampling_ms,
-        publish_ms,
-    )
     hardware = Hardware()
     plant = OvenPlant(hardware, seed)
     try:
         with _state_directory(state) as directory:
+            identity = Identity(
+                facility,
+                device_id,
+                broker.host,
+                broker.port,
+                broker.user,
+                broker.password,
+                sampling_ms,
+                publish_ms,
+                tls=as_der({"ca": ca, "cert": cert, "key": key}, directory),
+            )
             stop = _StopSignals()
             board = VirtualBoard(identity, hardware, directory, heap)
             stop.attach(board)
             code = _run_until_stopped(board, plant)
+    except SettingsError as error:
+        raise Unusable(str(error)) from None
     except (BundleError, NoInterpreterError) as error:
         raise click.ClickException(str(error)) from None
     raise click.exceptions.Exit(code)

@@ -11,6 +11,7 @@ from egiz_cli import DONE, FAILED, INTERRUPTED, InputFile, Unusable, command
 from egiz_edge_tools.broker import PASSWORD_VARIABLE, Broker
 from egiz_edge_tools.bundle import ARCHITECTURES, build
 from egiz_edge_tools.errors import BundleError, PortError, SettingsError, ToolError
+from egiz_edge_tools.tls_files import context
 
 GENERAL = 0xF8  # any meter answers to it
 
@@ -27,6 +28,24 @@ def broker_option(
         raise click.UsageError(f"--broker: {error}") from None
 
 
+ca_option = click.option(
+    "--ca",
+    type=InputFile(dir_okay=False),
+    metavar="FILE",
+    help="Connect with TLS; certificate of the broker's authority, PEM or DER.",
+)
+cert_option = click.option(
+    "--cert",
+    type=InputFile(dir_okay=False),
+    metavar="FILE",
+    help="Certificate of the device, PEM or DER. Needs --key.",
+)
+key_option = click.option(
+    "--key",
+    type=InputFile(dir_okay=False),
+    metavar="FILE",
+    help="Key of that certificate, without a password, PEM or DER.",
+)
 _arch = click.option(
     "--arch",
     default="xtensawin",
@@ -144,7 +163,16 @@ def monitor_command(port: str) -> None:
     callback=broker_option,
     help="Log in there, as a device does. " + BROKER_HELP,
 )
-def doctor_command(port: str | None, broker: Broker | None) -> None:
+@ca_option
+@cert_option
+@key_option
+def doctor_command(
+    port: str | None,
+    broker: Broker | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+) -> None:
     """Check machine, board and broker, and say how to mend them.
 
     A board at --port is stopped for a moment, and started again.
@@ -154,8 +182,10 @@ def doctor_command(port: str | None, broker: Broker | None) -> None:
     """  # noqa: D301  # as above
     from egiz_edge_tools.doctor import examine  # noqa: PLC0415  # as above
 
+    with _translate_errors():
+        tls = context({"ca": ca, "cert": cert, "key": key})
     failed = 0
-    for finding in examine(port, broker):
+    for finding in examine(port, broker, tls):
         mark = {True: "ok", False: "FAIL", None: "-"}[finding.is_ok]
         click.echo(f"{mark:6}{finding.text}")
         if finding.is_ok is not True:

@@ -2,6 +2,7 @@
 
 import platform
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,9 @@ class Finding(msgspec.Struct, frozen=True):
     fix: str = ""
 
 
-def examine(port: str | None, broker: Broker | None) -> Iterator[Finding]:
+def examine(
+    port: str | None, broker: Broker | None, tls: ssl.SSLContext | None = None
+) -> Iterator[Finding]:
     """Check the machine; the board and the broker only if they are given.
 
     The firmware of the board is stopped for that, and started again.
@@ -51,7 +54,7 @@ def examine(port: str | None, broker: Broker | None) -> Iterator[Finding]:
     yield (
         _unchecked("broker", "--broker mqtt://host")
         if broker is None
-        else _broker(broker)
+        else _broker(broker, tls)
     )
 
 
@@ -135,9 +138,9 @@ def _firmware(port: str, state: BoardState, manifest: Manifest) -> Finding:
     return Finding(text, None, f"egiz-edge deploy --port {port}")
 
 
-def _broker(broker: Broker) -> Finding:
+def _broker(broker: Broker, tls: ssl.SSLContext | None) -> Finding:
     try:
-        broker.probe()
+        broker.probe(tls)
     except BrokerError as error:
         return Finding(f"broker: {error.cause}", is_ok=False, fix=error.fix)
     return Finding(f"broker {broker.host}:{broker.port}: accepts a device")
