@@ -59,6 +59,7 @@ PRINTED = {
     "contract/index.md": ["RMS voltage", "1 read, 0 ", "BOUND_NOT_NARROWED"],
     "device/deploy.md": ["firmware"],
     "device/index.md": ['"unacked": 0'],
+    "device/update.md": ["key set 1", "r1 of set 1", "signed, by r2", "without r1"],
     "device/write.md": ["1 read, 0 ", "temperature_zones", "vectors"],
     "evaluate.md": ["balanced", "oven-900|", "1 read, 0 ", "wanted", "Ledger"],
     "install/containers.md": [],

@@ -215,12 +215,13 @@ def _describe(directory: Path, arch: str) -> Manifest:
     return Manifest(
         firmware_version=__version__,
         arch=arch,
-        mpy=max(_interpreter(path) for path in paths if path.suffix == ".mpy"),
+        mpy=max(interpreter_of(path) for path in paths if path.suffix == ".mpy"),
         files=tuple(_bundled(directory, path) for path in paths),
     )
 
 
-def _interpreter(path: Path) -> tuple[int, int]:
+def interpreter_of(path: Path) -> tuple[int, int]:
+    """Bytes 1 and 2 of a .mpy file: see `Manifest`."""
     header = path.read_bytes()[:4]  # "M", version, architecture, bits of a small int
     return header[1], header[2]
 

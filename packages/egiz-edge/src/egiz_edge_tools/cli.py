@@ -28,6 +28,7 @@ from egiz_edge_tools.cli_board import (
     monitor_command,
     pzem_address_command,
 )
+from egiz_edge_tools.cli_release import COMMANDS as OF_RELEASES
 from egiz_edge_tools.errors import BundleError, SettingsError
 from egiz_edge_tools.hardware import Hardware, OvenPlant
 from egiz_edge_tools.tls_files import as_der
@@ -73,6 +74,7 @@ for command in (
     monitor_command,
     pzem_address_command,
     doctor_command,
+    *OF_RELEASES,
 ):
     main.add_command(command)
 

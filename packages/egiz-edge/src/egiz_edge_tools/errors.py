@@ -3,6 +3,7 @@
 ToolError
 ├── BrokerError   a broker cannot be reached, or refuses us
 ├── BundleError   a source file does not compile, or a bundle is damaged
+├── ReleaseError  keys or a release cannot be made or used
 ├── SettingsError a device cannot start with these settings
 └── PortError     a board cannot be reached, or does not answer as it should
 """
@@ -40,3 +41,7 @@ class PortError(ToolError):
     def __init__(self, port: str, cause: str, fix: str) -> None:
         super().__init__(f"{port}: {cause}\n  {fix}")
         self.port, self.cause, self.fix = port, cause, fix
+
+
+class ReleaseError(ToolError):
+    """Keys or a release cannot be made or used; never with a passphrase in it."""
