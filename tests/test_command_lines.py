@@ -41,6 +41,7 @@ BROKEN = {
     "egiz-bridge run": ["--config binary", "--config missing", "--workers 0"],
     "egiz-bridge bench": ["--what", "what"],
     "egiz-edge run": ["--facility A", "--heap 1e9", "--seed x", "--broker http://x"],
+    "egiz-edge serve": ["--listen x", "--listen 127.0.0.1:1e5"],
     "egiz-sim run": ["--facility A", "--rate nan", "--broker http://x"],
     "egiz-sim demo": ["--seconds nan", "--seconds 0", "--broker none"],
     "egiz-schema generate": ["--directory binary", "--directory loop"],

@@ -53,13 +53,15 @@ NOT_RUN = {
     ".venv/bin/hatch run bench-broker ": MINUTES,
 }
 # They run until Ctrl-C.
-ENDLESS = {"egiz-edge run"}
+ENDLESS = {"egiz-edge run", "egiz-edge serve"}
 # What the commands of a page print, in this order.
 PRINTED = {
     "contract/index.md": ["RMS voltage", "1 read, 0 ", "BOUND_NOT_NARROWED"],
     "device/deploy.md": ["firmware"],
     "device/index.md": ['"unacked": 0'],
-    "device/update.md": ["key set 1", "r1 of set 1", "signed, by r2", "without r1"],
+    "device/update.md": [
+        *("key set 1", "r1 of set 1", "signed, by r2", "1 releases", "without r1"),
+    ],
     "device/write.md": ["1 read, 0 ", "temperature_zones", "vectors"],
     "evaluate.md": ["balanced", "oven-900|", "1 read, 0 ", "wanted", "Ledger"],
     "install/containers.md": [],

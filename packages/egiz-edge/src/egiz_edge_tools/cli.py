@@ -28,6 +28,7 @@ from egiz_edge_tools.cli_board import (
     monitor_command,
     pzem_address_command,
 )
+from egiz_edge_tools.cli_keys import COMMANDS as OF_KEYS
 from egiz_edge_tools.cli_release import COMMANDS as OF_RELEASES
 from egiz_edge_tools.errors import BundleError, SettingsError
 from egiz_edge_tools.hardware import Hardware, OvenPlant
@@ -74,6 +75,7 @@ for command in (
     monitor_command,
     pzem_address_command,
     doctor_command,
+    *OF_KEYS,
     *OF_RELEASES,
 ):
     main.add_command(command)

@@ -1,64 +1,34 @@
-"""`egiz-edge keygen`, `release`, `sign`, `verify`, `keys` and `serve`."""
+"""`egiz-edge release`, `sign`, `verify` and `serve`."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from egiz_cli import DONE, FAILED, InputFile, Unusable, command, group
+from egiz_cli import DONE, FAILED, InputFile, command, explain
 from egiz_edge.ota.keys import KeySet
 from egiz_edge.ota.signed import NUMBER_MAX, Refused, is_id
 
-from egiz_edge_tools.errors import ReleaseError, ToolError
+from egiz_edge_tools.cli_shared import passphrase_option, translate_errors
+from egiz_edge_tools.errors import ReleaseError
 from egiz_edge_tools.keys import SET, read_set, replace_file
 from egiz_edge_tools.passphrase import read_passphrase
 from egiz_edge_tools.release import ENDING, TARGETS, Unsigned, attach, make, verify
 
+_PORT_MAX = 65535
+
+
+def _address(
+    _context: click.Context, _option: click.Parameter, text: str
+) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _PORT_MAX:
+        raise click.BadParameter("must be HOST:PORT, as 0.0.0.0:8000")
+    return host, int(port)
+
+
 _directory = click.Path(file_okay=False, path_type=Path)
-_passphrase = click.option(
-    "--passphrase-file",
-    type=InputFile(dir_okay=False),
-    help="File whose first line is the passphrase. Default: asked at the terminal.",
-)
-_keys = click.option(
-    "--keys",
-    "directory",
-    default="keys",
-    show_default=True,
-    type=_directory,
-    help="Directory that `keygen` made.",
-)
-_root = click.option(
-    "--root",
-    type=InputFile(dir_okay=False),
-    help="File of the root key, as on a memory stick. Default: root.pem in --keys.",
-)
-
-
-@command("keygen", exit_codes={DONE: "the keys are made"})
-@click.argument("directory", metavar="DIR", type=_directory)
-@_passphrase
-def keygen_command(directory: Path, passphrase_file: Path | None) -> None:
-    """Make the keys that sign releases: a root key, and r1 and r2.
-
-    Devices know the root key for ever, and by it the set of release keys. All private
-    keys have the same passphrase. Move root.pem to a memory stick and lock it away.
-
-    \b
-      egiz-edge keygen keys
-    """  # noqa: D301  # \b is click's mark for lines that stay as they are
-    with _translate_errors():
-        from egiz_edge_tools.private_keys import (  # noqa: PLC0415  # an extra
-            check_is_free,
-            generate,
-        )
-
-        check_is_free(directory)  # before a passphrase is asked for
-        generate(directory, read_passphrase(passphrase_file, is_new=True))
-    click.echo(
-        f"{directory}: root key, release keys r1 and r2, and key set 1. Keep root.pem"
-        " offline: whoever has it and its passphrase can update every device."
-    )
 
 
 @command("release", exit_codes={DONE: "the release is made"})
@@ -90,7 +60,7 @@ def keygen_command(directory: Path, passphrase_file: Path | None) -> None:
     type=_directory,
     help="Directory that is served; the release is VERSION.egz there.",
 )
-@_passphrase
+@passphrase_option
 def release_command(
     security: int,
     key: Path | None,
@@ -110,7 +80,7 @@ def release_command(
     """  # noqa: D301  # as above
     if unsigned and (key or passphrase_file):
         raise click.UsageError("--unsigned needs neither --key nor --passphrase-file")
-    with _translate_errors():
+    with translate_errors():
         if unsigned:
             made = make(security, target=target)
             path = _write(out, made, made.signed()).with_suffix(".manifest")
@@ -187,7 +157,7 @@ def sign_command(file: Path, signature: Path, directory: Path | None) -> None:
       openssl dgst -sha256 -sign hsm.pem -out sig updates/0.1.0.manifest
       egiz-edge sign updates/0.1.0.egz --signature sig --keys keys
     """  # noqa: D301  # as above
-    with _translate_errors(), _refused_as_failure(file):
+    with translate_errors(), _refused_as_failure(file):
         keys = None if directory is None else read_set(directory)
         key = attach(file, signature.read_bytes(), keys)
     how = "not checked; `egiz-edge verify` does that" if keys is None else f"by {key}"
@@ -216,7 +186,7 @@ def verify_command(file: Path, directory: Path) -> None:
     \b
       egiz-edge verify updates/0.1.0.egz --keys keys
     """  # noqa: D301  # as above
-    with _translate_errors():
+    with translate_errors():
         keys = read_set(directory)
         with _refused_as_failure(file):
             found = verify(file, keys)
@@ -232,82 +202,70 @@ def _signer_of(key: str, keys: KeySet) -> str:
     return f"signed by {who}"
 
 
-@group("keys", exit_codes={DONE: "the key set is replaced"})
-def keys_group() -> None:
-    """Change the set of keys that may sign releases."""
-
-
-@keys_group.command("add", exit_codes={DONE: "the key set is replaced"})
-@click.argument("key", metavar="ID")
-@_keys
-@_root
-@click.option(
-    "--public",
-    type=InputFile(dir_okay=False),
-    help="Public half (PEM) of a key that is elsewhere, as in an HSM.",
+@command(
+    "serve",
+    exit_codes={DONE: "ended with Ctrl-C", FAILED: "it cannot listen there"},
 )
-@_passphrase
-def add_command(
-    key: str,
+@click.argument(
+    "directory",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@click.option(
+    "--listen",
+    default="0.0.0.0:8000",
+    show_default=True,
+    metavar="HOST:PORT",
+    callback=_address,
+    help="Address of this machine; 0.0.0.0 is all of them.",
+)
+@click.option("--tls", is_flag=True, help="HTTPS instead of HTTP.")
+@click.option(
+    "--cert",
+    type=InputFile(dir_okay=False),
+    help="With --tls: certificate in PEM. Default: cert.pem.",
+)
+@click.option(
+    "--cert-key",
+    type=InputFile(dir_okay=False),
+    help="With --tls: its private key. Default: key.pem.",
+)
+def serve_command(
     directory: Path,
-    root: Path | None,
-    public: Path | None,
-    passphrase_file: Path | None,
+    listen: tuple[str, int],
+    tls: bool,
+    cert: Path | None,
+    cert_key: Path | None,
 ) -> None:
-    """Make the release key ID, and add it to the key set.
+    """Serve the releases in DIR to devices. Ctrl-C ends it.
 
-    The passphrase is that of the root key, and becomes that of the new key.
+    Given out are `*.egz` and `keys`, whole or from a byte on; nothing else that is in
+    DIR. Each request is a line. A web server such as nginx does the same.
 
     \b
-      egiz-edge keys add r3 --keys keys
+      egiz-edge serve updates
+      egiz-edge serve updates --tls --cert broker.pem --cert-key broker.key
     """  # noqa: D301  # as above
-    with _translate_errors():
-        from egiz_edge_tools.private_keys import add  # noqa: PLC0415  # an extra
+    from egiz_edge_tools.serve import (  # noqa: PLC0415  # so that --help is quick
+        Server,
+        tls_context,
+    )
 
-        passphrase = read_passphrase(passphrase_file)
-        number = add(directory, key, root or directory / "root.pem", passphrase, public)
-    click.echo(f"{directory / SET}: key set {number}, with {key}")
-
-
-@keys_group.command("revoke", exit_codes={DONE: "the key set is replaced"})
-@click.argument("key", metavar="ID")
-@_keys
-@_root
-@_passphrase
-def revoke_command(
-    key: str, directory: Path, root: Path | None, passphrase_file: Path | None
-) -> None:
-    """Leave the release key ID out of the key set.
-
-    Its file stays. A device refuses the key as soon as it has the new set, which it
-    fetches when an order or a release names the set's number.
-
-    \b
-      egiz-edge keys revoke r1 --keys keys
-    """  # noqa: D301  # as above
-    with _translate_errors():
-        from egiz_edge_tools.private_keys import revoke  # noqa: PLC0415  # an extra
-
-        passphrase = read_passphrase(passphrase_file)
-        number = revoke(directory, key, root or directory / "root.pem", passphrase)
-    click.echo(f"{directory / SET}: key set {number}, without {key}")
-
-
-@contextlib.contextmanager
-def _translate_errors() -> Iterator[None]:
-    """What a person can mend is a sentence, not a traceback."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "cryptography":
-            raise
-        raise click.ClickException(
-            "private keys need a package more: pip install 'egiz-edge[release]'"
-        ) from None
-    except ReleaseError as error:
-        raise Unusable(str(error)) from None
-    except ToolError as error:
-        raise click.ClickException(str(error)) from None
+    if not tls and (cert or cert_key):
+        raise click.UsageError("--cert and --cert-key need --tls")
+    with translate_errors(), contextlib.suppress(KeyboardInterrupt):
+        files = (cert or Path("cert.pem"), cert_key or Path("key.pem"))
+        context = tls_context(*files) if tls else None
+        try:
+            server = Server(directory, listen, context)
+        except OSError as error:
+            where = ":".join(map(str, listen))
+            raise click.ClickException(f"--listen {where}: {explain(error)}") from None
+        with server.running():
+            found = len([*directory.glob(f"[!.]*{ENDING}")])
+            click.echo(f"{server.url}: {found} releases of {directory}; Ctrl-C ends it")
+            for line in server.lines():
+                click.echo(line)
 
 
 @contextlib.contextmanager
@@ -318,4 +276,9 @@ def _refused_as_failure(file: Path) -> Iterator[None]:
         raise click.ClickException(f"{file}: {error}") from None
 
 
-COMMANDS = (keygen_command, release_command, sign_command, verify_command, keys_group)
+COMMANDS = (
+    release_command,
+    sign_command,
+    verify_command,
+    serve_command,
+)
