@@ -61,8 +61,10 @@ def _imported(code):
 
 # What a driver of another quantity loads; none that is here does.
 FOR_OTHER_DRIVERS = {"egiz_edge/channels"}
-# The format of a release, which no part of the firmware reads yet.
-OF_UPDATES = {f"egiz_edge/ota{name}" for name in ("", "/keys", "/release", "/signed")}
+# How a release is fetched and read, which no part of the firmware does yet.
+OF_UPDATES = {
+    f"egiz_edge/ota{name}" for name in ("", "/fetch", "/keys", "/release", "/signed")
+}
 
 
 def _source(name):
