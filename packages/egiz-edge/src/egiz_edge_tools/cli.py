@@ -57,6 +57,10 @@ def main() -> None:
     \b
     Without a board:
       egiz-edge run --broker mqtt://localhost
+    \b
+    A signed release, with keys that are made once:
+      egiz-edge keygen keys
+      egiz-edge release --key keys/r1.pem --out updates
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
 
 
