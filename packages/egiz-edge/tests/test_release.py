@@ -6,11 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from egiz_edge.ota.keys import KeySet
 from egiz_edge.ota.release import is_path, is_version
 from egiz_edge_tools.bundle import stage
-from egiz_edge_tools.keys import set_text, signed_set
-from egiz_edge_tools.private_keys import load, sign
 from egiz_edge_tools.release import make
 from rig.process import own_program
 from rig.releases import FILES, HEAD, PASSPHRASE, Releases
@@ -209,73 +206,6 @@ def test_openssl_makes_the_same_signature_and_agrees_that_it_fits(releases, tmp_
     subprocess.run(["openssl", "dgst", "-sha256", *checked, str(manifest)], check=True)
 
 
-def _key_set(releases, text, key="root"):
-    private = load(releases.directory / f"{key}.pem", PASSPHRASE)
-    return signed_set(text, sign(private, text))
-
-
-READ_SET = """
-import sys
-from egiz_edge.ota.keys import KeySet
-from egiz_edge.ota.signed import Refused
-with open("root.modulus") as file:
-    root = int(file.read(), 16)
-for path in sys.argv[2:]:
-    try:
-        with open(path, "rb") as file:
-            keys = KeySet(file, root, int(sys.argv[1]))
-        print(keys.number, " ".join(sorted(keys.moduli)))
-    except Refused as error:
-        print(error)
-"""
-
-
-def test_a_key_set_counts_if_root_has_signed_it_and_it_is_not_older(
-    releases, micropython, firmware, tmp_path
-):
-    moduli = releases.keys.moduli
-    line = f"r1 {moduli['r1']:0768x}"
-    sound = _key_set(releases, set_text(5, moduli))
-    cases = {
-        "5 r1 r2": sound,
-        "5 r1": _key_set(releases, set_text(5, {"r1": moduli["r1"]})),
-        "key set 4, older than 5": _key_set(releases, set_text(4, moduli)),
-        "wrong signature": _key_set(releases, set_text(6, moduli), "r1"),
-        "the root key has not signed it": sound.replace(b"egk1 root", b"egk1 r1", 1),
-        "not a key set": releases.release(),
-        "no keys": _key_set(releases, b"egiz-keys 5\n"),
-        "too long": sound + b"x",
-        "cut short": sound[:-1],
-        "line 1 is damaged": _key_set(releases, f"egiz-keys 05\n{line}\n".encode()),
-        "line 3 is damaged": _key_set(
-            releases, f"egiz-keys 5\n{line}\n{line}\n".encode()
-        ),
-        "line 2 is damaged": _key_set(
-            releases, f"egiz-keys 5\nroot {line[3:]}\n".encode()
-        ),
-    }
-    paths = []
-    for number, content in enumerate(cases.values()):
-        paths.append(tmp_path / f"keys-{number}")
-        paths[-1].write_bytes(content)
-    done = subprocess.run(
-        [micropython.program, "-c", READ_SET, "5", *paths],
-        env={"MICROPYPATH": f"{firmware}:.frozen"},
-        cwd=releases.directory,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines() == list(cases)
-
-
-def test_a_set_of_another_root_counts_for_nothing(releases, tmp_path):
-    other = Releases(tmp_path / "other")
-    path = releases.directory / "keys"
-    with path.open("rb") as file, pytest.raises(ValueError, match="wrong signature"):
-        KeySet(file, int((other.directory / "root.modulus").read_text(), 16))
-
-
 def test_the_whole_firmware_is_verified_on_a_heap_of_32_kb(
     releases, micropython, firmware, tmp_path
 ):
@@ -283,6 +213,27 @@ def test_the_whole_firmware_is_verified_on_a_heap_of_32_kb(
     path.write_bytes(releases.signed(make()))
     said = releases.on_device(micropython, firmware, [path], heap="32k", floor=0)
     assert said == ["sound"]
+
+
+CHECK_BOARD = """
+import sys
+from egiz_edge.ota.release import BOOT, Release
+with open(sys.argv[1], "rb") as file:
+    release = Release(file, None)
+    release.check_board(sys.platform, sys.implementation._mpy, BOOT, 0)
+print(release.target, *release.mpy)
+"""
+
+
+def test_a_virtual_board_says_that_it_can_run_a_release_that_is_made_for_it(
+    micropython, firmware, tmp_path
+):
+    made = make(target="linux")
+    path = tmp_path / "virtual.egz"
+    path.write_bytes(made.signed())
+    assert micropython.run(CHECK_BOARD, str(path), path=[firmware]) == "linux 6 0\n"
+    assert b"egiz_edge/ports/virtual.mpy" in made.manifest
+    assert b"egiz_edge/ports/esp32.mpy" not in made.manifest
 
 
 def test_the_same_sources_give_the_same_bytes_on_every_machine(releases, tmp_path):
