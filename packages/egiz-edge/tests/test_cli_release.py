@@ -128,6 +128,26 @@ def test_an_unsigned_release_is_signed_by_openssl_and_is_then_the_same(work):
     assert edge("verify unsigned/0.1.0.egz --keys keys")[0] == 0
 
 
+def test_an_unsigned_release_names_the_key_set_that_it_is_given(work):
+    directory, edge = work
+    assert edge("keys add r3 --keys keys SECRET")[0] == 0
+    code, output = edge("release --unsigned --keys keys --out next")
+    assert code == 0, output
+    assert "next/keys: key set 2, for devices" in output
+    manifest = (directory / "next/0.1.0.manifest").read_text()
+    assert "\nkeys 2\n" in manifest
+    code, output = edge("release --keys keys --key keys/r1.pem SECRET")
+    assert (code, "--keys needs --unsigned" in output) == (2, True)
+
+
+def test_a_key_that_is_not_there_is_said_before_a_passphrase_is_asked_for(work):
+    directory, edge = work
+    for line in ("release --key keys/r9.pem", "keys add r3 --root stick/root.pem"):
+        code, output = edge(line)
+        assert (code, ": No such file or directory" in output) == (2, True), output
+    assert not (directory / "keys/r3.pem").exists()
+
+
 def test_a_signature_of_something_else_is_not_put_into_a_release(work):
     directory, edge = work
     before = (directory / "unsigned/0.1.0.egz").read_bytes()
@@ -172,7 +192,8 @@ def test_keys_are_added_and_revoked_and_the_number_grows(work):
         ("keys add r3 --keys keys --public keys/r1.pem SECRET", "not a public key"),
         ("keys add r3 --keys keys --root keys/r1.pem SECRET", "is not the root key of"),
         ("keys revoke r9 --keys keys SECRET", "has no such key, but r1, r2"),
-        ("keys revoke r1 --keys updates SECRET", "root.modulus"),
+        ("keys revoke r1 --keys updates SECRET", "updates/root.pem: No such file"),
+        ("keys revoke r1 --keys updates --root keys/root.pem SECRET", "root.modulus"),
         ("release --key keys/keys SECRET", "not a private key in PEM"),
         ("release --key passphrase SECRET", "not a private key in PEM"),
         ("release --unsigned --key keys/r1.pem", "--unsigned needs neither"),

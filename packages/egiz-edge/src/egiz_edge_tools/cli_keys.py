@@ -44,7 +44,7 @@ def keygen_command(directory: Path, passphrase_file: Path | None) -> None:
         )
 
         check_is_free(directory)  # before a passphrase is asked for
-        generate(directory, read_passphrase(passphrase_file, is_new=True))
+        generate(directory, read_passphrase(passphrase_file))
     click.echo(
         f"{directory}: root key, release keys r1 and r2, and key set 1. Keep root.pem"
         " offline: whoever has it and its passphrase can update every device."
@@ -83,8 +83,9 @@ def add_command(
     with translate_errors():
         from egiz_edge_tools.private_keys import add  # noqa: PLC0415  # an extra
 
-        passphrase = read_passphrase(passphrase_file)
-        number = add(directory, key, root or directory / "root.pem", passphrase, public)
+        root = root or directory / "root.pem"
+        passphrase = read_passphrase(passphrase_file, root)
+        number = add(directory, key, root, passphrase, public)
     click.echo(f"{directory / SET}: key set {number}, with {key}")
 
 
@@ -107,8 +108,9 @@ def revoke_command(
     with translate_errors():
         from egiz_edge_tools.private_keys import revoke  # noqa: PLC0415  # an extra
 
-        passphrase = read_passphrase(passphrase_file)
-        number = revoke(directory, key, root or directory / "root.pem", passphrase)
+        root = root or directory / "root.pem"
+        passphrase = read_passphrase(passphrase_file, root)
+        number = revoke(directory, key, root, passphrase)
     click.echo(f"{directory / SET}: key set {number}, without {key}")
 
 

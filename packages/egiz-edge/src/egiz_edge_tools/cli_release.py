@@ -47,6 +47,12 @@ _directory = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--unsigned", is_flag=True, help="Sign it later, with `egiz-edge sign`.")
 @click.option(
+    "--keys",
+    "directory",
+    type=_directory,
+    help="With --unsigned: directory with the key set that devices must have.",
+)
+@click.option(
     "--target",
     default="esp32",
     show_default=True,
@@ -61,10 +67,11 @@ _directory = click.Path(file_okay=False, path_type=Path)
     help="Directory that is served; the release is VERSION.egz there.",
 )
 @passphrase_option
-def release_command(
+def release_command(  # noqa: PLR0913, PLR0917  # one argument for each option
     security: int,
     key: Path | None,
     unsigned: bool,
+    directory: Path | None,
     target: str,
     out: Path,
     passphrase_file: Path | None,
@@ -80,15 +87,20 @@ def release_command(
     """  # noqa: D301  # as above
     if unsigned and (key or passphrase_file):
         raise click.UsageError("--unsigned needs neither --key nor --passphrase-file")
+    if directory and not unsigned:
+        raise click.UsageError("--keys needs --unsigned; else it is that of --key")
     with translate_errors():
-        if unsigned:
-            made = make(security, target=target)
-            path = _write(out, made, made.signed()).with_suffix(".manifest")
-            replace_file(path, made.manifest)
-            click.echo(f"{path}: what is to be signed; then `egiz-edge sign`")
+        if not unsigned:
+            key = key or Path("keys/r1.pem")
+            _sign_release(security, target, key, out, passphrase_file)
             return
-        key = key or Path("keys/r1.pem")
-        _sign_release(security, target, key, out, passphrase_file)
+        keys = read_set(directory) if directory else None
+        made = make(security, keys.number if keys else 0, target)
+        path = _write(out, made, made.signed()).with_suffix(".manifest")
+        replace_file(path, made.manifest)
+        if directory and keys:
+            _publish(directory, keys, out)
+        click.echo(f"{path}: what is to be signed; then `egiz-edge sign`")
 
 
 def _sign_release(
@@ -102,7 +114,7 @@ def _sign_release(
 
     if not is_id(key.stem):
         raise ReleaseError(f"--key {key}: must be named for its id, as r1.pem")
-    private = load(key, read_passphrase(passphrase_file))
+    private = load(key, read_passphrase(passphrase_file, key))
     keys = read_set(key.parent) if (key.parent / SET).exists() else None
     if keys and keys.moduli.get(key.stem) != modulus_of(private):
         raise ReleaseError(
@@ -112,10 +124,14 @@ def _sign_release(
     made = make(security, keys.number if keys else 0, target)
     _write(out, made, made.signed(key.stem, sign(private, made.manifest)))
     if keys:
-        replace_file(out / SET, (key.parent / SET).read_bytes())
-        click.echo(f"{out / SET}: key set {keys.number}, for devices")
+        _publish(key.parent, keys, out)
     else:
-        click.echo(f"{key.parent} has no key set, so no device was considered")
+        click.echo(f"{key.parent} has no key set: whether devices accept it is open")
+
+
+def _publish(directory: Path, keys: KeySet, out: Path) -> None:
+    replace_file(out / SET, (directory / SET).read_bytes())
+    click.echo(f"{out / SET}: key set {keys.number}, for devices")
 
 
 def _write(out: Path, made: Unsigned, content: bytes) -> Path:

@@ -9,23 +9,28 @@ from egiz_cli import Unusable
 _MAX = 1023  # bytes; more cannot encrypt a key
 
 
-def read_passphrase(path: Path | None, *, is_new: bool = False) -> bytes:
+def read_passphrase(path: Path | None, key: Path | None = None) -> bytes:
     """The passphrase.
 
     Args:
         path: of a file whose first line it is, as openssl has it; None asks.
-        is_new: ask twice, since a typing error would cost the keys.
+        key: the file of the key that has it, which must be there. None is a new one: it
+            is asked for twice, since a typing error would cost the keys.
 
     Raises:
         Unusable: if there is none to be had.
+        OSError: if there is no such key.
     """
+    if key is not None:
+        key.stat()  # before a person types
     if path is not None:
         return _first_line(path)
     if not sys.stdin.isatty():
         raise Unusable(
             "--passphrase-file: give one; there is no terminal to ask for it"
         )
-    asked = click.prompt("Passphrase", hide_input=True, confirmation_prompt=is_new)
+    question = "Passphrase" if key is None else f"Passphrase of {key}"
+    asked = click.prompt(question, hide_input=True, confirmation_prompt=key is None)
     return _checked(str(asked), "the passphrase")
 
 
