@@ -12,9 +12,11 @@ _MODULE = re.compile(r"`(egiz_\w+(?:[/.]\w+)*|\S+\.py)`")
 
 def _is_module(name: str) -> bool:
     parts = name.removesuffix(".py").replace("/", ".").split(".")
-    source = ROOT / "packages" / parts[0].replace("_", "-") / "src"
-    path = source.joinpath(*parts)
-    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+    paths = [source.joinpath(*parts) for source in ROOT.glob("packages/*/src")]
+    return any(
+        path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+        for path in paths
+    )
 
 
 @pytest.mark.parametrize(

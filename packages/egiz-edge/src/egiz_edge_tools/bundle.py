@@ -41,6 +41,8 @@ ARCHITECTURES = {
 
 # Each board has one port; the other one cannot be imported there.
 _BOARD_PORT, _HOST_PORT = "ports/esp32.py", "ports/virtual.py"
+# Not for a board before it has slots: `deploy` makes none yet.
+_LEFT_OUT = "slots.py"
 # A board without settings stays at its prompt, where they can be deployed.
 _MAIN = """\
 import os
@@ -163,10 +165,10 @@ def _named(codes: Iterable[str]) -> set[str]:
 
 def sources(arch: str) -> list[tuple[str, Traversable]]:
     """Every source file of the firmware: (path within the package, file)."""
-    other_port = _BOARD_PORT if arch == "host" else _HOST_PORT
+    left_out = {_LEFT_OUT, _BOARD_PORT if arch == "host" else _HOST_PORT}
     found = _walk(files("egiz_edge"), "")
     return sorted(
-        (one for one in found if one[0] != other_port), key=lambda one: one[0]
+        (one for one in found if one[0] not in left_out), key=lambda one: one[0]
     )
 
 

@@ -1,0 +1,43 @@
+"""Slots: two versions of the firmware, in /a and /b, and the record of which one runs.
+
+The record is the file /slot: "<run> <trial> <left> <word>". `run` is the slot that
+runs, a or b. `trial` is the other one while it is on trial, else "-". `left` is how
+many boots the trial has left, 0 to 3. `word` says, in words, how it came to that. A
+slot is whole if it has the file `release`, which is written last and removed first.
+
+The selector, egiz_edge_boot/main.py, obeys the record. It counts a trial before it
+loads it; without boots left, or if the trial does not load, `run` runs again.
+"""
+
+import os
+
+TRIES = 3
+_SOUND = ("a -", "b -", "a b", "b a")
+
+
+def read(directory):
+    """(run, trial, left, word) of a flash; None if it has no sound record."""
+    try:
+        with open(directory + "/slot") as file:
+            parts = file.read().split(" ", 3)
+        run, trial, left = parts[:3]
+    except (OSError, ValueError):
+        return None
+    if run + " " + trial not in _SOUND or left not in ("0", "1", "2", "3"):
+        return None
+    return run, trial, int(left), parts[3] if len(parts) == 4 else ""
+
+
+def write(directory, run, trial="-", left=0, word=""):
+    """Replace the record at once: at a power cut the old or the new one is there."""
+    path = directory + "/slot"
+    with open(path + ".new", "w") as file:
+        file.write("%s %s %d %s" % (run, trial, left, word))
+    os.rename(path + ".new", path)
+
+
+def confirm(directory):
+    """The slot on trial has proven itself: it is the one that runs from now on."""
+    record = read(directory)
+    if record and record[1] != "-":
+        write(directory, record[1])
