@@ -23,10 +23,13 @@ SUITE = (
     "packages/egiz-bridge/tests/test_tls.py",
 )
 _APPLY = "packages/egiz-infra/tests/test_apply.py"
-# Where 2.1 differs; each has a test of its own below.
-OF_2_0 = (
-    "tests/infra/test_mosquitto.py::test_production_starts_without_complaint",
-    f"{_APPLY}::test_a_broker_that_fails_open_is_detected_and_closed_again",
+# Where 2.1 differs; it has a test of its own below.
+OF_2_0 = (f"{_APPLY}::test_a_broker_that_fails_open_is_detected_and_closed_again",)
+# Valgrind of Debian 12 does not run libraries of a newer release; the fifty rounds of
+# reloads without it are run.
+_RELOAD = "packages/egiz-infra/tests/test_reload.py"
+UNDER_VALGRIND = (
+    f"{_RELOAD}::test_no_end_of_a_session_after_a_reload_makes_the_broker_use_freed_memory",
 )
 
 
@@ -47,7 +50,8 @@ def test_it_is_the_version_that_is_meant(release):
 
 @pytest.mark.timeout(1200)
 def test_the_shipped_configuration_keeps_its_promises(release):
-    left_out = [f"--deselect={name}" for name in OF_2_0] if release == "sid" else []
+    names = UNDER_VALGRIND + (OF_2_0 if release == "sid" else ())
+    left_out = [f"--deselect={name}" for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *left_out, *SUITE],
         cwd=REPOSITORY,
@@ -66,15 +70,6 @@ def secure_2_1(tmp_path, monkeypatch, stack):
     server = SecureMosquitto(tmp_path / "secure")
     stack.callback(server.kill)
     return server
-
-
-def test_mosquitto_2_1_complains_of_one_option_that_2_0_needs(secure_2_1):
-    secure_2_1.start()
-    complaints = ("warning", "error: ", "deprecated")
-    lines = [line for line in secure_2_1.log.splitlines() if "root" not in line]
-    found = [line for line in lines[:12] if any(c in line.lower() for c in complaints)]
-    assert len(found) == 1
-    assert "'per_listener_settings' option is now deprecated" in found[0]
 
 
 def test_mosquitto_2_1_ends_at_a_list_that_it_cannot_read_and_is_never_open(secure_2_1):

@@ -215,8 +215,9 @@ def test_under_load_the_bridge_counts_what_a_kill_cost(broker, bridge):
     lost = acknowledged - _archived(running)
     assert running.metrics()["devices_missing_messages"] == len(lost)
     assert running.metrics()["mqtt_sessions_lost_total"] == 0
-    # It was connected: what it was owed is one turn of the broker's loop, or two.
-    assert len(lost) <= 100
+    # It was connected: what was on its way to it, of a second at full speed. A busy
+    # machine lets the broker or the bridge wait for some turns.
+    assert len(lost) <= len(acknowledged) / 10
 
 
 @pytest.mark.soak
