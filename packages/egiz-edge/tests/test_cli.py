@@ -10,9 +10,9 @@ import egiz_edge_tools.virtual_board as board
 import pytest
 import trustme
 from click.testing import CliRunner
+from egiz_cli.tls_files import as_der
 from egiz_edge_tools import __version__
 from egiz_edge_tools.cli import main
-from egiz_edge_tools.tls_files import as_der
 from egiz_infra.authority import Subject
 from rig.process import own_program
 from rig.waiting import eventually

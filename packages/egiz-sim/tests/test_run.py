@@ -9,8 +9,10 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from egiz_infra.authority import Subject
 from egiz_schema import encode
 from egiz_sim.fleet import Fleet, Plan
+from egiz_sim.machines import fleet
 from egiz_sim.mqtt import Broker
 from rig.live import LiveSubscriber
 from rig.process import Process, free_port, own_program
@@ -186,11 +188,39 @@ def test_a_wrong_option_is_explained_in_a_sentence(launch, arguments, message):
     assert "Traceback" not in running.output()
 
 
+def test_each_device_connects_with_its_own_certificate(
+    launch, secure_mosquitto, tmp_path
+):
+    broker = secure_mosquitto
+    for device, _ in fleet(3, seed=1):
+        pair = broker.pair(Subject("device", device, "factory"))
+        pair.rename(tmp_path / f"{device}.pem")
+    pairs = f"{tmp_path}/{{device}}.pem"
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(broker.authority.pem)
+    broker.start()
+    running = launch(
+        "egiz-sim",
+        *("run", "--devices", "3", "--rate", "2", "--seconds", "1"),
+        *("--broker", f"mqtts://localhost:{broker.tls12_port}", "--ca", str(ca)),
+        *("--cert", pairs, "--key", pairs),
+    )
+    assert running.wait() == 0, running.output()
+    (tmp_path / f"{device}.pem").unlink()
+    other = launch(
+        "egiz-sim",
+        *("run", "--devices", "3", "--broker", "mqtts://localhost", "--ca", str(ca)),
+        *("--cert", pairs, "--key", pairs),
+    )
+    assert other.wait() == 2
+    assert f"--cert: {tmp_path}/{device}.pem: No such file" in other.output()
+
+
 def test_a_password_is_never_printed():
     broker = Broker.from_url("mqtt://user:Secret%401@host:1884", None)
     assert (broker.username, broker.password) == ("user", "Secret@1")
     assert "Secret" not in str(broker)
-    with pytest.raises(ValueError, match="mqtt://") as caught:
+    with pytest.raises(ValueError, match="needs --ca") as caught:
         Broker.from_url("mqtts://user:Secret@host")
     assert "Secret" not in str(caught.value)
 

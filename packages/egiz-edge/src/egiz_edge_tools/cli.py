@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 from egiz_cli import DONE, FAILED, Program, Unusable
+from egiz_cli.tls_files import as_der
 from egiz_schema import explain, limits, topics
 
 from egiz_edge_tools import __version__
@@ -32,7 +33,6 @@ from egiz_edge_tools.cli_keys import COMMANDS as OF_KEYS
 from egiz_edge_tools.cli_release import COMMANDS as OF_RELEASES
 from egiz_edge_tools.errors import BundleError, SettingsError
 from egiz_edge_tools.hardware import Hardware, OvenPlant
-from egiz_edge_tools.tls_files import as_der
 from egiz_edge_tools.virtual_board import (
     HEAP,
     Identity,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 from egiz_cli import DONE, FAILED, INTERRUPTED, InputFile, Unusable, command
+from egiz_cli.tls_files import context
 
 from egiz_edge_tools.broker import PASSWORD_VARIABLE, Broker
 from egiz_edge_tools.bundle import ARCHITECTURES, build
 from egiz_edge_tools.errors import BundleError, PortError, SettingsError, ToolError
-from egiz_edge_tools.tls_files import context
 
 GENERAL = 0xF8  # any meter answers to it
 

@@ -20,7 +20,7 @@ from egiz_sim.demo.parts import PartError
 from egiz_sim.demo.run import run_demo
 from egiz_sim.fleet import Fleet, Plan, UnreachableError
 from egiz_sim.ledger import ledger, show
-from egiz_sim.mqtt import Broker
+from egiz_sim.mqtt import Broker, TlsFiles
 
 _PROGRESS_EVERY_S = 2.0
 _FILES_BESIDE_SOCKETS = 64
@@ -69,7 +69,22 @@ def main() -> None:
     default="mqtt://localhost:1883",
     show_default=True,
     metavar="URL",
-    help="mqtt://[user@]host[:port]. The password comes from EGIZ_SIM_MQTT_PASSWORD.",
+    help="mqtt[s]://[user@]host[:port]. Its password is EGIZ_SIM_MQTT_PASSWORD.",
+)
+@click.option(
+    "--ca",
+    metavar="FILE",
+    help="Connect with TLS; certificate of the broker's authority, PEM or DER.",
+)
+@click.option(
+    "--cert",
+    metavar="FILE",
+    help="Certificate of each device, PEM or DER. {device} stands for its id.",
+)
+@click.option(
+    "--key",
+    metavar="FILE",
+    help="Key of that certificate, without a password; {device} as above.",
 )
 @click.option(
     "--seed",
@@ -101,6 +116,9 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     rate: float,
     seconds: float,
     broker: str,
+    ca: str | None,
+    cert: str | None,
+    key: str | None,
     seed: int,
     facility: str,
     start: datetime | None,
@@ -114,9 +132,13 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     \b
     A thousand devices, 10 messages a second each, for a minute:
       egiz-sim run --devices 1000 --rate 10 --seconds 60 --report ledger.json
+    \b
+    With the certificates that egiz-infra has issued to oven-001 and so on:
+      egiz-sim run --broker mqtts://broker.factory --ca ca.pem \\
+        --cert issued/{device}/certificate.der --key issued/{device}/key.der
     """  # noqa: D301  # as above
     plan = Plan(devices, rate, seconds, seed, _facility(facility), _epoch_ms(start))
-    fleet = Fleet(_broker(broker), plan)
+    fleet = Fleet(_broker(broker, _tls(ca, cert, key)), plan)
     _allow_sockets(devices)
     try:
         asyncio.run(_run(fleet))
@@ -200,9 +222,17 @@ def _facility(text: str) -> str:
     return text
 
 
-def _broker(url: str) -> Broker:
+def _tls(ca: str | None, cert: str | None, key: str | None) -> TlsFiles | None:
+    if ca is None:
+        if cert or key:
+            raise click.UsageError("--cert and --key need --ca")
+        return None
+    return TlsFiles(ca, cert, key)
+
+
+def _broker(url: str, tls: TlsFiles | None) -> Broker:
     try:
-        return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"))
+        return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"), tls)
     except ValueError as error:
         raise click.UsageError(f"--broker: {error}") from None
 

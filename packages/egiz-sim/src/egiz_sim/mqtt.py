@@ -6,11 +6,13 @@ outlives a connection and is sent again, in order, on the next one.
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 
-from egiz_cli import explain_refusal
+from egiz_cli import explain_refusal, tls_files
 from egiz_schema import parse_broker_url
 
 from egiz_sim import packets
@@ -19,6 +21,30 @@ _CONNECT_TIMEOUT_S = 5.0
 _BACKOFF_FIRST_S = 0.25
 _BACKOFF_DOUBLINGS = 5  # to 8 s
 _PACKET_IDS = 65535
+_SCHEMES = ("mqtt", "mqtts")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths of PEM or DER files, in which ``{device}`` stands for the device id."""
+
+    ca: str
+    cert: str | None = None
+    key: str | None = None
+
+    def context(self, device_id: str) -> ssl.SSLContext | None:
+        """What this device connects with.
+
+        Raises:
+            egiz_cli.Unusable: it names option, file and fix.
+        """
+        named = {"ca": self.ca, "cert": self.cert, "key": self.key}
+        return tls_files.context(
+            {
+                name: Path(path.replace("{device}", device_id)) if path else None
+                for name, path in named.items()
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +55,29 @@ class Broker:
     port: int
     username: str | None = None
     password: str | None = None
+    tls: "TlsFiles | None" = None
 
     @classmethod
-    def from_url(cls, url: str, password: str | None = None) -> "Broker":
+    def from_url(
+        cls, url: str, password: str | None = None, tls: "TlsFiles | None" = None
+    ) -> "Broker":
         """Read ``mqtt://[user[:password]@]host[:port]``.
 
         Args:
-            url: as above; the port is 1883 if it is left out.
+            url: as above; the port is 1883, or 8883 with TLS, if it is left out.
             password: wins over the one in the URL.
+            tls: connect with TLS.
 
         Raises:
             ValueError: if it is not; the message never contains the password.
         """
         parsed = parse_broker_url(url)
-        if parsed.scheme != "mqtt":
-            raise ValueError("must be mqtt://host:port (TLS is not supported yet)")
+        if parsed.scheme not in _SCHEMES:
+            raise ValueError(f"must be {' or '.join(_SCHEMES)}://host:port")
+        if parsed.scheme == "mqtts" and tls is None:
+            raise ValueError("mqtts needs --ca, the certificate of its authority")
         secret = password or parsed.password
-        return cls(parsed.host, parsed.port, parsed.username, secret)
+        return cls(parsed.host, parsed.port, parsed.username, secret, tls)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -85,6 +117,7 @@ class Publisher:
         on_ack: Callable[[Outstanding, float], None],
     ) -> None:
         self._broker = broker
+        self._tls = broker.tls.context(client_id) if broker.tls else None
         self._connect_packet = packets.connect(
             client_id, will, broker.username, broker.password
         )
@@ -140,6 +173,7 @@ class Publisher:
                         lambda: _Link(self._acknowledged),
                         self._broker.host,
                         self._broker.port,
+                        ssl=self._tls,
                     )
                     await link.handshake(self._connect_packet)
             except (OSError, TimeoutError) as error:

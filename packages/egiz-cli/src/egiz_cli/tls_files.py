@@ -1,4 +1,4 @@
-"""Certificates and keys of a person, in PEM or DER, as DER files for a device."""
+"""Certificates and keys that a person names: --ca, --cert and --key, in PEM or DER."""
 
 import base64
 import binascii
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from egiz_edge_tools.errors import SettingsError
+from egiz_cli.errors import Unusable
 
 _DER = b"\x30"  # a sequence of ASN.1, as certificates and keys are
 _SEC1_VERSION = b"\x02\x01\x01"  # an integer, 1; PKCS #8 has 0
@@ -27,7 +27,7 @@ def as_der(files: Mapping[str, Path | None], directory: Path) -> dict[str, str] 
         directory: the flash of a device.
 
     Raises:
-        SettingsError: it names option, file and fix.
+        Unusable: it names option, file and fix.
     """
     contents = _contents(files)
     for name, content in contents.items():
@@ -41,12 +41,12 @@ def context(files: Mapping[str, Path | None]) -> ssl.SSLContext | None:
     """The same for a client on this machine.
 
     Raises:
-        SettingsError: as above, and where the key is not that of the certificate.
+        Unusable: as above, and where the key is not that of the certificate.
     """
     contents = _contents(files)
     if not contents:
         return None
-    with tempfile.TemporaryDirectory(prefix="egiz-edge-") as directory:
+    with tempfile.TemporaryDirectory(prefix="egiz-") as directory:
         paths = {name: Path(directory) / name for name in contents}
         for name, content in contents.items():
             paths[name].write_text(_pem(name, content))
@@ -56,16 +56,16 @@ def context(files: Mapping[str, Path | None]) -> ssl.SSLContext | None:
                 made.load_cert_chain(paths["cert"], paths["key"])
         except ssl.SSLError as error:
             names = " ".join(f"{name}={files[name]}" for name in contents)
-            raise SettingsError(f"{names}: {error.reason or error}") from None
+            raise Unusable(f"{names}: {error.reason or error}") from None
     return made
 
 
 def _contents(files: Mapping[str, Path | None]) -> dict[str, bytes]:
     given = {name: path for name, path in files.items() if path is not None}
     if given and "ca" not in given:
-        raise SettingsError("--ca: name the certificate of the broker's authority, too")
+        raise Unusable("--ca: name the certificate of the broker's authority, too")
     if ("cert" in given) != ("key" in given):
-        raise SettingsError("--cert and --key: give both, or none of them")
+        raise Unusable("--cert and --key: give both, or none of them")
     return {name: _der(name, path) for name, path in given.items()}
 
 
@@ -82,7 +82,7 @@ def _der(name: str, path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise SettingsError(f"--{name}: {path}: {error.strerror}") from None
+        raise Unusable(f"--{name}: {path}: {error.strerror}") from None
     if content[:1] == _DER:
         return content
     for block in _BLOCK.finditer(content):
@@ -92,4 +92,4 @@ def _der(name: str, path: Path) -> bytes:
             except binascii.Error:
                 break
     what = "key without a password" if name == "key" else "certificate"
-    raise SettingsError(f"--{name}: {path}: holds no {what}, in PEM or DER")
+    raise Unusable(f"--{name}: {path}: holds no {what}, in PEM or DER")
