@@ -16,7 +16,7 @@ OURS = "egiz-bridge"
 RATES = (200, 1000)  # messages/s: 1,000 devices that send every five seconds, or one
 _COLUMNS = (
     *("messages/s", "of the ceiling", "CPU µs/message", "of ours", "peak MiB"),
-    *("p50 ms", "p99 ms", "lost", "twice"),
+    *("p50 ms", "p99 ms", "CPU", "lost", "twice"),
 )
 
 
@@ -91,7 +91,7 @@ def _tell(what: str) -> None:
 def _show(found: dict[str, dict[str, float]], options: argparse.Namespace) -> None:
     table = Table(
         title=f"{options.messages:,} messages of 1,000 devices, median of"
-        f" {options.rounds}; latency at {options.rate:,} messages/s"
+        f" {options.rounds}; latency, and CPU of a core, at {options.rate:,} messages/s"
     )
     table.add_column("")
     for column in _COLUMNS:
@@ -110,6 +110,7 @@ def _show(found: dict[str, dict[str, float]], options: argparse.Namespace) -> No
                 f"{figures[key] * 1000:,.0f}" if key in figures else ""
                 for key in ("p50_s", "p99_s")
             ),
+            f"{figures['cpu_share']:.1%}" if "cpu_share" in figures else "",
             *(
                 f"{figures[key]:,}" if key in figures else ""
                 for key in ("lost", "duplicated")

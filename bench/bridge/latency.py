@@ -20,7 +20,7 @@ from rig.load import PROBE
 
 from bridge.drain import finished
 from bridge.peers import ENDLESS, Peer
-from bridge.shared import fresh_rig
+from bridge.shared import cpu_s, fresh_rig
 
 _WARM_UP_S = 3.0
 _PERCENTILES = 100
@@ -35,6 +35,14 @@ class Latency(NamedTuple):
 
     p50_s: float
     p99_s: float
+
+
+class Loaded(NamedTuple):
+    """A peer under a steady load: seconds, and CPU seconds a second."""
+
+    p50_s: float
+    p99_s: float
+    cpu_share: float
 
 
 class Gauge:
@@ -90,7 +98,7 @@ class Gauge:
         return Handler
 
 
-def measure(peer: Peer, rate: int, seconds: float) -> Latency:
+def measure(peer: Peer, rate: int, seconds: float) -> Loaded:
     """At so many messages a second."""
     with fresh_rig() as rig:
         gauge = Gauge(rig.database.url)
@@ -98,13 +106,15 @@ def measure(peer: Peer, rate: int, seconds: float) -> Latency:
         finished(peer.start(rig, 0))
         running = peer.start(rig._replace(database_url=gauge.url), ENDLESS)
         time.sleep(_WARM_UP_S)
+        before_s = cpu_s(running.process.pid)
         load = rig.load(rate, seconds)
         load.communicate()
         rig.stored_at_last(1, 1)
+        share = (cpu_s(running.process.pid) - before_s) / seconds
         running.process.kill()
         running.process.wait()
         server.shutdown()
-    return percentiles(gauge)
+    return Loaded(*percentiles(gauge), share)
 
 
 def percentiles(gauge: Gauge) -> Latency:

@@ -62,3 +62,11 @@ def fresh_rig() -> Iterator[Rig]:
         finally:
             for server in (broker, database):
                 server.kill()
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a process, all its threads, to the nanosecond.
+
+    That is what clock_getcpuclockid(3) makes of a process id; /proc counts in 10 ms.
+    """
+    return time.clock_gettime(~pid << 3 | 2)

@@ -16,7 +16,7 @@ from rig.servers import VictoriaMetrics
 from bridge.drain import finished
 from bridge.latency import Gauge, percentiles
 from bridge.peers import ENDLESS, Peer, Running
-from bridge.shared import Rig, fresh_rig
+from bridge.shared import Rig, cpu_s, fresh_rig
 
 _WARM_UP_S = 3.0
 _WINDOW_S = 5.0
@@ -80,11 +80,3 @@ def _shares(sides: dict[str, _Side]) -> dict[str, float]:
         name: (cpu_s(side.running.process.pid) - before[name]) / took_s
         for name, side in sides.items()
     }
-
-
-def cpu_s(pid: int) -> float:
-    """User and system time of a process, all its threads, to the nanosecond.
-
-    That is what clock_getcpuclockid(3) makes of a process id; /proc counts in 10 ms.
-    """
-    return time.clock_gettime(~pid << 3 | 2)
