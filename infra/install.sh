@@ -26,8 +26,9 @@ file in /etc/egiz that you changed stays, too; ours is written beside it as FILE
 Settings, from the environment; /etc/egiz/install.env keeps them for the next run:
 
   EGIZ_DEVICES     address:port for devices, with certificates      [127.0.0.1:8883]
-  EGIZ_DEVICES_TLS12  ... for devices that speak TLS 1.2 only, as stock MicroPython does;
-                   `off` if you have none              [EGIZ_DEVICES, with the port 8884]
+  EGIZ_DEVICES_TLS12  ... a second one for devices that speak TLS 1.2 only, as stock
+                   MicroPython does; EGIZ_DEVICES accepts them, too. `off` if you have
+                   none: then both are closed to them  [EGIZ_DEVICES, with the port 8884]
   EGIZ_SERVICES    address:port for services, with passwords        [127.0.0.1:1883]
   EGIZ_NAMES       names and addresses by which devices know the broker; they are in its
                    certificate                                      [this host's name]
@@ -347,12 +348,15 @@ remove() {
 configuration() {
   lay mosquitto/mosquitto.conf /etc/egiz/mosquitto/mosquitto.conf
   lay mosquitto/production.conf /etc/egiz/mosquitto/conf.d/production.conf
+  # Formerly it had the listener for devices; the broker cannot open its port twice.
+  ! grep -q '^listener' "$etc/mosquitto/conf.d/production.conf" ||
+    stop "you changed $etc/mosquitto/conf.d/production.conf: listeners are in files of their own now; move it away"
   lay mosquitto/service.conf /etc/egiz/mosquitto/conf.d/service.conf
-  if [ "$EGIZ_DEVICES_TLS12" = off ]; then
-    remove /etc/egiz/mosquitto/conf.d/tls12.conf
-  else
-    lay mosquitto/tls12.conf /etc/egiz/mosquitto/conf.d/tls12.conf
-  fi
+  # Both have the listener of EGIZ_DEVICES, so the other must go.
+  with=tls12 without=no-tls12
+  [ "$EGIZ_DEVICES_TLS12" != off ] || { with=no-tls12 without=tls12; }
+  remove "/etc/egiz/mosquitto/conf.d/$without.conf"
+  lay "mosquitto/$with.conf" "/etc/egiz/mosquitto/conf.d/$with.conf"
   lay influxdb/influxdb.conf /etc/egiz/influxdb/influxdb.conf
   lay systemd/bridge.toml /etc/egiz/bridge.toml
   for file in prometheus.yml targets.yml alerts.yml mqtt-exporter.yml alertmanager.yml; do

@@ -58,13 +58,13 @@ def clock(machine, tmp_path, monkeypatch):
 
 
 class Board:
-    """A board with the files that were issued to it, on the listener for TLS 1.2."""
+    """A board with the files that were issued to it, on the port of all devices."""
 
     def __init__(self, machine, directory):
         issued = machine.etc / "issued" / DEVICE
         names = {"ca": "ca.der", "cert": "certificate.der", "key": "key.der"}
         self._tls = {key: str(issued / name) for key, name in names.items()}
-        self._address = ("localhost", machine.ports["DEVICES_TLS12"])
+        self._address = ("localhost", machine.ports["DEVICES"])
         self._directory = directory
         directory.mkdir()
 

@@ -264,9 +264,25 @@ def _listeners(root, **settings):
     )
     done = _run("--prefix", root, env={**os.environ, **settings})
     assert done.returncode == 0, done.stderr
+    found = [line for line in _lines(root) if line.startswith("listener ")]
+    assert len(found) == len(set(found))  # the broker cannot open a port twice
+    return set(found)
+
+
+def _lines(root):
     files = (root / "etc/egiz/mosquitto/conf.d").glob("*.conf")
-    lines = [line for path in files for line in path.read_text().splitlines()]
-    return {line for line in lines if line.startswith("listener ")}
+    return [line for path in files for line in path.read_text().splitlines()]
+
+
+def test_a_listener_in_a_production_conf_that_was_changed_stops_it(tmp_path):
+    _listeners(tmp_path)
+    path = tmp_path / "etc/egiz/mosquitto/conf.d/production.conf"
+    path.write_text("listener 8883\n" + path.read_text())
+    done = _run("--prefix", tmp_path)
+    assert done.returncode == 1
+    assert f"you changed {path}: listeners are in files of their own" in done.stderr
+    path.unlink()
+    _listeners(tmp_path)
 
 
 def test_the_listener_for_tls_1_2_is_on_the_devices_network_until_it_is_turned_off(
@@ -280,7 +296,10 @@ def test_the_listener_for_tls_1_2_is_on_the_devices_network_until_it_is_turned_o
     assert found == {services, own, "listener 8884 10.20.0.5"}
     found = _listeners(tmp_path, EGIZ_DEVICES_TLS12="10.20.0.6:9")
     assert found == {services, own, "listener 9 10.20.0.6"}
+    assert "tls_version tlsv1.2" in _lines(tmp_path)
     assert _listeners(tmp_path, EGIZ_DEVICES_TLS12="off") == {services, own}
+    versions = {line for line in _lines(tmp_path) if line.startswith("tls_version")}
+    assert versions == {"tls_version tlsv1.3"}
     assert _listeners(tmp_path) == {services, own}  # it stays off
     moved = "listener 8883 10.20.0.7"
     assert _listeners(tmp_path, EGIZ_DEVICES="10.20.0.7:8883") == {services, moved}

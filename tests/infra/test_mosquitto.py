@@ -16,7 +16,7 @@ from egiz_infra.limits import HALF_OPEN_BYTES, MESSAGE_BYTES, Load, derive
 from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
 from rig.load import Connection
 from rig.messages import message
-from rig.secure import SecureMosquitto
+from rig.secure import SecureMosquitto, WithoutTls12
 from rig.waiting import eventually
 
 CONFIGURATION = Path(__file__).parents[2] / "infra/mosquitto"
@@ -153,10 +153,13 @@ _KNOWN_TO_2_0_11 = {
 
 
 def test_every_listener_of_production_binds_the_client_id():
-    for name in ("production.conf", "service.conf", "tls12.conf"):
+    for name, listeners in (
+        *(("production.conf", 0), ("service.conf", 1)),
+        *(("tls12.conf", 2), ("no-tls12.conf", 1)),
+    ):
         options = _options(name)
-        assert [key for key, _ in options].count("listener") == 1
-        assert ("use_username_as_clientid", "true") in options
+        assert [key for key, _ in options].count("listener") == listeners
+        assert options.count(("use_username_as_clientid", "true")) == listeners
     assert ("allow_anonymous", "false") in _options("production.conf")
 
 
@@ -183,15 +186,29 @@ def _limited(broker, pair, highest):
     return context
 
 
-def test_devices_speak_tls_1_3_and_1_2_on_the_listener_for_it_only(broker):
+_1_2, _1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+
+
+def _lets_in(broker, port, version):
     pair = broker.layout.issued / "oven-001.pem"
-    for port, version, is_let_in in [
-        (broker.device_port, ssl.TLSVersion.TLSv1_3, True),
-        (broker.device_port, ssl.TLSVersion.TLSv1_2, False),
-        (broker.tls12_port, ssl.TLSVersion.TLSv1_2, True),
-    ]:
-        login = Login(broker.host, port, tls=_limited(broker, pair, version))
-        assert _is_let_in(login) == is_let_in, (port, version)
+    return _is_let_in(Login(broker.host, port, tls=_limited(broker, pair, version)))
+
+
+def test_devices_speak_tls_1_3_or_1_2_on_one_port_and_on_the_second(broker):
+    for port in (broker.device_port, broker.tls12_port):
+        assert _lets_in(broker, port, _1_3), port
+        assert _lets_in(broker, port, _1_2), port
+
+
+def test_no_device_speaks_tls_1_2_once_it_is_turned_off(tmp_path):
+    broker = WithoutTls12(tmp_path / "secure")
+    broker.device("oven-001")
+    broker.start()
+    try:
+        assert _lets_in(broker, broker.device_port, _1_3)
+        assert not _lets_in(broker, broker.device_port, _1_2)
+    finally:
+        broker.kill()
 
 
 @pytest.mark.parametrize(
@@ -210,8 +227,9 @@ def test_tls_1_2_has_forward_secrecy_and_authenticated_encryption(
         broker, broker.layout.issued / "oven-001.pem", ssl.TLSVersion.TLSv1_2
     )
     context.set_ciphers(f"{suite}:@SECLEVEL=0")
-    login = Login(broker.host, broker.tls12_port, tls=context)
-    assert _is_let_in(login) == is_let_in
+    for port in (broker.device_port, broker.tls12_port):
+        login = Login(broker.host, port, tls=context)
+        assert _is_let_in(login) == is_let_in
 
 
 def test_who_has_no_certificate_of_ours_stays_out(broker, tmp_path):

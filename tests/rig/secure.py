@@ -98,3 +98,9 @@ class SecureMosquitto(Mosquitto):
             "listener 8884": f"listener {self.tls12_port} {self.host}",
             "/etc/egiz/": f"{self.layout.root}/",
         }
+
+
+class WithoutTls12(SecureMosquitto):
+    """TLS 1.3 only, and no second port: `tls12_port` is closed."""
+
+    listeners = ("production.conf", "service.conf", "no-tls12.conf")

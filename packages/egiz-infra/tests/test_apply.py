@@ -18,7 +18,7 @@ from egiz_infra.errors import InfraError, Refused
 from egiz_infra.layout import Layout
 from egiz_infra.probe import NOT_AUTHORISED, Probe
 from rig.process import free_port, require
-from rig.secure import SecureMosquitto
+from rig.secure import SecureMosquitto, WithoutTls12
 from rig.waiting import eventually
 
 OVEN = "sensors/factory/oven-001"
@@ -211,14 +211,18 @@ def test_apply_reports_a_listener_for_devices_that_accepts_no_certificate(
         assert done.stderr.count("does not accept") == 2
 
 
-def test_apply_reports_a_listener_that_does_not_speak_the_version_it_is_for(
-    secure_mosquitto,
-):
-    secure_mosquitto.start()
-    wrong = f"localhost:{secure_mosquitto.device_port}"  # 1.3 only
-    done = secure_mosquitto.try_infra("apply", EGIZ_DEVICES_TLS12=wrong)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "the listener for devices with TLS 1.2 does not accept" in done.stderr
+def test_apply_reports_a_listener_that_does_not_speak_the_version_it_is_for(tmp_path):
+    broker = WithoutTls12(tmp_path / "secure")
+    broker.start()
+    try:
+        wrong = f"localhost:{broker.device_port}"  # 1.3 only
+        done = broker.try_infra("apply", EGIZ_DEVICES_TLS12=wrong)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "the listener for devices with TLS 1.2 does not accept" in done.stderr
+        done = broker.try_infra("apply", EGIZ_DEVICES_TLS12="off")
+        assert done.returncode == 0, done.stderr
+    finally:
+        broker.kill()
 
 
 @pytest.fixture
