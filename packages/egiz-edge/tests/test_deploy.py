@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from egiz_edge_tools import __version__
 from egiz_edge_tools.bundle import MANIFEST, BundledFile, Manifest, load
 from egiz_edge_tools.cli import main
+from rig.device import Device
 from rig.waiting import eventually
 
 OLD = {
@@ -144,6 +145,38 @@ def test_settings_are_deployed_and_kept_when_none_are_given(
     assert (code, "settings" in output) == (0, False)
     given = {"settings.json": path.read_bytes(), "ca.der": b"0of DER"}
     assert board.files() == content_of(bundle(NEW)) | given
+
+
+def test_what_was_issued_to_a_device_is_deployed_and_connects_it(
+    serial_board, bundle, secure_mosquitto, micropython, hardware, tmp_path
+):
+    del micropython  # whether there is an interpreter
+    shared = {key: SETTINGS[key] for key in ("wifi_ssid", "wifi_password")}
+    shared |= {"broker": "localhost", "port": secure_mosquitto.device_port}
+    path = tmp_path / "shared.json"
+    path.write_text(json.dumps(shared))
+    secure_mosquitto.infra("issue", "device", "oven-001", "--settings", str(path))
+    secure_mosquitto.start()
+    issued = secure_mosquitto.layout.issued / "oven-001/settings.json"
+    board = serial_board()
+    code, output = deploy(board, bundle(NEW), "--settings", str(issued))
+    assert code == 0, output
+    for name, data in board.files().items():
+        (tmp_path / "flash" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "flash" / name).write_bytes(data)
+    given = json.loads((tmp_path / "flash/settings.json").read_text())
+    address = (given["broker"], given["port"])
+    tls = {key: str(tmp_path / "flash" / name) for key, name in given["tls"].items()}
+    assert given["facility"] == "factory"  # as the device below
+    (tmp_path / "run").mkdir()
+    flash = tmp_path / "run"
+    device = Device(address, flash, hardware, given["device_id"], tls=tls)
+    try:
+        eventually(lambda: "connected" in device.output)
+        assert device.stop()["unacked"] == 0
+    finally:
+        if device.is_running():
+            device.kill()
 
 
 def test_for_a_certificate_in_pem_the_conversion_to_der_is_shown(bundle, tmp_path):

@@ -1,5 +1,7 @@
 """Certificates for devices: with a key that is made here, or with their own."""
 
+import json
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,6 +20,62 @@ def test_the_files_of_a_device_are_der_of_one_pair(infra):
     assert isinstance(key.curve, ec.SECP256R1)
     x509.load_der_x509_certificate((directory / "ca.der").read_bytes())
     assert "topic write sensors/north/oven-001/telemetry" in infra("acl")
+
+
+_SHARED = {"broker": "broker.lan", "wifi_ssid": "Küche", "wifi_password": "Secret-1"}
+
+
+def test_settings_of_devices_are_those_that_are_shared_with_an_identity(
+    infra, tmp_path
+):
+    path = tmp_path / "shared.json"
+    path.write_text(json.dumps(_SHARED | {"ntp": "time.lan"}))
+    options = ("--facility", "north", "--settings", str(path))
+    output = infra("issue", "device", "oven-001", "oven-002", *options)
+    assert output.count("ca.der, settings.json") == 2
+    assert "Secret" not in output
+    for name in ("oven-001", "oven-002"):
+        made = infra.layout.issued / name / "settings.json"
+        assert made.stat().st_mode & 0o777 == 0o600
+        found = json.loads(made.read_text())
+        tls = {"ca": "ca.der", "cert": "certificate.der", "key": "key.der"}
+        own = {"facility": "north", "device_id": name, "tls": tls, "port": 8883}
+        assert found == _SHARED | {"ntp": "time.lan"} | own
+        assert all((made.parent / file).is_file() for file in tls.values())
+
+
+def test_settings_of_a_former_facility_do_not_stay(infra, tmp_path):
+    path = tmp_path / "shared.json"
+    path.write_text(json.dumps(_SHARED | {"port": 8884}))
+    infra("issue", "device", "oven-001", "--settings", str(path))
+    made = infra.layout.issued / "oven-001/settings.json"
+    assert json.loads(made.read_text())["port"] == 8884
+    infra("renew", "oven-001")
+    assert made.exists()  # the identity is the same
+    infra("issue", "device", "oven-001", "--facility", "south")
+    assert not made.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "must be a JSON object"),
+        (json.dumps(_SHARED | {"broker": None}), "has no broker"),
+        ('{"broker": "b"}', "has no wifi_ssid, wifi_password"),
+        (json.dumps(_SHARED | {"device_id": "x"}), "device_id: each device gets its"),
+    ],
+)
+def test_shared_settings_that_cannot_be_used_issue_nothing(
+    infra, tmp_path, text, reason
+):
+    path = tmp_path / "shared.json"
+    path.write_text(text)
+    output = infra("issue", "device", "oven-001", "--settings", str(path), code=1)
+    assert reason in output
+    assert "Secret" not in output
+    assert not infra.certificates("oven-001")
 
 
 def _request(path, name="oven-001", key=None):

@@ -20,6 +20,7 @@ from egiz_infra.cli_shared import (
     translate_errors,
     with_target,
 )
+from egiz_infra.device_settings import read_shared, write_settings
 from egiz_infra.enrol import check, issue_for
 from egiz_infra.enrol import issue as issue_pair
 from egiz_infra.enrol import issue_broker as issue_broker_pair
@@ -35,6 +36,11 @@ _facility = click.option(
 
 
 _request = InputFile(exists=True, dir_okay=False)
+_settings = click.option(
+    "--settings",
+    type=InputFile(exists=True, dir_okay=False),
+    help="JSON that all devices share: broker, wifi_ssid, wifi_password; others, too.",
+)
 
 
 @command(exit_codes=_NOT_DONE)
@@ -113,16 +119,30 @@ def issue_service(layout: Layout, name: str, days: int) -> None:
 @issue.command("device", exit_codes=_NOT_DONE)
 @click.argument("names", nargs=-1, required=True, metavar="DEVICE_ID...")
 @_facility
+@_settings
 @days_option
 @pass_layout
 @translate_errors
 def issue_device(
-    layout: Layout, names: tuple[str, ...], facility: str, days: int
+    layout: Layout,
+    names: tuple[str, ...],
+    facility: str,
+    settings: Path | None,
+    days: int,
 ) -> None:
     """Make them for devices, in DER.
 
+    With --settings, issued/DEVICE_ID/settings.json is made, too: the shared settings
+    with the identity of the device and the names of the files beside it.
+    `egiz-edge deploy --settings` copies all of them to the board.
+
     Delete the key here once the device has it.
-    """
+
+    \b
+      egiz-infra issue device oven-001 oven-002 --settings shared.json
+      egiz-edge deploy --settings /etc/egiz/issued/oven-001/settings.json
+    """  # noqa: D301  # as above
+    shared = read_shared(settings) if settings else None
     with layout.locked():
         authority = Authority(layout)
         subjects = [Subject("device", name, facility) for name in names]
@@ -130,7 +150,9 @@ def issue_device(
             check(subject)  # all of them, before the first is issued
         for subject in subjects:
             made = issue_pair(authority, subject, timedelta(days))
-            click.echo(f"{made}: key.der, certificate.der, ca.der")
+            has_settings = write_settings(made, subject, shared)
+            files = "key.der, certificate.der, ca.der"
+            click.echo(f"{made}: {files}{', settings.json' if has_settings else ''}")
     _remind()
 
 

@@ -1,0 +1,56 @@
+"""The settings of a device beside its certificate, as `egiz-edge deploy` reads them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from egiz_infra.authority import Subject
+from egiz_infra.errors import InfraError
+from egiz_infra.layout import write
+
+_FILE = "settings.json"
+_PORT = 8883  # of production; without one, a device takes that of plain MQTT
+_NEEDED = ("broker", "wifi_ssid", "wifi_password")
+_OF_THE_DEVICE = ("facility", "device_id", "tls")
+_TLS = {"ca": "ca.der", "cert": "certificate.der", "key": "key.der"}
+
+
+def read_shared(path: Path) -> Mapping[str, object]:
+    """The settings that all devices share.
+
+    Other faults than these are found by `egiz-edge deploy`, which knows each setting.
+
+    Raises:
+        InfraError: names the setting that is missing, or that is not a shared one, and
+            no value: one of them is a password.
+    """
+    try:
+        shared = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InfraError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise InfraError(f"{path} is not JSON") from None
+    if not isinstance(shared, dict):
+        raise InfraError(f"{path} must be a JSON object")
+    if missing := [name for name in _NEEDED if not shared.get(name)]:
+        raise InfraError(f"{path} has no {', '.join(missing)}")
+    if own := [name for name in _OF_THE_DEVICE if name in shared]:
+        raise InfraError(f"{path}: {', '.join(own)}: each device gets its own")
+    return shared
+
+
+def write_settings(
+    directory: Path, subject: Subject, shared: Mapping[str, object] | None
+) -> bool:
+    """Write them, or remove those of before: they may be of another facility.
+
+    Returns whether there are any.
+    """
+    path = directory / _FILE
+    if shared is None:
+        path.unlink(missing_ok=True)
+        return False
+    own = {"facility": subject.facility, "device_id": subject.name, "tls": _TLS}
+    text = json.dumps({"port": _PORT, **shared, **own}, indent=2, ensure_ascii=False)
+    write(path, f"{text}\n".encode())
+    return True
