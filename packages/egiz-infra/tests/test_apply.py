@@ -114,6 +114,27 @@ def test_a_reload_that_fails_is_reported(secure_mosquitto):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("reload", "reason"),
+    [
+        ("no-such-program -HUP 1", "there is no program 'no-such-program' here"),
+        ("/nowhere/kill -HUP 1", "there is no program '/nowhere/kill' here"),
+        (" ", "there is no program '' here"),
+        ("sh -c 'exit", "No closing quotation"),
+    ],
+)
+def test_a_reload_that_cannot_be_run_changes_nothing(secure_mosquitto, reload, reason):
+    secure_mosquitto.start()
+    path = secure_mosquitto.layout.broker / "acl"
+    before = path.read_text()
+    secure_mosquitto.device("mixer-002")
+    done = secure_mosquitto.try_infra("apply", EGIZ_RELOAD=reload)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert reason in done.stderr
+    assert "may be open" not in done.stderr
+    assert path.read_text() == before
+
+
 class OwnUser(SecureMosquitto):
     """Started by root, it becomes the user `mosquitto`."""
 

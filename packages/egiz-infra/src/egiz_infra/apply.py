@@ -81,6 +81,7 @@ def apply(authority: Authority, running: Running) -> None:
             is in force and devices cannot connect.
     """
     running.health()  # without it, nothing could be probed afterwards
+    running.check_reload()
     if running.checker:
         lint(listed(authority), running.checker)
     certificate = broker_certificate(authority)

@@ -2,6 +2,7 @@
 
 import secrets
 import shlex
+import shutil
 import ssl
 import subprocess
 import tempfile
@@ -63,6 +64,22 @@ class Running:
     devices: tuple[str, int]
     checker: str
     devices_tls12: tuple[str, int] | None = None
+
+    def check_reload(self) -> None:
+        """Whether there is a program for it, while nothing has been replaced yet.
+
+        Raises:
+            InfraError: if there is none.
+        """
+        try:
+            program = [*shlex.split(self.reload), ""][0]
+        except ValueError as error:
+            raise InfraError(f"--reload {self.reload!r}: {error}") from None
+        if not shutil.which(program):
+            raise InfraError(
+                f"--reload {self.reload!r}: there is no program {program!r} here;"
+                " nothing was changed, and the broker runs as before"
+            )
 
     def ask_to_reload(self) -> None:
         """Run the command.
