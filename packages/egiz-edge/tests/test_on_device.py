@@ -74,6 +74,41 @@ def test_the_code_that_stays_loaded_needs_64_kb_of_the_heap_at_most(
     assert int(micropython.run(KEPT, path=[firmware])) < 64 * 1024
 
 
+# The payloads between are what leaves the heap in pieces.
+LARGEST_OUTBOX = """
+import gc, sys
+gc.threshold(8192)  # as main.py has it
+from egiz_edge.outbox import Outbox
+gc.collect()
+before = gc.mem_alloc()
+outbox = Outbox(sys.argv[1], 10000)
+for number in range(10050):
+    outbox.put(b"%05d" % number)
+outbox.flush()
+found = Outbox(sys.argv[1], 10000)
+gc.collect()
+print(outbox.dropped, len(outbox), len(found), gc.mem_alloc() - before)
+for number in range(50, 10050):
+    position, payload = found.peek()
+    assert int(payload) == number, payload
+    found.done(position)
+print(len(found), found.dropped)
+"""
+
+
+def test_the_largest_outbox_waits_in_flash_and_not_on_the_heap(
+    micropython, firmware, tmp_path
+):
+    printed = micropython.run(
+        LARGEST_OUTBOX, str(tmp_path / "outbox"), path=[firmware], heap="48k"
+    )
+    counts, end = printed.splitlines()
+    dropped, waiting, found, used = map(int, counts.split())
+    assert (dropped, waiting, found, end) == (50, 10000, 10000, "0 0")
+    assert used < 2 * 10 * 1024  # two outboxes
+    assert not list((tmp_path / "outbox").iterdir())
+
+
 def test_a_running_device_has_heap_to_spare(launch, mosquitto, live):
     running = launch(
         "egiz-edge",

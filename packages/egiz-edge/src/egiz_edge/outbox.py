@@ -20,6 +20,7 @@ SEGMENT = 10  # records; one erase serves several, and few are repeated after a 
 HEAD_BYTES = 6
 SUFFIX = ".seg"
 _NO_SPACE = 28  # ENOSPC, which MicroPython's errno does not name
+RECORDS = 256  # more than a segment can have
 PAYLOAD_MAX = 4352  # bytes of a record: a payload of the contract, marked as buffered
 
 
@@ -36,7 +37,9 @@ class Outbox:
         self.dropped = 0  # since boot: for want of room, or unreadable
         self._newest = None
         self._done = set()  # positions between, acknowledged out of turn
-        self._segments = []  # [number, records that are left], the oldest first
+        # Number * RECORDS + records that are left, the oldest first: a thousand lists
+        # would lie all over the heap, and leave it in pieces.
+        self._segments = []
         self._offset = 0  # in the oldest segment
         self._room = 0  # records that the newest segment has room for
         self._number = 0  # of the newest segment
@@ -104,12 +107,12 @@ class Outbox:
                 self._drop_segment()
             else:
                 return
-        self._segments.append([None, 1])  # flash is worn out
+        self._segments.append(1)  # flash is worn out: one record, and no file
 
     def _drop_segment(self):
         """Make room in a flash that is full before the outbox is."""
-        oldest = self._segments[0]
-        while self._first_waiting() and self._segments[0] is oldest:
+        oldest = self._segments[0] // RECORDS
+        while self._first_waiting() and self._segments[0] // RECORDS == oldest:
             self._advance()
             self.dropped += 1
 
@@ -127,16 +130,16 @@ class Outbox:
         with open(self._path(self._number), "ab") as file:
             file.write(head + payload)
         if self._room:
-            self._segments[-1][1] += 1
+            self._segments[-1] += 1
         else:
-            self._segments.append([self._number, 1])
+            self._segments.append(self._number * RECORDS + 1)
             self._room = SEGMENT
         self._room -= 1
 
     def _read(self):
         """The oldest payload in flash, or None if it is damaged."""
         try:
-            with open(self._path(self._segments[0][0]), "rb") as file:
+            with open(self._path(self._segments[0] // RECORDS), "rb") as file:
                 file.seek(self._offset)
                 head = file.read(HEAD_BYTES)
                 length = int.from_bytes(head[:2], "big")
@@ -153,21 +156,20 @@ class Outbox:
         if not self._segments:
             self._newest = None
             return
-        segment = self._segments[0]
-        segment[1] -= 1
-        if segment[1] > 0:
+        self._segments[0] -= 1
+        if self._segments[0] % RECORDS:
             self._offset = self._after(self._offset)
             return
         self._offset = 0
-        self._segments.pop(0)
+        number = self._segments.pop(0) // RECORDS
         if not self._segments:
             self._room = 0
-        self._remove(segment[0])
+        self._remove(number)
 
     def _after(self, offset):
         """Where the record after the one at `offset` begins."""
         try:
-            with open(self._path(self._segments[0][0]), "rb") as file:
+            with open(self._path(self._segments[0] // RECORDS), "rb") as file:
                 file.seek(offset)
                 length = int.from_bytes(file.read(2), "big")
         except OSError:
@@ -180,7 +182,8 @@ class Outbox:
 
         self._segments, self._number = outbox_mount.segments(self._directory)
         unload("outbox_mount")
-        self._end = sum([records for _, records in self._segments])
+        for segment in self._segments:
+            self._end += segment % RECORDS
         while len(self) > self.capacity:  # they were done, or dropped and counted
             self._advance()
 
