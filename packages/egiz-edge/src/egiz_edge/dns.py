@@ -34,7 +34,7 @@ async def look_up(host, servers):
         host: a name, or an address, which needs no server.
         servers: pairs of an address and a port.
     """
-    if _is_address(host):
+    if is_address(host):
         return host
     question = _question(host)
     if host.endswith(".local"):
@@ -145,6 +145,12 @@ def _question(host):
     return name + b"\0" + A_IN
 
 
-def _is_address(host):
-    parts = host.split(".")
-    return len(parts) == 4 and all(part.isdigit() for part in parts)
+def is_address(host):
+    """Whether it is an IPv4 address.
+
+    999.1.1.1 is none: `getaddrinfo` would look it up, and block all tasks meanwhile.
+    """
+    parts = host.split(".") if type(host) is str else ()
+    return len(parts) == 4 and all(
+        part.isdigit() and len(part) <= 3 and int(part) < 256 for part in parts
+    )

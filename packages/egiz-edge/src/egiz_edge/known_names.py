@@ -8,8 +8,10 @@ _KEPT = 3  # broker, time server, and a broker on trial
 
 def address(store, host):
     """The last good address of a host, or None."""
+    from egiz_edge.dns import is_address  # noqa: PLC0415  # loaded, after a look-up
+
     for name, known in _known(store):
-        if name == host:
+        if name == host and is_address(known):
             return known
     return None
 

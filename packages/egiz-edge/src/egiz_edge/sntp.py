@@ -54,6 +54,8 @@ def parse(reply, nonce, round_trip_ms, window_ms):
         raise SntpError("server is not synchronized")
     if int.from_bytes(reply[8:12], "big") >= _DISPERSION_MAX:
         raise SntpError("root dispersion of the server above 1 s")
+    if not any(reply[40:48]):  # it would be read as that of 2036, when the era ends
+        raise SntpError("no time in the reply")
     received_ms, sent_ms = _ms(reply[32:40]), _ms(reply[40:48])
     on_the_way_ms = round_trip_ms - (sent_ms - received_ms)
     if not 0 <= on_the_way_ms <= round_trip_ms:

@@ -75,6 +75,11 @@ def test_an_address_is_no_name_and_needs_no_server():
     assert _with(host="10.0.0.7")[0] == "10.0.0.7"
 
 
+def test_what_only_looks_like_an_address_is_a_name():
+    for host in ("999.1.1.1", "1.2.3.256", "1.2.3.0004", "1.2.3", "1.2.3.4.5"):
+        assert _with(host=host)[0] == host + ": the network gave no name server"
+
+
 def test_without_a_name_server_the_reason_says_so():
     assert _with()[0] == "broker.lan: the network gave no name server"
 
@@ -250,7 +255,10 @@ def test_few_addresses_are_kept_and_one_that_is_kept_costs_no_flash():
 
 
 def test_damaged_addresses_in_flash_are_none():
-    for text in ("", "{", "7", "[7]", "[[1]]", '[["broker.lan"]]', "null"):
+    damaged = ["", "{", "7", "[7]", "[[1]]", '[["broker.lan"]]', "null"]
+    for wrong in (5, None, {}, "other.lan", "999.1.1.1", ""):
+        damaged += [json.dumps([[HOST, wrong]])]
+    for text in damaged:
         store = Store()
         store.texts["addresses"] = text
         result, _ = _with(store=store)

@@ -101,6 +101,11 @@ def test_an_impossible_time_is_refused():
         assert _error_of(reply, 0).startswith("impossible time")
 
 
+def test_a_reply_without_a_time_is_not_that_of_2036():
+    reply = _reply()[:32] + bytes(16)
+    assert _error_of(reply) == "no time in the reply"
+
+
 def test_times_of_a_server_that_contradict_each_other_are_refused():
     now_ms = NOW_S * 1000
     assert "contradict each other" in _error_of(_reply(sent_ms=now_ms + 51), 50)
