@@ -15,15 +15,16 @@ class ConfigError(ValueError):
 
 def provision(settings, given):
     """Set the attributes of a `Settings` to what was provisioned."""
-    from egiz_edge.settings_check import problems  # noqa: PLC0415  # not for a config
+    from egiz_edge.settings_check import problems, whole  # noqa: PLC0415  # not for a config
 
     settings.unusable = problems(given)
-    # A bad `tls` is kept: without it the device would connect in clear.
     given = {
-        name: value
+        name: whole(value) if type(value) is str else value
         for name, value in given.items()
-        if name not in settings.unusable or name == "tls"
+        if name not in settings.unusable
     }
+    if "tls" in settings.unusable:  # without one the device would connect in clear
+        given["tls"] = "unusable"
     settings.given = given
     settings.facility = given["facility"]
     settings.device_id = given["device_id"]
@@ -49,13 +50,14 @@ def resolve(config, given):
         given: what was provisioned, see `Settings`.
     """
     host, port = _broker(config, given)
-    user, password = _credentials(host, port, given)
+    ssid = _value("wifi_ssid", None, config, given)
+    user, password = _credentials(host, port, ssid, given)
     return {
         "host": host,
         "port": port,
         "user": user,
         "password": password,
-        "wifi_ssid": _value("wifi_ssid", None, config, given),
+        "wifi_ssid": ssid,
         "sampling_rate_ms": _value("sampling_rate_ms", _SAMPLING_MS, config, given),
         "publish_rate_ms": _value("publish_rate_ms", _PUBLISH_MS, config, given),
         "report_rate_ms": _value("report_rate_ms", _REPORT_MS, config, given),
@@ -85,13 +87,16 @@ def _broker(config, given):
     return host, int(port)
 
 
-def _credentials(host, port, given):
-    """User and password, but for a broker that anybody may have named.
+def _credentials(host, port, ssid, given):
+    """User and password, but for a broker or network that anybody may have named.
 
     Without TLS, whoever may write the config topic could have them sent to a host of
-    his own.
+    his own. One with the address of ours is in a network of his own, which has no key:
+    he does not know ours.
     """
     is_provisioned = (host, port) == (given["broker"], given.get("port") or _PORT)
+    if ssid != given.get("wifi_ssid") and given.get("wifi_password") is None:
+        is_provisioned = False
     if is_provisioned or given.get("tls") or given.get("password_for_any_broker"):
         return given.get("user"), given.get("password")
     return None, None

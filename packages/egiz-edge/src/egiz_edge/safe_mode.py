@@ -2,9 +2,10 @@
 
 It reports on the status topic (retained) that it is in safe mode and why, and executes
 one command: `reboot`. It shares no code with the app that has just crashed, but tls.py
-where the settings name TLS, and only reads what was provisioned: identity and
-credentials stay. The MQTT client is the stock `umqtt.simple`, which waits without end
-for a broker that does not answer; the watchdog ends that.
+where the settings name TLS, and the contract's for an emoji in them; it only reads
+what was provisioned: identity and credentials stay. The MQTT client is the stock
+`umqtt.simple`, which waits without end for a broker that does not answer; the watchdog
+ends that.
 """
 
 import json
@@ -20,6 +21,7 @@ _RETRY_S = 5  # after a connection has failed or broken
 _JOIN_MS = 20000
 _RETRY_APP_MS = 900000  # the cause may be gone by then
 _ANSWERS_MAX = 16
+_TEXTS = ("user", "password", "wifi_ssid", "wifi_password")  # settings
 _LAST_ID = "/safe_mode_id"  # of the last command: a retained one is sent again
 
 
@@ -56,7 +58,7 @@ class _Session:
 
         self._directory = directory
         self._reason = reason
-        settings = _settings(directory)
+        settings = provisioned(directory)
         _join(directory, settings)
         self._device_id = settings["device_id"]
         self._topic = "sensors/%s/%s/" % (settings["facility"], settings["device_id"])
@@ -70,7 +72,7 @@ class _Session:
             settings.get("password"),
             keepalive=30,
         )
-        if settings.get("tls"):
+        if settings.get("tls") is not None:
             self._client.ssl = _tls(self._client, settings["tls"])
         self._client.set_callback(self._receive)
         will = json.dumps({"device_id": self._device_id, "state": "offline"})
@@ -138,18 +140,43 @@ class _Session:
             self._answers.append(last)
 
 
-def _settings(directory):
+def provisioned(directory):
     """What was provisioned, with the network and broker of the confirmed config."""
     settings = json.loads(_read(directory + "/settings.json"))
-    settings.setdefault("port", _PORT)
+    for name in _TEXTS:  # what cannot be used is left out, as by the app
+        settings[name] = _text(settings.get(name))
+    if type(settings.get("port")) is not int:
+        settings["port"] = _PORT
     try:
         config = json.loads(_read(directory + "/data/config.json") or "{}")
-        settings["wifi_ssid"] = config.get("wifi_ssid") or settings.get("wifi_ssid")
+        _change_network(settings, _text(config.get("wifi_ssid")))
         if config.get("mqtt_broker"):
             _change_broker(settings, config["mqtt_broker"])
     except (ValueError, AttributeError) as error:
         print("safe mode: config.json: %r" % error)
     return settings
+
+
+def _text(value):
+    """A text that is not empty, or None; an emoji may be two halves in it."""
+    if type(value) is not str or not value:
+        return None
+    if not [half for half in value if "\ud800" <= half <= "\udfff"]:
+        return value
+    from egiz_schema.orders import joined  # noqa: PLC0415  # few need it
+
+    try:
+        return joined(value)
+    except ValueError:
+        return None
+
+
+def _change_network(settings, ssid):
+    """As effective_settings.py: without TLS and a key, a new one gets no password."""
+    is_new = ssid is not None and ssid != settings["wifi_ssid"]
+    settings["wifi_ssid"] = ssid or settings["wifi_ssid"]
+    if is_new and settings["wifi_password"] is None:
+        _keep_password(settings)
 
 
 def _change_broker(settings, broker):
@@ -158,8 +185,15 @@ def _change_broker(settings, broker):
     port = int(port or _PORT)
     is_new = (host, port) != (settings["broker"], settings["port"])
     settings["broker"], settings["port"] = host, port
-    is_safe = settings.get("tls") or settings.get("password_for_any_broker")
-    if is_new and not is_safe:
+    if is_new:
+        _keep_password(settings)
+
+
+def _keep_password(settings):
+    if (
+        settings.get("tls") is None
+        and settings.get("password_for_any_broker") is not True
+    ):
         settings["user"] = settings["password"] = None
 
 

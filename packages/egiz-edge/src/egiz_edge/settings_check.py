@@ -28,6 +28,8 @@ def unusable(path):
             given = json.load(file)
     except (OSError, ValueError) as error:
         return "cannot be read: %s" % error
+    except MemoryError:
+        return "too large, or nested too deeply"
     if type(given) is not dict:
         return "not a JSON object"
     found = problems(given)
@@ -51,8 +53,25 @@ def problems(given):
     return found
 
 
+def whole(text):
+    """The text, with each emoji that is escaped as two halves; else ValueError."""
+    if not [half for half in text if "\ud800" <= half <= "\udfff"]:
+        return text
+    from egiz_schema import orders  # noqa: PLC0415  # large, and seldom needed
+
+    return orders.joined(text)
+
+
 def _is_text(value):
-    return type(value) is str and 0 < len(value.encode()) <= limits.URL_MAX
+    return 0 < _bytes(value) <= limits.URL_MAX
+
+
+def _bytes(value):
+    """How many a text has; 0 for what is none, or has half an emoji in it."""
+    try:
+        return len(whole(value).encode()) if type(value) is str else 0
+    except ValueError:
+        return 0
 
 
 def _is_host(value):
@@ -73,11 +92,11 @@ def _is_within(value, ends):
 
 
 def _is_ssid(value):
-    return type(value) is str and len(value) > 0 and limits.is_ssid(value)
+    return _bytes(value) > 0 and limits.is_ssid(whole(value))
 
 
 def _is_wifi_password(value):
-    return type(value) is str and _PASSWORD[0] <= len(value.encode()) <= _PASSWORD[1]
+    return _PASSWORD[0] <= _bytes(value) <= _PASSWORD[1]
 
 
 def _is_list(value, is_allowed):

@@ -11,7 +11,7 @@ def context(paths):
             certificate of ours.
     """
     if type(paths) is not dict or "ca" not in paths:
-        raise OSError("settings.json: tls names no ca")
+        raise OSError("settings.json: tls: cannot be used, it needs a ca")
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.verify_mode = ssl.CERT_REQUIRED
     made.load_verify_locations(cadata=_content(paths["ca"]))
@@ -21,5 +21,7 @@ def context(paths):
 
 
 def _content(path):
+    if type(path) is not str:  # a number would be an open file
+        raise OSError("settings.json: tls: not the path of a file")
     with open(path, "rb") as file:
         return file.read()

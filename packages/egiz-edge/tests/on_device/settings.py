@@ -2,6 +2,7 @@
 
 from egiz_edge.effective_settings import ConfigError, resolve
 from egiz_edge.settings import Settings
+from egiz_edge.tls import context
 
 GIVEN = {
     "facility": "factory",
@@ -86,3 +87,55 @@ def test_without_tls_a_new_broker_gets_no_stored_password():
         assert allowed == ours
         # With TLS, the broker has shown a certificate of our authority.
         assert _credentials(config, tls={"ca": "ca.der"}, **stored) == ours
+
+
+def test_without_tls_a_new_network_without_a_key_gets_no_stored_password():
+    stored = {"user": "oven-001", "password": "secret", "wifi_ssid": "Factory"}
+    config = {"wifi_ssid": "Elsewhere"}
+    assert _credentials({"wifi_ssid": "Factory"}, **stored) == ("oven-001", "secret")
+    assert _credentials(config, **stored) == (None, None)
+    for more in (
+        {"wifi_password": "of-this-factory"},  # who does not know it, cannot serve it
+        {"password_for_any_broker": True},
+        {"tls": {"ca": "ca.der"}},
+    ):
+        more.update(stored)
+        assert _credentials(config, **more) == ("oven-001", "secret")
+
+
+def test_a_configuration_cannot_have_the_password_sent_by_names_of_settings():
+    stored = {"user": "oven-001", "password": "secret"}
+    for name, value in (
+        ("password_for_any_broker", True),
+        ("tls", {"ca": "ca.der"}),
+        ("broker", "elsewhere"),
+        ("wifi_password", "open sesame"),
+    ):
+        config = {"mqtt_broker": "elsewhere", name: value}
+        assert _credentials(config, **stored) == (None, None), name
+
+
+def test_tls_that_cannot_be_used_is_never_a_connection_in_clear():
+    for wrong in ({}, [], 0, False, "", "ca.der", {"ca": 1}, [[[]]]):
+        given = {"tls": wrong}
+        given.update(GIVEN)
+        settings = Settings(given)
+        assert "tls" in settings.unusable
+        assert settings.tls
+        try:
+            context(settings.tls)
+            reason = ""
+        except OSError as error:
+            reason = str(error)
+        assert "tls: cannot be used" in reason, wrong
+
+
+def test_an_emoji_that_is_escaped_as_two_halves_is_one_character():
+    oven = "\U0001f525"
+    halves = "\ud83d\udd25"
+    given = {"wifi_ssid": halves * 8, "user": halves, "wifi_password": "\ud83d12345678"}
+    given.update(GIVEN)
+    settings = Settings(given)
+    assert settings.wifi_ssid == oven * 8  # 32 bytes
+    assert settings.user == oven
+    assert list(settings.unusable) == ["wifi_password"]  # half a character

@@ -93,4 +93,7 @@ def test_settings_without_identity_or_broker_are_unusable_and_say_what_is_needed
     for damaged in (b"", b"\0" * 64, b"\xff" * 64, b'{"facility":"bak', b"[[[["):
         assert reason(damaged).startswith("cannot be read: "), damaged
     assert reason(b"[]") == "not a JSON object"
+    good = json.dumps(GIVEN).encode()
+    assert reason(b"\xef\xbb\xbf" + good).startswith("cannot be read: ")
+    assert reason(good.replace(b",", b",\r\n") + b"\r\n") is None
     assert unusable(path + ".none").startswith("cannot be read: ")

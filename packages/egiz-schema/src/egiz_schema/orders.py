@@ -78,6 +78,32 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     return host, int(port)
 
 
+def joined(text: str) -> str:
+    """Give the text with each surrogate pair as the character that it stands for.
+
+    Many programs escape an emoji as two surrogates, which MicroPython's parser leaves
+    as two characters: no network has such a name. A half alone is refused.
+
+    Raises:
+        ValueError: as a check here does, of the member `wifi_ssid`.
+    """
+    whole, high = "", 0
+    for character in text:
+        code = ord(character)
+        if 0xDC00 <= code < 0xE000 and high:
+            code, high = 0x10000 + ((high - 0xD800) << 10) + code - 0xDC00, 0
+            whole += chr(code)
+        elif high or 0xDC00 <= code < 0xE000:
+            raise _error("charset", "wifi_ssid", "half a character")
+        elif 0xD800 <= code < 0xDC00:
+            high = code
+        else:
+            whole += character
+    if high:
+        raise _error("charset", "wifi_ssid", "half a character")
+    return whole
+
+
 def _all_in(text, characters):
     for character in text:  # noqa: SIM110  # a generator costs heap on the device
         if character not in characters:
@@ -118,7 +144,7 @@ def _checked(value, rule, path):
     if kind is _INTEGER:
         value = _integral(value)
     elif kind is _SSID and type(value) is str:
-        value = _joined(value)
+        value = joined(value)
     is_allowed = type(value) in _TYPES[kind]
     if type(value) is bool:
         is_allowed = kind is _ARGUMENT
@@ -149,29 +175,6 @@ def _integral(value):
 
 def _is_endless(value):
     return type(value) is float and value - value != 0
-
-
-def _joined(text):
-    """The text with each surrogate pair as the character that it stands for.
-
-    Many programs escape an emoji as two surrogates, which MicroPython's parser leaves
-    as two characters: no network has such a name. A half alone is refused.
-    """
-    joined, high = "", 0
-    for character in text:
-        code = ord(character)
-        if 0xDC00 <= code < 0xE000 and high:
-            code, high = 0x10000 + ((high - 0xD800) << 10) + code - 0xDC00, 0
-            joined += chr(code)
-        elif high or 0xDC00 <= code < 0xE000:
-            raise _error("charset", "wifi_ssid", "half a character")
-        elif 0xD800 <= code < 0xDC00:
-            high = code
-        else:
-            joined += character
-    if high:
-        raise _error("charset", "wifi_ssid", "half a character")
-    return joined
 
 
 def _check_text(value, kind, shortest, longest, path):
