@@ -116,6 +116,8 @@ class App:
         codes = ["settings:" + name for name in self.settings.unusable]
         if self.uplink.is_closed_again:
             codes.append("mqtt:session_closed")
+        if not self.uplink.is_subscribed:
+            codes.append("mqtt:not_subscribed")
         return self._report.status(state, self.downlink.members(), codes)
 
     async def _connect(self):

@@ -13,7 +13,7 @@ async def prepare(client, settings, names):
 
 
 async def subscribe(client, topic, log):
-    """A refused subscription is logged; publishing goes on."""
+    """Whether it was granted; a refused one is logged, and publishing goes on."""
     try:
         await client.subscribe(topic, 1)
     except OSError as error:
@@ -21,3 +21,5 @@ async def subscribe(client, topic, log):
             raise
         kind = topic.rsplit("/", 1)[1]
         log("%s: %s; its messages are not received" % (kind, error))
+        return False
+    return True

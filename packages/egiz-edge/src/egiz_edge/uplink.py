@@ -28,6 +28,9 @@ class Uplink:
         names: `Names`.
         report: `report(state)` gives the payload of a status message.
         log: called with each line that a person may want to read.
+
+    Attributes:
+        is_subscribed: whether the broker has refused none of our topics.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # each is another part of the device
@@ -59,6 +62,7 @@ class Uplink:
         self._client = MQTTClient(settings.device_id, settings.host)
         self._client.set_callback(self._receive)
         self._client.on_lost = self._client.on_watch = self._wake.set
+        self.is_subscribed = True
         self.acked = {"telemetry": 0, "status": 0}
         self.turns = 0  # grows as long as the task makes progress, also when offline
 
@@ -202,8 +206,12 @@ class Uplink:
             self._began = time.ticks_ms()
             self._names.keep(client.server, client.address)
             self._live_from = self._outbox.end
+            self.is_subscribed = True
             for kind in self._callbacks:
-                await connecting.subscribe(client, self._topic(kind), self._log)
+                topic = self._topic(kind)
+                self.is_subscribed &= await connecting.subscribe(
+                    client, topic, self._log
+                )
         finally:
             unload("connecting", "tls")
 
