@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import current_thread, main_thread
 
 import pytest
 import structlog
@@ -17,10 +18,11 @@ _databases: list[sqlite3.Connection] = []
 
 
 def _note_database(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "sqlite3.connect/handle" and isinstance(
-        arguments[0], sqlite3.Connection
-    ):
-        _databases.append(arguments[0])
+    # A thread that a test has left behind on purpose may open one in the next test.
+    if event == "sqlite3.connect/handle" and current_thread() is main_thread():
+        database = arguments[0]
+        assert isinstance(database, sqlite3.Connection)
+        _databases.append(database)
 
 
 sys.addaudithook(_note_database)

@@ -129,7 +129,11 @@ def outage_on_error(sink: str) -> Iterator[None]:
     except BridgeError as error:  # a file of its table cannot be read
         raise Unavailable(str(error)) from error
     except BaseException as error:  # SystemExit, too, would end the thread
-        raise Unavailable(_described(sink, error)) from error
+        reason = _described(sink, error)
+        # Its frames lead back to it by the one that leaves this block (Python 3.13): a
+        # cycle, which would keep the rows of a failed write.
+        error.__traceback__ = None
+        raise Unavailable(reason) from error
 
 
 def _described(sink: str, error: BaseException) -> str:
