@@ -1,5 +1,6 @@
 """Mosquitto as in production, with an authority, accounts and devices of its own."""
 
+import socket
 import ssl
 import subprocess
 from datetime import timedelta
@@ -15,6 +16,9 @@ from egiz_infra.probe import Login
 
 from rig.process import free_port, own_program
 from rig.servers import Mosquitto
+
+# CONNECT of MQTT 3.1.1 without a login; the answer is a refusal.
+_NOBODY = b"\x10\x11\0\x04MQTT\x04\x02\0\x3c\0\x05ready"
 
 
 class SecureMosquitto(Mosquitto):
@@ -84,6 +88,12 @@ class SecureMosquitto(Mosquitto):
         path = self.layout.issued / f"{subject.name}.pem"
         path.write_bytes(pem_of_key(key) + pem_of(certificate))
         return path
+
+    def _is_ready(self) -> object:
+        """It has loaded the files of every listener: it serves none before."""
+        with socket.create_connection((self.host, self.port), timeout=5) as client:
+            client.sendall(_NOBODY)
+            return client.recv(1)
 
     def context(self, pair: Path | None) -> ssl.SSLContext:
         """What a client that has such a file connects with."""

@@ -95,15 +95,19 @@ def serve(tmp_path):
 def test_a_release_is_served_whole_or_from_a_byte_on_and_each_request_is_a_line(serve):
     serving = serve()
     assert serving.first == f"{serving.url}: 1 releases of .; Ctrl-C ends it\n"
+    lines = []  # each is read before the next request: they have threads of their own
     status, body, headers = serving.get("/0.1.0.egz")
+    lines += serving.lines(1)
     assert (status, body) == (200, CONTENT)
     assert headers["Content-Length"] == "51200"
     assert headers["Accept-Ranges"] == "bytes"
     status, body, headers = serving.get("/0.1.0.egz", Range="bytes=10000-")
+    lines += serving.lines(1)
     assert (status, body) == (206, CONTENT[10000:])
     assert headers["Content-Range"] == "bytes 10000-51199/51200"
     assert serving.get("/keys")[:2] == (200, b"egk1")
-    assert [line.split("  ", 1)[1] for line in serving.lines(3)] == [
+    lines += serving.lines(1)
+    assert [line.split("  ", 1)[1] for line in lines] == [
         "127.0.0.1  GET 0.1.0.egz  200, 51,200 bytes from 0 of 51,200",
         "127.0.0.1  GET 0.1.0.egz  206, 41,200 bytes from 10,000 of 51,200",
         "127.0.0.1  GET keys  200, 4 bytes from 0 of 4",
