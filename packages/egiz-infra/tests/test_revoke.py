@@ -56,6 +56,19 @@ def test_a_revocation_that_failed_is_finished_by_the_next(secure_mosquitto):
         pass
 
 
+def test_a_reload_that_cannot_be_run_revokes_nothing(secure_mosquitto):
+    oven = secure_mosquitto.device("oven-001")
+    secure_mosquitto.start()
+    nowhere = {"EGIZ_RELOAD": "no-such-program -HUP 1"}
+    done = secure_mosquitto.try_infra("revoke", "oven-001", **nowhere)
+    assert done.returncode == 1
+    assert "nothing was changed" in done.stderr
+    listed = secure_mosquitto.infra("list", "--within", "0")
+    assert "revoked" not in listed
+    with Probe(oven):
+        pass
+
+
 def test_the_revocation_of_a_service_keeps_its_queue(secure_mosquitto):
     pair = secure_mosquitto.pair(Subject("service", "bridge"))
     oven = secure_mosquitto.device("oven-001")

@@ -44,6 +44,7 @@ def revoke(
             f"{name} is a broker, and its clients have no list of what is revoked:"
             " issue a new certificate to it, and a new authority if its key is known"
         )
+    running.check_reload()
     # Revoked with the others; its key is here, so the refusal can be proved with it.
     witness, witness_login = one_off(authority, newest.subject, running.devices)
     authority.revoke([*(one.certificate for one in found), witness])

@@ -223,11 +223,7 @@ def _facility(text: str) -> str:
 
 
 def _tls(ca: str | None, cert: str | None, key: str | None) -> TlsFiles | None:
-    if ca is None:
-        if cert or key:
-            raise click.UsageError("--cert and --key need --ca")
-        return None
-    return TlsFiles(ca, cert, key)
+    return TlsFiles(ca, cert, key) if ca or cert or key else None
 
 
 def _broker(url: str, tls: TlsFiles | None) -> Broker:

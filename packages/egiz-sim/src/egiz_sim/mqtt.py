@@ -5,6 +5,7 @@ outlives a connection and is sent again, in order, on the next one.
 """
 
 import asyncio
+import functools
 import random
 import ssl
 from collections.abc import Callable
@@ -21,14 +22,13 @@ _CONNECT_TIMEOUT_S = 5.0
 _BACKOFF_FIRST_S = 0.25
 _BACKOFF_DOUBLINGS = 5  # to 8 s
 _PACKET_IDS = 65535
-_SCHEMES = ("mqtt", "mqtts")
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
     """Paths of PEM or DER files, in which ``{device}`` stands for the device id."""
 
-    ca: str
+    ca: str | None
     cert: str | None = None
     key: str | None = None
 
@@ -38,13 +38,22 @@ class TlsFiles:
         Raises:
             egiz_cli.Unusable: it names option, file and fix.
         """
-        named = {"ca": self.ca, "cert": self.cert, "key": self.key}
-        return tls_files.context(
-            {
-                name: Path(path.replace("{device}", device_id)) if path else None
-                for name, path in named.items()
-            }
+        return _context(
+            *(
+                path and path.replace("{device}", device_id)
+                for path in (self.ca, self.cert, self.key)
+            )
         )
+
+
+@functools.cache  # thousands of devices may share one
+def _context(
+    ca: str | None, cert: str | None, key: str | None
+) -> ssl.SSLContext | None:
+    named = {"ca": ca, "cert": cert, "key": key}
+    return tls_files.context(
+        {name: Path(path) if path else None for name, path in named.items()}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +81,6 @@ class Broker:
             ValueError: if it is not; the message never contains the password.
         """
         parsed = parse_broker_url(url)
-        if parsed.scheme not in _SCHEMES:
-            raise ValueError(f"must be {' or '.join(_SCHEMES)}://host:port")
         if parsed.scheme == "mqtts" and tls is None:
             raise ValueError("mqtts needs --ca, the certificate of its authority")
         secret = password or parsed.password
