@@ -201,8 +201,11 @@ def test_what_waits_in_a_locked_spool_is_counted_by_the_writer_that_can_read_it(
     assert (counts.restored, counts.spooled, counts.unaccounted) == (1, 0, 0)
 
 
-def test_a_sink_that_comes_back_has_what_the_spool_has_for_it_by_then(bridge, sinks):
-    """What an operator purged meanwhile is no damage."""
+@pytest.mark.parametrize("is_purged", [True, False])
+def test_a_sink_that_comes_back_has_what_the_spool_has_for_it_by_then(
+    bridge, sinks, is_purged
+):
+    """What an operator purged meanwhile is no damage; what is there is counted."""
     dispatcher, ledger, spool = bridge
     waiting = Message("sensors/factory/oven-001/telemetry", PAYLOAD % 1706352600, 1)
     sinks["two"].probe = lambda: (_ for _ in ()).throw(Unavailable("away"))
@@ -214,10 +217,14 @@ def test_a_sink_that_comes_back_has_what_the_spool_has_for_it_by_then(bridge, si
         lambda: dispatcher.collect() or ledger.snapshot().sinks["store"].is_removed
     )
     assert ledger.snapshot().sinks["store"].set_aside == 1
-    spool.batches.drop(spool.batches.oldest("store"))
+    if is_purged:
+        spool.batches.drop(spool.batches.oldest("store"))
     del sinks["two"].probe
     dispatcher.configure([Table(path="two")])
-    _offer(dispatcher, range(COUNT))
+    _offer(dispatcher, range(1, COUNT + 1))
     _acknowledged(dispatcher, COUNT)
+    eventually(lambda: len(sinks["two"].stored) == COUNT + (not is_purged))
+    eventually(lambda: ledger.snapshot().sinks["store"].spooled == 0)
+    assert not spool.batches.counts().get("store")
     counts = ledger.snapshot().sinks["store"]
     assert (counts.set_aside, counts.spooled, counts.unaccounted) == (1, 0, 0)
