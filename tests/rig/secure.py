@@ -18,7 +18,7 @@ from rig.process import free_port, own_program
 from rig.servers import Mosquitto
 
 # CONNECT of MQTT 3.1.1 without a login; the answer is a refusal.
-_NOBODY = b"\x10\x11\0\x04MQTT\x04\x02\0\x3c\0\x05ready"
+_WITHOUT_LOGIN = b"\x10\x11\0\x04MQTT\x04\x02\0\x3c\0\x05ready"
 
 
 class SecureMosquitto(Mosquitto):
@@ -92,7 +92,7 @@ class SecureMosquitto(Mosquitto):
     def _is_ready(self) -> object:
         """It has loaded the files of every listener: it serves none before."""
         with socket.create_connection((self.host, self.port), timeout=5) as client:
-            client.sendall(_NOBODY)
+            client.sendall(_WITHOUT_LOGIN)
             return client.recv(1)
 
     def context(self, pair: Path | None) -> ssl.SSLContext:
