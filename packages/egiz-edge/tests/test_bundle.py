@@ -148,12 +148,16 @@ def test_a_directory_with_other_files_is_not_changed(tmp_path):
     assert _content(tmp_path) == {"thesis.txt": b"years"}
 
 
-def test_a_file_that_does_not_compile_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("code", ["match x:\n    case 1: pass\n", "def (:\n"])
+def test_a_file_that_does_not_compile_is_named(tmp_path, monkeypatch, code):
     package = tmp_path / "package"
     package.mkdir()
-    (package / "broken.py").write_text("match x:\n    case 1: pass\n")
+    (package / "broken.py").write_text(code)
     (package / "limits.py").touch()  # of the contract, which is read first
+    (package / "topics.py").touch()
+    (package / "orders.py").touch()
     monkeypatch.setattr(bundle_module, "files", lambda _: package)
+    monkeypatch.setattr(bundle_module, "_OF_LITERALS", ())
     with pytest.raises(BundleError, match="broken"):
         build(tmp_path / "bundle")
 

@@ -10,6 +10,7 @@ from egiz_edge_tools.compact import (
     compacted,
     literals_of,
     with_literals,
+    with_own_literals,
     without_unused,
 )
 
@@ -118,7 +119,21 @@ def test_literals_of_another_module_are_put_where_its_names_are_used():
     literals = literals_of("A = 1\nPAIR = (2, -3)\nOTHER = A + 1\n")
     code = "if limits.A in limits.PAIR or limits.OTHER or limits.is_text(x):\n    A\n"
     expected = "if 1 in (2, -3) or limits.OTHER or limits.is_text(x):\n    A\n"
-    assert with_literals(code, "limits", literals) == expected
+    assert with_literals(code, "egiz_schema.limits", literals) == expected
+
+
+def test_a_literal_is_not_imported_and_the_lines_stay():
+    code = "from a.b import (\n    ONE,\n    f,\n)\n\nprint(f(ONE), c.ONE, 'ONE')\n"
+    expected = "from a.b import f\n\n\n\n\nprint(f(1), c.ONE, 'ONE')\n"
+    assert with_literals(code, "a.b", {"ONE": "1", "TWO": "2"}) == expected
+    assert with_literals("from a.b import ONE\n", "a.b", {"ONE": "1"}) == "\n"
+    other = "from a.c import ONE\n\nprint(ONE)\n"
+    assert with_literals(other, "a.b", {"ONE": "1"}) == other
+
+
+def test_a_file_uses_its_own_literals_and_defines_them():
+    code = "ONE = 1\n\n\ndef f(x):\n    return x > ONE and x.ONE\n"
+    assert with_own_literals(code) == code.replace("> ONE", "> 1")
 
 
 def test_what_no_file_uses_is_left_out_and_the_lines_stay():

@@ -4,7 +4,7 @@ No float is used: on the ESP32 they have 24 bits. No dict is built: a message co
 the heap its own length and little more.
 """
 
-from egiz_schema.limits import CODES_MAX, TEXT_MAX, WIRE_VERSION  # noqa: F401  # status.py has it from here
+from egiz_schema.limits import CODES_MAX, TEXT_MAX
 
 _PHASES = "abc"
 

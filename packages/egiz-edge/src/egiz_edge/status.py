@@ -1,5 +1,7 @@
 """The status message; in memory only while one is written."""
 
+from egiz_schema.limits import WIRE_VERSION
+
 from egiz_edge import payloads
 from egiz_edge.report import FIRMWARE_VERSION
 
@@ -22,7 +24,7 @@ def message(report, state, outcomes, codes):
     if codes:
         health.append(payloads.names("fault_codes", codes))
     members = [
-        payloads.member("schema", text("%d" % payloads.WIRE_VERSION)),
+        payloads.member("schema", text("%d" % WIRE_VERSION)),
         payloads.member("firmware_version", text(FIRMWARE_VERSION)),
         payloads.group("health", health),
     ]

@@ -10,10 +10,10 @@ The same sources give the same bytes: nothing in a bundle depends on the machine
 directory or the time.
 """
 
+import ast
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -27,6 +27,7 @@ from egiz_edge_tools.compact import (
     literals_of,
     named_in_calls,
     with_literals,
+    with_own_literals,
     without_unused,
 )
 from egiz_edge_tools.errors import BundleError
@@ -56,6 +57,15 @@ else:
 """
 # The same files on the device and on the server.
 _CONTRACT = ("topics.py", "limits.py", "orders.py")
+# Their literals are put where they are used: a board keeps every name that it loads.
+_OF_LITERALS = (
+    "egiz_schema/limits.py",
+    "egiz_schema/topics.py",
+    "egiz_edge/boot_loop.py",
+    "egiz_edge/outbox.py",
+    "egiz_edge/ports/__init__.py",
+    "egiz_edge/timekeeping.py",
+)
 
 
 class BundledFile(msgspec.Struct, frozen=True):
@@ -134,33 +144,34 @@ def stage(directory: Path, arch: str = "host") -> None:
     Raises:
         BundleError: if a file does not compile.
     """
-    limits = literals_of((files("egiz_schema") / "limits.py").read_text("utf-8"))
-    firmware = {
-        f"egiz_edge/{path}": _source(source, limits) for path, source in sources(arch)
-    }
-    named = _named(firmware.values())
-    for path, code in firmware.items():
-        _compile(compacted(code, named), directory, path, arch)
-    contract = {
-        f"egiz_schema/{name}": _source(files("egiz_schema") / name, limits)
-        for name in _CONTRACT
-    }
-    named |= _named(contract.values())
-    (directory / "egiz_schema").mkdir()
-    (directory / "egiz_schema/__init__.py").touch()
-    for path, code in contract.items():
-        rest = {name: other for name, other in contract.items() if name != path}
-        others = [*firmware.values(), *rest.values()]
-        used = without_unused(code, others)
+    found = {f"egiz_edge/{path}": file for path, file in sources(arch)}
+    found |= {f"egiz_schema/{name}": files("egiz_schema") / name for name in _CONTRACT}
+    codes = _with_literals({path: _code(file, path) for path, file in found.items()})
+    named = {name for code in codes.values() for name in named_in_calls(code)}
+    for path, code in codes.items():
+        used = code
+        if path.startswith("egiz_schema/") or path in _OF_LITERALS:
+            used = without_unused(code, [codes[one] for one in codes if one != path])
         _compile(compacted(used, named), directory, path, arch)
+    (directory / "egiz_schema/__init__.py").touch()
 
 
-def _source(file: Traversable, limits: dict[str, str]) -> str:
-    return with_literals(file.read_text(encoding="utf-8"), "limits", limits)
+def _code(file: Traversable, path: str) -> str:
+    code = file.read_text(encoding="utf-8")
+    try:
+        ast.parse(code)
+    except SyntaxError as error:
+        raise BundleError(f"{path}, line {error.lineno}: {error.msg}") from None
+    return code
 
 
-def _named(codes: Iterable[str]) -> set[str]:
-    return {name for code in codes for name in named_in_calls(code)}
+def _with_literals(codes: dict[str, str]) -> dict[str, str]:
+    for path in _OF_LITERALS:
+        module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        literals = literals_of(codes[path])
+        codes = codes | {path: with_own_literals(codes[path])}
+        codes = {one: with_literals(codes[one], module, literals) for one in codes}
+    return codes
 
 
 def sources(arch: str) -> list[tuple[str, Traversable]]:

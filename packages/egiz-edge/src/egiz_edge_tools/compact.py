@@ -54,15 +54,58 @@ def literals_of(code: str) -> dict[str, str]:
 
 
 def with_literals(code: str, module: str, literals: dict[str, str]) -> str:
-    """Put the literals of an imported module where its names are used.
+    """Put the literals of a module where its names are used, and import none of them.
 
     What is left of it is then little (`without_unused`), and quickly loaded.
+
+    Args:
+        code: a file of the firmware, or the module itself.
+        module: its whole name.
+        literals: those of `literals_of`.
     """
+    code, imported = _without_imports(code, module, literals)
+    code = _with_values(code, {name: literals[name] for name in imported})
     return re.sub(
-        rf"\b{module}\.([A-Z0-9_]+)\b",
+        rf"\b{module.rpartition('.')[2]}\.([A-Z0-9_]+)\b",
         lambda found: literals.get(found[1], found[0]),
         code,
     )
+
+
+def with_own_literals(code: str) -> str:
+    """Put the literals of a file where it uses their names."""
+    return _with_values(code, literals_of(code))
+
+
+def _without_imports(
+    code: str, module: str, literals: dict[str, str]
+) -> tuple[str, set[str]]:
+    """The code with the same lines, and the names that it imported."""
+    lines, imported = code.split("\n"), set()
+    for statement in ast.parse(code).body:
+        if not isinstance(statement, ast.ImportFrom) or statement.module != module:
+            continue
+        names = [one.name for one in statement.names]
+        rest = [name for name in names if name not in literals]
+        imported |= set(names) - set(rest)
+        end = statement.end_lineno or statement.lineno
+        lines[statement.lineno - 1 : end] = [""] * (end - statement.lineno + 1)
+        if rest:
+            lines[statement.lineno - 1] = f"from {module} import {', '.join(rest)}"
+    return "\n".join(lines), imported
+
+
+def _with_values(code: str, values: dict[str, str]) -> str:
+    """With each name replaced by its value, but where it is defined."""
+    lines = code.split("\n")
+    tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
+    for before, token in reversed([*itertools.pairwise(tokens)]):
+        (row, start), value = token.start, values.get(token.string)
+        is_use = start and before.string != "."
+        if token.type == tokenize.NAME and value is not None and is_use:
+            line = lines[row - 1]
+            lines[row - 1] = line[:start] + value + line[token.end[1] :]
+    return "\n".join(lines)
 
 
 def without_unused(code: str, others: list[str]) -> str:
