@@ -4,6 +4,7 @@ A board keeps every name of its program in memory, each once, and never forgets 
 """
 
 import ast
+import functools
 import io
 import itertools
 import re
@@ -63,10 +64,13 @@ def with_literals(code: str, module: str, literals: dict[str, str]) -> str:
         module: its whole name.
         literals: those of `literals_of`.
     """
+    short = module.rpartition(".")[2]
+    if short not in code:
+        return code
     code, imported = _without_imports(code, module, literals)
     code = _with_values(code, {name: literals[name] for name in imported})
     return re.sub(
-        rf"\b{module.rpartition('.')[2]}\.([A-Z0-9_]+)\b",
+        rf"\b{short}\.([A-Z0-9_]+)\b",
         lambda found: literals.get(found[1], found[0]),
         code,
     )
@@ -97,6 +101,8 @@ def _without_imports(
 
 def _with_values(code: str, values: dict[str, str]) -> str:
     """With each name replaced by its value, but where it is defined."""
+    if not values:
+        return code
     lines = code.split("\n")
     tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
     for before, token in reversed([*itertools.pairwise(tokens)]):
@@ -114,9 +120,11 @@ def without_unused(code: str, others: list[str]) -> str:
     The contract has limits of messages that a device neither sends nor receives. Lines
     stay where they are.
     """
-    used = Counter(name for other in others for name in _names_in(other))
+    used: Counter[str] = Counter()
+    for other in others:
+        used.update(_names_in(other))
     while True:
-        own = used + Counter(_names_in(code))
+        own = used + _names_in(code)
         idle = [
             statement
             for statement in ast.parse(code).body
@@ -131,10 +139,10 @@ def without_unused(code: str, others: list[str]) -> str:
         code = "\n".join(lines)
 
 
-def _names_in(code: str) -> Iterator[str]:
-    for token in tokenize.generate_tokens(io.StringIO(code).readline):
-        if token.type == tokenize.NAME:
-            yield token.string
+@functools.lru_cache(maxsize=128)  # each file is one of the others of several
+def _names_in(code: str) -> Counter[str]:
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    return Counter(one.string for one in tokens if one.type == tokenize.NAME)
 
 
 def _defined_by(statement: ast.stmt) -> str | None:
@@ -219,9 +227,10 @@ def _with_short_arguments(code: str, named: set[str]) -> str:
         if isinstance(function, _Function):
             found = _shortened(function, named, around.get(function, set()))
             places |= found
+            names = _used_in(function) | {new for _, new in found.values()}
             for inner in ast.walk(function):
-                used = around.setdefault(inner, set())
-                used |= _used_in(function) | {new for _, new in found.values()}
+                if isinstance(inner, _Function):
+                    around.setdefault(inner, set()).update(names)
     for (row, start), (old, new) in sorted(places.items(), reverse=True):
         line = lines[row - 1]
         lines[row - 1] = line[:start] + new.encode() + line[start + len(old) :]
