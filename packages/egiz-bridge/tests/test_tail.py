@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from egiz_bridge.cli.live import Filter
+from egiz_bridge.cli.tail import tail as tail_command
 from rig.publisher import Publisher
 from rig.waiting import eventually
 
@@ -16,6 +17,17 @@ OTHER = (
     "sensors/south/mixer-7/status",
     b'{"device_id":"mixer-7","timestamp":1706352600,"state":"[red]online[/]"}',
 )
+_OPTIONS = {
+    "config": None,
+    "facility": "*",
+    "device": "*",
+    "kind": "*",
+    "retained": False,
+    "rates": False,
+    "as_json": False,
+    "count": None,
+    "seconds": None,
+}
 BAD = ("sensors/north/oven-001/telemetry", b"{")
 
 
@@ -91,6 +103,27 @@ def test_it_ends_by_itself_or_with_ctrl_c_and_without_a_traceback(tail):
     process.wait_for("oven-001")
     assert process.interrupt() == 130
     assert "Traceback" not in process.output()
+
+
+def test_ctrl_c_while_a_line_is_written_ends_the_connection_first(
+    mosquitto, stream, monkeypatch
+):
+    """Else it would be ended when the interpreter is, and Python 3.13 hangs there."""
+    del stream
+    monkeypatch.setenv("EGIZ_BRIDGE_MQTT_URL", mosquitto.url)
+    written = []
+
+    def write(_console, line):
+        written.append(line)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("egiz_bridge.cli.tail.Console.print", write)
+    with pytest.raises(KeyboardInterrupt) as interrupted:  # which keeps the frames
+        tail_command.callback(**_OPTIONS)
+    assert len(written) == 1
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if "-tail-" in name], names
+    del interrupted
 
 
 def test_a_broker_that_is_not_there_is_an_error_that_names_its_key(launch):

@@ -5,7 +5,7 @@ import queue
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -97,8 +97,12 @@ class Rates:
         return counted
 
 
-def live(brokers: Sequence[Broker], *, retained: bool) -> Iterator[LiveMessage | None]:
+def live(
+    brokers: Sequence[Broker], *, retained: bool
+) -> Generator[LiveMessage | None, None, None]:
     """Messages as they arrive, for ever; None now and then while none arrives.
+
+    Close it: it has a connection and a thread.
 
     Raises:
         MqttError: the broker can be reached at no address, or refuses.

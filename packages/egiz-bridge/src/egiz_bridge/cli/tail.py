@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -61,12 +62,13 @@ def tail(  # noqa: PLR0913  # an option each
     wanted = Filter(facility, device, kind)
     settings = load_settings(config)
     try:
-        source = live(brokers_of(settings.mqtt), retained=retained)
-        messages = _bounded(source, wanted, count, seconds)
-        if rates:
-            _show_rates(messages)
-        else:
-            _show(messages, as_json=as_json)
+        # Its thread ends before the interpreter does, which could wait for it for ever.
+        with closing(live(brokers_of(settings.mqtt), retained=retained)) as source:
+            messages = _bounded(source, wanted, count, seconds)
+            if rates:
+                _show_rates(messages)
+            else:
+                _show(messages, as_json=as_json)
     except ConfigError as error:  # files that the settings name
         raise exit_for(error.problems) from None
     except MqttError as error:
