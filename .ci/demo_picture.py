@@ -33,6 +33,7 @@ class LastView(View):
 
     def show(self, summary: str, devices: Mapping[str, Latest]) -> None:
         """Keep the totals, and the last telemetry by device id."""
+        self.trends.add(devices)
         self.summary, self.devices = summary, dict(devices)
 
 
@@ -47,7 +48,7 @@ def draw() -> bool:
     picture = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     lines = printed.getvalue().splitlines()
     picture.print(*(f"$ make demo\n{lines[1]}\n{lines[2]}\n",), highlight=False)
-    picture.print(rendered(view.summary, view.devices))
+    picture.print(rendered(view.summary, view.devices, view.trends))
     (result,) = (line for line in lines if "archived:" in line)
     picture.print(f"\n{result}", highlight=False, style="bold")
     PICTURE.parent.mkdir(exist_ok=True)

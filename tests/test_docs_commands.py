@@ -14,7 +14,7 @@ import pytest
 from egiz_schema import Telemetry, Thermal, encode
 from paho.mqtt.enums import CallbackAPIVersion
 from rig.machine import Machine
-from rig.process import require
+from rig.process import free_port, require
 from rig.servers import REPOSITORY, Mosquitto
 from rig.systemctl import Systemctl
 from rig.waiting import eventually
@@ -131,6 +131,7 @@ def shell(machine, programs, dist, tmp_path):
     """Run a block as a reader does, who has installed the layer on this machine."""
     broker = Mosquitto(tmp_path / "mosquitto")  # of simulated devices
     broker.start()
+    ports = free_port(2)
     home = tmp_path / "home"
     for client in ("mosquitto_pub", "mosquitto_sub"):
         (home / ".config").mkdir(parents=True, exist_ok=True)
@@ -144,6 +145,7 @@ def shell(machine, programs, dist, tmp_path):
     there = {
         # A reader has a checkout, and environments of its own for each target.
         "make demo": "egiz-sim demo",
+        "demo --serve": f"demo --serve --mqtt-port {ports} --http-port {ports + 1}",
         "infra/install.sh": f"{REPOSITORY}/infra/install.sh --wheels {dist}",
         "/etc/egiz": str(machine.etc),
         "/var/lib/": f"{machine.root}/var/lib/",

@@ -2,14 +2,17 @@
 
 import asyncio
 import io
+import json
 import os
 import pty
 import re
 import shlex
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -17,10 +20,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from egiz_sim.cli import main
-from egiz_sim.demo import parts, run
+from egiz_sim.demo import parts, run, view
+from egiz_sim.demo.archive import Latest
 from egiz_sim.fleet import Fleet
 from rich.console import Console
-from rig.process import own_program
+from rig.process import free_port, own_program
 from rig.waiting import eventually
 
 
@@ -201,6 +205,76 @@ def test_a_part_that_dies_is_named_with_its_log(demo, tmp_path):
     assert running.wait(60) == 1
     assert "bridge has ended; see" in running.output()
     assert "Traceback" not in running.output()
+
+
+def test_served_it_is_found_by_others_and_their_messages_are_not_in_its_ledger(
+    demo, launch, tmp_path
+):
+    ports = free_port(), free_port()
+    options = ("--mqtt-port", str(ports[0]), "--http-port", str(ports[1]))
+    running = demo("--serve", *options)
+    file = tmp_path / "services.json"
+    services = json.loads(eventually(lambda: file.exists() and file.read_text(), 30))
+    assert services["broker"]["url"] == f"mqtt://127.0.0.1:{ports[0]}"
+    assert services["bridge"]["url"] == f"http://127.0.0.1:{ports[1]}"
+    assert Path(services["archive"]["path"]) == _archive(tmp_path)
+    assert services["pid"] == running.pid
+    for name in ("ready", "metrics", "devices"):
+        with urllib.request.urlopen(services["bridge"][name], timeout=10) as answer:
+            assert answer.status == 200
+    running.wait_for("msg/s", timeout=30)  # there is a table in the archive, then
+    url = services["broker"]["url"]
+    other = launch("egiz-edge", "run", "--broker", url, "--device-id", "oven-777")
+    query = "SELECT count(*) > 0 FROM telemetry WHERE device_id = 'oven-777'"
+    with closing(sqlite3.connect(_archive(tmp_path), timeout=30)) as db:
+        assert eventually(lambda: db.execute(query).fetchone() == (1,))
+    other.interrupt(60)
+    assert running.interrupt(60) == 0, running.output()
+    assert "archived: balanced" in running.output()
+    assert f"egiz-edge run --broker {url} --device-id oven-777" in running.output()
+    assert not file.exists()
+
+
+def test_a_port_that_is_in_use_is_named_with_its_option(launch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        running = launch("egiz-sim", "demo", "--serve", "--mqtt-port", port)
+        assert running.wait() == 1
+    found = running.output()
+    assert f"port {port} cannot be used (Address already in use)" in found
+    assert "choose another with --mqtt-port" in found
+    assert not list(tmp_path.glob("demo-*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--mqtt-port", "1883"), "are for --serve"),
+        (("--serve", "--mqtt-port", "7", "--http-port", "7"), "are both 7"),
+        (("--serve", "--http-port", "65536"), "--http-port"),
+    ],
+)
+def test_ports_that_cannot_be_are_refused(launch, options, reason):
+    running = launch("egiz-sim", "demo", *options)
+    assert running.wait() == 2
+    assert reason in running.output()
+
+
+@pytest.mark.parametrize(
+    ("readings", "line"),
+    [
+        ([], ""),
+        ([20.0, 20.0], "▁▁"),
+        ([0.0, 1.0, 7.0, 3.0], "▁▂█▄"),
+        (range(20), "▁▂▂▃▄▄▅▅▆▇▇█"),
+        ([None, 5.0], "▁"),
+    ],
+)
+def test_a_line_of_readings_goes_from_the_lowest_to_the_highest(readings, line):
+    trends = view.Trends()
+    for celsius in readings:
+        trends.add({"oven-001": Latest("ok", 230.0, None, celsius, None, None, None)})
+    assert trends.line("oven-001") == line
 
 
 def test_a_killed_demo_leaves_no_process_behind(demo, tmp_path):

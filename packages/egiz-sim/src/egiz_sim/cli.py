@@ -18,12 +18,14 @@ from rich.console import Console
 from egiz_sim import __version__
 from egiz_sim.demo.parts import PartError
 from egiz_sim.demo.run import run_demo
+from egiz_sim.demo.services import Ports
 from egiz_sim.fleet import Fleet, Plan, UnreachableError
 from egiz_sim.ledger import ledger, show
 from egiz_sim.mqtt import Broker, TlsFiles
 
 _PROGRESS_EVERY_S = 2.0
 _FILES_BESIDE_SOCKETS = 64
+_MQTT_PORT, _HTTP_PORT = 11883, 18080  # of `demo --serve`
 
 
 @click.group("egiz-sim", cls=Program, version=__version__)
@@ -171,18 +173,49 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     show_default=True,
     help="auto: Mosquitto if it is installed, else the embedded one.",
 )
-def demo(seconds: float | None, broker: str) -> None:
+@click.option(
+    "--serve",
+    is_flag=True,
+    help="Serve other programs: on fixed ports, named in services.json here.",
+)
+@click.option(
+    "--mqtt-port",
+    type=click.IntRange(1, 65535),
+    help="With --serve: port of the broker on 127.0.0.1.  [default: 11883]",
+)
+@click.option(
+    "--http-port",
+    type=click.IntRange(1, 65535),
+    help="With --serve: port of the bridge's HTTP server there.  [default: 18080]",
+)
+def demo(
+    seconds: float | None,
+    broker: str,
+    *,
+    serve: bool,
+    mqtt_port: int | None,
+    http_port: int | None,
+) -> None:
     """Run all of it: broker, bridge, archive, devices, firmware.
 
     24 simulated devices and a virtual board with the real firmware publish; the
     terminal shows what arrives. Everything is started on free ports and stopped at the
     end; the archive stays in a directory here.
 
+    With --serve, a digital twin or a dashboard can be developed against it: the file
+    services.json has the addresses of broker, bridge and archive while they run.
+
     \b
       egiz-sim demo --seconds 20
+      egiz-sim demo --serve
     """  # noqa: D301  # as above
+    if not serve and (mqtt_port or http_port):
+        raise click.UsageError("--mqtt-port and --http-port are for --serve")
+    ports = Ports(mqtt_port or _MQTT_PORT, http_port or _HTTP_PORT) if serve else None
+    if ports and ports.mqtt == ports.http:
+        raise click.UsageError(f"--mqtt-port and --http-port are both {ports.mqtt}")
     try:
-        is_balanced = run_demo(broker, seconds, Console())
+        is_balanced = run_demo(broker, seconds, Console(), ports=ports)
     except (PartError, UnreachableError) as error:
         raise click.ClickException(str(error)) from None
     if not is_balanced:

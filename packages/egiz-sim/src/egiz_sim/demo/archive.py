@@ -26,10 +26,16 @@ class Latest:
 
 
 class ArchiveReader:
-    """Reads while the bridge writes."""
+    """Reads while the bridge writes.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the archive.
+        counted: ids of the devices to count; all if they are left out.
+    """
+
+    def __init__(self, path: Path, counted: frozenset[str] | None = None) -> None:
         self._path = path
+        self._counted = counted
         self._last_row = 0
         self._ages_ms: list[int] = []
 
@@ -40,7 +46,8 @@ class ArchiveReader:
             for kind in kinds:
                 query = f"SELECT device_id, count(*) FROM {kind} GROUP BY device_id"  # noqa: S608  # one of two names
                 for device_id, count in db.execute(query):
-                    found[device_id, kind] = count
+                    if self._counted is None or device_id in self._counted:
+                        found[device_id, kind] = count
         return found
 
     def latest(self) -> dict[str, Latest]:

@@ -114,6 +114,7 @@ class Broker(Part):
 
     Args:
         kind: "mosquitto", "embedded", or "auto": Mosquitto if it is installed.
+        port: where it listens.
         directory: for configuration and log.
         interrupt: ends the wait for it.
 
@@ -121,8 +122,10 @@ class Broker(Part):
         PartError: if it does not start.
     """
 
-    def __init__(self, kind: str, directory: Path, interrupt: Interrupt) -> None:
-        self.port = free_port()
+    def __init__(
+        self, kind: str, port: int, directory: Path, interrupt: Interrupt
+    ) -> None:
+        self.port = port
         mosquitto = None if kind == "embedded" else _find_mosquitto()
         if kind == "mosquitto" and mosquitto is None:
             raise PartError("Mosquitto is not installed: apt install mosquitto")
@@ -152,13 +155,21 @@ class Broker(Part):
 class Bridge(Part):
     """egiz-bridge with the SQLite archive.
 
+    Args:
+        broker: to subscribe to.
+        port: of its HTTP server.
+        directory: for configuration, archive and log.
+        interrupt: ends the wait for it.
+
     Raises:
         PartError: if it does not subscribe.
     """
 
-    def __init__(self, broker: Broker, directory: Path, interrupt: Interrupt) -> None:
+    def __init__(
+        self, broker: Broker, port: int, directory: Path, interrupt: Interrupt
+    ) -> None:
         self.archive = directory / "archive.sqlite"
-        self._listen = f"127.0.0.1:{free_port()}"
+        self._listen = f"127.0.0.1:{port}"
         config = directory / "bridge.toml"
         config.write_text(
             f'[mqtt]\nurl = "{broker.url}"\n\n'
@@ -169,6 +180,11 @@ class Bridge(Part):
         command = [own_program("egiz-bridge"), "run", "--config", str(config)]
         super().__init__("bridge", command, directory)
         self.wait_until(self._is_ready, interrupt)
+
+    @property
+    def url(self) -> str:
+        """Of its HTTP server."""
+        return f"http://{self._listen}"
 
     def _is_ready(self) -> bool:
         with contextlib.suppress(OSError):

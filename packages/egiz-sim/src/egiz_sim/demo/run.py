@@ -22,6 +22,7 @@ from egiz_sim.demo.parts import (
     Part,
     PartError,
 )
+from egiz_sim.demo.services import FACILITY, Ports, published, to_try
 from egiz_sim.demo.view import View
 from egiz_sim.fleet import Fleet, Plan
 from egiz_sim.mqtt import Broker as BrokerAddress
@@ -47,6 +48,7 @@ def run_demo(
     seconds: float | None,
     console: Console,
     view: View | None = None,
+    ports: Ports | None = None,
 ) -> bool:
     """Run until Ctrl-C or for `seconds`; gives whether the ledger balances.
 
@@ -55,20 +57,25 @@ def run_demo(
         seconds: how long the devices publish, above 0; None is until Ctrl-C.
         console: where to show it.
         view: shows the progress; a table on `console` if it is left out.
+        ports: to serve other programs on, which find them in `services.json`; free
+            ones and no file if they are left out.
 
     Raises:
         PartError: if a part does not run.
         UnreachableError: if the devices cannot connect.
     """
+    used = ports.check() if ports else Ports.free()
     directory = Path(f"demo-{datetime.now():%Y%m%d-%H%M%S}").absolute()  # noqa: DTZ005  # a name for a person
     directory.mkdir()
     with (
         Interrupt() as interrupt,
-        _running(broker_kind, directory, console, interrupt) as parts,
+        _running(broker_kind, used, directory, console, interrupt) as parts,
+        _found_by_others(parts, console) if ports else contextlib.nullcontext(),
     ):
         address = BrokerAddress("127.0.0.1", parts.broker.port)
-        fleet = Fleet(address, Plan(DEVICES, RATE_HZ, seconds, seed=1))
-        reader = ArchiveReader(parts.bridge.archive)
+        fleet = Fleet(address, Plan(DEVICES, RATE_HZ, seconds, 1, FACILITY))
+        own = frozenset({d.device_id for d in fleet.devices} | {FIRMWARE_DEVICE_ID})
+        reader = ArchiveReader(parts.bridge.archive, own if ports else None)
         view = view or View(console)
         asyncio.run(_watch(fleet, parts, reader, view, interrupt))
         acknowledged = _acknowledged(fleet, parts.firmware, console)
@@ -87,18 +94,34 @@ class _Parts(NamedTuple):
 
 @contextlib.contextmanager
 def _running(
-    broker_kind: str, directory: Path, console: Console, interrupt: Interrupt
+    broker_kind: str,
+    ports: Ports,
+    directory: Path,
+    console: Console,
+    interrupt: Interrupt,
 ) -> Iterator[_Parts]:
     """Start the parts one after another; stop them in reverse order."""
     with contextlib.ExitStack() as stack:
-        started = Broker(broker_kind, directory, interrupt)
+        started = Broker(broker_kind, ports.mqtt, directory, interrupt)
         broker = stack.enter_context(_stopping(started))
         console.print(f"Broker: {broker.kind} on {broker.url}", highlight=False)
-        bridge = stack.enter_context(_stopping(Bridge(broker, directory, interrupt)))
-        console.print("Bridge: subscribed; the archive is SQLite", highlight=False)
+        subscribed = Bridge(broker, ports.http, directory, interrupt)
+        bridge = stack.enter_context(_stopping(subscribed))
+        console.print(
+            f"Bridge: subscribed; {bridge.url}; the archive is SQLite", highlight=False
+        )
         firmware = stack.enter_context(_stopping(FirmwareDevice(broker, directory)))
-        console.print(f"Devices: {DEVICES} simulated, 1 with the real firmware\n")
+        console.print(f"Devices: {DEVICES} simulated, 1 with the real firmware")
+        hints = to_try(broker, bridge)
+        console.print(f"{hints}\n", highlight=False, soft_wrap=True, markup=False)
         yield _Parts(broker, bridge, firmware)
+
+
+@contextlib.contextmanager
+def _found_by_others(parts: _Parts, console: Console) -> Iterator[None]:
+    with published(parts.broker, parts.bridge, Path.cwd()) as path:
+        console.print(f"Other programs find it in {path}", soft_wrap=True, markup=False)
+        yield
 
 
 async def _watch(
