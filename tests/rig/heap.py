@@ -57,7 +57,7 @@ async def _until(is_over):
     while not is_over():
         await asyncio.sleep_ms(20)
 async def _run():
-    app = load(".", "./data", 0, "")
+    app = load("", "/data", 0, "")
     _stage("start")
     _watching = asyncio.create_task(_watch())
     _running = asyncio.create_task(app.run())
@@ -94,7 +94,7 @@ class Json:
         return json.dumps(value)
 sys.modules["json"] = Json
 from egiz_edge.main import main
-main(".")
+main("")
 """
 
 
@@ -231,7 +231,7 @@ def _board(directory: Path, heap: str, broker: TlsBroker, program: str) -> Virtu
     (flash / "data").mkdir(parents=True)
     if program == _SAFE_MODE:
         (flash / "data" / "boots").write_text("5 crash: test")
-        shutil.copytree(with_context(fetch(directory)), flash / "umqtt")
+        shutil.copytree(with_context(fetch(directory)), flash / "lib/umqtt")
     files = der_files(directory, DEVICE, AUTHORITY, AUTHORITY)
     address = ("localhost", broker.tls_port)
     identity = Identity("factory", DEVICE, *address, tls=files)

@@ -8,8 +8,9 @@ from egiz_edge.ota.keys import KeySet
 from egiz_edge.ota.release import Release
 from egiz_edge.ota.signed import Refused
 from egiz_edge_tools.keys import read_set
+from egiz_edge_tools.packing import Unsigned, compose
 from egiz_edge_tools.private_keys import generate, load, sign
-from egiz_edge_tools.release import Unsigned, compose, verify
+from egiz_edge_tools.release import verify
 
 from rig.micropython import MicroPython
 

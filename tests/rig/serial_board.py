@@ -7,9 +7,11 @@ cut at a byte of its choice. The flash is littlefs; it outlives resets and cuts.
 import contextlib
 import os
 import selectors
+import signal
 import subprocess
 import termios
 import threading
+import time
 import tty
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +22,7 @@ from rig.waiting import eventually
 
 _BLOCK = 4096
 _RESET = 7  # the exit code of a hard reset
+_WATCHDOG = -signal.SIGKILL
 _BOOT = Path(__file__).parent / "board_boot.py"
 _FLASH = Path(__file__).parent / "board_flash.py"
 # A session without a terminal gets the first that it opens; Ctrl-C needs one.
@@ -142,7 +145,7 @@ class SerialBoard:
                 if self._is_off:
                     return
                 self._process = self._boot(is_soft=code == 0)
-            self.boots += code == _RESET
+            self.boots += code in {_RESET, _WATCHDOG}
             code = self._process.wait()
 
     def _boot(self, *, is_soft: bool) -> "subprocess.Popen[bytes]":
@@ -151,7 +154,7 @@ class SerialBoard:
             self._to_host(b"MPY: soft reboot\r\n")
             os.write(self._inner, b"\x01")
         terminal = os.ttyname(self._terminal)
-        interpreter = (self._micropython, "-X", "heapsize=64k", "-i", str(_BOOT))
+        interpreter = (self._micropython, "-X", "heapsize=68k", "-i", str(_BOOT))
         flash = (str(self._flash), str(self._blocks), str(_RESET))
         mode = ("main",) if self._runs_main and not is_soft else ()
         return subprocess.Popen(
@@ -167,6 +170,15 @@ class SerialBoard:
                         self._to_host(os.read(self._inner, 4096))
                     elif key.fd == self._outer:
                         self._to_board()
+            self._watch()
+
+    def _watch(self) -> None:
+        """End a program that has not fed its watchdog in time."""
+        file = self._flash.with_suffix(".watchdog")
+        text = file.read_text() if file.exists() else ""
+        if text and time.time() - file.stat().st_mtime > int(text) / 1000:
+            with self._lock:
+                self._process.kill()
 
     def _to_host(self, data: bytes) -> None:
         self._console += data

@@ -2,23 +2,27 @@
 
 import ast
 import hashlib
-import json
 from importlib.resources import files
+from pathlib import Path
 
 import egiz_edge_tools.bundle as bundle_module
 import pytest
 from egiz_edge.report import FIRMWARE_VERSION
 from egiz_edge_tools.bundle import (
     ARCHITECTURES,
-    MANIFEST,
-    BundledFile,
-    Manifest,
+    RELEASE,
+    SELECTOR,
+    SLOT,
+    Bundle,
     build,
     load,
+    selector,
     sources,
     stage,
+    unpack,
 )
 from egiz_edge_tools.errors import BundleError
+from egiz_edge_tools.release import make
 
 PACKAGES = {"egiz_edge", "egiz_schema"}
 
@@ -39,13 +43,14 @@ def _content(directory):
 
 
 def test_every_source_file_is_compiled_and_nothing_else_is_there(bundle):
-    firmware = {f"lib/egiz_edge/{path[:-3]}.mpy" for path, _ in sources("xtensawin")}
+    firmware = {f"slot/egiz_edge/{path[:-3]}.mpy" for path, _ in sources("xtensawin")}
     contract = {
-        f"lib/egiz_schema/{name}.mpy" for name in ("topics", "limits", "orders")
+        f"slot/egiz_schema/{name}.mpy" for name in ("topics", "limits", "orders")
     }
-    others = {"lib/egiz_schema/__init__.py", "main.py", MANIFEST}
+    others = {"slot/egiz_schema/__init__.py", "slot/release", "main.py"}
     assert set(_content(bundle)) == firmware | contract | others
-    assert "lib/egiz_edge/drivers/pzem.mpy" in firmware
+    assert "slot/egiz_edge/drivers/pzem.mpy" in firmware
+    assert _content(bundle)["main.py"] == selector()
 
 
 def _imported(code):
@@ -64,7 +69,7 @@ FOR_OTHER_DRIVERS = {"egiz_edge/channels"}
 # How a release is fetched and read, which no part of the firmware does yet.
 OF_UPDATES = {
     f"egiz_edge/ota{name}" for name in ("", "/fetch", "/keys", "/release", "/signed")
-}
+} | {"egiz_edge/slots"}
 
 
 def _source(name):
@@ -105,21 +110,24 @@ def test_a_bundle_has_the_modules_that_main_can_import_and_no_others(
     assert staged == reached | PACKAGES | FOR_OTHER_DRIVERS | OF_UPDATES
 
 
-def test_the_manifest_has_size_and_hash_of_every_file(bundle):
-    manifest = json.loads((bundle / MANIFEST).read_bytes())
-    content = _content(bundle)
-    del content[MANIFEST]
-    assert manifest["files"] == [
-        {
-            "path": path,
-            "size": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-        }
+def test_the_release_file_has_size_and_hash_of_every_file(bundle):
+    lines = (bundle / SLOT / RELEASE).read_text().splitlines()
+    content = _content(bundle / SLOT)
+    del content[RELEASE]
+    described = [
+        f"{path} {len(data)} {hashlib.sha256(data).hexdigest()}"
         for path, data in sorted(content.items())
     ]
-    assert manifest["firmware_version"] == FIRMWARE_VERSION
-    assert manifest["arch"] == "xtensawin"
-    assert manifest["mpy"] == [6, 0]  # no native code: runs on every architecture
+    assert lines[lines.index("") + 1 :] == described
+    assert {f"version {FIRMWARE_VERSION}", "target esp32", "boot 1"} < set(lines)
+    assert "mpy 6 0" in lines  # no native code: runs on every architecture
+
+
+def test_a_release_becomes_the_same_bundle(bundle, tmp_path):
+    (tmp_path / "1.egz").write_bytes(make().signed())
+    (tmp_path / "unpacked").mkdir()
+    unpack(tmp_path / "1.egz", tmp_path / "unpacked")
+    assert _content(tmp_path / "unpacked") == _content(bundle)
 
 
 def test_a_bundle_needs_less_than_80_kb_of_flash(bundle):
@@ -133,12 +141,13 @@ def test_the_same_sources_give_the_same_bytes(bundle, tmp_path):
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_it_can_be_built_for_each_architecture_over_an_older_one(tmp_path, arch):
-    (tmp_path / "lib").mkdir()
-    (tmp_path / MANIFEST).touch()
-    (tmp_path / "lib" / "app.py").touch()  # an .mpy would not be seen beside it
-    assert build(tmp_path, arch).arch == arch
-    assert load(tmp_path).arch == arch
-    assert not (tmp_path / "lib" / "app.py").exists()
+    (tmp_path / SLOT).mkdir()
+    (tmp_path / SLOT / RELEASE).touch()
+    (tmp_path / SLOT / "app.py").touch()  # an .mpy would not be seen beside it
+    target = "linux" if arch == "host" else "esp32"
+    assert build(tmp_path, arch).target == target
+    assert load(tmp_path).target == target
+    assert not (tmp_path / SLOT / "app.py").exists()
 
 
 def test_a_directory_with_other_files_is_not_changed(tmp_path):
@@ -163,38 +172,45 @@ def test_a_file_that_does_not_compile_is_named(tmp_path, monkeypatch, code):
 
 
 def _change(directory):
-    (directory / "lib/egiz_edge/app.mpy").write_bytes(b"M")
+    (directory / "slot/egiz_edge/app.mpy").write_bytes(b"M")
 
 
 def _remove(directory):
-    (directory / "lib/egiz_edge/app.mpy").unlink()
+    (directory / "slot/egiz_edge/app.mpy").unlink()
 
 
-def _remove_manifest(directory):
-    (directory / MANIFEST).unlink()
+def _remove_release(directory):
+    (directory / SLOT / RELEASE).unlink()
+
+
+def _remove_selector(directory):
+    (directory / SELECTOR).unlink()
 
 
 def _garble(directory):
-    (directory / MANIFEST).write_text('{"firmware_version": 1}')
+    (directory / SLOT / RELEASE).write_text("egz1 - 0 7\negiz 1\n")
 
 
 def _lead_out(directory):
-    manifest = json.loads((directory / MANIFEST).read_bytes())
-    manifest["files"][0]["path"] = "../lib/egiz_edge/app.mpy"
-    (directory / MANIFEST).write_text(json.dumps(manifest))
+    release = directory / SLOT / RELEASE
+    changed = release.read_bytes().replace(b"egiz_edge/app.mpy", b"../../edge/ap.mpy")
+    release.write_bytes(changed)
 
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (_change, "app.mpy: not what manifest.json says"),
-        (_remove, "app.mpy: not what manifest.json says"),
-        (_remove_manifest, "make a bundle with `egiz-edge build`"),
-        (_garble, r"Expected `str`, got `int` - at `\$.firmware_version`"),
-        (_lead_out, "leads out of the bundle"),
+        (_change, "app.mpy: not what release says"),
+        (_remove, "app.mpy: not what release says"),
+        (_remove_release, "make a bundle with `egiz-edge build`"),
+        (_remove_selector, "main.py: missing; build the bundle again"),
+        (_garble, "release: manifest is damaged; build it again"),
+        (_lead_out, "line [0-9]+: no file of a slot"),
     ],
 )
-def test_a_bundle_that_differs_from_its_manifest_is_refused(tmp_path, damage, reason):
+def test_a_bundle_that_differs_from_its_release_file_is_refused(
+    tmp_path, damage, reason
+):
     build(tmp_path)
     damage(tmp_path)
     with pytest.raises(BundleError, match=reason):
@@ -211,5 +227,4 @@ def test_a_bundle_that_differs_from_its_manifest_is_refused(tmp_path, damage, re
     ],
 )
 def test_runs_on_compares_bytecode_and_architecture(mpy, interpreter, runs):
-    files = (BundledFile("a.mpy", 1, ""),)
-    assert Manifest("0.1.0", "xtensawin", mpy, files).runs_on(interpreter) is runs
+    assert Bundle(Path(), "0.1.0", "esp32", mpy, ()).runs_on(interpreter) is runs

@@ -8,7 +8,7 @@ import egiz_edge_tools.remote as remote_module
 import pytest
 from click.testing import CliRunner
 from egiz_edge_tools import __version__
-from egiz_edge_tools.bundle import MANIFEST, build
+from egiz_edge_tools.bundle import build
 from egiz_edge_tools.cli import main
 from egiz_edge_tools.virtual_board import NoInterpreterError
 from rig.process import free_port
@@ -33,9 +33,10 @@ def no_ports(monkeypatch):
 @pytest.fixture(scope="module")
 def firmware(tmp_path_factory):
     """The firmware of today: path -> content."""
-    directory = tmp_path_factory.mktemp("bundle")
-    paths = [file.path for file in build(directory).files]
-    return {path: (directory / path).read_bytes() for path in [*paths, MANIFEST]}
+    bundle = build(tmp_path_factory.mktemp("bundle"))
+    files = {f"a/{file.path}": bundle.slot / file.path for file in bundle.files}
+    files |= {"a/release": bundle.release, "main.py": bundle.selector}
+    return {path: file.read_bytes() for path, file in files.items()}
 
 
 def test_a_working_machine_board_and_broker_pass(serial_board, mosquitto, firmware):
@@ -92,7 +93,7 @@ def test_for_a_board_with_older_files_the_deploy_command_is_shown(
     board = serial_board(files=old, runs_main=False)
     code, output = doctor("--port", board.port)
     assert code == 0, output
-    count = len(firmware) - 1
+    count = len(firmware) - 2  # release and main.py come with them
     assert f"-     firmware {__version__}: {count} files differ\n" in output
     assert f"      egiz-edge deploy --port {board.port}\n" in output
 

@@ -1,10 +1,14 @@
 """The board's interface, as its firmware sees it, in the real interpreter."""
 
+import shutil
 import time
 
+import egiz_edge_tools.virtual_board as board_module
 import pytest
+from egiz_edge import slots
+from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.hardware import Hardware, Thermocouple, Thermometer, rom
-from egiz_edge_tools.virtual_board import VirtualBoard
+from egiz_edge_tools.virtual_board import Identity, VirtualBoard
 from rig.waiting import eventually
 
 
@@ -205,3 +209,72 @@ asyncio.run(main())
         thermocouples={"tc_0": Thermocouple()},
     )
     assert running.ended() == [[[rom(0).hex(), rom(1).hex()]], ["01901900"], ["0000"]]
+
+
+NOBODY = Identity("factory", "oven-001", "127.0.0.1", 1)  # no broker there
+
+
+@pytest.fixture
+def boot(tmp_path, micropython):
+    """A factory of boards with the same flash that run their main.py."""
+    del micropython  # whether there is one
+    made = []
+
+    def boot(**hardware):
+        if made:
+            made[-1].cut_power()
+            made[-1].close()
+        made.append(VirtualBoard(NOBODY, Hardware(**hardware), tmp_path))
+        return made[-1]
+
+    yield boot
+    made[-1].cut_power()
+    made[-1].close()
+
+
+def _count_boots(flash):
+    return int((flash / "store_boot").read_text())
+
+
+def test_the_flash_is_kept_over_a_power_cut_and_firmware_comes_once(boot, tmp_path):
+    for count in (1, 2):
+        boot()
+        eventually(lambda count=count: _count_boots(tmp_path) == count)
+        assert not (tmp_path / "b").exists()
+    assert slots.read(str(tmp_path)) == ("a", "-", 0, "by cable")
+
+
+def test_other_firmware_goes_into_the_other_slot_and_what_came_by_air_stays(
+    boot, tmp_path, monkeypatch
+):
+    boot()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    slots.write(str(tmp_path), "b", word="by air")
+    boot()
+    assert slots.read(str(tmp_path)) == ("b", "-", 0, "by air")
+
+    def changed(directory, *_):
+        stage(directory)
+        (directory / "egiz_edge/alerts.mpy").unlink()
+
+    monkeypatch.setattr(board_module, "stage", changed)
+    boot()
+    assert slots.read(str(tmp_path)) == ("a", "-", 0, "by cable")
+    assert not (tmp_path / "a/egiz_edge/alerts.mpy").exists()
+    assert (tmp_path / "b/egiz_edge/alerts.mpy").exists()
+
+
+def test_a_version_that_hangs_while_it_is_loaded_is_reset_and_rolled_back(
+    boot, tmp_path
+):
+    boot()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "b/egiz_edge/main.mpy").unlink()
+    (tmp_path / "b/egiz_edge/main.py").write_text("while True:\n    pass\n")
+    slots.write(str(tmp_path), "a", "b", 1)
+    before = _count_boots(tmp_path) if (tmp_path / "store_boot").exists() else 0
+    running = boot(boot_watchdog_s=1)
+    eventually(lambda: _count_boots(tmp_path) > before)  # a runs
+    record = ("a", "-", 0, "rolled back: not confirmed")
+    assert slots.read(str(tmp_path)) == record
+    assert running.boots[:2] == ["power_on", "watchdog"]

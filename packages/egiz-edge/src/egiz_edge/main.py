@@ -32,9 +32,9 @@ def main(directory):
     except Exception as error:
         sys.print_exception(error)
         boot_loop.note_reset(data, "crash: %r" % error)
-        from egiz_edge.reset import reset  # noqa: PLC0415  # most boots need none
+        from machine import reset  # noqa: PLC0415  # most boots need none
 
-        reset(directory)
+        reset()
 
 
 def load(directory, data, count, reset_reason):

@@ -11,8 +11,9 @@ ends that.
 import json
 import time
 
+from machine import WDT, reset
+
 from egiz_edge import boot_loop
-from egiz_edge.reset import reset, signal
 
 _PORT = 1883
 _ROUND_MS = 500
@@ -32,7 +33,7 @@ def main(directory, data, count, reset_reason):
     boot_loop.write(data, boot_loop.SAFE - 1, reset_reason)
     is_ordered = run(directory, reset_reason or "%d boots were not confirmed" % count)
     boot_loop.write(data, 0 if is_ordered else boot_loop.SAFE - 1, "reboot: safe_mode")
-    reset(directory)
+    reset()
 
 
 def run(directory, reason):
@@ -46,7 +47,7 @@ def run(directory, reason):
             print("safe mode: %r" % error)
         else:
             return True
-        _wait(directory, _RETRY_S * 1000)
+        _wait(_RETRY_S * 1000)
     return False
 
 
@@ -59,7 +60,7 @@ class _Session:
         self._directory = directory
         self._reason = reason
         settings = provisioned(directory)
-        _join(directory, settings)
+        _join(settings)
         self._device_id = settings["device_id"]
         self._topic = "sensors/%s/%s/" % (settings["facility"], settings["device_id"])
         self._is_ordered = False
@@ -80,13 +81,13 @@ class _Session:
 
     def serve(self, since):
         """Until a reboot is ordered; OSError when it breaks or takes too long."""
-        _feed(self._directory)  # from here on, a broker that hangs has an end
+        _feed()  # from here on, a broker that hangs has an end
         self._client.connect()
         self._client.subscribe(self._topic + "command", 1)
         self._report()  # whoever reads it may send a command immediately
         pinged = time.ticks_ms()
         while not self._is_ordered:
-            _wait(self._directory, _ROUND_MS)
+            _wait(_ROUND_MS)
             self._client.check_msg()
             self._report_answers()
             now = time.ticks_ms()
@@ -206,7 +207,7 @@ def _tls(client, paths):
     return tls.context(paths)
 
 
-def _join(directory, settings):
+def _join(settings):
     """Join the Wi-Fi, where there is one."""
     try:
         import network  # noqa: PLC0415  # the unix port has none
@@ -220,24 +221,19 @@ def _join(directory, settings):
     while not station.isconnected():
         if time.ticks_diff(time.ticks_ms(), since) > _JOIN_MS:
             raise OSError("no network")
-        _wait(directory, _ROUND_MS)
+        _wait(_ROUND_MS)
 
 
-def _wait(directory, ms):
+def _wait(ms):
     """Sleep, and feed the watchdog meanwhile."""
     while ms > 0:
-        _feed(directory)
+        _feed()
         time.sleep_ms(min(ms, _ROUND_MS))
         ms -= _ROUND_MS
 
 
-def _feed(directory):
-    try:
-        from machine import WDT  # noqa: PLC0415  # the unix port has none
-    except ImportError:
-        signal(directory, b"f")
-    else:
-        WDT(timeout=60000).feed()
+def _feed():
+    WDT(timeout=60000).feed()
 
 
 def _keep(path, text):

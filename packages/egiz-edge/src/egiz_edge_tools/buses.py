@@ -133,7 +133,10 @@ class Buses:
             self._watchdog_at = None
             self._reset("reboot")
         elif data:
-            self._watchdog_at = time.monotonic() + self._hardware.watchdog_s
+            is_fed = data.endswith(b"f")
+            hardware = self._hardware
+            wait_s = hardware.watchdog_s if is_fed else hardware.boot_watchdog_s
+            self._watchdog_at = time.monotonic() + wait_s
 
 
 def _set_unblocking(terminal: int) -> None:

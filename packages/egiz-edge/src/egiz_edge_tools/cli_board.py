@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 from egiz_cli import DONE, FAILED, INTERRUPTED, InputFile, Unusable, command
 from egiz_cli.tls_files import context
+from egiz_edge.ota.signed import Refused
 
 from egiz_edge_tools.broker import PASSWORD_VARIABLE, Broker
-from egiz_edge_tools.bundle import ARCHITECTURES, build
+from egiz_edge_tools.bundle import ARCHITECTURES, build, unpack
 from egiz_edge_tools.errors import BundleError, PortError, SettingsError, ToolError
 
 GENERAL = 0xF8  # any meter answers to it
@@ -73,17 +74,17 @@ _port = click.option(
 def build_command(arch: str, out: Path) -> None:
     """Compile the firmware into a bundle of .mpy files.
 
-    The manifest has the size and SHA-256 of each file. The same sources give the same
-    bytes.
+    Its file `release` has the size and SHA-256 of each file. The same sources give the
+    same bytes.
 
     \b
       egiz-edge build --arch xtensawin --out bundle
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
     with _translate_errors():
-        manifest = build(out, arch)
+        bundle = build(out, arch)
     click.echo(
-        f"{out}: firmware {manifest.firmware_version} for {arch},"
-        f" {len(manifest.files)} files, {manifest.size:,} bytes"
+        f"{out}: firmware {bundle.version} for {arch},"
+        f" {len(bundle.files)} files, {bundle.size:,} bytes"
     )
 
 
@@ -102,26 +103,37 @@ def build_command(arch: str, out: Path) -> None:
 )
 @_arch
 @click.option(
+    "--release",
+    type=InputFile(dir_okay=False),
+    help="File that `release` made, signed or not, in place of a bundle.",
+)
+@click.option(
     "--settings",
     type=InputFile(dir_okay=False),
     help="JSON file: facility, device_id, broker, wifi_ssid, wifi_password, and what"
     " else the README lists; DER files of TLS lie beside it. Default: the board's own.",
 )
 def deploy_command(
-    port: str, bundle: Path | None, arch: str, settings: Path | None
+    port: str,
+    bundle: Path | None,
+    arch: str,
+    release: Path | None,
+    settings: Path | None,
 ) -> None:
     """Copy the firmware to a board, and start it.
 
-    Only files that differ are copied. The board checks their SHA-256, and they replace
-    the old ones when all have arrived: until then the old firmware is whole. After an
-    interruption, give the same command again.
+    It goes into the slot that does not run. Only files that differ are copied. The
+    board checks their SHA-256, and runs them when all have arrived: until then the old
+    firmware is whole. After an interruption, give the same command again.
 
     \b
       egiz-edge deploy --port /dev/ttyUSB0 --settings settings.json
     """  # noqa: D301  # as above
     from egiz_edge_tools.deploy import deploy  # noqa: PLC0415  # so that --help is quick
 
-    with _translate_errors(), _bundle(bundle, arch) as directory:
+    if release and bundle:
+        raise click.UsageError("--release and --bundle: give one of them")
+    with _translate_errors(), _bundle(bundle, release, arch) as directory:
         try:
             deploy(directory, port, settings, click.echo)
         except KeyboardInterrupt:
@@ -254,13 +266,25 @@ def pzem_address_command(
 
 
 @contextlib.contextmanager
-def _bundle(directory: Path | None, arch: str) -> Iterator[Path]:
+def _bundle(directory: Path | None, release: Path | None, arch: str) -> Iterator[Path]:
     if directory is not None:
         yield directory
         return
     with tempfile.TemporaryDirectory(prefix="egiz-edge-") as fresh:
-        build(Path(fresh), arch)
+        if release is None:
+            build(Path(fresh), arch)
+        else:
+            _unpack(release, Path(fresh))
         yield Path(fresh)
+
+
+def _unpack(release: Path, directory: Path) -> None:
+    try:
+        unpack(release, directory)
+    except Refused as error:
+        raise BundleError(f"{release}: {error}") from None
+    except OSError as error:
+        raise BundleError(f"{release}: {error.strerror}") from None
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from egiz_edge.ota.signed import NUMBER_MAX, Refused, is_id
 from egiz_edge_tools.cli_shared import passphrase_option, translate_errors
 from egiz_edge_tools.errors import ReleaseError
 from egiz_edge_tools.keys import SET, read_set, replace_file
+from egiz_edge_tools.packing import Unsigned
 from egiz_edge_tools.passphrase import read_passphrase
-from egiz_edge_tools.release import ENDING, TARGETS, Unsigned, attach, make, verify
+from egiz_edge_tools.release import ENDING, TARGETS, attach, make, verify
 
 _PORT_MAX = 65535
 

@@ -1,24 +1,25 @@
 """`egiz-edge deploy`: a bundle onto a board, over a cable.
 
-Files that the board has already, by their SHA-256, are not copied. The others are
-staged beside the firmware, which stays whole until all have arrived and are right; then
-each is put in its place by a rename. What an interrupted deploy has staged is not
-copied again.
+It goes into the slot that does not run, so what runs stays whole. Files that the board
+has already, by their SHA-256, are not copied: nor those of an interrupted deploy.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from egiz_edge_tools.bundle import MANIFEST, BundledFile, Manifest, load
+import msgspec
+
+from egiz_edge_tools.bundle import RELEASE, Bundle, BundledFile, load
 from egiz_edge_tools.errors import PortError
 from egiz_edge_tools.identity import files_of
 from egiz_edge_tools.remote import MAKE_ROOM, ON_BOARD, BoardState, Remote
 
-_STAGE = "/.deploy"
 _SETTINGS = "/settings.json"
-# littlefs keeps a pair of blocks for a directory: the stage, lib, and three within.
-_BLOCKS_FOR_DIRECTORIES = 10
+_MAIN = "/main.py"
+_OLD = "/lib"  # where the firmware was before there were slots
+# littlefs keeps a pair of blocks for a directory: the slot, and five within.
+_BLOCKS_FOR_DIRECTORIES = 12
 
 Show = Callable[[str], None]
 
@@ -36,37 +37,107 @@ def deploy(directory: Path, port: str, settings: Path | None, show: Show) -> Non
         BundleError: if the bundle is damaged.
         PortError: if the board cannot be reached, cannot run the bundle or has no room.
     """
-    manifest = load(directory)
+    bundle = load(directory)
     if settings is not None:
         files_of(settings)  # before anything is changed
     remote = Remote(port)
     show(f"{port}: stopping the firmware to see what is there")
     board = remote.look()
     show(f"{board.machine}, MicroPython {board.version}")
-    _check(port, manifest, board)
+    _check(port, bundle, board)
     if settings is not None:
         _send_settings(remote, settings, board, show)
     elif _SETTINGS not in board.hashes:
         show("the board has no settings yet; --settings FILE gives it some")
-    absent = absent_from(board, manifest)
-    show(f"{len(absent)} files to copy, {len(manifest.files) - len(absent)} are there")
-    if _is_complete(directory, manifest, board):
-        remote.restart()
-    else:
-        _check_room(port, absent, board)
-        _Copy(remote, directory, absent, show).run()
+    _bring(remote, bundle, board, show)
     show(
-        f"restarted, with firmware {manifest.firmware_version}; see it with"
+        f"restarted, with firmware {bundle.version}; see it with"
         f" `egiz-edge monitor --port {port}`"
     )
+
+
+def _bring(remote: Remote, bundle: Bundle, board: BoardState, show: Show) -> None:
+    plan = plan_of(bundle, board)
+    there = len(bundle.files) - len(plan.absent)
+    show(f"{len(plan.absent)} files to copy, {there} are there")
+    if plan.is_complete:
+        remote.restart()
+        return
+    if plan.room > board.free:
+        raise PortError(
+            remote.port,
+            f"not enough room: {board.free // 1024} KB are free on its flash,"
+            f" {plan.room // 1024} KB are needed",
+            MAKE_ROOM.format(port=remote.port),
+        )
+    show(f"they go into slot {plan.slot}; what runs stays whole until all are there")
+    _Copy(remote, bundle, plan, show).run()
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a deploy has to do.
+
+    Attributes:
+        slot: where it goes, as a path on the board.
+        absent: files that the board has nowhere.
+        room: bytes of flash that are needed beside what is there.
+        has_selector: whether main.py is this one already.
+        is_complete: whether the board has all of it in place, and nothing old.
+    """
+
+    slot: str
+    absent: tuple[BundledFile, ...]
+    room: int
+    has_selector: bool
+    is_complete: bool
+
+
+def plan_of(bundle: Bundle, board: BoardState) -> Plan:
+    """What a deploy of a bundle has to do on a board."""
+    is_whole = bool(board.runs) and _held(board, board.runs) == _wanted(bundle)
+    slot = board.runs if is_whole else "/b" if board.runs == "/a" else "/a"
+    new = [file for file in bundle.files if not _is_in(file, board, (slot,))]
+    blocks = sum(-(-file.size // board.block) for file in new)
+    has_selector = board.hashes.get(_MAIN) == sha256(bundle.selector)
+    has_old = any(path.startswith(_OLD) for path in board.hashes)
+    return Plan(
+        slot,
+        tuple(file for file in new if not _is_in(file, board, ("/a", "/b", _OLD))),
+        (blocks + _BLOCKS_FOR_DIRECTORIES) * board.block if new else 0,
+        has_selector,
+        is_whole and has_selector and not has_old,
+    )
+
+
+def sha256(path: Path) -> str:
+    """Of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _wanted(bundle: Bundle) -> dict[str, str]:
+    """Path in the slot -> SHA-256."""
+    wanted = {file.path: file.sha256 for file in bundle.files}
+    return wanted | {RELEASE: sha256(bundle.release)}
+
+
+def _held(board: BoardState, slot: str) -> dict[str, str]:
+    return {
+        path.removeprefix(slot + "/"): digest
+        for path, digest in board.hashes.items()
+        if path.startswith(slot + "/")
+    }
+
+
+def _is_in(file: BundledFile, board: BoardState, places: Sequence[str]) -> bool:
+    found = [board.hashes.get(f"{place}/{file.path}") for place in places]
+    return file.sha256 in found
 
 
 def _send_settings(remote: Remote, path: Path, board: BoardState, show: Show) -> None:
     """First the files that the settings name, then the settings, by a rename."""
     for file in files_of(path):  # mpremote does not copy what is the same
         remote.run(("fs", "cp", str(file), f":/{file.name}"))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if board.hashes.get(_SETTINGS) == digest:
+    if board.hashes.get(_SETTINGS) == sha256(path):
         show("its settings are these already")
         return
     rename = f"import os; os.rename('{_SETTINGS}.new', '{_SETTINGS}')"
@@ -75,46 +146,42 @@ def _send_settings(remote: Remote, path: Path, board: BoardState, show: Show) ->
     show("its settings are new")
 
 
-def absent_from(board: BoardState, manifest: Manifest) -> list[BundledFile]:
-    """The files of a bundle that a board has neither in place nor staged."""
-    return [file for file in manifest.files if not _is_there(file, board)]
-
-
-def room_for(absent: list[BundledFile], board: BoardState) -> int:
-    """Bytes of flash that these files need beside what is there."""
-    if not absent:
-        return 0
-    blocks = sum(-(-file.size // board.block) for file in absent)
-    return (blocks + _BLOCKS_FOR_DIRECTORIES) * board.block
-
-
 class _Copy:
-    """One session: prepare, copy what is absent, commit, restart."""
+    """One session: begin, copy what is absent, commit, restart."""
 
-    def __init__(
-        self, remote: Remote, directory: Path, absent: list[BundledFile], show: Show
-    ) -> None:
+    def __init__(self, remote: Remote, bundle: Bundle, plan: Plan, show: Show) -> None:
         self._remote = remote
-        self._directory = directory
-        self._absent = absent
+        self._bundle = bundle
+        self._plan = plan
         self._show = show
-        self._begun = 0
+        self._begun = -1  # the first that is copied is the manifest
 
     def run(self) -> None:
+        slot, bundle = self._plan.slot, self._bundle
         copies = [
-            ("fs", "cp", "-f", str(self._directory / path), f":{_staged(path)}")
-            for path in (*(file.path for file in self._absent), MANIFEST)
+            _copy_of(bundle.slot / file.path, f"{slot}/{file.path}")
+            for file in self._plan.absent
         ]
-        before = (("run", str(ON_BOARD)), ("exec", "prepare()"))
-        after = (("exec", "commit()"), ("reset",))
+        if not self._plan.has_selector:
+            copies.append(_copy_of(bundle.selector, f"{_MAIN}.new"))
+        hashes = f"{sha256(bundle.release)!r}, {sha256(bundle.selector)!r}"
         try:
-            self._remote.run(*before, *copies, *after, on_line=self._show_copy)
+            self._remote.run(
+                ("run", str(ON_BOARD)),
+                ("exec", f"begin({slot!r})"),
+                _copy_of(bundle.release, f"{slot}/{RELEASE}.new"),
+                ("exec", f"gather({slot!r})"),
+                *copies,
+                ("exec", f"commit({slot!r}, {hashes})"),
+                ("reset",),
+                on_line=self._show_copy,
+            )
         except PortError as error:
             fix = f"{error.fix}\n  {self._progress()}"
             raise PortError(error.port, error.cause, fix) from None
 
     def _progress(self) -> str:
-        total = len(self._absent)
+        total = len(self._plan.absent)
         if self._begun > total:
             return (
                 "All files had arrived; another deploy shows whether they are in use."
@@ -129,50 +196,30 @@ class _Copy:
         if not line.startswith("cp "):
             return
         self._begun += 1
-        if self._begun > len(self._absent):
-            self._show("checking, then putting all in their places")
-            return
-        file = self._absent[self._begun - 1]
-        self._show(
-            f"{self._begun:3}/{len(self._absent)}  {file.path}  {file.size:,} bytes"
-        )
+        if 0 < self._begun <= len(self._plan.absent):
+            file = self._plan.absent[self._begun - 1]
+            count = f"{self._begun:3}/{len(self._plan.absent)}"
+            self._show(f"{count}  {file.path}  {file.size:,} bytes")
 
 
-def _check(port: str, manifest: Manifest, board: BoardState) -> None:
-    if not manifest.runs_on(board.mpy):
+def _copy_of(path: Path, to: str) -> tuple[str, ...]:
+    return ("fs", "cp", "-f", str(path), f":{to}")
+
+
+def _check(port: str, bundle: Bundle, board: BoardState) -> None:
+    if bundle.target != board.target:
         raise PortError(
             port,
-            f"its MicroPython {board.version} cannot load this bundle: it reads .mpy"
-            f" version {board.mpy & 0xFF}, the bundle has {manifest.mpy[0]} for"
-            f" {manifest.arch}",
-            "Flash MicroPython 1.23 or newer, or build for its chip with --arch.",
+            f"this firmware is for {bundle.target}, the board is {board.target}",
+            "Build for its chip with --arch; `egiz-edge build --help` lists them.",
         )
-
-
-def _check_room(port: str, absent: list[BundledFile], board: BoardState) -> None:
-    needed = room_for(absent, board)
-    if needed > board.free:
+    if not bundle.runs_on(board.mpy):
         raise PortError(
             port,
-            f"not enough room: {board.free // 1024} KB are free on its flash,"
-            f" {needed // 1024} KB are needed",
-            MAKE_ROOM.format(port=port),
+            f"its MicroPython {board.version} cannot load this firmware: it reads .mpy"
+            f" version {board.mpy & 0xFF}, the firmware has {bundle.mpy[0]}",
+            "Flash MicroPython 1.24 or newer, or build for its chip with --arch.",
         )
 
 
-def _is_there(file: BundledFile, board: BoardState) -> bool:
-    places = ("/" + file.path, _staged(file.path))
-    return file.sha256 in {board.hashes.get(place) for place in places}
-
-
-def _is_complete(directory: Path, manifest: Manifest, board: BoardState) -> bool:
-    """Whether the board holds the bundle, all of it in place and nothing else."""
-    wanted = {"/" + file.path: file.sha256 for file in manifest.files}
-    digest = hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest()
-    held = {path: sha for path, sha in board.hashes.items() if path != _SETTINGS}
-    return held == wanted | {"/" + MANIFEST: digest}
-
-
-def _staged(path: str) -> str:
-    """Where a file waits on the board; `on_board.py` looks there."""
-    return f"{_STAGE}/{path.replace('/', '~')}"
+__all__ = ["BoardState", "Plan", "deploy", "plan_of"]

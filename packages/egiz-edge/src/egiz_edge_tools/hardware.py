@@ -145,7 +145,8 @@ class Hardware:
         name_servers: host:port of each; None: one that answers as this machine does.
         is_clock_set: whether the clock is set at power-on; else it starts in the year
             2000.
-        watchdog_s: how long its watchdog waits.
+        watchdog_s: how long its watchdog waits, once the app feeds it.
+        boot_watchdog_s: how long it waits before that, from the selector on.
     """
 
     meters: dict[int, Meter] = field(default_factory=dict)
@@ -160,6 +161,7 @@ class Hardware:
     name_servers: list[str] | None = None
     is_clock_set: bool = True
     watchdog_s: float = 30.0
+    boot_watchdog_s: float = 60.0
 
     def on_uart(self, request: bytes) -> list[tuple[float, bytes]]:
         """What comes back to a Modbus frame, and after how many seconds."""

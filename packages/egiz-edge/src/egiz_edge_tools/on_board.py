@@ -1,7 +1,7 @@
-"""Runs on the board, at its prompt, sent there by mpremote: look, prepare, commit.
+"""Runs on the board, at its prompt, sent there by mpremote: look, begin, commit.
 
-A file that arrives is kept in STAGE until all are there and right. Then each gets its
-name by a rename, which littlefs does at once or not at all.
+What arrives goes into the slot that does not run. It gets its file `release`, which
+makes it whole, when all files are there and right; then the record names it.
 """
 
 import errno
@@ -11,12 +11,14 @@ import json
 import os
 import sys
 
-STAGE = "/.deploy"
-OURS = ("/lib/egiz_edge", "/lib/egiz_schema")
-AT_ROOT = ("boot.py", "main.py", "manifest.json", "settings.json")
+SLOTS = ("/a", "/b")
+OLD = ("/lib/egiz_edge", "/lib/egiz_schema", "/.deploy")  # of before there were slots
+AT_ROOT = ("boot.py", "main.py", "manifest.json", "settings.json", "keys")
 BUFFER = memoryview(bytearray(512))
+_RELEASE = ("/release", "/release.new")  # of a slot
 _DIRECTORY = 0x4000
 _WATCHDOG_MS = 600000
+_CRASHES = "/data/boots"  # of the version before: the next one has none
 
 
 def look():
@@ -26,14 +28,35 @@ def look():
         "machine": getattr(sys.implementation, "_machine", sys.platform),
         "version": ".".join(str(n) for n in sys.implementation[1][:3]),
         "mpy": getattr(sys.implementation, "_mpy", 0),
+        "target": sys.platform,
+        "runs": running(),
         "block": room[0],
         "free": room[0] * room[3],
     }
     print(json.dumps(state))
-    for directory in OURS:
+    for directory in SLOTS + OLD:
         print_hashes(files_in(directory))
-    print_hashes(files_in(STAGE))
     print_hashes("/" + name for name in os.listdir("/") if name in AT_ROOT)
+
+
+def running():
+    """The slot that runs, as the selector chooses it; without a trial. "" for none."""
+    try:
+        with open("/slot") as file:
+            slot = "/" + file.read(1)
+    except OSError:
+        slot = ""
+    whole = [one for one in SLOTS if exists(one + "/release")]
+    return slot if slot in whole else (whole + [""])[0]  # noqa: RUF005  # not there
+
+
+def exists(path):
+    """Whether there is such a file."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
 
 
 def print_hashes(paths):
@@ -42,14 +65,13 @@ def print_hashes(paths):
         print(path, sha256(path))
 
 
-def prepare():
-    """Make the stage, and keep the firmware's watchdog from ending a long copy.
+def begin(slot):
+    """Make the slot's directory, and keep the watchdog from ending a long copy.
 
     The watchdog cannot be stopped, only its timeout be changed. So a board that is left
     at its prompt restarts by itself.
     """
-    if STAGE[1:] not in os.listdir("/"):
-        os.mkdir(STAGE)
+    make_directories(slot + "/release")
     try:
         from machine import WDT  # noqa: PLC0415, TID251  # the ESP32 has it
     except ImportError:
@@ -57,33 +79,104 @@ def prepare():
     WDT(timeout=_WATCHDOG_MS)
 
 
-def commit():
-    """Check every file of the staged manifest, then put all of them in their places."""
-    with open(STAGE + "/manifest.json") as file:
-        wanted = {"/" + f["path"]: f["sha256"] for f in json.load(file)["files"]}
-    staged = os.listdir(STAGE)
-    arrived = [path for path in wanted if staged_name(path) in staged]
-    for path, digest in wanted.items():
-        where = STAGE + "/" + staged_name(path) if path in arrived else path
-        if sha256(where) != digest:
-            raise ValueError("damaged in transfer: " + path)
-    for path in arrived:
-        make_directories(path)
-    for path in arrived:
-        os.rename(STAGE + "/" + staged_name(path), path)
-    os.rename(STAGE + "/manifest.json", "/manifest.json")
-    for directory in OURS:
-        for path in files_in(directory):
-            if path not in wanted:  # a .py would be imported before an .mpy
-                os.remove(path)
-    for path in files_in(STAGE):
+def gather(slot):
+    """Make the slot's directories, and copy what the board has elsewhere.
+
+    A slot in which something changes is not whole until `commit`.
+    """
+    wanted = entries(slot)
+    wrong = [p for p in wanted if sha256(slot + "/" + p) != wanted[p]]
+    if wrong or sha256(slot + "/release") != sha256(slot + "/release.new"):
+        remove(slot + "/release")
+    for path in files_in(slot):  # a .py would be imported before an .mpy
+        if path[len(slot) + 1 :] not in wanted and path[len(slot) :] not in _RELEASE:
+            os.remove(path)
+    for path in wrong:
+        make_directories(slot + "/" + path)
+        for other in SLOTS + ("/lib",):  # noqa: RUF005  # not there
+            if sha256(other + "/" + path) == wanted[path]:
+                copy(other + "/" + path, slot + "/" + path)
+                break
+
+
+def commit(slot, release, selector):
+    """Check each file of the slot, and have it run from the next boot on.
+
+    Args:
+        slot: its directory.
+        release: SHA-256 of its file of that name.
+        selector: SHA-256 of main.py.
+    """
+    manifest = slot + "/release.new"
+    check(manifest, release)
+    for path, digest in entries(slot).items():
+        check(slot + "/" + path, digest)
+    if sha256("/main.py") != selector:
+        check("/main.py.new", selector)
+    os.rename(manifest, slot + "/release")
+    remove(_CRASHES)
+    with open("/slot.new", "w") as file:
+        file.write("%s - 0 by cable" % slot[1:])
+    os.rename("/slot.new", "/slot")
+    if sha256("/main.py") != selector:
+        os.rename("/main.py.new", "/main.py")
+    for directory in OLD:
+        remove_tree(directory)
+    remove("/manifest.json")
+
+
+def entries(slot):
+    """Path in the slot -> SHA-256, as the manifest that has arrived says."""
+    found, is_head = {}, True
+    with open(slot + "/release.new", "rb") as file:
+        parts = file.readline().split(b" ")
+        file.seek(int(parts[2]), 1)  # the signature
+        for line in file:
+            if is_head:
+                is_head = line != b"\n"
+                continue
+            path, _, digest = line.decode().split()
+            found[path] = digest
+    return found
+
+
+def check(path, digest):
+    """Raise ValueError unless a file has this SHA-256."""
+    if sha256(path) != digest:
+        raise ValueError("damaged in transfer: " + path)
+
+
+def copy(path, to):
+    """Copy a file."""
+    with open(path, "rb") as source, open(to, "wb") as target:
+        while True:
+            length = source.readinto(BUFFER)
+            if not length:
+                return
+            target.write(BUFFER[:length])
+
+
+def remove(path):
+    """Remove a file, if there is one."""
+    try:
         os.remove(path)
-    os.rmdir(STAGE)
+    except OSError:
+        pass
 
 
-def staged_name(path):
-    """Where a file waits: one directory for all."""
-    return path[1:].replace("/", "~")
+def remove_tree(directory):
+    """Remove a directory with all that is in it, if there is one."""
+    try:
+        there = list(os.ilistdir(directory))
+    except OSError:
+        return
+    for entry in there:
+        path = directory + "/" + entry[0]
+        if entry[1] & _DIRECTORY:
+            remove_tree(path)
+        else:
+            os.remove(path)
+    os.rmdir(directory)
 
 
 def make_directories(path):

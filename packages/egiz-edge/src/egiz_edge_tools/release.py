@@ -7,46 +7,20 @@ give the same reasons. The same sources give the same bytes.
 import hashlib
 import io
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from egiz_edge.ota.keys import KeySet
-from egiz_edge.ota.release import (
-    BOOT,
-    FORMAT,
-    Release,
-    is_version,
-)
+from egiz_edge.ota.release import Release, is_version
 from egiz_edge.ota.signed import MODULUS_BYTES, NO_KEY, RELEASE, Refused, Signed, fits
 
 from egiz_edge_tools import __version__
-from egiz_edge_tools.bundle import interpreter_of, stage
+from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.keys import replace_file
+from egiz_edge_tools.packing import Unsigned, pack
 
 # sys.platform of a board -> what its files are compiled for.
 TARGETS = {"esp32": "xtensawin", "linux": "host"}
 ENDING = ".egz"
-
-
-@dataclass(frozen=True, slots=True)
-class Unsigned:
-    """A release before it is signed.
-
-    Attributes:
-        version: of the firmware.
-        manifest: what is signed.
-        files: the content of all files, one after another.
-    """
-
-    version: str
-    manifest: bytes
-    files: bytes
-
-    def signed(self, key: str = NO_KEY, signature: bytes = b"") -> bytes:
-        """The release as a file."""
-        line = f"{RELEASE} {key} {len(signature)} {len(self.manifest)}\n"
-        return line.encode() + signature + self.manifest + self.files
 
 
 def make(
@@ -65,38 +39,8 @@ def make(
     """
     assert is_version(version), version
     with tempfile.TemporaryDirectory(prefix="egiz-edge-") as directory:
-        staged = Path(directory)
-        stage(staged, TARGETS[target])
-        files = {
-            path.relative_to(staged).as_posix(): path.read_bytes()
-            for path in staged.rglob("*")
-            if path.is_file()
-        }
-        mpy = max(interpreter_of(path) for path in staged.rglob("*.mpy"))
-    head = [
-        f"egiz {FORMAT}",
-        f"version {version}",
-        f"security {security}",
-        f"target {target}",
-        f"mpy {mpy[0]} {mpy[1]}",
-        f"boot {BOOT}",
-        f"keys {keys}",
-        "",
-    ]
-    return compose(version, head, sorted(files.items()))
-
-
-def compose(
-    version: str, head: Iterable[str], files: Iterable[tuple[str, bytes]]
-) -> Unsigned:
-    """A release of these lines and files, as they are."""
-    files = list(files)
-    lines = [
-        f"{path} {len(content)} {hashlib.sha256(content).hexdigest()}"
-        for path, content in files
-    ]
-    manifest = "".join(f"{line}\n" for line in [*head, *lines]).encode()
-    return Unsigned(version, manifest, b"".join(content for _, content in files))
+        stage(Path(directory), TARGETS[target])
+        return pack(Path(directory), version, target, security, keys)
 
 
 def verify(path: Path, keys: KeySet | None) -> Release:
@@ -151,4 +95,4 @@ def _signer(keys: KeySet, signature: bytes, manifest: bytes) -> str:
     raise Refused("the signature is not of this manifest by a key of the set")
 
 
-__all__ = ["ENDING", "TARGETS", "Refused", "Unsigned", "attach", "make", "verify"]
+__all__ = ["ENDING", "TARGETS", "Refused", "attach", "make", "verify"]

@@ -73,6 +73,8 @@ class BoardState(msgspec.Struct, frozen=True):
         machine: as the board calls itself.
         version: of MicroPython.
         mpy: `sys.implementation._mpy`.
+        target: `sys.platform`.
+        runs: the slot that runs, as a path; empty if none is whole.
         block: bytes that the file system allocates at a time.
         free: bytes.
         hashes: path on the board -> SHA-256, of the firmware's files.
@@ -81,6 +83,8 @@ class BoardState(msgspec.Struct, frozen=True):
     machine: str
     version: str
     mpy: int
+    target: str
+    runs: str
     block: int
     free: int
     hashes: dict[str, str] = {}

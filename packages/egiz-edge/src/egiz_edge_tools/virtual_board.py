@@ -10,16 +10,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.buses import NAMES, Buses
+from egiz_edge_tools.compact import compacted
 from egiz_edge_tools.hardware import Hardware
 from egiz_edge_tools.name_server import NameServer
+from egiz_edge_tools.virtual_flash import install, running_slot
 
 # Words here have 64 bits, on a board 32: an object needs up to twice the bytes.
 HEAP = "144k"
 STOP_TIMEOUT_S = 30.0
-FIRMWARE = "import sys;from egiz_edge.main import main;main(sys.argv[1])"
+FIRMWARE = "import main"  # as a board does
+_FILE = Path(__file__).parent / "on_virtual_board.py"
+_PRELUDE = compacted(_FILE.read_text(encoding="utf-8"), {"timeout"})
+
+# Of heap, for what is hardware and C on a board.
+_PRELUDE_BYTES = 2048
+_UNITS = {"k": 1024, "m": 1048576}
 
 
 class NoInterpreterError(Exception):
@@ -46,7 +55,7 @@ class Identity:
 
 
 class VirtualBoard:
-    """A running device. Its flash (the boot counter, files) lives in `directory`.
+    """A running device. Its flash is `directory`, and is kept when it is off.
 
     It is reset when its firmware orders it or does not feed its watchdog, and boots
     again, as a real one does. It ends when its firmware ends, or its power is cut.
@@ -61,7 +70,8 @@ class VirtualBoard:
         hardware: its parts and its environment.
         directory: its flash.
         heap: of the interpreter.
-        program: what it runs, in `directory`; its first argument is ".".
+        program: what it runs, with its flash as argument: a path before all others. It
+            imports from the slot that runs.
 
     Raises:
         NoInterpreterError: if there is no `micropython` beside this Python or on PATH.
@@ -75,12 +85,7 @@ class VirtualBoard:
         heap: str = HEAP,
         program: str = FIRMWARE,
     ) -> None:
-        self._command = [
-            find_interpreter(),
-            *("-X", f"heapsize={heap}"),
-            *("-c", program),
-            ".",  # where it runs: its flash
-        ]
+        interpreter = find_interpreter()
         self.hardware = hardware
         self._directory = directory
         self.boots: list[str] = []
@@ -88,11 +93,15 @@ class VirtualBoard:
         self._is_stopping = False
         self._lock = threading.RLock()  # a signal may call `stop` within `close`
         _remove_remains(directory)
-        stage(directory / "lib")
         (directory / "data").mkdir(exist_ok=True)
+        install(directory, stage)
+        slot = "" if program == FIRMWARE else f"/{running_slot(directory)}"
+        code = _PRELUDE + program
+        options = ("-X", f"heapsize={bytes_of(heap) + _PRELUDE_BYTES}", "-c", code)
+        self._command = [interpreter, *options, "", slot]
         self._name_server = NameServer()
         self.put_world()
-        (directory / "settings.json").write_text(_settings(identity, hardware))
+        _provision(directory, identity, hardware)
         self._buses = Buses(hardware, directory, self._reset)
         output, self._console = os.pipe()
         self._output = os.fdopen(output, encoding="utf-8", errors="replace")
@@ -128,6 +137,7 @@ class VirtualBoard:
         world["name_servers"] = " ".join(
             [self._name_server.address] if servers is None else servers
         )
+        world["chip"] = f"{crc32(bytes(self._directory)) | 0x02 << 40:012x}"
         world["clock"] = "set" if hardware.is_clock_set else "unsynced"
         for name, text in world.items():
             _replace(self._directory / name, text)
@@ -170,9 +180,7 @@ class VirtualBoard:
         (self._directory / "led").unlink(missing_ok=True)
         return subprocess.Popen(
             self._command,
-            # Short, as on a board: the interpreter keeps the path of each module that
-            # it has loaded.
-            env={"MICROPYPATH": "lib:.frozen"},
+            env={"MICROPYPATH": ".frozen"},
             cwd=self._directory,
             stdin=subprocess.PIPE,
             stdout=self._console,
@@ -201,6 +209,12 @@ class VirtualBoard:
         os.close(self._console)
 
 
+def bytes_of(heap: str) -> int:
+    """Of a size as 144k or 1m."""
+    unit = _UNITS.get(heap[-1].lower())
+    return int(heap[:-1]) * unit if unit else int(heap)
+
+
 def find_interpreter() -> str:
     """The path of `micropython`: beside this Python, else on PATH."""
     beside = Path(sys.executable).parent
@@ -215,7 +229,6 @@ def find_interpreter() -> str:
 
 def _remove_remains(directory: Path) -> None:
     """Of an earlier run; the device's own state stays."""
-    shutil.rmtree(directory / "lib", ignore_errors=True)
     for name in (*NAMES, "led"):
         (directory / name).unlink(missing_ok=True)
 
@@ -225,6 +238,19 @@ def _replace(path: Path, text: str) -> None:
     new = path.with_name(path.name + ".new")
     new.write_text(text)
     new.replace(path)
+
+
+def _provision(directory: Path, identity: Identity, hardware: Hardware) -> None:
+    """Its settings, and the files that they name."""
+    (directory / "settings.json").write_text(_settings(identity, hardware))
+    for name, path in (identity.tls or {}).items():
+        if Path(path).is_file():
+            content = Path(path).read_bytes()
+            (directory / _on_flash(name)).write_bytes(content)
+
+
+def _on_flash(name: str) -> str:
+    return f"{name}.der"
 
 
 def _settings(identity: Identity, hardware: Hardware) -> str:
@@ -238,7 +264,7 @@ def _settings(identity: Identity, hardware: Hardware) -> str:
         "sampling_rate_ms": identity.sampling_rate_ms,
         "publish_rate_ms": identity.publish_rate_ms,
         "ntp": identity.ntp,
-        "tls": identity.tls,
+        "tls": identity.tls and {name: _on_flash(name) for name in identity.tls},
         "zones": [rom.hex() for rom in hardware.thermometers],
         "thermocouples": [
             (part.chip, name) for name, part in hardware.thermocouples.items()

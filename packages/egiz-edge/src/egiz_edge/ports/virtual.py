@@ -4,14 +4,13 @@ The host gives pseudo-terminals for the buses, on which it speaks what the real 
 speak (Modbus RTU; 1-Wire function commands and scratchpads; SPI words), and one for the
 reset circuit. A directory holds a file for each pin and stored value, and the files
 that say what world it is in: `clock`, `wifi`, `networks`, `name_servers`, `rssi`,
-`reset_cause`.
+`reset_cause`, `chip`.
 """
 
 import asyncio
 import json
 import os
 import time
-from binascii import crc32
 
 from egiz_edge.ports import ROMS_MAX, check_stored
 
@@ -45,8 +44,8 @@ class Board:
             pass  # there since the first boot
 
     def chip_id(self):
-        """As a chip has one: from where the board is on this machine."""
-        return "%012x" % (crc32(os.getcwd().encode()) | 0x02 << 40)
+        """As a chip has one: by where the board is on the host."""
+        return _read(self._directory + "/chip") or ""
 
     def reset_cause(self):
         """Why this boot, as `egiz_edge.ports` lists it."""
