@@ -140,7 +140,7 @@ def shell(machine, programs, dist, tmp_path):
         **os.environ,
         "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
-        "DEMO_SECONDS": "10",  # the firmware publishes every 2 s
+        "DEMO_SECONDS": "15",  # the firmware boots, and publishes every 2 s
     }
     there = {
         # A reader has a checkout, and environments of its own for each target.

@@ -162,8 +162,10 @@ def test_the_demo_runs_in_a_directory_with_a_name_that_needs_quotes(
 
 
 def test_the_query_that_the_demo_prints_works(demo, tmp_path):
-    running = demo(seconds=8)  # the firmware boots, and publishes every two
-    assert running.wait(60) == 0, running.output()
+    running = demo()
+    # Its birth, and telemetry.
+    running.wait_until(lambda: re.search(r"and [2-9] of the firm", running.output()))
+    assert running.interrupt(60) == 0, running.output()
     (query,) = re.findall(r'sqlite3 \S+ "(SELECT .+)"', running.output())
     with closing(sqlite3.connect(_archive(tmp_path))) as db:
         rows = {name: (n, v) for name, n, v in db.execute(query)}
