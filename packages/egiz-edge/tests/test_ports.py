@@ -12,10 +12,11 @@ import pytest
 
 def _interface(port):
     """Public methods with their arguments, and what a Board has."""
-    source = (files("egiz_edge") / "ports" / f"{port}.py").read_text()
-    tree = ast.parse(source)
+    directory = files("egiz_edge") / "ports"
+    sources = [one for one in directory.iterdir() if one.name.startswith(port)]
+    trees = [ast.parse(source.read_text()) for source in sources]
     found = {}
-    for owner in tree.body:
+    for owner in [statement for tree in trees for statement in tree.body]:
         if not isinstance(owner, ast.ClassDef) or owner.name.startswith("_"):
             continue
         for member in owner.body:
@@ -163,13 +164,17 @@ def esp32(monkeypatch, machine):
     }
     for name, module in simulated.items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.delitem(sys.modules, "egiz_edge.ports.esp32", raising=False)
-    port = importlib.import_module("egiz_edge.ports.esp32")
-    monkeypatch.setattr(port, "_POLL_S", 0)
+    names = ("egiz_edge.ports.esp32", "egiz_edge.ports.esp32_wifi")
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    port, wifi = map(importlib.import_module, names)
+    monkeypatch.setattr(wifi, "_POLL_S", 0)
     ticks = SimpleNamespace(ticks_ms=lambda: 0, ticks_diff=lambda a, b: a - b)
-    monkeypatch.setattr(port, "time", ticks)
+    monkeypatch.setattr(wifi, "time", ticks)
+    monkeypatch.setattr(port, "wifi", wifi, raising=False)
     yield port
-    sys.modules.pop("egiz_edge.ports.esp32", None)
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 def _join(wifi, answers):
@@ -223,7 +228,7 @@ def test_a_scan_that_fails_does_not_keep_it_from_joining(esp32, error):
 
 def test_a_scan_which_blocks_is_made_once_in_five_minutes(esp32, monkeypatch):
     now = [0]
-    monkeypatch.setattr(esp32.time, "ticks_ms", lambda: now[0])
+    monkeypatch.setattr(esp32.wifi.time, "ticks_ms", lambda: now[0])
     wifi = esp32.Wifi()
     wifi.configure("Factory", "key")
     Wlan.latest.near = _near((b"Factory", b"a", -80), (b"Factory", b"b", -50))
@@ -264,7 +269,7 @@ def test_a_failure_to_join_has_a_reason_and_leaves_the_driver_idle(
 
 def test_a_network_that_does_not_answer_is_given_up(esp32, monkeypatch):
     clock = iter(range(0, 100_000, 4000))
-    monkeypatch.setattr(esp32.time, "ticks_ms", lambda: next(clock))
+    monkeypatch.setattr(esp32.wifi.time, "ticks_ms", lambda: next(clock))
     wifi = esp32.Wifi()
     with pytest.raises(OSError, match="not configured"):
         _join(wifi, [1000])
@@ -331,14 +336,14 @@ def test_an_access_point_that_is_back_is_joined_though_the_driver_keeps_a_failur
     given = {"is_cleared": is_cleared, "join_s": join_s, "is_mute": is_mute}
     for name, value in given.items():
         monkeypatch.setattr(Keeping, name, value)
-    monkeypatch.setattr(esp32.network, "WLAN", Keeping)
-    monkeypatch.setattr(esp32, "_POLL_S", 0.1)
+    monkeypatch.setattr(esp32.wifi.network, "WLAN", Keeping)
+    monkeypatch.setattr(esp32.wifi, "_POLL_S", 0.1)
 
     async def sleep(seconds):
         Keeping.now_s += seconds
 
-    monkeypatch.setattr(esp32, "asyncio", SimpleNamespace(sleep=sleep))
-    monkeypatch.setattr(esp32.time, "ticks_ms", lambda: int(1000 * Keeping.now_s))
+    monkeypatch.setattr(esp32.wifi, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(esp32.wifi.time, "ticks_ms", lambda: int(1000 * Keeping.now_s))
     for back_s in range(20, 60, 3):
         monkeypatch.setattr(Keeping, "back_s", float(back_s))
         wifi = esp32.Wifi()

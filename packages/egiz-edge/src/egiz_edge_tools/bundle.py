@@ -45,7 +45,7 @@ ARCHITECTURES = {
 }
 
 # Each board has one port; the other one cannot be imported there.
-_BOARD_PORT, _HOST_PORT = "ports/esp32.py", "ports/virtual.py"
+_BOARD_PORT, _HOST_PORT = "ports/esp32", "ports/virtual"
 # The same files on the device and on the server.
 _CONTRACT = ("topics.py", "limits.py", "orders.py")
 # Their literals are put where they are used: a board keeps every name that it loads.
@@ -222,7 +222,10 @@ def sources(arch: str) -> list[tuple[str, Traversable]]:
     """Every source file of the firmware: (path within the package, file)."""
     left_out = _BOARD_PORT if arch == "host" else _HOST_PORT
     found = _walk(files("egiz_edge"), "")
-    return sorted((one for one in found if one[0] != left_out), key=lambda one: one[0])
+    return sorted(
+        (one for one in found if not one[0].startswith(left_out)),
+        key=lambda one: one[0],
+    )
 
 
 def _walk(directory: Traversable, prefix: str) -> list[tuple[str, Traversable]]:

@@ -8,17 +8,16 @@ that say what world it is in: `clock`, `wifi`, `networks`, `name_servers`, `rssi
 """
 
 import asyncio
-import json
 import os
 import time
 
 from egiz_edge.ports import ROMS_MAX, check_stored
+from egiz_edge.ports.virtual_wifi import Wifi, read
 
 _PINS = ("running", "fault", "input_3", "button")
 
 _MATCH_ROM, _SKIP_ROM, _SEARCH_ROM = b"\x55", b"\xcc", b"\xf0"
 _CONVERT, _READ_SCRATCHPAD, _READ_SUPPLY = b"\x44", b"\xbe", b"\xb4"
-_SCAN_S = 0.05  # until a network is found to be away
 _YEAR_2000_MS = 946684800000  # after 1970: where a board's clock starts
 _YEAR_2020_MS = 1577836800000
 
@@ -33,7 +32,7 @@ class Board:
         self.onewire = OneWire(_stream_pair(directory + "/onewire"))
         self.spi = Spi(_stream_pair(directory + "/spi"))
         self.pins = {name: Pin(directory + "/pin_" + name) for name in _PINS}
-        self.clock = Clock(_read(directory + "/clock") != "unsynced")
+        self.clock = Clock(read(directory + "/clock") != "unsynced")
         self.wifi = Wifi(directory)
         self.store = Store(directory)
         self.watchdog = Watchdog(self._reset_line)
@@ -49,7 +48,7 @@ class Board:
 
     def reset_cause(self):
         """Why this boot, as `egiz_edge.ports` lists it."""
-        return _read(self._directory + "/reset_cause") or "unknown"
+        return read(self._directory + "/reset_cause") or "unknown"
 
     def reboot(self):
         """Reset the board. The host does it, so that nothing is unwound or flushed."""
@@ -125,7 +124,7 @@ class Pin:
 
     def value(self):
         """Its level now."""
-        return 1 if _read(self._path) == "1" else 0
+        return 1 if read(self._path) == "1" else 0
 
 
 class Clock:
@@ -146,57 +145,6 @@ class Clock:
     def set_ms(self, ms):
         """Set it, to milliseconds since 1970, UTC."""
         self._offset_ms = ms - _host_ms()
-
-
-class Wifi:
-    """The host's network, while the file `wifi` allows it."""
-
-    def __init__(self, directory):
-        self._directory = directory
-        self._wanted = None
-        self._is_joined = False
-
-    def configure(self, ssid, password):
-        """What `connect` joins from now on."""
-        self._wanted = (ssid, password)
-        self._is_joined = False
-
-    async def connect(self):
-        """Join the network; raises OSError where that fails."""
-        if self.is_up():
-            return
-        self._is_joined = False
-        await asyncio.sleep(_SCAN_S)
-        if _read(self._directory + "/wifi") == "0":
-            raise OSError("Wi-Fi: no network")
-        networks = json.loads(_read(self._directory + "/networks") or "null")
-        if self._wanted and networks is not None:
-            ssid, password = self._wanted
-            if ssid not in networks:
-                raise OSError("Wi-Fi: no network")
-            if networks[ssid] != password:
-                raise OSError("Wi-Fi: wrong password")
-        self._is_joined = True
-
-    def is_up(self):
-        """Whether the board is in a network and has an address."""
-        if _read(self._directory + "/wifi") == "0":
-            self._is_joined = False
-        return self._is_joined
-
-    def rssi(self):
-        """dBm, or None."""
-        text = _read(self._directory + "/rssi")
-        return int(text) if text and self.is_up() else None
-
-    def ip(self):
-        """The board's address, or None."""
-        return "127.0.0.1" if self.is_up() else None
-
-    def name_servers(self):
-        """Those that the network gave, as pairs of an address and a port."""
-        listed = (_read(self._directory + "/name_servers") or "").split()
-        return [(one.split(":")[0], int(one.split(":")[1])) for one in listed]
 
 
 class Store:
@@ -251,11 +199,3 @@ def _stream_pair(path):
 
 def _host_ms():
     return time.time_ns() // 1000000
-
-
-def _read(path):
-    try:
-        with open(path) as file:
-            return file.read().strip()
-    except OSError:
-        return None

@@ -1,0 +1,143 @@
+"""The Wi-Fi of the ESP32, as a station."""
+
+import asyncio
+import time
+
+import network
+
+_JOIN_MS, _POLL_S = 15000, 0.1
+# Where the driver does not say that it has failed: until a board without an access
+# point tries again, and how many such tries there are to one that waits longer.
+_BRIEF_MS, _BRIEF_TRIES = 5000, 31
+_SCAN_EVERY_MS = 300000  # a scan blocks all tasks, for 2 to 3 s
+_DNS_PORT = 53
+
+_ON_ITS_WAY = (network.STAT_IDLE, network.STAT_CONNECTING, network.STAT_GOT_IP)
+_NOT_JOINED = {
+    network.STAT_NO_AP_FOUND: "no network",
+    network.STAT_WRONG_PASSWORD: "wrong password",
+    # What a WPA2 access point does with a wrong password, mostly.
+    network.STAT_HANDSHAKE_TIMEOUT: "handshake failed: a wrong password, a weak signal",
+}
+
+
+class Wifi:
+    """The station interface; the driver's own reconnection is switched off.
+
+    It would go on without end, and every `connect` meanwhile would fail.
+
+    What `status()` gives was read in ports/esp32/network_wlan.c of MicroPython (commit
+    3ecb7411, with ESP-IDF 5.2; that of 1.25 behaves as well as that: issue 17339):
+
+    - GOT_IP with an address, and then no failure is kept;
+    - else 201, 202 (also for 205) and 210 to 212, where that was the last failure,
+      also while `connect` is at work: a new failure of the same kind is not seen;
+    - else IDLE after `disconnect`, also while `connect` is at work;
+    - else CONNECTING: `connect` resets the count of tries; with `reconnects=0`, until
+      the first failure, and then its number, such as 204.
+    """
+
+    def __init__(self):
+        self._wlan = network.WLAN(network.STA_IF)
+        self._ssid = None
+        self._password = None
+        self._tries = 0  # that began with the status of an old failure
+        self._brief_tries = _BRIEF_TRIES
+        self._scanned = None  # ticks
+
+    def configure(self, ssid, password):
+        """What `connect` joins from now on."""
+        self._ssid, self._password = ssid, password
+        if self._wlan.active():
+            self._wlan.disconnect()
+
+    async def connect(self):
+        """Join the network; raises OSError where that fails."""
+        if self.is_up():
+            return
+        if self._ssid is None:
+            raise OSError("Wi-Fi: not configured")
+        self._wlan.active(True)
+        # Sleeping between beacons would cost 100 to 300 ms a message.
+        self._wlan.config(reconnects=0, pm=network.WLAN.PM_NONE)
+        bssid = self._strongest(self._ssid.encode())
+        if bssid is None:
+            self._wlan.connect(self._ssid, self._password)
+        else:
+            self._wlan.connect(self._ssid, self._password, bssid=bssid)
+        # The driver may keep the last failure until it has an address.
+        old = self._wlan.status()
+        limit_ms = self._limit_ms(old)
+        begun = time.ticks_ms()
+        while not self.is_up():
+            status = self._wlan.status()
+            if status != old:
+                old, limit_ms = 0, _JOIN_MS  # 0 is no status
+            is_late = time.ticks_diff(time.ticks_ms(), begun) > limit_ms
+            if is_late and limit_ms < _JOIN_MS and self._is_associated():
+                limit_ms, is_late = _JOIN_MS, False  # its address is on the way
+            if is_late or (status != old and status not in _ON_ITS_WAY):
+                self._wlan.disconnect()
+                reason = "no answer in time" if is_late else "status %d" % status
+                raise OSError("Wi-Fi: " + _NOT_JOINED.get(status, reason))
+            await asyncio.sleep(_POLL_S)
+
+    def _strongest(self, ssid):
+        """The BSSID of the access point to join; None leaves it to the driver.
+
+        The driver joins the first that it finds, on the lowest channel. The next try
+        is without: a strong one may refuse what another accepts.
+        """
+        now = time.ticks_ms()
+        since = self._scanned
+        if since is not None and time.ticks_diff(now, since) < _SCAN_EVERY_MS:
+            return None
+        self._scanned = now
+        try:
+            found = [(one[3], one[1]) for one in self._wlan.scan() if one[0] == ssid]
+        except Exception:  # whatever a scan lacks, such as memory: join without it
+            return None
+        return max(found)[1] if len(found) > 1 else None
+
+    def _limit_ms(self, status):
+        """How long a try may take that begins with a status.
+
+        With that of an old failure its end is not seen, so most of those are brief: a
+        network that is back is joined within 10 s, and one that is slow as well.
+        """
+        if status in _ON_ITS_WAY:
+            self._tries = 0
+            return _JOIN_MS
+        self._tries += 1
+        return _JOIN_MS if self._tries % (self._brief_tries + 1) == 0 else _BRIEF_MS
+
+    def _is_associated(self):
+        """Whether there is an access point, also without an address."""
+        try:
+            self._wlan.status("rssi")
+        except OSError:
+            return False
+        except Exception:  # a driver that does not say it: each second try is long
+            self._brief_tries = 1
+            return False
+        return True
+
+    def is_up(self):
+        """Whether the board is in a network and has an address."""
+        return self._wlan.isconnected()
+
+    def rssi(self):
+        """dBm, or None."""
+        try:
+            return self._wlan.status("rssi") if self.is_up() else None
+        except OSError:
+            return None  # the network was lost between the two calls
+
+    def ip(self):
+        """The board's address, or None."""
+        return self._wlan.ifconfig()[0] if self.is_up() else None
+
+    def name_servers(self):
+        """The one that DHCP gave; `getaddrinfo` would block all tasks for seconds."""
+        server = self._wlan.ifconfig()[3]
+        return [] if server == "0.0.0.0" else [(server, _DNS_PORT)]  # noqa: S104  # none

@@ -1,0 +1,66 @@
+"""The network of the virtual board."""
+
+import asyncio
+import json
+
+_SCAN_S = 0.05  # until a network is found to be away
+
+
+class Wifi:
+    """The host's network, while the file `wifi` allows it."""
+
+    def __init__(self, directory):
+        self._directory = directory
+        self._wanted = None
+        self._is_joined = False
+
+    def configure(self, ssid, password):
+        """What `connect` joins from now on."""
+        self._wanted = (ssid, password)
+        self._is_joined = False
+
+    async def connect(self):
+        """Join the network; raises OSError where that fails."""
+        if self.is_up():
+            return
+        self._is_joined = False
+        await asyncio.sleep(_SCAN_S)
+        if read(self._directory + "/wifi") == "0":
+            raise OSError("Wi-Fi: no network")
+        networks = json.loads(read(self._directory + "/networks") or "null")
+        if self._wanted and networks is not None:
+            ssid, password = self._wanted
+            if ssid not in networks:
+                raise OSError("Wi-Fi: no network")
+            if networks[ssid] != password:
+                raise OSError("Wi-Fi: wrong password")
+        self._is_joined = True
+
+    def is_up(self):
+        """Whether the board is in a network and has an address."""
+        if read(self._directory + "/wifi") == "0":
+            self._is_joined = False
+        return self._is_joined
+
+    def rssi(self):
+        """dBm, or None."""
+        text = read(self._directory + "/rssi")
+        return int(text) if text and self.is_up() else None
+
+    def ip(self):
+        """The board's address, or None."""
+        return "127.0.0.1" if self.is_up() else None
+
+    def name_servers(self):
+        """Those that the network gave, as pairs of an address and a port."""
+        listed = (read(self._directory + "/name_servers") or "").split()
+        return [(one.split(":")[0], int(one.split(":")[1])) for one in listed]
+
+
+def read(path):
+    """The text of a file; None where there is none."""
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return None
