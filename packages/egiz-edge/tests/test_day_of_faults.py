@@ -9,6 +9,7 @@ from pathlib import Path
 
 import egiz_edge_tools.virtual_board as board_module
 import pytest
+from egiz_edge_tools.hardware import Network
 from egiz_edge_tools.virtual_board import Identity
 from rig.device import DEVICE
 from rig.factory_names import FactoryNames
@@ -33,7 +34,7 @@ def world(micropython, mosquitto, live, hardware, tmp_path, monkeypatch):
     flash = tmp_path / "day"
     times = TimeServer(flash / "now")
     hardware.name_servers = [names.address]
-    hardware.networks = {"Factory": "a password"}
+    hardware.networks = {"Factory": Network("a password")}
     made = []
 
     def make(**settings):

@@ -7,7 +7,13 @@ import egiz_edge_tools.virtual_board as board_module
 import pytest
 from egiz_edge import slots
 from egiz_edge_tools.bundle import stage
-from egiz_edge_tools.hardware import Hardware, Thermocouple, Thermometer, rom
+from egiz_edge_tools.hardware import (
+    Hardware,
+    Network,
+    Thermocouple,
+    Thermometer,
+    rom,
+)
 from egiz_edge_tools.virtual_board import Identity, VirtualBoard
 from rig.waiting import eventually
 
@@ -147,7 +153,7 @@ for wanted in ((None, None), ("Nowhere", "k"), ("Factory", "x"), ("Factory", "ke
 """
     )
     up = [True, "127.0.0.1", -61]
-    assert run(code, networks={"Factory": "key"}, rssi=-61).ended() == [
+    assert run(code, networks={"Factory": Network("key")}, rssi=-61).ended() == [
         up,  # the host's own, where none is configured
         ["Wi-Fi: no network", False, None, None],
         ["Wi-Fi: wrong password", False, None, None],

@@ -129,6 +129,25 @@ class Thermocouple:
 
 
 @dataclass(slots=True)
+class Network:
+    """A Wi-Fi network near the board.
+
+    Attributes:
+        key: its password; None: it is open.
+        rssi: dBm; below -85 only each third try to join succeeds.
+        is_hidden: whether a search does not find it.
+        joins_s: how long a board needs to join.
+        fails: why no board can join, such as "no answer in time".
+    """
+
+    key: str | None
+    rssi: int = -60
+    is_hidden: bool = False
+    joins_s: float = 0.0
+    fails: str | None = None
+
+
+@dataclass(slots=True)
 class Hardware:
     """All parts of a board; change them while it runs.
 
@@ -141,12 +160,13 @@ class Hardware:
         pins: levels by name.
         rssi: dBm.
         has_wifi: whether there is a network at all.
-        networks: the key of each network by its name; None: any name, any key.
+        networks: by their names; None: any name, any key, and none is found.
         name_servers: host:port of each; None: one that answers as this machine does.
         is_clock_set: whether the clock is set at power-on; else it starts in the year
             2000.
         watchdog_s: how long its watchdog waits, once the app feeds it.
         boot_watchdog_s: how long it waits before that, from the selector on.
+        portal_ports: of the portal, for HTTP and DNS; None: free ones.
     """
 
     meters: dict[int, Meter] = field(default_factory=dict)
@@ -157,11 +177,12 @@ class Hardware:
     pins: dict[str, int] = field(default_factory=dict)
     rssi: int = -60
     has_wifi: bool = True
-    networks: dict[str, str] | None = None
+    networks: dict[str, Network] | None = None
     name_servers: list[str] | None = None
     is_clock_set: bool = True
     watchdog_s: float = 30.0
     boot_watchdog_s: float = 60.0
+    portal_ports: tuple[int, int] | None = None
 
     def on_uart(self, request: bytes) -> list[tuple[float, bytes]]:
         """What comes back to a Modbus frame, and after how many seconds."""

@@ -3,11 +3,12 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -22,6 +23,7 @@ from egiz_edge_tools.virtual_flash import install, running_slot
 # Words here have 64 bits, on a board 32: an object needs up to twice the bytes.
 HEAP = "144k"
 STOP_TIMEOUT_S = 30.0
+_UNTIL_RESET = ("led", "ap", "ap_clients")  # what a board does while it runs
 FIRMWARE = "import main"  # as a board does
 _FILE = Path(__file__).parent / "on_virtual_board.py"
 _PRELUDE = compacted(_FILE.read_text(encoding="utf-8"), {"timeout"})
@@ -66,7 +68,7 @@ class VirtualBoard:
             `put_world`.
 
     Args:
-        identity: what it gets at provisioning.
+        identity: what it gets at provisioning; None: only what its flash has.
         hardware: its parts and its environment.
         directory: its flash.
         heap: of the interpreter.
@@ -79,7 +81,7 @@ class VirtualBoard:
 
     def __init__(
         self,
-        identity: Identity,
+        identity: Identity | None,
         hardware: Hardware,
         directory: Path,
         heap: str = HEAP,
@@ -100,8 +102,11 @@ class VirtualBoard:
         options = ("-X", f"heapsize={bytes_of(heap) + _PRELUDE_BYTES}", "-c", code)
         self._command = [interpreter, *options, "", slot]
         self._name_server = NameServer()
+        if hardware.portal_ports is None:
+            hardware.portal_ports = (_free_port(), _free_port())
         self.put_world()
-        _provision(directory, identity, hardware)
+        if identity is not None:
+            _provision(directory, identity, hardware)
         self._buses = Buses(hardware, directory, self._reset)
         output, self._console = os.pipe()
         self._output = os.fdopen(output, encoding="utf-8", errors="replace")
@@ -121,6 +126,35 @@ class VirtualBoard:
         led = self._directory / "led"
         return led.exists() and led.read_text() == "1"
 
+    @property
+    def access_point(self) -> str | None:
+        """The name of the network that it has opened."""
+        try:
+            ssid: str = json.loads((self._directory / "ap").read_text())[0]
+        except FileNotFoundError:
+            return None
+        return ssid
+
+    def join_ap(self, key: str) -> tuple[int, int]:
+        """Join its network, as a phone does; gives the ports for HTTP and DNS.
+
+        Raises:
+            PermissionError: if that is not its key.
+            FileNotFoundError: if it has opened none.
+        """
+        if json.loads((self._directory / "ap").read_text())[1] != key:
+            raise PermissionError("wrong key")
+        self._put_clients(1)
+        assert self.hardware.portal_ports is not None
+        return self.hardware.portal_ports
+
+    def leave_ap(self) -> None:
+        """Leave its network."""
+        self._put_clients(0)
+
+    def _put_clients(self, count: int) -> None:
+        _replace(self._directory / "ap_clients", str(count))
+
     def lines(self) -> Iterator[str]:
         """What the firmware prints, over all its boots, until it ends."""
         for line in self._output:
@@ -132,13 +166,17 @@ class VirtualBoard:
         world = {f"pin_{name}": str(level) for name, level in hardware.pins.items()}
         world["rssi"] = str(hardware.rssi)
         world["wifi"] = str(int(hardware.has_wifi))
-        world["networks"] = json.dumps(hardware.networks)
+        near = hardware.networks
+        world["networks"] = json.dumps(
+            near and {name: asdict(network) for name, network in near.items()}
+        )
         servers = hardware.name_servers
         world["name_servers"] = " ".join(
             [self._name_server.address] if servers is None else servers
         )
         world["chip"] = f"{crc32(bytes(self._directory)) | 0x02 << 40:012x}"
         world["clock"] = "set" if hardware.is_clock_set else "unsynced"
+        world["portal_ports"] = " ".join(map(str, hardware.portal_ports or ()))
         for name, text in world.items():
             _replace(self._directory / name, text)
 
@@ -177,7 +215,8 @@ class VirtualBoard:
     def _boot(self, cause: str) -> subprocess.Popen[bytes]:
         self.boots.append(cause)
         _replace(self._directory / "reset_cause", cause)
-        (self._directory / "led").unlink(missing_ok=True)
+        for name in _UNTIL_RESET:
+            (self._directory / name).unlink(missing_ok=True)
         return subprocess.Popen(
             self._command,
             env={"MICROPYPATH": ".frozen"},
@@ -229,8 +268,15 @@ def find_interpreter() -> str:
 
 def _remove_remains(directory: Path) -> None:
     """Of an earlier run; the device's own state stays."""
-    for name in (*NAMES, "led"):
+    for name in (*NAMES, *_UNTIL_RESET):
         (directory / name).unlink(missing_ok=True)
+
+
+def _free_port() -> int:
+    """One that no program uses now; a test says which, where that is not enough."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
 
 
 def _replace(path: Path, text: str) -> None:

@@ -24,6 +24,10 @@ The world:
             returns immediately if it is joined; `is_up()`; `rssi()` in dBm and
             `ip()` as text, or None; `name_servers()`: those that the network gave, as
             pairs of an address and a port. It never reconnects by itself.
+`access_point()`  the board's own network, which only the portal loads: `start(ssid,
+            key)` opens it, with WPA2; `stop()`; `clients()`: how many are in it;
+            `address` and `ports` of the portal there, for HTTP and DNS; `scan()`: the
+            networks that are near, as (name in bytes, dBm, whether it is open)
 
 What outlives a reset:
 

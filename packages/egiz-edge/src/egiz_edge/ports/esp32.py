@@ -70,6 +70,12 @@ class Board:
         machine.RTC().memory(_REBOOT)
         machine.reset()
 
+    def access_point(self):
+        """The board's own network."""
+        from egiz_edge.ports.esp32_ap import AccessPoint  # noqa: PLC0415  # see there
+
+        return AccessPoint()
+
     def identify(self, on):
         """Light the LED, or not."""
         self._led.value(1 if on else 0)

@@ -56,6 +56,12 @@ class Board:
         while True:
             time.sleep(1)
 
+    def access_point(self):
+        """The board's own network."""
+        from egiz_edge.ports.virtual_ap import AccessPoint  # noqa: PLC0415  # see there
+
+        return AccessPoint(self._directory)
+
     def identify(self, on):
         """Light the LED, or not."""
         with open(self._directory + "/led", "w") as file:

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 _SCAN_S = 0.05  # until a network is found to be away
+_WEAK_DBM, _WEAK_TRIES = -85, 3  # below that, each third try succeeds
 
 
 class Wifi:
@@ -12,6 +13,7 @@ class Wifi:
     def __init__(self, directory):
         self._directory = directory
         self._wanted = None
+        self._tries = 0
         self._is_joined = False
 
     def configure(self, ssid, password):
@@ -24,17 +26,26 @@ class Wifi:
         if self.is_up():
             return
         self._is_joined = False
+        self._tries += 1
         await asyncio.sleep(_SCAN_S)
         if read(self._directory + "/wifi") == "0":
             raise OSError("Wi-Fi: no network")
         networks = json.loads(read(self._directory + "/networks") or "null")
         if self._wanted and networks is not None:
-            ssid, password = self._wanted
-            if ssid not in networks:
+            if self._wanted[0] not in networks:
                 raise OSError("Wi-Fi: no network")
-            if networks[ssid] != password:
-                raise OSError("Wi-Fi: wrong password")
+            await self._join(networks[self._wanted[0]])
         self._is_joined = True
+
+    async def _join(self, network):
+        """One of the host's `Network`; raises OSError where that fails."""
+        await asyncio.sleep(network["joins_s"])
+        if network["fails"] is not None:
+            raise OSError("Wi-Fi: " + network["fails"])
+        if network["rssi"] < _WEAK_DBM and self._tries % _WEAK_TRIES:
+            raise OSError("Wi-Fi: no answer in time")
+        if network["key"] != self._wanted[1]:
+            raise OSError("Wi-Fi: wrong password")
 
     def is_up(self):
         """Whether the board is in a network and has an address."""
