@@ -42,12 +42,17 @@ def _content(directory):
     }
 
 
+# What the portal reads: its page, and the texts of each language.
+PAGE = ("page.html", "texts_de.txt", "texts_en.txt")
+
+
 def test_every_source_file_is_compiled_and_nothing_else_is_there(bundle):
     firmware = {f"slot/egiz_edge/{path[:-3]}.mpy" for path, _ in sources("xtensawin")}
     contract = {
         f"slot/egiz_schema/{name}.mpy" for name in ("topics", "limits", "orders")
     }
     others = {"slot/egiz_schema/__init__.py", "slot/release", "main.py"}
+    others |= {f"slot/egiz_edge/portal/{name}" for name in PAGE}
     assert set(_content(bundle)) == firmware | contract | others
     assert "slot/egiz_edge/drivers/pzem.mpy" in firmware
     assert _content(bundle)["main.py"] == selector()
@@ -130,8 +135,9 @@ def test_a_release_becomes_the_same_bundle(bundle, tmp_path):
     assert _content(tmp_path / "unpacked") == _content(bundle)
 
 
-def test_a_bundle_needs_less_than_80_kb_of_flash(bundle):
-    assert 20_000 < load(bundle).size < 80_000  # bytes, of some 2,000,000
+def test_a_bundle_needs_less_than_100_kb_of_flash(bundle):
+    # Of some 2,000,000; 19 KB are the portal, 9 KB of it page and texts.
+    assert 20_000 < load(bundle).size < 100_000
 
 
 def test_the_same_sources_give_the_same_bytes(bundle, tmp_path):

@@ -8,6 +8,7 @@ kind the broker has acknowledged.
 import asyncio
 import gc
 import json
+import os
 import sys
 
 from egiz_edge import boot_loop
@@ -25,8 +26,11 @@ def main(directory):
         from egiz_edge import safe_mode  # noqa: PLC0415  # nothing else is loaded then
 
         safe_mode.main(directory, data, count, reset_reason)
-    boot_loop.write(data, count + 1)
     try:
+        if "settings.json" not in os.listdir(directory or "/"):
+            asyncio.run(_provision(directory))
+            return
+        boot_loop.write(data, count + 1)
         asyncio.run(_run(directory, data, count, reset_reason))
         boot_loop.write(data, 0)
     except Exception as error:
@@ -35,6 +39,21 @@ def main(directory):
         from machine import reset  # noqa: PLC0415  # most boots need none
 
         reset()
+
+
+async def _provision(directory):
+    """Open the portal; with settings, the board boots again."""
+    gc.threshold(8192)  # as below
+    from egiz_edge.portal import session  # noqa: PLC0415  # in a boot of its own
+
+    opened = session.open_in(directory)
+    if opened is None:
+        return
+    watch = asyncio.create_task(_stop_at_end_of_input(opened)) if _IS_VIRTUAL else None
+    if await opened.run():
+        opened.board.reboot()
+    if watch:
+        watch.cancel()
 
 
 def load(directory, data, count, reset_reason):

@@ -17,7 +17,7 @@ def load(directory, data, count, reset_reason):
     unload_rules()
     if settings is None:
         return None
-    board = _board(directory)
+    board = board_in(directory)
     if board.reset_cause() == "power_on":
         count = 0
         boot_loop.write(data, 1)
@@ -43,7 +43,8 @@ def _settings(path):
         return Settings(json.load(file))
 
 
-def _board(directory):
+def board_in(directory):
+    """The `Board` with the flash `directory`."""
     if sys.platform == "esp32":
         from egiz_edge.ports.esp32 import Board  # noqa: PLC0415  # the one that is there
 

@@ -54,7 +54,7 @@ def _load():
     raise ImportError(reason)
 
 
-if "settings.json" in os.listdir("/"):
+if {"settings.json", "label"} & set(os.listdir("/")):
     try:
         WDT(timeout=60000)  # before anything of a slot is loaded
         _load()("")

@@ -197,6 +197,8 @@ def stage(directory: Path, arch: str = "host") -> None:
         if path.startswith("egiz_schema/") or path in _OF_LITERALS:
             used = without_unused(code, [codes[one] for one in codes if one != path])
         _compile(compacted(used, named), directory, path, arch)
+    for data in _data():
+        (directory / "egiz_edge/portal" / data.name).write_bytes(data.read_bytes())
     (directory / "egiz_schema/__init__.py").touch()
 
 
@@ -226,6 +228,12 @@ def sources(arch: str) -> list[tuple[str, Traversable]]:
         (one for one in found if not one[0].startswith(left_out)),
         key=lambda one: one[0],
     )
+
+
+def _data() -> list[Traversable]:
+    """What the portal reads: its page, and the texts of each language."""
+    found = (files("egiz_edge") / "portal").iterdir()
+    return [one for one in found if one.name.startswith(("page.html", "texts_"))]
 
 
 def _walk(directory: Traversable, prefix: str) -> list[tuple[str, Traversable]]:

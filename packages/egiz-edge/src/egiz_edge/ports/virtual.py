@@ -44,7 +44,7 @@ class Board:
 
     def chip_id(self):
         """As a chip has one: by where the board is on the host."""
-        return _read(self._directory + "/chip") or ""
+        return read(self._directory + "/chip") or ""
 
     def reset_cause(self):
         """Why this boot, as `egiz_edge.ports` lists it."""

@@ -1,0 +1,125 @@
+"""A real Chromium as the phone, spoken to over its DevTools protocol."""
+
+import base64
+import json
+import shutil
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import connect
+
+from rig.process import Process, require
+from rig.waiting import eventually
+
+_NAMES = ("chromium", "google-chrome")
+
+
+class Browser:
+    """A browser without a window; every name leads to one port of this machine.
+
+    Args:
+        directory: for its profile.
+        port: where all names lead.
+        language: as its user prefers.
+        width: of its window, in CSS pixels.
+    """
+
+    def __init__(
+        self, directory: Path, port: int, language: str = "en", width: int = 360
+    ) -> None:
+        found = [name for name in _NAMES if shutil.which(name)]
+        program = require(found[0] if found else _NAMES[0], "apt install chromium")
+        directory.mkdir()
+        self._process = Process(
+            [
+                program,
+                "--headless=new",
+                "--no-sandbox",  # tests may run as root
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--no-first-run",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={directory / 'profile'}",
+                f"--accept-lang={language}",
+                f"--host-resolver-rules=MAP * 127.0.0.1:{port}",
+                "about:blank",
+            ],
+            directory / "log",
+        )
+        where = directory / "profile/DevToolsActivePort"
+        self._process.wait_until(lambda: where.exists() and where.read_text().strip())
+        self._tools = f"http://127.0.0.1:{where.read_text().split()[0]}/json/list"
+        self._socket = connect(eventually(self._page), max_size=None)
+        self._number = 0
+        self._ask("Page.enable")
+        self.resize(width)
+
+    def resize(self, width: int, height: int = 740) -> None:
+        """Have a screen of a phone."""
+        self._ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2,
+            mobile=True,
+        )
+
+    def be_dark(self) -> None:
+        """Prefer dark pages."""
+        feature = {"name": "prefers-color-scheme", "value": "dark"}
+        self._ask("Emulation.setEmulatedMedia", features=[feature])
+
+    def forbid_scripts(self) -> None:
+        """Run no script of a page."""
+        self._ask("Emulation.setScriptExecutionDisabled", value=True)
+
+    def open(self, url: str) -> None:
+        """Go there, and wait until a page has been loaded."""
+        self._ask("Page.navigate", url=url)
+        eventually(lambda: self.run("document.readyState") == "complete")
+
+    def run(self, script: str) -> Any:
+        """The value of an expression in the page."""
+        answer = self._ask("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def send(self, **fields: str) -> None:
+        """Fill these fields of the form, and press its button."""
+        for name, value in fields.items():
+            field = f"document.querySelector('[name={name}]')"
+            self.run(f"{field}.value = {json.dumps(value)}")
+        self.run("document.querySelector('.go').click()")
+
+    def has(self, text: str) -> bool:
+        """Whether a page is there which shows this text."""
+        shown = self.run("document.body ? document.body.innerText : ''")
+        return text in str(shown)
+
+    def screenshot(self, path: Path) -> None:
+        """Write the whole page as PNG."""
+        answer = self._ask("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+        self._process.kill()
+
+    def _page(self) -> str:
+        with urllib.request.urlopen(self._tools, timeout=10) as answer:
+            pages = [one for one in json.load(answer) if one["type"] == "page"]
+        url: str = pages[0]["webSocketDebuggerUrl"] if pages else ""
+        return url
+
+    def _ask(self, method: str, **params: Any) -> Any:
+        self._number += 1
+        asked = {"id": self._number, "method": method, "params": params}
+        self._socket.send(json.dumps(asked))
+        while True:
+            answer = json.loads(self._socket.recv(timeout=60))
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return answer["result"]
