@@ -44,6 +44,7 @@ NOT_RUN = {
     "docker compose --file infra/compose.yaml exec grafana ": DOCKER,
     "EGIZ_BROKER=demo docker compose ": DOCKER,
     "egiz-edge doctor --port /dev/ttyUSB0 ": BOARD,
+    "egiz-edge label --port /dev/ttyUSB0 ": BOARD,
     "egiz-edge deploy --port /dev/ttyUSB0 --settings oven-001/": BOARD,
     "egiz-edge pzem-address --port /dev/ttyUSB1 2": METER,
     "make build\npip download ": "fetches some hundred MB; `dist` runs make build",

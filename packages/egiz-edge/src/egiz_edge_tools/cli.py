@@ -26,6 +26,7 @@ from egiz_edge_tools.cli_board import (
     deploy_command,
     doctor_command,
     key_option,
+    label_command,
     monitor_command,
     pzem_address_command,
 )
@@ -77,6 +78,7 @@ for command in (
     build_command,
     deploy_command,
     monitor_command,
+    label_command,
     pzem_address_command,
     doctor_command,
     *OF_KEYS,

@@ -167,6 +167,48 @@ def monitor_command(port: str) -> None:
         monitor(port, click.echo)
 
 
+@command(
+    "label",
+    exit_codes={
+        DONE: "the label is made or read, and its picture written",
+        FAILED: "the board cannot be reached, or the file not written",
+    },
+)
+@_port
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="SVG to print, with a QR code for the camera of a phone. Needs the extra"
+    " egiz-edge[label]. It has the key: no one else may read the file.",
+)
+def label_command(port: str, out: Path | None) -> None:
+    """Make the label of a board, once, and show it.
+
+    With a label, a board without settings opens a Wi-Fi network of its own, and a page
+    on which a phone gives it some. The name and the key of that network and the PIN of
+    the page are made on the board and stay on it: the next time they are the same.
+
+    \b
+      egiz-edge label --port /dev/ttyUSB0 --out label.svg
+    """  # noqa: D301  # as above
+    from egiz_edge_tools.label import label_of, picture  # noqa: PLC0415  # as above
+
+    with _translate_errors():
+        label = label_of(port)
+        for line in label.lines:
+            click.echo(line)
+        if out is None:
+            return
+        drawn = picture(label)
+        try:
+            out.touch(mode=0o600)
+            out.write_text(drawn, encoding="utf-8")
+        except OSError as error:
+            raise ToolError(f"{out}: {error.strerror}") from None
+        click.echo(f"{out}: print it, and put it inside the cabinet")
+
+
 @command("doctor", exit_codes={DONE: "nothing is wrong", FAILED: "a check failed"})
 @click.option("--port", metavar="PORT", help="Check the board there, too.")
 @click.option(
