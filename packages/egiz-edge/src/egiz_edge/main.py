@@ -28,7 +28,10 @@ def main(directory):
         safe_mode.main(directory, data, count, reset_reason)
     try:
         if "settings.json" not in os.listdir(directory or "/"):
-            asyncio.run(_provision(directory))
+            gc.threshold(8192)  # as below
+            from egiz_edge.portal import session  # noqa: PLC0415  # in a boot of its own
+
+            session.provision(directory, _IS_VIRTUAL and _stop_at_end_of_input)
             return
         boot_loop.write(data, count + 1)
         asyncio.run(_run(directory, data, count, reset_reason))
@@ -39,21 +42,6 @@ def main(directory):
         from machine import reset  # noqa: PLC0415  # most boots need none
 
         reset()
-
-
-async def _provision(directory):
-    """Open the portal; with settings, the board boots again."""
-    gc.threshold(8192)  # as below
-    from egiz_edge.portal import session  # noqa: PLC0415  # in a boot of its own
-
-    opened = session.open_in(directory)
-    if opened is None:
-        return
-    watch = asyncio.create_task(_stop_at_end_of_input(opened)) if _IS_VIRTUAL else None
-    if await opened.run():
-        opened.board.reboot()
-    if watch:
-        watch.cancel()
 
 
 def load(directory, data, count, reset_reason):

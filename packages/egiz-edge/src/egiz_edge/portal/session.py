@@ -138,8 +138,28 @@ class Session:
         print("portal: the settings lead to the broker, and are stored")
 
 
-def open_in(directory):
-    """The `Session` of a board, or None where it has no label, and so no network."""
+def provision(directory, stopper):
+    """Open the portal of a board that has a label; with settings, it boots again.
+
+    Args:
+        directory: its flash.
+        stopper: a coroutine function that stops the `Session`, or False.
+    """
+    opened = _open_in(directory)
+    if opened is not None and asyncio.run(_until_over(opened, stopper)):
+        opened.board.reboot()
+
+
+async def _until_over(opened, stopper):
+    stopping = asyncio.create_task(stopper(opened)) if stopper else None
+    is_done = await opened.run()
+    if stopping:
+        stopping.cancel()
+    return is_done
+
+
+def _open_in(directory):
+    """The `Session`, or None where it has no label, and so no network."""
     from egiz_edge import startup  # noqa: PLC0415  # not kept, see unload
 
     board = startup.board_in(directory)
