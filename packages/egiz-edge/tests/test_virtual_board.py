@@ -217,7 +217,7 @@ asyncio.run(main())
     assert running.ended() == [[[rom(0).hex(), rom(1).hex()]], ["01901900"], ["0000"]]
 
 
-NOBODY = Identity("factory", "oven-001", "127.0.0.1", 1)  # no broker there
+UNREACHABLE = Identity("factory", "oven-001", "127.0.0.1", 1)  # no broker there
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def boot(tmp_path, micropython):
         if made:
             made[-1].cut_power()
             made[-1].close()
-        made.append(VirtualBoard(NOBODY, Hardware(**hardware), tmp_path))
+        made.append(VirtualBoard(UNREACHABLE, Hardware(**hardware), tmp_path))
         return made[-1]
 
     yield boot
