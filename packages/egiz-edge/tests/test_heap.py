@@ -16,6 +16,7 @@ from rig import heap
 DECISIONS = Path(__file__).parents[3] / "docs/adr"
 ROW = re.compile(r"^\| ([\w ]+) \| ([\d,]+) \| ([\d,]+) \|", re.MULTILINE)
 SPARE = 8 * 1024
+# What is C on a board needs 2 KB beside: 114k is a heap of 112 KB.
 TOLERANCE = 3 * 1024  # what tasks have under way differs from run to run
 
 
@@ -31,7 +32,7 @@ def test_tls_a_config_of_2_kb_and_an_outage_leave_8_kb_of_the_heap_free(tmp_path
 
 
 @pytest.mark.usefixtures("micropython", "mosquitto")
-@pytest.mark.parametrize("heap_of_board", ["112k", "116k", "120k", "124k"])
+@pytest.mark.parametrize("heap_of_board", ["114k", "118k", "122k", "126k"])
 def test_a_config_for_which_the_heap_is_too_small_is_refused_and_nothing_fails(
     tmp_path, heap_of_board
 ):
@@ -43,7 +44,7 @@ def test_a_config_for_which_the_heap_is_too_small_is_refused_and_nothing_fails(
 
 @pytest.mark.usefixtures("micropython", "mosquitto")
 def test_a_config_of_2_kb_is_in_force_on_a_heap_of_132_kb_with_tls(tmp_path):
-    status = heap.outcome(tmp_path, "132k")
+    status = heap.outcome(tmp_path, "134k")
     assert (status.config.rev, status.config.applied) == (1, True)
     assert status.config.crc == crc32(heap.config())
     assert status.health.free_memory_bytes >= SPARE

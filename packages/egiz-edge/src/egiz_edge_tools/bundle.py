@@ -52,9 +52,13 @@ _CONTRACT = ("topics.py", "limits.py", "orders.py")
 _OF_LITERALS = (
     "egiz_schema/limits.py",
     "egiz_schema/topics.py",
+    "egiz_edge/backoff.py",
     "egiz_edge/boot_loop.py",
+    "egiz_edge/drivers/modbus.py",
+    "egiz_edge/drivers/pzem.py",
     "egiz_edge/outbox.py",
     "egiz_edge/ports/__init__.py",
+    "egiz_edge/report.py",
     "egiz_edge/timekeeping.py",
 )
 
