@@ -31,7 +31,7 @@ FILES = [
 ]
 # A board that has run security 2, with free bytes of flash in blocks of 4 KB.
 BOARD = ("esp32", 6, 1, 2)
-ROOM = (300 * 1024, 4096)
+ROOM = (500 * 1024, 4096)
 # Prints the reason or "sound" of each file that a list names.
 _DEVICE = """
 import sys

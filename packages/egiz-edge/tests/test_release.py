@@ -134,7 +134,7 @@ def test_each_reason_is_a_sentence_that_both_have(releases, verdicts):
     manifest = whole[whole.index(b"egiz 1\n") :]
     tampered = whole.replace(b"security 3", b"security 4")
     unsigned = b"egz1 - 0 %d\n" % (len(manifest) - 11) + manifest
-    big = [(f"egiz_edge/m{n:02}.mpy", b"x" * 9000) for n in range(30)]
+    big = [(f"egiz_edge/m{n:02}.mpy", b"x" * 9000) for n in range(45)]
     cases = {
         "wrong signature": tampered,
         "unknown or revoked key r9": whole.replace(b"egz1 r1", b"egz1 r9", 1),
@@ -151,7 +151,7 @@ def test_each_reason_is_a_sentence_that_both_have(releases, verdicts):
         "security 1, below 2": releases.release(security="1"),
         "another format, not egiz 1": releases.release(egiz="2"),
         "manifest is damaged": releases.release(version="../9"),
-        "no room: needs 380 KB, has 300": releases.release(big),
+        "no room: needs 564 KB, has 500": releases.release(big),
         "0 files": releases.release([]),
         "line 10 is damaged": releases.release([FILES[0], FILES[0]]),
         "line 9 is damaged": _signed_as(
