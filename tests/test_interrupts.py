@@ -138,6 +138,42 @@ def test_an_interrupt_that_is_ignored_stays_ignored(program):
     assert output.startswith(program)
 
 
+IGNORED = """
+import os, signal, sys, time, weakref
+
+class Thing:
+    pass
+
+def interrupted(_):
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):
+        pass
+
+def main():
+    try:
+        thing = Thing()
+        reference = weakref.ref(thing, interrupted)
+        del thing
+        time.sleep(60)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+def test_an_interrupt_that_python_ignores_is_not_lost(tmp_path):
+    (tmp_path / "ignores.py").write_text(IGNORED)
+    code = "from egiz_launch import launch; launch('ignores')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_the_code_is_that_of_the_table():
     assert egiz_launch.INTERRUPTED == egiz_cli.INTERRUPTED
     assert egiz_schema_launch.INTERRUPTED == egiz_cli.INTERRUPTED

@@ -15,6 +15,14 @@ from rig.waiting import eventually
 _NAMES = ("chromium", "google-chrome")
 
 
+# What is answered about a page that another one is about to replace.
+_GONE = ("context", "navigated")
+
+
+class _PageGone(Exception):
+    pass
+
+
 class Browser:
     """A browser without a window; every name leads to one port of this machine.
 
@@ -78,7 +86,11 @@ class Browser:
     def open(self, url: str) -> None:
         """Go there, and wait until a page has been loaded."""
         self._ask("Page.navigate", url=url)
-        eventually(lambda: self.run("document.readyState") == "complete")
+        eventually(lambda: self._shown("true"))
+
+    def is_at(self, url: str) -> bool:
+        """Whether the whole page with this address is there."""
+        return bool(self._shown(f"location.href == {json.dumps(url)}"))
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page."""
@@ -94,9 +106,17 @@ class Browser:
         self.run("document.querySelector('.go').click()")
 
     def has(self, text: str) -> bool:
-        """Whether a page is there which shows this text."""
-        shown = self.run("document.body ? document.body.innerText : ''")
-        return text in str(shown)
+        """Whether a whole page is there which shows this text."""
+        shown = f"document.body.innerText.includes({json.dumps(text)})"
+        return bool(self._shown(shown))
+
+    def _shown(self, condition: str) -> Any:
+        """Whether the page has arrived whole, and something is true of it."""
+        whole = "document.readyState == 'complete' && document.body != null"
+        try:
+            return self.run(f"{whole} && ({condition})")
+        except _PageGone:
+            return False
 
     def screenshot(self, path: Path) -> None:
         """Write the whole page as PNG."""
@@ -121,5 +141,7 @@ class Browser:
         while True:
             answer = json.loads(self._socket.recv(timeout=60))
             if answer.get("id") == self._number:
+                if any(word in str(answer.get("error")) for word in _GONE):
+                    raise _PageGone(answer)
                 assert "error" not in answer, answer
                 return answer["result"]

@@ -301,7 +301,7 @@ def test_a_real_browser_gets_from_the_probe_to_done_in_german_and_in_dark(
     phone = browser(air.port, language="de-DE", width=320)
     phone.be_dark()
     phone.open("http://connectivitycheck.gstatic.com/generate_204")
-    eventually(lambda: phone.run("location.href") == f"http://{ADDRESS}/")
+    eventually(lambda: phone.is_at(f"http://{ADDRESS}/"))
     assert phone.run("document.title") == "Gerät einrichten"
     assert phone.run("document.documentElement.scrollWidth") == 320  # none sideways
     last = phone.run("[...document.forms[0].network.options].at(-1).value")

@@ -10,6 +10,7 @@ and this module, Python itself answers SIGINT, and may print a traceback.
 
 import os
 import signal
+import sys
 from importlib import import_module
 
 INTERRUPTED = 130  # egiz_cli.INTERRUPTED: importing it would be what is waited for
@@ -19,8 +20,9 @@ def launch(module: str) -> None:
     """Import `module`, and run its `main`, which ends the process.
 
     SIGINT ends the process with exit code 130 until `main` begins, and once it has
-    ended; `main` runs with Python's handler. Where SIGINT is ignored, as in a
-    background job of a script, it stays so.
+    ended; `main` runs with Python's handler, and a KeyboardInterrupt that Python
+    ignores is raised again. Where SIGINT is ignored, as in a background job of a
+    script, it stays so.
     """
     if not _is_python_in_charge():
         import_module(module).main()
@@ -29,6 +31,7 @@ def launch(module: str) -> None:
     run = import_module(module).main
     try:
         try:
+            sys.unraisablehook = _interrupt_again
             signal.signal(signal.SIGINT, signal.default_int_handler)
             run()
         finally:
@@ -39,6 +42,19 @@ def launch(module: str) -> None:
 
 def _is_python_in_charge() -> bool:
     return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _interrupt_again(ignored: "sys.UnraisableHookArgs") -> None:
+    """For a Ctrl-C amid a destructor or the callback of an import: it would be lost."""
+    if ignored.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(ignored)
+        return
+    from threading import Timer, main_thread  # noqa: PLC0415  # seldom needed
+
+    # Not here, where it would be ignored, too.
+    again = Timer(0.01, signal.pthread_kill, (main_thread().ident, signal.SIGINT))
+    again.daemon = True
+    again.start()
 
 
 def _end(*_: object) -> None:
