@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import resource
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +15,16 @@ from egiz_schema.topics import is_facility
 from rich.console import Console
 
 from egiz_sim import __version__
+from egiz_sim.cli_load import load
 from egiz_sim.demo.parts import PartError
 from egiz_sim.demo.run import run_demo
 from egiz_sim.demo.services import Ports
 from egiz_sim.fleet import Fleet, Plan, UnreachableError
 from egiz_sim.ledger import ledger, show
 from egiz_sim.mqtt import Broker, TlsFiles
+from egiz_sim.sockets import allow_sockets
 
 _PROGRESS_EVERY_S = 2.0
-_FILES_BESIDE_SOCKETS = 64
 _MQTT_PORT, _HTTP_PORT = 11883, 18080  # of `demo --serve`
 
 
@@ -35,7 +35,11 @@ def main() -> None:
     \b
       egiz-sim demo --seconds 20
       egiz-sim run --devices 100 --seconds 60 --broker mqtt://localhost
+      egiz-sim load --rate 1000 --p99 500 --broker mqtt://localhost
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
+
+
+main.add_command(load)
 
 
 @main.command(
@@ -141,7 +145,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     """  # noqa: D301  # as above
     plan = Plan(devices, rate, seconds, seed, _facility(facility), _epoch_ms(start))
     fleet = Fleet(_broker(broker, _tls(ca, cert, key)), plan)
-    _allow_sockets(devices)
+    allow_sockets(devices)
     try:
         asyncio.run(_run(fleet))
     except (UnreachableError, OverflowError) as error:
@@ -271,16 +275,3 @@ def _epoch_ms(start: datetime | None) -> int | None:
         return None
     aware = start if start.tzinfo else start.replace(tzinfo=UTC)
     return int(aware.timestamp() * 1000)
-
-
-def _allow_sockets(count: int) -> None:
-    """Raise the soft limit of open files, or say who can."""
-    wanted = count + _FILES_BESIDE_SOCKETS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard not in (-1, resource.RLIM_INFINITY) and hard < wanted:
-        raise click.UsageError(
-            f"--devices {count} needs {wanted} open files, and this account may have"
-            f" {hard}: raise it with `ulimit -Hn` or LimitNOFILE"
-        )
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

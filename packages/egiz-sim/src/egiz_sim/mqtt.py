@@ -97,6 +97,7 @@ class Outstanding:
     topic: str
     payload: bytes
     sent: float  # monotonic seconds, when it was first handed over
+    number: int = 0  # by which the one that published it knows it
 
 
 class Publisher:
@@ -149,18 +150,19 @@ class Publisher:
         """Messages that wait for their PUBACK."""
         return len(self._outstanding)
 
-    def publish(self, topic: str, payload: bytes) -> None:
+    def publish(self, topic: str, payload: bytes, number: int = 0) -> None:
         """Send at QoS 1, retained: now, or at the next connection.
 
         Args:
             topic: at most 65,535 bytes in UTF-8.
             payload: of a packet of at most 268,435,455 bytes.
+            number: given back with the PUBACK.
 
         Raises:
             OverflowError: if all 65,535 packet ids wait for a PUBACK.
         """
         packet_id = self._next_id()
-        message = Outstanding(topic, payload, monotonic())
+        message = Outstanding(topic, payload, monotonic(), number)
         self._outstanding[packet_id] = message
         if self._link is not None:
             self._link.write(packets.publish(packet_id, topic, payload))

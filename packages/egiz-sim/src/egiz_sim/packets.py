@@ -1,12 +1,15 @@
-"""Packets of MQTT 3.1.1: what a publisher writes, and what it reads.
+"""Packets of MQTT 3.1.1: what a publisher or subscriber writes, and what it reads.
 
 Section numbers are those of the OASIS standard, MQTT Version 3.1.1.
 """
 
 import struct
+from typing import NamedTuple
 
 KEEPALIVE_S = 30
-CONNACK, PUBACK = 0x20, 0x40
+CONNACK, PUBLISH, PUBACK, SUBACK = 0x20, 0x30, 0x40, 0x90
+CONNACK_BYTES = 4
+REFUSED = 0x80  # in a SUBACK
 DUP = 0x08
 PINGREQ = b"\xc0\x00"
 DISCONNECT = b"\xe0\x00"
@@ -15,12 +18,32 @@ _PUBLISH_QOS1_RETAINED = 0x33
 _LENGTH_DIGITS = 4  # 2.2.3
 
 
+class Publish(NamedTuple):
+    """A PUBLISH that was read; `packet_id` is empty at QoS 0."""
+
+    topic: bytes
+    packet_id: bytes
+    payload: bytes
+
+
 def connect(
     client_id: str, will: tuple[str, bytes], username: str | None, password: str | None
 ) -> bytes:
     """CONNECT (3.1): clean session, last will (topic, payload) at QoS 1, retained."""
-    flags = 0x02 | 0x04 | 0x08 | 0x20
     fields = [client_id.encode(), will[0].encode(), will[1]]
+    return _connect(0x02 | 0x04 | 0x08 | 0x20, fields, username, password)
+
+
+def connect_subscriber(
+    client_id: str, username: str | None, password: str | None, *, is_clean: bool
+) -> bytes:
+    """CONNECT (3.1) without a last will; the session stays unless it is clean."""
+    return _connect(0x02 * is_clean, [client_id.encode()], username, password)
+
+
+def _connect(
+    flags: int, fields: list[bytes], username: str | None, password: str | None
+) -> bytes:
     if username is not None:
         flags |= 0x80
         fields.append(username.encode())
@@ -38,6 +61,17 @@ def publish(packet_id: int, topic: str, payload: bytes, flags: int = 0) -> bytes
     return bytes([_PUBLISH_QOS1_RETAINED | flags]) + _length(len(body)) + body
 
 
+def subscribe(packet_id: int, topic: str) -> bytes:
+    """SUBSCRIBE (3.8) at QoS 1."""
+    body = packet_id.to_bytes(2, "big") + _prefixed(topic.encode()) + b"\x01"
+    return b"\x82" + _length(len(body)) + body
+
+
+def puback(packet_id: bytes) -> bytes:
+    """PUBACK (3.4) of the two bytes of a packet id."""
+    return b"\x40\x02" + packet_id
+
+
 def body(data: bytes, position: int) -> tuple[int, int] | None:
     """Start and end of the body of the packet at `position`; None if incomplete."""
     length = 0
@@ -47,6 +81,13 @@ def body(data: bytes, position: int) -> tuple[int, int] | None:
             start = position + 2 + index
             return (start, start + length) if len(data) >= start + length else None
     return None
+
+
+def read_publish(head: int, body: bytes) -> Publish:
+    """Read a PUBLISH (3.3) from its first byte and its body."""
+    topic_end = 2 + int.from_bytes(body[:2], "big")
+    payload = topic_end + (2 if head & 0x06 else 0)
+    return Publish(body[2:topic_end], body[topic_end:payload], body[payload:])
 
 
 def _prefixed(data: bytes) -> bytes:

@@ -1,0 +1,224 @@
+"""The command `egiz-sim load`."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+from egiz_cli import DONE, FAILED, OutputFile, Real, command
+from egiz_schema import explain
+from egiz_schema.topics import is_facility
+from rich.console import Console
+
+from egiz_sim.fleet import UnreachableError
+from egiz_sim.load.generator import Load
+from egiz_sim.load.observer import ObserverError
+from egiz_sim.load.run import Limits, Report, Watch, connected
+from egiz_sim.load.system import MetricsError
+from egiz_sim.load.verdict import Objective
+from egiz_sim.load.view import progress, show
+from egiz_sim.mqtt import Broker, TlsFiles
+from egiz_sim.sockets import allow_sockets
+
+_MESSAGES_MAX = 20_000_000
+
+
+@command(
+    exit_codes={
+        DONE: "every message arrived, and the objective is kept",
+        FAILED: "one did not, the objective is missed, or it is not known",
+    },
+)
+@click.option(
+    "--broker",
+    default="mqtt://localhost:1883",
+    show_default=True,
+    metavar="URL",
+    help="mqtt[s]://[user@]host[:port]. Its password is EGIZ_SIM_MQTT_PASSWORD.",
+)
+@click.option("--ca", metavar="FILE", help="As of `egiz-sim run`, with --cert, --key.")
+@click.option("--cert", metavar="FILE", help="{device} stands for the device id.")
+@click.option("--key", metavar="FILE", help="{device} as above.")
+@click.option(
+    "--rate",
+    default=100.0,
+    show_default=True,
+    type=Real(0.1, 1_000_000),
+    metavar="N",
+    help="Messages a second, of all devices together.",
+)
+@click.option(
+    "--devices",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1, 50_000),
+    help="Each has a connection of its own; they send in turn.",
+)
+@click.option(
+    "--seconds",
+    default=10.0,
+    show_default=True,
+    type=Real(0, 86_400, min_open=True),
+    help="How long it sends.",
+)
+@click.option(
+    "--connect",
+    default=60.0,
+    show_default=True,
+    type=Real(0, 3600, min_open=True),
+    metavar="S",
+    help="How long connecting all devices may last.",
+)
+@click.option(
+    "--drain",
+    default=10.0,
+    show_default=True,
+    type=Real(0, 3600, min_open=True),
+    metavar="S",
+    help="It ends when nothing that is still missing came for so long.",
+)
+@click.option(
+    "--p99",
+    type=Real(0, 3_600_000, min_open=True),
+    metavar="MS",
+    help="Objective: 99 of 100 messages reach the last watched place in this time.",
+)
+@click.option(
+    "--live/--no-live",
+    "is_live",
+    default=True,
+    show_default=True,
+    help="Subscribe, and look for each message.",
+)
+@click.option(
+    "--archive",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Look for each message in the bridge's SQLite archive.",
+)
+@click.option(
+    "--bridge",
+    metavar="URL",
+    help="HTTP server of the bridge: its own counts join the report.",
+)
+@click.option(
+    "--max-lag",
+    default=100.0,
+    show_default=True,
+    type=Real(0, 60_000, min_open=True),
+    metavar="MS",
+    help="If this program itself is later (p99), the result is unknown.",
+)
+@click.option(
+    "--late",
+    default=5.0,
+    show_default=True,
+    type=Real(0, 86_400),
+    metavar="S",
+    help="A message after this time is counted as late.",
+)
+@click.option(
+    "--facility",
+    default="load",
+    show_default=True,
+    help="The place, as it stands in the topic: keep it apart from real ones.",
+)
+@click.option("--seed", default=1, show_default=True, help="Of the readings.")
+@click.option("--report", type=OutputFile(), help="Write the ledger as JSON.")
+def load(  # noqa: PLR0913, PLR0917  # one argument for each option
+    broker: str,
+    ca: str | None,
+    cert: str | None,
+    key: str | None,
+    rate: float,
+    devices: int,
+    seconds: float,
+    connect: float,
+    drain: float,
+    p99: float | None,
+    is_live: bool,
+    archive: Path | None,
+    bridge: str | None,
+    max_lag: float,
+    late: float,
+    facility: str,
+    seed: int,
+    report: Path | None,
+) -> None:
+    """Hold a rate, and account for every message.
+
+    Each message is sent when it is due, whether or not the system has answered the ones
+    before (an open loop). Times count from when it was due, so a system that stops for
+    a second has a second of late messages, not one late message.
+
+    A message is known by device, boot and seq, and is looked for at the broker
+    (PUBACK), at a live subscriber, and with --archive in the database. If this program
+    is too slow itself, the result is "unknown": the system is not blamed.
+
+    Device ids are those of `egiz-sim run`. A device of the same id that is connected to
+    this broker would lose its connection: use a broker of your own, or other ids.
+
+    \b
+    10,000 messages a second of 1,000 devices, with an objective of 500 ms:
+      egiz-sim load --broker mqtt://localhost --devices 1000 --rate 10000 --p99 500
+    \b
+    As far as the database, with the bridge's own counts:
+      egiz-sim load --rate 500 --archive egiz-archive.sqlite \\
+        --bridge http://127.0.0.1:8080 --report ledger.json
+    """  # noqa: D301  # \b is click's mark for lines that stay as they are
+    if not is_facility(facility):
+        raise click.UsageError(f"--facility {facility!r}: {explain('bad_facility')}")
+    if rate * seconds > _MESSAGES_MAX:
+        reason = f"--rate times --seconds is more than {_MESSAGES_MAX:,} messages"
+        raise click.UsageError(f"{reason}, whose times must fit in memory")
+    tls = TlsFiles(ca, cert, key) if ca or cert or key else None
+    wanted = Load(devices, rate, seconds, connect, drain, facility, seed)
+    watch = Watch(is_live, archive, _http(bridge))
+    limits = Limits(Objective(p99) if p99 else None, max_lag, late)
+    opened = _broker(broker, tls)
+    allow_sockets(devices)
+    try:
+        found = asyncio.run(_run(opened, wanted, watch, limits))
+    except (UnreachableError, ObserverError, MetricsError) as error:
+        raise click.ClickException(str(error)) from None
+    show(found, Console())
+    if report:
+        report.write_text(json.dumps(found, indent=1) + "\n")
+    if found["result"] != "passed":
+        raise click.exceptions.Exit(FAILED)
+
+
+async def _run(broker: Broker, wanted: Load, watch: Watch, limits: Limits) -> Report:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with (
+        connected(broker, wanted, watch, limits, stop) as runner,
+        progress(Console(stderr=True), runner.current),
+    ):
+        return await runner.run(wanted, stop)
+
+
+def _broker(url: str, tls: TlsFiles | None) -> Broker:
+    try:
+        return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"), tls)
+    except ValueError as error:
+        raise click.UsageError(f"--broker: {error}") from None
+
+
+def _http(url: str | None) -> str | None:
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        is_well = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        is_well = is_well and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_well = False
+    if not is_well or not url.isascii() or not url.isprintable() or " " in url:
+        raise click.UsageError(f"--bridge {url!r} is not http://host[:port]")
+    return url

@@ -1,0 +1,1 @@
+"""`egiz-sim load`: an open-loop load, and what became of each of its messages."""

@@ -1,0 +1,159 @@
+"""One load, or several on the same connections, and the report of each."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from egiz_sim.load import link
+from egiz_sim.load.figures import figures
+from egiz_sim.load.generator import Generator, Load
+from egiz_sim.load.ledger import Ledger
+from egiz_sim.load.observer import Observer
+from egiz_sim.load.system import BridgeCounters, BrokerCounters
+from egiz_sim.load.verdict import Objective, verdict
+from egiz_sim.mqtt import Broker
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Where the messages are looked for.
+
+    Attributes:
+        is_live: subscribe to them.
+        archive: the bridge's SQLite file.
+        bridge: URL of its HTTP server.
+    """
+
+    is_live: bool
+    archive: Path | None
+    bridge: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the figures are held against.
+
+    Attributes:
+        objective: of the latency.
+        max_lag_ms: of the generator's own lag, p99.
+        late_s: after how long a message is late.
+    """
+
+    objective: Objective | None
+    max_lag_ms: float
+    late_s: float
+
+
+class Runner:
+    """Sends loads over connections that are made once; use `connected`."""
+
+    def __init__(
+        self, broker: Broker, generator: Generator, watch: Watch, limits: Limits
+    ) -> None:
+        self._broker = broker
+        self._generator = generator
+        self._watch = watch
+        self._limits = limits
+        self._boot = 0
+        self._current: tuple[Load, Ledger] | None = None
+
+    def current(self) -> tuple[Load, Ledger] | None:
+        """The load that is sent now, or was the last."""
+        return self._current
+
+    async def run(self, load: Load, stop: asyncio.Event) -> Report:
+        """Send a load and look for every message of it.
+
+        Raises:
+            ObserverError: if the subscriber or the database's reader fails.
+            MetricsError: if the bridge's metrics cannot be read.
+        """
+        # Seconds since 1970, so that no two loads have the same.
+        self._boot = max(self._boot + 1, int(time.time()))
+        ledger = Ledger(
+            load.devices,
+            self._boot,
+            is_live=self._watch.is_live,
+            is_stored=self._watch.archive is not None,
+        )
+        self._current = (load, ledger)
+        counters = self._counters()
+        for one in counters.values():
+            await one.begin()
+        async with _observing(self._observers(load, ledger)) as observers:
+            cpu_s, begun = time.process_time(), time.monotonic()
+            reconnects = self._generator.reconnects
+            await self._generator.send(load, ledger, stop)
+            cpu = (time.process_time() - cpu_s) / (time.monotonic() - begun)
+        joined = {name: await one.end() for name, one in counters.items()}
+        found = {
+            "load": {**asdict(load), "broker": str(self._broker), "boot": self._boot},
+            "planned": load.messages,
+            "generator_cpu_percent": round(100 * cpu, 1),
+            "reconnects": self._generator.reconnects - reconnects,
+            "observer_disconnections": sum(one.disconnections for one in observers),
+            **figures(ledger, self._limits.late_s, load.names),
+            **joined,
+        }
+        limits = self._limits
+        return found | verdict(found, limits.objective, limits.max_lag_ms)
+
+    def _counters(self) -> dict[str, BrokerCounters | BridgeCounters]:
+        found: dict[str, BrokerCounters | BridgeCounters] = {
+            "broker": BrokerCounters(self._broker, f"egiz-sim-sys-{self._boot}")
+        }
+        if self._watch.bridge:
+            found["bridge"] = BridgeCounters(self._watch.bridge)
+        return found
+
+    def _observers(self, load: Load, ledger: Ledger) -> list[Observer]:
+        order: dict[str, Any] = {
+            "facility": load.facility,
+            "boot": ledger.boot,
+            "devices": load.names,
+        }
+        found = []
+        if ledger.live:
+            client_id = f"egiz-sim-live-{ledger.boot}"
+            live = {"client_id": client_id, "broker": link.to_json(self._broker)}
+            found.append(Observer("live", order | live, ledger.live.see))
+        if ledger.stored:
+            path = {"path": str(self._watch.archive)}
+            found.append(Observer("archive", order | path, ledger.stored.see))
+        return found
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    broker: Broker, load: Load, watch: Watch, limits: Limits, stop: asyncio.Event
+) -> AsyncIterator[Runner]:
+    """Connect the devices of a load; disconnect them at the end.
+
+    Raises:
+        UnreachableError: if not all of them can.
+    """
+    generator = Generator(broker, load)
+    try:
+        await generator.connect(load.connect_s, stop)
+        yield Runner(broker, generator, watch, limits)
+    finally:
+        await generator.close()
+
+
+@contextlib.asynccontextmanager
+async def _observing(observers: list[Observer]) -> AsyncIterator[list[Observer]]:
+    try:
+        for observer in observers:
+            await observer.start()
+        yield observers
+        for observer in observers:
+            await observer.stop()
+    finally:
+        for observer in observers:
+            await observer.kill()
