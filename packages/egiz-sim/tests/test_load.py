@@ -57,11 +57,15 @@ def _sabotage(bridge, fault):
     bridge.process.wait_until(lambda: bridge.metrics()["mqtt_connected"])
 
 
-def test_each_message_is_found_at_each_place(load, archiving):
+def test_each_message_is_found_at_each_place(load, archiving, tmp_path):
     options = ("--devices", "20", "--rate", "300", "--seconds", "1")
+    written = ("--junit", str(tmp_path / "load.xml"))
+    written += ("--html", str(tmp_path / "load.html"))
     # Much else may run on this machine: what is asked here is not how fast it was.
-    running = load(*options, "--max-lag", "60000", *_watch(archiving))
+    running = load(*options, "--max-lag", "60000", *_watch(archiving), *written)
     assert running.wait() == 0, running.output()
+    assert (tmp_path / "load.xml").read_text().startswith("<?xml")
+    assert (tmp_path / "load.html").read_text().startswith("<!doctype html>")
     report = load.report()
     assert report["result"] == "passed"
     assert (report["due"], report["sent"], report["acknowledged"]) == (300, 300, 300)

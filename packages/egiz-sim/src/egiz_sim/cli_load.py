@@ -15,6 +15,8 @@ from rich.console import Console
 
 from egiz_sim.fleet import UnreachableError
 from egiz_sim.load.generator import Load
+from egiz_sim.load.html import html as as_html
+from egiz_sim.load.junit import junit as as_junit
 from egiz_sim.load.observer import ObserverError
 from egiz_sim.load.run import Limits, Report, Watch, connected
 from egiz_sim.load.system import MetricsError
@@ -128,6 +130,12 @@ _MESSAGES_MAX = 20_000_000
 )
 @click.option("--seed", default=1, show_default=True, help="Of the readings.")
 @click.option("--report", type=OutputFile(), help="Write the ledger as JSON.")
+@click.option("--junit", type=OutputFile(), help="Write the checks as JUnit's XML.")
+@click.option(
+    "--html",
+    type=OutputFile(),
+    help="Write a page with plots; it needs no network.",
+)
 def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     broker: str,
     ca: str | None,
@@ -147,6 +155,8 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     facility: str,
     seed: int,
     report: Path | None,
+    junit: Path | None,
+    html: Path | None,
 ) -> None:
     """Hold a rate, and account for every message.
 
@@ -167,7 +177,7 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     \b
     As far as the database, with the bridge's own counts:
       egiz-sim load --rate 500 --archive egiz-archive.sqlite \\
-        --bridge http://127.0.0.1:8080 --report ledger.json
+        --bridge http://127.0.0.1:8080 --html report.html
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
     if not is_facility(facility):
         raise click.UsageError(f"--facility {facility!r}: {explain('bad_facility')}")
@@ -185,10 +195,15 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     except (UnreachableError, ObserverError, MetricsError) as error:
         raise click.ClickException(str(error)) from None
     show(found, Console())
-    if report:
-        report.write_text(json.dumps(found, indent=1) + "\n")
+    for path, write in ((report, _json), (junit, as_junit), (html, as_html)):
+        if path:
+            path.write_text(write(found), "utf-8")
     if found["result"] != "passed":
         raise click.exceptions.Exit(FAILED)
+
+
+def _json(report: Report) -> str:
+    return json.dumps(report, indent=1) + "\n"
 
 
 async def _run(broker: Broker, wanted: Load, watch: Watch, limits: Limits) -> Report:

@@ -1,0 +1,182 @@
+"""The report of a load as one HTML file: it needs no network, and runs no script."""
+
+import math
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from egiz_sim.load.figures import SHARES
+from egiz_sim.load.plots import Axis, Line, linear, logarithmic, plot, seconds
+
+_LEAST_MS = 0.1  # what is drawn at the foot of a logarithmic axis
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --ok: #197a3d; --bad: #b3261e;
+  --open: #8a5a00 }
+@media (prefers-color-scheme: dark) { :root { --ok: #6cd08f; --bad: #ff8a80;
+  --open: #ffc266 } }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 75rem;
+  padding: 1rem }
+h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
+.passed { color: var(--ok) } .failed { color: var(--bad) }
+.unknown { color: var(--open) }
+.wide { overflow-x: auto } table { border-collapse: collapse; width: 100% }
+th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: left;
+  vertical-align: top }
+.numbers td, .numbers th + th { text-align: right; font-variant-numeric: tabular-nums;
+  white-space: nowrap }
+.plots { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)) }
+figure { margin: 0; min-width: 0 } figcaption { font-weight: 600 }
+svg { display: block; width: 100%; height: auto }
+svg text { fill: currentColor; font-size: 12px } svg .end { text-anchor: end }
+svg .middle { text-anchor: middle } svg line { stroke: var(--line) }
+svg path { fill: none; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round }
+@media (max-width: 40rem) { th, td { padding: .2rem .35rem } table { font-size: .9rem }
+  .plots { font-size: .9rem } }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: 0 }
+.legend i { display: inline-block; height: .7rem; margin-right: .4rem; width: .7rem }
+"""
+_LAG = "sent"  # how late the generator itself was
+
+
+def html(report: dict[str, Any]) -> str:
+    """The whole page."""
+    load = report["load"]
+    title = f"Load of {load['rate']:,g} messages a second: {report['result']}"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(_sections(report))
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _sections(report: dict[str, Any]) -> Iterator[str]:
+    load, result = report["load"], report["result"]
+    yield (
+        f"<h1>{load['rate']:,g} messages a second:"
+        f" <span class={result}>{result}</span></h1>"
+    )
+    yield (
+        f"<p>{load['devices']:,} devices for {load['seconds']:g} s, broker"
+        f" {escape(load['broker'])}, facility {escape(load['facility'])}, boot"
+        f" {load['boot']}. The generator needed {report['generator_cpu_percent']} % of"
+        " a core.</p>"
+    )
+    yield f"<h2>Checks</h2>{_checks(report)}"
+    yield f"<h2>Milliseconds since a message was due</h2>{_times(report)}"
+    yield "<p>Sent: by how much the generator itself was late.</p>"
+    yield f"<h2>Messages</h2>{_counts(report)}"
+    yield f"<h2>Plots</h2><div class=plots>{''.join(_plots(report))}</div>"
+
+
+def _checks(report: dict[str, Any]) -> str:
+    rows = "".join(
+        f'<tr><td class="{check["result"]}">{check["result"]}</td>'
+        f"<td>{escape(check['name'])}</td><td>{escape(check['text'])}</td></tr>"
+        for check in report["checks"]
+    )
+    return f"<div class=wide><table>{rows}</table></div>"
+
+
+def _times(report: dict[str, Any]) -> str:
+    names = [*SHARES, "max"]
+    rows = {_LAG: report["generator_lag_ms"]}
+    rows |= {name: of["since_due_ms"] for name, of in report["stages"].items()}
+    return _table(
+        ["until", *names],
+        [
+            [name, *("-" if v is None else f"{v:,.1f}" for v in times.values())]
+            for name, times in rows.items()
+        ],
+    )
+
+
+def _counts(report: dict[str, Any]) -> str:
+    names = ["found", "lost", "duplicated", "reordered", "unknown"]
+    late = {name: f"{of['late']:,}" for name, of in report["stages"].items()}
+    broker = [f"{report['acknowledged']:,}"]
+    broker += [f"{report['due'] - report['acknowledged']:,}", "", "", ""]
+    rows = [["broker", *broker, late["puback"]]]
+    for place, stage in (("live", "live"), ("database", "queryable")):
+        if seen := report[place]:
+            rows.append([place, *(f"{seen[name]:,}" for name in names), late[stage]])
+    lost = "".join(_lost(place, report[place]) for place in ("live", "database"))
+    return _table(["place", *names, "late"], rows) + lost
+
+
+def _lost(place: str, seen: dict[str, Any] | None) -> str:
+    if not seen or not seen["first_lost"]:
+        return ""
+    named = ", ".join(
+        escape(f"{one['device_id']} {one['boot']}/{one['seq']}")
+        for one in seen["first_lost"]
+    )
+    return f"<p>First lost ({place}), as device boot/seq: {named}</p>"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    heads = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join(
+        f"<tr><th>{escape(row[0])}</th>{''.join(f'<td>{v}</td>' for v in row[1:])}</tr>"
+        for row in rows
+    )
+    return f"<div class=wide><table class=numbers><tr>{heads}</tr>{body}</table></div>"
+
+
+def _plots(report: dict[str, Any]) -> Iterator[str]:
+    yield _percentiles(report)
+    each = report["seconds"]
+    if each:
+        across = seconds("second in which it was due", each[-1]["second"])
+        yield _p99(report, across)
+        sent = [(one["second"], one["due"]) for one in each]
+        high = max(count for _, count in sent)
+        line = Line("messages", sent)
+        yield plot("Messages due in each second", [line], across, linear("", high))
+
+
+def _percentiles(report: dict[str, Any]) -> str:
+    """Each time by the share of messages that took longer: the tail has its room."""
+    shares = [1 - share for share in SHARES.values()]
+    stages = {_LAG: report["generator_lag_ms"]}
+    stages |= {name: of["since_due_ms"] for name, of in report["stages"].items()}
+    lines = [
+        Line(
+            name, [(-share, times[p]) for p, share in zip(SHARES, shares, strict=True)]
+        )
+        for name, times in stages.items()
+    ]
+    ticks = [(-share, name) for name, share in zip(SHARES, shares, strict=True)]
+    across = Axis("percentile", -shares[0], -shares[-1], ticks, _tail)
+    return plot("Milliseconds by percentile", lines, across, _milliseconds(lines))
+
+
+def _tail(share: float) -> float:
+    """-0.5 to -0.001: as far from each other as their orders of magnitude."""
+    return -math.log10(-share)
+
+
+def _p99(report: dict[str, Any], across: Axis) -> str:
+    names = {_LAG: "lag_ms"} | {name: name for name in report["stages"]}
+    lines = [
+        Line(name, [(one["second"], one[key]["p99"]) for one in report["seconds"]])
+        for name, key in names.items()
+    ]
+    return plot("p99 of each second, ms", lines, across, _milliseconds(lines))
+
+
+def _milliseconds(lines: list[Line]) -> Axis:
+    values = [up for line in lines for _, up in line.points if up]
+    low = max(_LEAST_MS, min(values, default=_LEAST_MS))
+    return _clamped(logarithmic("ms", low, max([low, *values])))
+
+
+def _clamped(axis: Axis) -> Axis:
+    """What is less than its foot is drawn there: a logarithm has no zero."""
+
+    def scale(value: float) -> float:
+        return axis.scale(max(value, axis.low))
+
+    return Axis(axis.name, axis.low, axis.high, axis.ticks, scale)
