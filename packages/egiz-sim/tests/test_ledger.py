@@ -161,9 +161,9 @@ def test_percentiles_are_of_the_ordered_times():
 def test_messages_are_of_the_contract_and_never_of_one_time():
     times = itertools.cycle([1_780_000_000_999, 1_780_000_000_000])
     for name, machine in fleet(7, seed=1):
-        source = Messages("load", name, machine, boot=9)
+        source = Messages("load", name, machine)
         topic = parse_topic(source.topic)
-        made = [decode(topic, source.make(next(times), seq)) for seq in range(6)]
+        made = [decode(topic, source.make(next(times), 9, seq)) for seq in range(6)]
         assert [(m.device_id, m.boot, m.seq) for m in made] == [
             (name, 9, seq) for seq in range(6)
         ]

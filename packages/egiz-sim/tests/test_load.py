@@ -48,13 +48,19 @@ def _rows(bridge):
         return db.execute("SELECT device_id, boot, seq FROM telemetry").fetchall()
 
 
-def _sabotage(bridge, fault):
-    """Run the bridge again, with a fault."""
-    bridge.stop()
-    command = [sys.executable, str(_SABOTAGED), fault]
-    command += ["run", "--config", str(bridge.config)]
-    bridge.process = Process(command, bridge.directory / "log")
-    bridge.process.wait_until(lambda: bridge.metrics()["mqtt_connected"])
+@pytest.fixture
+def sabotaged(mosquitto, bridge):
+    """Run a bridge with a fault: `sabotaged("drops")`."""
+
+    def start(fault):
+        made = bridge(mosquitto.url, archive={})
+        command = [sys.executable, str(_SABOTAGED), fault]
+        command += ["run", "--config", str(made.config)]
+        made.process = Process(command, made.directory / "log")
+        made.process.wait_until(lambda: made.metrics()["mqtt_connected"])
+        return made
+
+    return start
 
 
 def test_each_message_is_found_at_each_place(load, archiving, tmp_path):
@@ -86,8 +92,8 @@ def test_each_message_is_found_at_each_place(load, archiving, tmp_path):
     assert {seq for _, _, seq in rows} == set(range(15))
 
 
-def test_it_is_red_when_the_bridge_drops_one_message_in_a_thousand(load, archiving):
-    _sabotage(archiving, "drops")
+def test_it_is_red_when_the_bridge_drops_one_message_in_a_thousand(load, sabotaged):
+    archiving = sabotaged("drops")
     options = ("--rate", "2000", "--seconds", "0.5", "--drain", "1", "--no-live")
     running = load(*options, *_watch(archiving))
     assert running.wait() == 1, running.output()
@@ -101,8 +107,8 @@ def test_it_is_red_when_the_bridge_drops_one_message_in_a_thousand(load, archivi
     assert (lost["device_id"], lost["boot"], lost["seq"]) not in _rows(archiving)
 
 
-def test_it_is_red_when_the_bridge_acknowledges_before_it_writes(load, archiving):
-    _sabotage(archiving, "acknowledges_first")
+def test_it_is_red_when_the_bridge_acknowledges_before_it_writes(load, sabotaged):
+    archiving = sabotaged("acknowledges_first")
     options = ("--rate", "400", "--seconds", "1", "--drain", "1", "--no-live")
     running = load(*options, "--archive", str(archiving.archive))
     eventually(lambda: archiving.metrics().get("messages_acknowledged_total", 0) > 50)
@@ -140,3 +146,15 @@ def test_a_broker_that_is_not_there_is_a_sentence(load, tmp_path):
     assert running.wait() == 1
     assert "devices could not connect" in running.output()
     assert "Traceback" not in running.output()
+
+
+def test_a_search_with_too_high_a_first_rate_says_so(load, tmp_path):
+    options = ("--search", "--p99", "0.0001", "--rate", "50", "--seconds", "0.2")
+    page = tmp_path / "search.html"
+    running = load(*options, "--devices", "5", "--no-live", "--html", str(page))
+    assert running.wait() == 1, running.output()
+    assert "begin at a lower --rate" in running.output()
+    assert "Rates tried" in page.read_text()
+    search = load.report()["search"]
+    assert [step["rate"] for step in search["steps"]] == [50, 50]
+    assert search["highest_rate"] == 0

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from egiz_sim.load.html import html as as_html
 from egiz_sim.load.junit import junit as as_junit
 from egiz_sim.load.observer import ObserverError
 from egiz_sim.load.run import Limits, Report, Watch, connected
+from egiz_sim.load.search import RATE_MAX, search
 from egiz_sim.load.system import MetricsError
 from egiz_sim.load.verdict import Objective
 from egiz_sim.load.view import progress, show
@@ -30,7 +32,7 @@ _MESSAGES_MAX = 20_000_000
 
 @command(
     exit_codes={
-        DONE: "every message arrived, and the objective is kept",
+        DONE: "every message arrived, and the objective is kept (--search: at a rate)",
         FAILED: "one did not, the objective is missed, or it is not known",
     },
 )
@@ -48,9 +50,15 @@ _MESSAGES_MAX = 20_000_000
     "--rate",
     default=100.0,
     show_default=True,
-    type=Real(0.1, 1_000_000),
+    type=Real(0.1, RATE_MAX),
     metavar="N",
     help="Messages a second, of all devices together.",
+)
+@click.option(
+    "--search",
+    "is_search",
+    is_flag=True,
+    help="Find the highest rate that passes; needs --p99, and begins at --rate.",
 )
 @click.option(
     "--devices",
@@ -64,7 +72,7 @@ _MESSAGES_MAX = 20_000_000
     default=10.0,
     show_default=True,
     type=Real(0, 86_400, min_open=True),
-    help="How long it sends.",
+    help="How long it sends; with --search, at each rate.",
 )
 @click.option(
     "--connect",
@@ -142,6 +150,7 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     cert: str | None,
     key: str | None,
     rate: float,
+    is_search: bool,
     devices: int,
     seconds: float,
     connect: float,
@@ -175,12 +184,17 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     10,000 messages a second of 1,000 devices, with an objective of 500 ms:
       egiz-sim load --broker mqtt://localhost --devices 1000 --rate 10000 --p99 500
     \b
+    The highest rate at which 99 of 100 messages are seen live within 200 ms:
+      egiz-sim load --search --p99 200 --devices 200 --seconds 5
+    \b
     As far as the database, with the bridge's own counts:
       egiz-sim load --rate 500 --archive egiz-archive.sqlite \\
         --bridge http://127.0.0.1:8080 --html report.html
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
     if not is_facility(facility):
         raise click.UsageError(f"--facility {facility!r}: {explain('bad_facility')}")
+    if is_search and p99 is None:
+        raise click.UsageError("--search needs --p99, the objective that it keeps")
     if rate * seconds > _MESSAGES_MAX:
         reason = f"--rate times --seconds is more than {_MESSAGES_MAX:,} messages"
         raise click.UsageError(f"{reason}, whose times must fit in memory")
@@ -191,7 +205,7 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     opened = _broker(broker, tls)
     allow_sockets(devices)
     try:
-        found = asyncio.run(_run(opened, wanted, watch, limits))
+        found = asyncio.run(_run(opened, wanted, watch, limits, is_search=is_search))
     except (UnreachableError, ObserverError, MetricsError) as error:
         raise click.ClickException(str(error)) from None
     show(found, Console())
@@ -206,7 +220,9 @@ def _json(report: Report) -> str:
     return json.dumps(report, indent=1) + "\n"
 
 
-async def _run(broker: Broker, wanted: Load, watch: Watch, limits: Limits) -> Report:
+async def _run(
+    broker: Broker, wanted: Load, watch: Watch, limits: Limits, *, is_search: bool
+) -> Report:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -215,7 +231,13 @@ async def _run(broker: Broker, wanted: Load, watch: Watch, limits: Limits) -> Re
         connected(broker, wanted, watch, limits, stop) as runner,
         progress(Console(stderr=True), runner.current),
     ):
-        return await runner.run(wanted, stop)
+        if not is_search:
+            return await runner.run(wanted, stop)
+
+        async def at_rate(rate: float) -> Report:
+            return await runner.run(replace(wanted, rate=rate), stop)
+
+        return await search(wanted.rate, at_rate)
 
 
 def _broker(url: str, tls: TlsFiles | None) -> Broker:

@@ -7,6 +7,7 @@ generator itself was late is in the ledger: `sent` - `due`.
 
 import asyncio
 import contextlib
+import gc
 import time
 from dataclasses import dataclass
 from itertools import count
@@ -67,12 +68,15 @@ class Generator:
 
     def __init__(self, broker: Broker, load: Load) -> None:
         self._broker = broker
-        self._machines = list(fleet(load.devices, load.seed))
+        self._sources = [
+            Messages(load.facility, name, machine)
+            for name, machine in fleet(load.devices, load.seed)
+        ]
         self._ledger: Ledger | None = None
         self._begun = 0.0
         self._publishers = [
             Publisher(broker, name, _will(load.facility, name), _nothing, self._acked)
-            for name, _ in self._machines
+            for name in load.names
         ]
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -98,14 +102,13 @@ class Generator:
                     f" connect to {self._broker}: {missing[0].error}"
                 )
             await asyncio.sleep(_POLL_S)
+        # What thousands of devices are made of is not looked through while it sends.
+        gc.collect()
+        gc.freeze()
 
     async def send(self, load: Load, ledger: Ledger, stop: asyncio.Event) -> None:
         """Send what is due, and wait until nothing is missing, or nothing comes."""
         self._ledger = ledger
-        sources = [
-            Messages(load.facility, name, machine, ledger.boot)
-            for name, machine in self._machines
-        ]
         begun, begun_ms = time.monotonic(), time.time_ns() // 1_000_000
         self._begun = begun
         for number in count():
@@ -118,25 +121,24 @@ class Generator:
                     break
             elif number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-            self._send_one(sources, ledger, due, begun_ms + int(1000 * (due - begun)))
+            self._send_one(ledger, due, begun_ms + int(1000 * (due - begun)))
         await self._drain(load, ledger, stop)
 
     async def close(self) -> None:
         """Disconnect in good order: no last will is published."""
+        gc.unfreeze()
         await asyncio.gather(*(one.close() for one in self._publishers))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _send_one(
-        self, sources: list[Messages], ledger: Ledger, due: float, time_ms: int
-    ) -> None:
+    def _send_one(self, ledger: Ledger, due: float, time_ms: int) -> None:
         number = ledger.send(due, time.monotonic())
         device, seq = ledger.identity(number)
-        source = sources[device]
+        source = self._sources[device]
         try:
             self._publishers[device].publish(
-                source.topic, source.make(time_ms, seq), number
+                source.topic, source.make(time_ms, ledger.boot, seq), number
             )
         except OverflowError:
             ledger.unsent += 1

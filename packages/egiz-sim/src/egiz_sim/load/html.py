@@ -7,6 +7,7 @@ from typing import Any
 
 from egiz_sim.load.figures import SHARES
 from egiz_sim.load.plots import Axis, Line, linear, logarithmic, plot, seconds
+from egiz_sim.load.view import search_result
 
 _LEAST_MS = 0.1  # what is drawn at the foot of a logarithmic axis
 _STYLE = """
@@ -64,11 +65,31 @@ def _sections(report: dict[str, Any]) -> Iterator[str]:
         f" {load['boot']}. The generator needed {report['generator_cpu_percent']} % of"
         " a core.</p>"
     )
+    if "search" in report:
+        yield _search(report["search"])
     yield f"<h2>Checks</h2>{_checks(report)}"
     yield f"<h2>Milliseconds since a message was due</h2>{_times(report)}"
     yield "<p>Sent: by how much the generator itself was late.</p>"
     yield f"<h2>Messages</h2>{_counts(report)}"
     yield f"<h2>Plots</h2><div class=plots>{''.join(_plots(report))}</div>"
+
+
+def _search(found: dict[str, Any]) -> str:
+    head = ["messages a second", "p99, ms", "generator's lag p99, ms", "result"]
+    rows = [
+        [
+            f"{step['rate']:,.0f}",
+            *(_number(step[name]) for name in ("p99_ms", "lag_p99_ms")),
+            step["result"],
+        ]
+        for step in found["steps"]
+    ]
+    text = f"<p>{escape(search_result(found))}</p>"
+    return f"<h2>Rates tried</h2>{text}{_table(head, rows)}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
 
 
 def _checks(report: dict[str, Any]) -> str:
@@ -86,10 +107,7 @@ def _times(report: dict[str, Any]) -> str:
     rows |= {name: of["since_due_ms"] for name, of in report["stages"].items()}
     return _table(
         ["until", *names],
-        [
-            [name, *("-" if v is None else f"{v:,.1f}" for v in times.values())]
-            for name, times in rows.items()
-        ],
+        [[name, *map(_number, times.values())] for name, times in rows.items()],
     )
 
 

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -54,15 +55,15 @@ def read(link: socket.socket) -> bytes:
 
 
 def retained(
-    broker: Broker, client_id: str, topic: str, seconds: float
+    broker: Broker, client_id: str, topic: str, wanted: Iterable[str], seconds: float
 ) -> dict[str, bytes]:
-    """What the broker keeps under a topic, as far as it sends it within `seconds`."""
+    """What the broker keeps under a topic; waits so long for what is wanted."""
     found: dict[str, bytes] = {}
     until = time.monotonic() + seconds
     with connect(broker, client_id, is_clean=True) as link:
         link.sendall(packets.subscribe(1, topic))
-        unparsed = b""
-        while (left := until - time.monotonic()) > 0:
+        unparsed, missing = b"", set(wanted)
+        while missing and (left := until - time.monotonic()) > 0:
             link.settimeout(left)
             try:
                 data = read(link)
@@ -71,6 +72,7 @@ def retained(
             if not data:
                 break
             unparsed = _note(unparsed + data, found)
+            missing -= found.keys()
         link.sendall(packets.DISCONNECT)
     return found
 

@@ -87,15 +87,16 @@ class Runner:
         for one in counters.values():
             await one.begin()
         async with _observing(self._observers(load, ledger)) as observers:
-            cpu_s, begun = time.process_time(), time.monotonic()
+            cpu_s = time.process_time()
             reconnects = self._generator.reconnects
             await self._generator.send(load, ledger, stop)
-            cpu = (time.process_time() - cpu_s) / (time.monotonic() - begun)
+            cpu_s = time.process_time() - cpu_s
         joined = {name: await one.end() for name, one in counters.items()}
         found = {
             "load": {**asdict(load), "broker": str(self._broker), "boot": self._boot},
             "planned": load.messages,
-            "generator_cpu_percent": round(100 * cpu, 1),
+            "is_stopped": stop.is_set(),
+            "generator_cpu_percent": _percent(cpu_s, ledger),
             "reconnects": self._generator.reconnects - reconnects,
             "observer_disconnections": sum(one.disconnections for one in observers),
             **figures(ledger, self._limits.late_s, load.names),
@@ -127,6 +128,12 @@ class Runner:
             path = {"path": str(self._watch.archive)}
             found.append(Observer("archive", order | path, ledger.stored.see))
         return found
+
+
+def _percent(cpu_s: float, ledger: Ledger) -> float | None:
+    """Of a core, while it sent; None if it did not."""
+    sending_s = ledger.sent[-1] - ledger.sent[0] if ledger.sent else 0.0
+    return round(100 * cpu_s / sending_s, 1) if sending_s else None
 
 
 @contextlib.asynccontextmanager

@@ -110,13 +110,13 @@ class BrokerCounters:
         }
 
     def _read(self) -> dict[str, int]:
+        wanted = _SYS | {_SYS_HEAP: "heap_bytes"}
         try:
             found = link.retained(
-                self._broker, self._client_id, "$SYS/broker/#", _SYS_WAIT_S
+                *(self._broker, self._client_id, "$SYS/broker/#"), wanted, _SYS_WAIT_S
             )
         except OSError:
             return {}  # an addition: the load has connections of its own
-        wanted = _SYS | {_SYS_HEAP: "heap_bytes"}
         return {
             name: int(found[topic])
             for topic, name in wanted.items()

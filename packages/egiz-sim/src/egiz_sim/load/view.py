@@ -84,8 +84,35 @@ def show(report: dict[str, Any], console: Console) -> None:
     for check in report["checks"]:
         line = Text(f"{check['result']:<13}", _COLOURS.get(check["result"], "dim"))
         console.print(line.append(f"{check['name']}: {check['text']}", "default"))
+    if "search" in report:
+        _show_search(report["search"], console)
     result = report["result"]
     console.print(Text(f"Result: {result}", f"bold {_COLOURS[result]}"))
+
+
+def _show_search(found: dict[str, Any], console: Console) -> None:
+    table = Table(title="Rates tried", title_justify="left")
+    for name in ("messages a second", "p99, ms", "generator's lag p99, ms"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for step in found["steps"]:
+        times = (_number(step["p99_ms"]), _number(step["lag_p99_ms"]))
+        colour = _COLOURS[step["result"]]
+        table.add_row(
+            f"{step['rate']:,.0f}", *times, Text(step["result"], style=colour)
+        )
+    console.print(table)
+    console.print(search_result(found), highlight=False)
+
+
+def search_result(found: dict[str, Any]) -> str:
+    """One sentence."""
+    if not found["highest_rate"]:
+        return "The first rate did not pass: begin at a lower --rate."
+    text = f"The highest rate that passed is {found['highest_rate']:,.0f} a second"
+    if found["limit"] != "generator":
+        return f"{text}."
+    return f"{text}; the generator could send no faster, so the system's may be higher."
 
 
 def _number(value: float | None) -> str:
