@@ -43,7 +43,12 @@ BROKEN = {
     "egiz-edge run": ["--facility A", "--heap 1e9", "--seed x", "--broker http://x"],
     "egiz-edge serve": ["--listen x", "--listen 127.0.0.1:1e5"],
     "egiz-sim run": ["--facility A", "--rate nan", "--broker http://x"],
-    "egiz-sim load": ["--facility A", "--rate nan", "--bridge x", "--broker http://x"],
+    "egiz-sim load": [
+        "--facility A",
+        "--rate nan",
+        "--database x",
+        "--broker http://x",
+    ],
     "egiz-sim demo": ["--seconds nan", "--seconds 0", "--broker none"],
     "egiz-schema generate": ["--directory binary", "--directory loop"],
 }

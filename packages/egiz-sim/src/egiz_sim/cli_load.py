@@ -15,6 +15,7 @@ from egiz_schema.topics import is_facility
 from rich.console import Console
 
 from egiz_sim.fleet import UnreachableError
+from egiz_sim.load import stores
 from egiz_sim.load.generator import Load
 from egiz_sim.load.html import html as as_html
 from egiz_sim.load.junit import junit as as_junit
@@ -110,6 +111,13 @@ _MESSAGES_MAX = 20_000_000
     help="Look for each message in the bridge's SQLite archive.",
 )
 @click.option(
+    "--database",
+    metavar="URL",
+    help="Look in a database: influxdb1://[user@]host[:port]/database, "
+    "influxdb2://host[:port]/org/bucket or victoriametrics://host[:port]; +https "
+    "before :// is TLS. Password or token: EGIZ_SIM_DATABASE_SECRET.",
+)
+@click.option(
     "--bridge",
     metavar="URL",
     help="HTTP server of the bridge: its own counts join the report.",
@@ -158,6 +166,7 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     p99: float | None,
     is_live: bool,
     archive: Path | None,
+    database: str | None,
     bridge: str | None,
     max_lag: float,
     late: float,
@@ -174,8 +183,9 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     a second has a second of late messages, not one late message.
 
     A message is known by device, boot and seq, and is looked for at the broker
-    (PUBACK), at a live subscriber, and with --archive in the database. If this program
-    is too slow itself, the result is "unknown": the system is not blamed.
+    (PUBACK), at a live subscriber, and with --archive or --database where it is
+    stored. If this program is too slow itself, the result is "unknown": the system is
+    not blamed.
 
     Device ids are those of `egiz-sim run`. A device of the same id that is connected to
     this broker would lose its connection: use a broker of your own, or other ids.
@@ -200,7 +210,7 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
         raise click.UsageError(f"{reason}, whose times must fit in memory")
     tls = TlsFiles(ca, cert, key) if ca or cert or key else None
     wanted = Load(devices, rate, seconds, connect, drain, facility, seed)
-    watch = Watch(is_live, archive, _http(bridge))
+    watch = Watch(is_live, _store(archive, database), _http(bridge))
     limits = Limits(Objective(p99) if p99 else None, max_lag, late)
     opened = _broker(broker, tls)
     allow_sockets(devices)
@@ -245,6 +255,19 @@ def _broker(url: str, tls: TlsFiles | None) -> Broker:
         return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"), tls)
     except ValueError as error:
         raise click.UsageError(f"--broker: {error}") from None
+
+
+def _store(archive: Path | None, database: str | None) -> stores.Store | None:
+    if archive and database:
+        raise click.UsageError("--archive and --database: give one of them")
+    if archive:
+        return stores.archive(archive)
+    if database is None:
+        return None
+    try:
+        return stores.database(database, os.environ.get("EGIZ_SIM_DATABASE_SECRET"))
+    except ValueError as error:
+        raise click.UsageError(f"--database: {error}") from None
 
 
 def _http(url: str | None) -> str | None:

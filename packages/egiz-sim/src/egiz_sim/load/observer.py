@@ -18,6 +18,7 @@ RECORD = struct.Struct("<qd")  # number of the message, monotonic seconds
 _READY, _DISCONNECTED = -1, -2
 _READY_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 30.0
+_END_TIMEOUT_S = 5.0
 _READ_BYTES = 1 << 16
 
 
@@ -91,7 +92,13 @@ class Observer:
 
     async def kill(self) -> None:
         """End it, whatever it does."""
-        if self._process is not None and self._process.returncode is None:
+        if self._process is None:
+            return
+        if self._reading is not None and self._reading.done():
+            # It ends by itself: a signal now would take its exit code from asyncio.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), _END_TIMEOUT_S)
+        if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()

@@ -5,7 +5,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from egiz_sim.load import link
@@ -13,6 +12,7 @@ from egiz_sim.load.figures import figures
 from egiz_sim.load.generator import Generator, Load
 from egiz_sim.load.ledger import Ledger
 from egiz_sim.load.observer import Observer
+from egiz_sim.load.stores import Store
 from egiz_sim.load.system import BridgeCounters, BrokerCounters
 from egiz_sim.load.verdict import Objective, verdict
 from egiz_sim.mqtt import Broker
@@ -26,12 +26,12 @@ class Watch:
 
     Attributes:
         is_live: subscribe to them.
-        archive: the bridge's SQLite file.
+        store: the archive or database.
         bridge: URL of its HTTP server.
     """
 
     is_live: bool
-    archive: Path | None
+    store: Store | None
     bridge: str | None
 
 
@@ -80,7 +80,7 @@ class Runner:
             load.devices,
             self._boot,
             is_live=self._watch.is_live,
-            is_stored=self._watch.archive is not None,
+            is_stored=self._watch.store is not None,
         )
         self._current = (load, ledger)
         counters = self._counters()
@@ -124,9 +124,9 @@ class Runner:
             client_id = f"egiz-sim-live-{ledger.boot}"
             live = {"client_id": client_id, "broker": link.to_json(self._broker)}
             found.append(Observer("live", order | live, ledger.live.see))
-        if ledger.stored:
-            path = {"path": str(self._watch.archive)}
-            found.append(Observer("archive", order | path, ledger.stored.see))
+        if ledger.stored and (store := self._watch.store):
+            place = order | store.order
+            found.append(Observer(store.module, place, ledger.stored.see))
         return found
 
 
