@@ -49,6 +49,7 @@ BROKEN = {
         "--database x",
         "--broker http://x",
     ],
+    "egiz-sim check": ["--facility A", "--device-id x", "--broker http://x"],
     "egiz-sim demo": ["--seconds nan", "--seconds 0", "--broker none"],
     "egiz-schema generate": ["--directory binary", "--directory loop"],
 }

@@ -15,12 +15,12 @@ from egiz_schema.orders import ACTIONS
 from egiz_schema.problems import problems, unknown
 from rig import node, stored
 from rig.documents import FULL
-from rig.process import Process, own_program, require
+from rig.process import Process, free_port, own_program, require
 from rig.servers import REPOSITORY
 from rig.waiting import eventually
 
 PAGE = (REPOSITORY / "docs/device/write.md").read_text()
-DEVICE = "oven-007"
+DEVICE, CHECKED = "oven-007", "oven-009"
 CHANNELS = [f"channel_{number}" for number in range(8)]
 # Of the table of sizes: what each row is about.
 SIZED = {
@@ -136,6 +136,26 @@ class Example:
         received = self._live.messages(DEVICE, "telemetry")
         return [message for message in received if message.boot == boot]
 
+    def checked(self):
+        """What `egiz-sim check` says of the device behind a proxy of its own."""
+        port, options = free_port(), ("--interval-ms", "150", "--outage", "1", "--json")
+        node_program = require("node", "apt-get install nodejs")
+        command = [node_program, "device.js", f"mqtt://127.0.0.1:{port}", "factory"]
+        log = self._directory / "checked.log"
+        device = Process([*command, CHECKED], log, cwd=self._directory)
+        self._processes.append(device)
+        done = subprocess.run(
+            [
+                *(own_program("egiz-sim"), "check", *options),
+                *("--broker", f"mqtt://127.0.0.1:{self._address[-1]}"),
+                *("--device-id", CHECKED, "--proxy-port", str(port)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, json.loads(done.stdout)["rules"], log.read_text()
+
     def validated(self):
         """What `egiz-schema validate` says of all that the device has sent."""
         traffic = self._directory / "traffic"
@@ -208,6 +228,15 @@ def test_the_example_keeps_the_contract_and_all_it_sends_is_stored(
     total = sum(len(live.messages(DEVICE, kind)) for kind in kinds)
     # With its subscription, the watcher gets the retained ones again.
     assert checked.stderr == f"{total + len(kinds)} read, 0 not of the contract\n"
+
+
+def test_the_example_passes_every_rule_of_the_check(example):
+    code, rules, log = example.checked()
+    failed = [rule for rule in rules if rule["verdict"] == "fail"]
+    assert (code, failed) == (0, []), log
+    # It is not allowed to be restarted, and could not.
+    untried = [rule["id"] for rule in rules if rule["verdict"] == "not tried"]
+    assert untried == ["reboot.counted"]
 
 
 def _obeys_configs(example):

@@ -15,6 +15,7 @@ from egiz_schema.topics import is_facility
 from rich.console import Console
 
 from egiz_sim import __version__
+from egiz_sim.cli_check import check
 from egiz_sim.cli_load import load
 from egiz_sim.demo.parts import PartError
 from egiz_sim.demo.run import run_demo
@@ -36,10 +37,12 @@ def main() -> None:
       egiz-sim demo --seconds 20
       egiz-sim run --devices 100 --seconds 60 --broker mqtt://localhost
       egiz-sim load --rate 1000 --p99 500 --broker mqtt://localhost
+      egiz-sim check --device-id oven-007 --proxy-port 1884
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
 
 
 main.add_command(load)
+main.add_command(check)
 
 
 @main.command(

@@ -1,0 +1,193 @@
+"""The command `egiz-sim check`."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import click
+from egiz_cli import DONE, FAILED, INTERRUPTED, OutputFile, Real, Unusable, command
+from egiz_schema import explain, limits
+from egiz_schema.topics import is_device_id, is_facility
+
+from egiz_sim.conformance import output
+from egiz_sim.conformance.errors import CheckError, PortError
+from egiz_sim.conformance.plan import Plan
+from egiz_sim.conformance.run import Result
+from egiz_sim.conformance.run import check as run_check
+from egiz_sim.mqtt import Broker, TlsFiles
+
+_PLAN = Plan("", "")
+
+
+@command(
+    exit_codes={
+        DONE: "no rule failed",
+        FAILED: "a rule failed, or the device or the broker cannot be reached",
+        INTERRUPTED: "interrupted with Ctrl-C; the config that was found is put back",
+    },
+)
+@click.option(
+    "--device-id",
+    required=True,
+    metavar="TYPE-UNIT",
+    help="The device, as it stands in the topic.",
+)
+@click.option(
+    "--facility",
+    default="factory",
+    show_default=True,
+    help="The place, as it stands in the topic.",
+)
+@click.option(
+    "--broker",
+    default="mqtt://localhost:1883",
+    show_default=True,
+    metavar="URL",
+    help="mqtt[s]://[user@]host[:port]. Its password is EGIZ_SIM_MQTT_PASSWORD.",
+)
+@click.option("--ca", metavar="FILE", help="Connect with TLS; the broker's authority.")
+@click.option("--cert", metavar="FILE", help="Certificate of the check, PEM or DER.")
+@click.option("--key", metavar="FILE", help="Key of that certificate.")
+@click.option(
+    "--proxy-port",
+    type=click.IntRange(1, 65535),
+    help="Listen here for the device, and forward to the broker: shows what only its"
+    " packets show, and makes outages. Everybody who reaches this port reaches the"
+    " broker meanwhile.",
+)
+@click.option(
+    "--watch-only",
+    is_flag=True,
+    help="Send nothing, and cut nothing: judge what comes by itself.",
+)
+@click.option(
+    "--allow-reboot", is_flag=True, help="The device may be restarted, by command."
+)
+@click.option(
+    "--interval-ms",
+    default=_PLAN.interval_ms,
+    show_default=True,
+    type=click.IntRange(*limits.PUBLISH_MS),
+    help="publish_rate_ms while it is checked.",
+)
+@click.option(
+    "--outage",
+    default=_PLAN.outage,
+    show_default=True,
+    type=Real(0.5, 3600),
+    help="Seconds for which the connection is cut.",
+)
+@click.option(
+    "--wait",
+    default=_PLAN.wait,
+    show_default=True,
+    type=Real(1, 3600),
+    help="Seconds to wait for the device, also after an outage.",
+)
+@click.option(
+    "--answer",
+    default=_PLAN.answer,
+    show_default=True,
+    type=Real(0.5, 3600),
+    help="Seconds to wait for each answer.",
+)
+@click.option(
+    "--watch",
+    default=_PLAN.watch,
+    show_default=True,
+    type=Real(1, 1e6),
+    help="Seconds that --watch-only lasts.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@click.option("--junit", type=OutputFile(), help="Write the verdicts here, as JUnit.")
+def check(  # noqa: PLR0913, PLR0917  # one argument for each option
+    device_id: str,
+    facility: str,
+    broker: str,
+    ca: str | None,
+    cert: str | None,
+    key: str | None,
+    proxy_port: int | None,
+    watch_only: bool,
+    allow_reboot: bool,
+    interval_ms: int,
+    outage: float,
+    wait: float,
+    answer: float,
+    watch: float,
+    as_json: bool,
+    junit: Path | None,
+) -> None:
+    """Hold a device to the contract, rule by rule.
+
+    It watches one device, sends it configs and commands, cuts its connection, and says
+    of each rule: pass, fail, or why it was not tried. Nothing that it sends harms a
+    plant: the rate of messages changes, a light may blink. The retained config that it
+    found is put back at the end, also at Ctrl-C.
+
+    \b
+    What a subscriber sees, and nothing is sent:
+      egiz-sim check --device-id oven-007 --watch-only
+    \b
+    All of it; the device connects to port 1884 of this machine:
+      egiz-sim check --device-id oven-007 --proxy-port 1884
+    """  # noqa: D301  # \b is click's mark for lines that stay as they are
+    plan = Plan(
+        facility,
+        device_id,
+        proxy_port,
+        interval_ms,
+        wait,
+        answer,
+        outage,
+        watch,
+        watch_only,
+        allow_reboot,
+    )
+    _check_names(plan)
+    tls = TlsFiles(ca, cert, key) if ca or cert or key else None
+    result = _run(_broker(broker, tls), plan)
+    if junit:
+        junit.write_bytes(output.junit(result))
+    if as_json:
+        click.echo(json.dumps(output.document(result), indent=1))
+    else:
+        click.echo("\n".join(output.table(result)))
+    if not result.is_passed:
+        raise click.exceptions.Exit(FAILED)
+
+
+def _run(broker: Broker, plan: Plan) -> Result:
+    try:
+        return asyncio.run(_interruptible(broker, plan))
+    except asyncio.CancelledError:  # SIGTERM; asyncio makes a Ctrl-C of SIGINT
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except PortError as error:
+        raise Unusable(str(error)) from None
+    except CheckError as error:
+        raise click.ClickException(str(error)) from None
+
+
+async def _interruptible(broker: Broker, plan: Plan) -> Result:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await run_check(broker, plan, lambda text: click.echo(text, err=True))
+
+
+def _check_names(plan: Plan) -> None:
+    if not is_facility(plan.facility):
+        reason = explain("bad_facility")
+        raise click.UsageError(f"--facility {plan.facility!r}: {reason}")
+    if not is_device_id(plan.device_id):
+        reason = explain("bad_device_id")
+        raise click.UsageError(f"--device-id {plan.device_id!r}: {reason}")
+
+
+def _broker(url: str, tls: TlsFiles | None) -> Broker:
+    try:
+        return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"), tls)
+    except ValueError as error:
+        raise click.UsageError(f"--broker: {error}") from None

@@ -1,0 +1,282 @@
+"""What was seen of a device, and what it was sent: all that a rule judges."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import msgspec
+from egiz_schema import EgizError, Status, Telemetry, Topic
+from egiz_schema.codec import decode_with_shape
+
+from egiz_sim.conformance import frames
+from egiz_sim.conformance.proxy import Session
+
+_RECENT = 3
+_MARGIN_S = 0.3  # between a time of the device and one of this machine
+_ALIKE_S = 0.05  # two times that may be one
+_COARSE_S = 1.1  # of a device whose times are whole seconds
+
+
+class NotTried(Exception):
+    """A rule could not be tried; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A message, as a subscriber got it.
+
+    Attributes:
+        at: monotonic seconds.
+        epoch: seconds since 1970.
+        is_kept: the broker had retained it, and sent it at the subscription.
+        message: what it says, whichever device it names; None if that is nothing.
+    """
+
+    at: float
+    epoch: float
+    topic: str
+    payload: bytes
+    qos: int
+    is_kept: bool
+    message: Telemetry | Status | None
+
+    @property
+    def kind(self) -> str:
+        """The last level of the topic."""
+        return self.topic.rpartition("/")[2]
+
+
+def seen(publish: frames.Publish, at: float, epoch: float) -> Seen:
+    """A message of a topic of the device."""
+    kind = publish.topic.rpartition("/")[2]
+    message = None
+    if kind in {"telemetry", "status"}:
+        with contextlib.suppress(EgizError):
+            message = decode_with_shape(kind, publish.payload)[0]
+    assert message is None or isinstance(message, Telemetry | Status)
+    return Seen(
+        at,
+        epoch,
+        publish.topic,
+        publish.payload,
+        publish.qos,
+        publish.is_retained,
+        message,
+    )
+
+
+@dataclass(slots=True)
+class Order:
+    """A config or command that was sent, and the status that answered it."""
+
+    document: dict[str, Any]
+    payload: bytes
+    at: float
+    answer: Seen | None = None
+
+    @property
+    def status(self) -> Status:
+        """What answered; raises NotTried if nothing did."""
+        if self.answer is None or not isinstance(self.answer.message, Status):
+            raise NotTried("it was not answered, as another rule says")
+        return self.answer.message
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """When the connection was cut, and when the device was back."""
+
+    cut: float  # monotonic seconds
+    back: float
+    back_epoch: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Telemetry, with what names it."""
+
+    seen: Seen
+    message: Telemetry
+
+    @property
+    def time_s(self) -> float:
+        """When it was measured, by the device's clock."""
+        return self.message.timestamp + self.message.ms / 1000
+
+    @property
+    def name(self) -> tuple[int | None, float]:
+        """What names it for ever: boot and seq, or else its time."""
+        if self.message.seq is None:
+            return None, self.time_s
+        return self.message.boot, self.message.seq
+
+
+@dataclass(slots=True)
+class Evidence:
+    """All of it.
+
+    Attributes:
+        facility: of the topics.
+        device_id: of the device.
+        seen: what a subscriber got, in order.
+        kept: what the broker had retained at the end.
+        sessions: connections of the device through the proxy.
+        orders: configs and commands that were sent, by a label.
+        why_not: why an order, its kind, or another step was left out; "" is for all.
+        outage: the one that was made, or None.
+        rates: publish_rate_ms that was ordered, and the interval that followed.
+    """
+
+    facility: str
+    device_id: str
+    seen: list[Seen] = field(default_factory=list)
+    kept: list[Seen] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+    orders: dict[str, Order] = field(default_factory=dict)
+    why_not: dict[str, str] = field(default_factory=dict)
+    outage: Outage | None = None
+    rates: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def topic(self, kind: str) -> str:
+        """The topic of a kind, of this device."""
+        return f"sensors/{self.facility}/{self.device_id}/{kind}"
+
+    def parsed_topic(self, kind: Any) -> Topic:
+        """The same, as a value."""
+        return Topic(self.facility, self.device_id, kind)
+
+    def order(self, label: str) -> Order:
+        """What was sent; raises NotTried."""
+        if label not in self.orders:
+            raise NotTried(self.reason(label))
+        return self.orders[label]
+
+    def reason(self, label: str) -> str:
+        """Why a step was left out."""
+        group = label.partition(".")[0]
+        reasons = [self.why_not.get(name) for name in (label, group, "")]
+        return next(filter(None, reasons), "the check ended before")
+
+    def readable(self) -> list[Session]:
+        """The accepted connections of the device; raises NotTried."""
+        for session in self.sessions:
+            if session.unreadable:
+                raise NotTried(f"the connection cannot be read: {session.unreadable}")
+        found = [each for each in self.sessions if each.begun is not None]
+        if not found:
+            raise NotTried("a subscriber does not see it; give --proxy-port")
+        return found
+
+    def sent(self) -> Iterator[tuple[Session, frames.Publish]]:
+        """What the device published, as it published it; raises NotTried."""
+        for session in self.readable():
+            for message in session.sent:
+                yield session, message
+
+    def live(self) -> list[Seen]:
+        """What came while the check was subscribed."""
+        return [each for each in self.seen if not each.is_kept]
+
+    def statuses(self) -> list[tuple[Seen, Status]]:
+        """Statuses of the device itself, not last wills."""
+        return [
+            (each, each.message)
+            for each in self.seen
+            if isinstance(each.message, Status) and each.message.state != "offline"
+        ]
+
+    def birth(self) -> Status:
+        """The first status that says that the device is there; raises NotTried."""
+        for _, status in self.statuses():
+            return status
+        raise NotTried("there was no status but a last will")
+
+    def readings(self) -> list[Reading]:
+        """All telemetry that came, in order; what was retained before is left out."""
+        return [
+            Reading(each, each.message)
+            for each in self.live()
+            if isinstance(each.message, Telemetry)
+        ]
+
+    def calm_statuses(self) -> list[Status]:
+        """Statuses of the time before the outage."""
+        until = self._until_outage()
+        return [status for each, status in self.statuses() if each.at < until]
+
+    def calm(self) -> list[Reading]:
+        """Telemetry of the time before the outage; raises NotTried."""
+        until = self._until_outage()
+        found = [each for each in self.readings() if each.seen.at < until]
+        if len(found) < _RECENT:
+            raise NotTried("too little telemetry came")
+        return found
+
+    def after_outage(self) -> list[Reading]:
+        """Telemetry that came after it, before a reboot; raises NotTried."""
+        if self.outage is None:
+            raise NotTried(self.reason("outage"))
+        reboot = self.orders.get("command.reboot")
+        until = reboot.at if reboot else float("inf")
+        return [
+            each for each in self.readings() if self.outage.back <= each.seen.at < until
+        ]
+
+    def of_outage(self) -> list[Reading]:
+        """Telemetry that was measured in the outage, as it says; raises NotTried."""
+        before = {each.name for each in self.calm()}
+        found = [
+            each
+            for each in self.after_outage()
+            if each.name not in before
+            and (each.message.buffered or self.is_before_return(each))
+        ]
+        if not found:
+            raise NotTried("nothing of the outage arrived, as another rule says")
+        return found
+
+    def is_before_return(self, reading: Reading) -> bool:
+        """Whether it was measured before the device was connected again."""
+        assert self.outage is not None
+        margin = _MARGIN_S if self._has_ms() else _COARSE_S
+        return self.epoch_of(reading) < self.outage.back_epoch - margin
+
+    def after_return(self) -> float:
+        """Seconds since 1970 when the device was connected again."""
+        assert self.outage is not None
+        return self.outage.back_epoch - _ALIKE_S
+
+    def epoch_of(self, reading: Reading) -> float:
+        """When it was measured, by the clock of this machine."""
+        calm = self.calm()
+        return reading.time_s + median(r.seen.epoch - r.time_s for r in calm)
+
+    def counts_by_one(self) -> bool:
+        """Whether `seq` says whether something is missing."""
+        numbers = numbers_of(self.calm())
+        return bool(numbers) and numbers == list(range(numbers[0], numbers[-1] + 1))
+
+    def _until_outage(self) -> float:
+        return self.outage.back if self.outage else float("inf")
+
+    def _has_ms(self) -> bool:
+        return any(each.message.ms for each in self.readings())
+
+
+def numbers_of(readings: Sequence[Reading]) -> list[int]:
+    """The `seq` of the last boot among them, sorted, each once."""
+    return sorted(
+        {
+            each.message.seq
+            for each in readings
+            if each.message.seq is not None
+            and each.message.boot == readings[-1].message.boot
+        }
+    )
+
+
+def without_time(status: Status) -> Status:
+    """A status without what differs between two that say the same."""
+    return msgspec.structs.replace(status, timestamp=None, ms=0, health=None)

@@ -1,0 +1,104 @@
+"""Rules of an outage: what was measured meanwhile arrives, marked, in order."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from statistics import median
+
+from egiz_sim.conformance.evidence import Evidence, NotTried, numbers_of
+from egiz_sim.conformance.rules.rule import Rules
+
+RULES = Rules()
+_GAP = 2.5  # intervals
+
+
+@RULES.add(
+    "outage.kept",
+    "What is measured in an outage is kept, and arrives when it is over.",
+    "the proxy refuses connections; seq of what follows, or its times",
+    "Keep readings that were not acknowledged, and publish them after the birth.",
+)
+def _kept(evidence: Evidence) -> Iterator[str]:
+    after, calm = evidence.after_outage(), evidence.calm()
+    if not after:
+        yield "no telemetry came after the outage"
+        return
+    if evidence.counts_by_one():
+        numbers = numbers_of([*calm, *after])
+        missing = set(range(numbers[0], numbers[-1] + 1)) - set(numbers)
+        if missing:
+            yield f"{len(missing)} readings are missing, from seq {min(missing)} on"
+        return
+    times = sorted({each.time_s for each in (*calm, *after)})
+    steps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    if max(steps) > _GAP * median(steps):
+        yield f"nothing was measured for {max(steps):.1f} s"
+
+
+@RULES.add(
+    "outage.once",
+    "Each reading of the outage arrives once.",
+    "boot and seq, or the time, of what follows the outage",
+    "Forget a reading at its PUBACK, and replay each waiting one once.",
+)
+def _once(evidence: Evidence) -> Iterator[str]:
+    evidence.of_outage()
+    counts = Counter(each.name for each in evidence.after_outage())
+    again = [name for name, count in counts.items() if count > 1]
+    if again:
+        yield f"{len(again)} readings came more than once"
+
+
+@RULES.add(
+    "outage.order",
+    "Buffered readings arrive in the order in which they were measured.",
+    "seq, or the time, of those that are marked as buffered",
+    "Publish the oldest first.",
+)
+def _order(evidence: Evidence) -> Iterator[str]:
+    found = [each for each in evidence.of_outage() if each.message.buffered]
+    if not found:
+        found = evidence.of_outage()
+    names = [each.name[1] for each in found]
+    # Where one comes again, its first place counts.
+    firsts = list(dict.fromkeys(names))
+    if firsts != sorted(firsts):
+        yield "a newer one came before an older one"
+
+
+@RULES.add(
+    "outage.marked",
+    "Readings of the outage have buffered: true, and no others.",
+    "those that were measured before the device was connected again",
+    'Add "buffered":true to a reading that was not published when it was measured.',
+)
+def _marked(evidence: Evidence) -> Iterator[str]:
+    found = evidence.of_outage()
+    # One that was on its way when the connection broke is sent again, as it was.
+    resent = {message.payload for _, message in evidence.sent() if message.is_dup}
+    unmarked = [
+        each
+        for each in found
+        if not each.message.buffered and each.seen.payload not in resent
+    ]
+    if unmarked:
+        yield f"{len(unmarked)} readings of the outage are not marked"
+    if all(each.message.buffered for each in evidence.after_outage()):
+        yield "every reading since the outage is marked"
+
+
+@RULES.add(
+    "outage.times",
+    "timestamp is when it was measured, not when it was sent.",
+    "times of the buffered readings, compared with the outage",
+    "Write the time into the reading when it is measured.",
+)
+def _times(evidence: Evidence) -> Iterator[str]:
+    buffered = [each for each in evidence.of_outage() if each.message.buffered]
+    if not buffered:
+        raise NotTried("none is marked as buffered, as another rule says")
+    back = evidence.after_return()
+    late = [each for each in buffered if evidence.epoch_of(each) >= back]
+    # Those of the last moments may seem to be, by the clock of this machine.
+    if 2 * len(late) > len(buffered):
+        yield f"{len(late)} of {len(buffered)} have a time of after the outage"

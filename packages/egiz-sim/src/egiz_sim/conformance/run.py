@@ -1,0 +1,172 @@
+"""A check from its beginning to its end, which leaves the broker as it was."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from zlib import crc32
+
+from egiz_schema import Status
+
+from egiz_sim.conformance.errors import CheckError
+from egiz_sim.conformance.evidence import Evidence
+from egiz_sim.conformance.orders import Configs
+from egiz_sim.conformance.plan import Plan
+from egiz_sim.conformance.proxy import Proxy
+from egiz_sim.conformance.rules import RULES, Verdict, judged
+from egiz_sim.conformance.steps import Steps
+from egiz_sim.conformance.watch import Watch
+from egiz_sim.mqtt import Broker
+
+_NOT_IN_FORCE = (
+    "the config that was found is retained again, but the device does not say that it"
+    " is in force: publish it with a newer rev"
+)
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Result:
+    """What a check found.
+
+    Attributes:
+        plan: how it was done.
+        seconds: how long it lasted.
+        verdicts: of each rule, in their order.
+        notes: what a person should know beside them.
+    """
+
+    plan: Plan
+    seconds: float
+    verdicts: list[Verdict]
+    notes: list[str] = field(default_factory=list)
+
+    def count(self, verdict: str) -> int:
+        """How many rules have this verdict."""
+        return sum(each.verdict == verdict for each in self.verdicts)
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether no rule failed."""
+        return self.count("fail") == 0
+
+
+async def check(broker: Broker, plan: Plan, say: Say) -> Result:
+    """Hold a device to the contract.
+
+    Args:
+        broker: where services connect.
+        plan: how it is done.
+        say: called with what happens now.
+
+    Raises:
+        CheckError: it could not be done.
+    """
+    begun = monotonic()
+    evidence = Evidence(plan.facility, plan.device_id)
+    notes: list[str] = []
+    watch = Watch(broker, evidence)
+    try:
+        await watch.begin()
+        async with _proxy(broker, plan, evidence, watch) as proxy:
+            steps = Steps(plan, evidence, watch, proxy, say)
+            say(_waiting_for(plan))
+            if not await steps.until_there():
+                raise CheckError(_absent(plan))
+            try:
+                await steps.run()
+            finally:
+                if proxy is not None:
+                    await proxy.accept()
+                notes += await _put_back(watch, plan, evidence, say)
+    finally:
+        await watch.end()
+    notes += _found(watch)
+    verdicts = [judged(rule, evidence) for rule in RULES]
+    return Result(plan, monotonic() - begun, verdicts, notes)
+
+
+@contextlib.asynccontextmanager
+async def _proxy(
+    broker: Broker, plan: Plan, evidence: Evidence, watch: Watch
+) -> AsyncIterator[Proxy | None]:
+    if plan.proxy_port is None:
+        yield None
+        return
+    proxy = Proxy(broker.host, broker.port, plan.proxy_port, watch.wake)
+    evidence.sessions = proxy.sessions
+    await proxy.accept()
+    try:
+        yield proxy
+    finally:
+        await proxy.close()
+
+
+async def _put_back(
+    watch: Watch, plan: Plan, evidence: Evidence, say: Say
+) -> list[str]:
+    """Leave the broker as it was found, and the device with the config it had."""
+    if not watch.is_config_ours and not watch.is_command_ours:
+        return []
+    say("putting back the config that was found")
+    try:
+        await watch.revive()
+        if watch.is_command_ours:
+            await watch.clear_command()
+        if watch.is_config_ours:
+            return await _put_config_back(watch, plan)
+    except CheckError as error:
+        topic = evidence.topic("config")
+        was = watch.config.decode(errors="replace") or "an empty payload"
+        note = f"NOT put back ({error}): publish to {topic}, retained: {was}"
+        say(note)  # after Ctrl-C nothing else says so
+        return [note]
+    return []
+
+
+async def _put_config_back(watch: Watch, plan: Plan) -> list[str]:
+    """By way of the last of all revisions: after it, an older one is a newer one."""
+    last = Configs(plan.device_id, watch.config, None).last()
+    order = await watch.send_config(last)
+    await watch.answered(order, _is_in_force(order.payload), plan.answer)
+    order.at = monotonic()
+    await watch.put_config_back()
+    if not watch.config:
+        return [
+            "no config was retained, and none is now; the device keeps the last one"
+        ]
+    order.answer = None
+    await watch.answered(order, _is_in_force(watch.config), plan.answer)
+    if order.answer is None:
+        return [_NOT_IN_FORCE]
+    return []
+
+
+def _is_in_force(payload: bytes) -> Callable[[Status], bool]:
+    crc = crc32(payload)
+    return lambda s: s.config is not None and s.config.crc == crc and s.config.applied
+
+
+def _waiting_for(plan: Plan) -> str:
+    if plan.proxy_port is None:
+        return f"waiting for {plan.device_id}"
+    return f"waiting for {plan.device_id} to connect to port {plan.proxy_port} here"
+
+
+def _absent(plan: Plan) -> str:
+    if plan.proxy_port is None:
+        return (
+            f"nothing came from {plan.device_id} within {plan.wait:g} s;"
+            " is it on, and are --facility and --device-id right?"
+        )
+    return (
+        f"no device connected to port {plan.proxy_port} within {plan.wait:g} s; set"
+        " the broker of the device to this machine and that port"
+    )
+
+
+def _found(watch: Watch) -> list[str]:
+    if not watch.command:
+        return []
+    return ["a retained command is at the broker: remove it, it comes at each connect"]
