@@ -6,8 +6,9 @@ import random
 import pytest
 from egiz_schema import Status, Telemetry, Topic, decode, encode
 from egiz_schema.quantities import QUANTITIES
-from egiz_sim.machines import MACHINES, Conveyor, Freezer, Mixer, Oven, fleet
-from egiz_sim.stores_and_lines import ColdRoom, PackingLine, Silo
+from egiz_sim.cold import ColdRoom, Freezer
+from egiz_sim.machines import MACHINES, Conveyor, Mixer, Oven, fleet
+from egiz_sim.stores_and_lines import PackingLine, Silo
 
 
 def _course(machine, steps, seconds=1.0):
@@ -49,16 +50,42 @@ def test_an_hour_of_readings_is_valid_in_the_contract(machine):
 
 def test_an_oven_keeps_its_setpoint_and_its_current_shows_when_it_heats():
     oven = Oven(random.Random(1))
-    readings = [oven.step(1) for _ in range(600)]
-    means = [sum(one.thermal.temperature_zones) / 3 for one in readings]
+    readings = [(oven.step(1), oven.is_open) for _ in range(3600)]
+    means = [sum(one.thermal.temperature_zones) / 3 for one, _ in readings]
     steady = means[120:]
-    assert 186 < min(steady) < 189  # below the thermostat's lower limit, not far
+    assert 180 < min(steady) < 189  # below the thermostat's lower limit, not far
     assert 191 < max(steady) < 194
-    for one, (before, after) in zip(
+    for (one, is_open), (before, after) in zip(
         readings[1:], itertools.pairwise(means), strict=True
     ):
-        is_heating = one.electrical.current.a > 10
-        assert is_heating == (after > before)
+        if not is_open:
+            is_heating = one.electrical.current.a > 10
+            assert is_heating == (after > before)
+
+
+def test_an_open_door_cools_the_zone_beside_it_most():
+    oven = Oven(random.Random(1))
+    readings = [(oven.step(1), oven.is_open) for _ in range(3600)]
+    lost = [0.0, 0.0, 0.0]
+    openings = 0
+    for (before, _), (after, is_open) in itertools.pairwise(readings):
+        if is_open:
+            openings += 1
+            zones = (before.thermal.temperature_zones, after.thermal.temperature_zones)
+            lost = [
+                sum_ + old - new for sum_, old, new in zip(lost, *zones, strict=True)
+            ]
+    assert openings > 100
+    assert lost[2] > lost[1] > lost[0]
+
+
+def test_an_oven_follows_a_new_setpoint():
+    oven = Oven(random.Random(1))
+    oven.setpoint_c = 120.0
+    last = [oven.step(10) for _ in range(60)][-1].thermal
+    assert last.setpoint == 120.0
+    assert 115 < sum(last.temperature_zones) / 3 < 124
+    assert Oven.setpoint_c == 190.0  # the others keep theirs
 
 
 def test_a_mixer_draws_more_as_the_dough_stiffens_and_little_when_it_stands():
@@ -88,11 +115,18 @@ def test_a_jammed_conveyor_is_a_fault_with_the_current_of_a_locked_rotor():
     assert 15 < jams < 50  # one in two minutes, on average
 
 
-def test_a_freezer_stays_cold():
+def test_a_freezer_stays_cold_between_two_defrosts():
     freezer = Freezer(random.Random(1))
-    inside = [freezer.step(5).thermal.temperature_zones[0] for _ in range(2000)]
+    readings = [
+        (freezer.step(1).thermal.temperature_zones[0], freezer.state, freezer.clock_s)
+        for _ in range(10_000)
+    ]
+    inside = [one for one, _, clock_s in readings if clock_s % 1200 > 300]
     assert -20.5 < min(inside) < -19
     assert -17 < max(inside) < -15.5
+    warm = [one for one, state, _ in readings if state == "defrost"]
+    assert -16 < max(warm) < -8
+    assert 8 <= len(warm) / 60 <= 9  # every twenty minutes, for a minute each
 
 
 @pytest.mark.parametrize("machine", [one for one in MACHINES if one is not Silo])

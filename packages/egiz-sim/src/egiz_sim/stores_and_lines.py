@@ -1,79 +1,22 @@
-"""Machines that measure what has no field of its own: humidity, weight, pieces."""
+"""Machines that measure what has no field of its own: weight, pieces."""
 
-import math
 import random
 from typing import ClassVar
 
-from egiz_schema import Channel, Thermal
+from egiz_schema import Channel
 
-from egiz_sim.machine import AMBIENT_C, Machine, Reading
+from egiz_sim.machine import Machine, Reading
+from egiz_sim.power import Motor, load
+from egiz_sim.sensors import Sensor
 
 _HALF = 0.5
-
-
-class ColdRoom(Machine):
-    """4 °C and a door; an open one lets warm and moist air in."""
-
-    device_type = "cold-room"
-    channels: ClassVar[dict[str, Channel]] = {
-        "humidity": Channel(quantity="humidity"),
-        "door": Channel(quantity="door"),
-        "door_openings": Channel(quantity="cycles", unit="{opening}"),
-    }
-    setpoint_c = 4.0
-    band_c = 0.8
-    openings_per_s = 1 / 60
-    open_s = (5.0, 25.0)
-
-    def __init__(self, rng: random.Random) -> None:
-        super().__init__(rng)
-        self._inside_c = rng.uniform(3.5, 4.5)
-        self._humidity = rng.uniform(78, 84)
-        self._is_cooling = rng.random() < _HALF
-        self._open_s = 0.0
-        self._openings = rng.randrange(1000)
-
-    def step(self, seconds: float) -> Reading:
-        """Cool above the band and dry the air; with an open door, drift to the room."""
-        self._move_door(seconds)
-        if abs(self._inside_c - self.setpoint_c) > self.band_c:
-            self._is_cooling = self._inside_c > self.setpoint_c
-        self._mix_air(seconds)
-        amperes, factor = (3.8, 0.82) if self._is_cooling else (0.3, 0.55)
-        return Reading(
-            self.electrical(seconds, amperes, factor),
-            Thermal(
-                temperature_zones=[round(self._inside_c, 2)], setpoint=self.setpoint_c
-            ),
-            {"humidity": round(self._humidity, 1)},
-            {"door_openings": self._openings},
-            {"door": self._open_s > 0},
-        )
-
-    def _move_door(self, seconds: float) -> None:
-        was_open = self._open_s > 0
-        self._open_s = max(0.0, self._open_s - seconds)
-        if not was_open and self.rng.random() < self.openings_per_s * seconds:
-            self._open_s = self.rng.uniform(*self.open_s)
-            self._openings += 1
-
-    def _mix_air(self, seconds: float) -> None:
-        # Outside air is cooled, so that the water in it is near the dew point.
-        target_c, target_h, constant_s = AMBIENT_C, 97.0, 90.0
-        if not self._open_s:
-            target_c = -6.0 if self._is_cooling else AMBIENT_C
-            target_h = 72.0 if self._is_cooling else 84.0
-            constant_s = 240.0 if self._is_cooling else 900.0
-        share = 1 - math.exp(-seconds / constant_s)
-        self._inside_c += (target_c - self._inside_c) * share + self.rng.gauss(0, 0.01)
-        self._humidity += (target_h - self._humidity) * share + self.rng.gauss(0, 0.05)
-        self._humidity = min(100.0, self._humidity)
 
 
 class Silo(Machine):
     """Flour on load cells: drained by the bakery, filled by a lorry; no meter."""
 
     device_type = "silo"
+    has_meters = False
     channels: ClassVar[dict[str, Channel]] = {
         "weight": Channel(quantity="weight"),
         "level": Channel(quantity="level"),
@@ -87,27 +30,36 @@ class Silo(Machine):
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__(rng)
+        self._cells = Sensor(rng, 2.0, 0.5)  # noise: vibration
         self._weight_kg = rng.uniform(0.2, 0.9) * self.capacity_kg
         self._delivered_kg = float(rng.randrange(100_000))
         self._is_filling = rng.random() < _HALF
 
-    def step(self, seconds: float) -> Reading:
+    @property
+    def sensors(self) -> list[str]:
+        """Its load cells."""
+        return ["weight"]
+
+    def advance(self, seconds: float) -> None:
         """Fill until the upper limit, then drain until the lower one."""
         low, high = (limit * self.capacity_kg for limit in self.limits)
         if self._is_filling:
             added = min(self.filled_kg_s * seconds, max(0.0, high - self._weight_kg))
             self._weight_kg += added
             self._delivered_kg += added
-        else:
+        elif self.is_on_shift:
             drained = self.drained_kg_s * seconds * self.rng.uniform(0.8, 1.2)
             self._weight_kg = max(0.0, self._weight_kg - drained)
         if self._weight_kg >= high or self._weight_kg <= low:
             self._is_filling = self._weight_kg <= low
-        self.state = "filling" if self._is_filling else "running"
-        shown = self._weight_kg + self.rng.gauss(0, 2)  # vibration on the load cells
+        working = "running" if self.is_on_shift else "stopped"
+        self.state = "filling" if self._is_filling else working
+
+    def read(self, seconds: float) -> Reading:
+        """Load cells, and what the lorries' papers say."""
         return Reading(
             values={
-                "weight": round(shown, 1),
+                "weight": round(self._cells.read(self._weight_kg, seconds), 1),
                 "level": round(100 * self._weight_kg / self.capacity_kg, 1),
             },
             counters={"delivered": int(self._delivered_kg)},
@@ -132,31 +84,43 @@ class PackingLine(Machine):
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__(rng)
+        self._motor = Motor(2.8, 0.8)
         self._stopped_s = 0.0
         self._due = rng.random()  # pieces, as far as the next one has come
+        self._packed = 0  # since it was read before
         self._pieces = rng.randrange(1_000_000)
         self._rejects = self._pieces // 50
 
-    def step(self, seconds: float) -> Reading:
+    def advance(self, seconds: float) -> None:
         """Pack at a steady pace; some pieces are rejected."""
         self._stopped_s = max(0.0, self._stopped_s - seconds)
         if not self._stopped_s and self.rng.random() < self.stops_per_s * seconds:
             self._stopped_s = self.stopped_s
-        self.state = "stopped" if self._stopped_s else "running"
-        packed = 0 if self._stopped_s else self._pack(seconds)
-        amperes, factor = (0.4, 0.5) if self._stopped_s else (2.6, 0.8)
+        is_stopped = self._stopped_s > 0 or not self.is_on_shift
+        self.state = "stopped" if is_stopped else "running"
+        if is_stopped:
+            self._motor.stop()
+            self.meters.use(seconds, load(0.4, 0.5))
+            return
+        self._pack(seconds)
+        share = 0.85 + self.rng.gauss(0, 0.05)
+        self.meters.use(seconds, self._motor.turn(seconds, share))
+
+    def read(self, seconds: float) -> Reading:
+        """Meters, and the counters of the line."""
+        packed, self._packed = self._packed, 0
         return Reading(
-            self.electrical(seconds, amperes, factor),
+            self.meters.read(),
             values={"throughput": round(60 * packed / seconds, 1)},
             counters={"pieces": self._pieces, "rejects": self._rejects},
         )
 
-    def _pack(self, seconds: float) -> int:
+    def _pack(self, seconds: float) -> None:
         self._due += self.pieces_per_s * self.rng.uniform(0.9, 1.1) * seconds
         packed = int(self._due)
         self._due -= packed
+        self._packed += packed
         self._pieces += packed
         self._rejects += sum(
             self.rng.random() < self.reject_share for _ in range(packed)
         )
-        return packed
