@@ -1,6 +1,7 @@
 """Bytes to messages and back; nothing but the package's errors comes out."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeVar, overload
@@ -112,7 +113,7 @@ def encode(message: Message) -> bytes:
     kind = kind_of(message)
     try:
         payload = _ENCODER.encode(message)
-        read_back = _repaired(kind, payload, forgives=False)[0]
+        read_back = _read_strictly(kind, payload)
     except DecodeError as error:
         hint = advice.of_message(message) if error.reason == "type" else ""
         raise EncodeError(hint or f"{error.path}: {error}", error.reason) from None
@@ -256,6 +257,15 @@ def _repaired(
     if isinstance(message, Telemetry) and not has_reading(message):
         _refuse_empty(message, document, dropped)
     return message, b"", dropped
+
+
+def _read_strictly(kind: str, payload: bytes) -> Message:
+    """A message of which nothing had to be dropped; raises DecodeError."""
+    with suppress(DecodeError):  # its reason may be that of what is left
+        message, _, dropped = decode_with_shape(kind, payload)
+        if not dropped:
+            return message
+    return _repaired(kind, payload, forgives=False)[0]
 
 
 def _refuse_set_clock(message: Telemetry | Status) -> None:
