@@ -192,7 +192,7 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
 
     \b
     10,000 messages a second of 1,000 devices, with an objective of 500 ms:
-      egiz-sim load --broker mqtt://localhost --devices 1000 --rate 10000 --p99 500
+      egiz-sim load --devices 1000 --rate 10000 --p99 500
     \b
     The highest rate at which 99 of 100 messages are seen live within 200 ms:
       egiz-sim load --search --p99 200 --devices 200 --seconds 5

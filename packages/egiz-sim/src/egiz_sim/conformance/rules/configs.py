@@ -90,7 +90,7 @@ def _refused(evidence: Evidence) -> Iterator[str]:
     if refused.rev != order.document["rev"]:
         yield f"rev {order.document['rev']} was refused as {refused.rev}"
     if not refused.error:
-        yield "it has no error: nobody sees what is wrong"
+        yield "it has no error: no person sees what is wrong"
 
 
 @RULES.add(
