@@ -220,7 +220,9 @@ def test_influxdb_1_does_not_name_a_conflict_within_a_batch(influxdb):
         return to_row(Message("sensors/factory/oven-001/command", payload, received_ms))
 
     rows = [command(number, True if number % 3 else 1.5) for number in range(60)]
-    outcome = Isolation(Recorded(), letters.extend, lambda: None).write(rows)
+    outcome = Isolation(Recorded(), letters.extend, lambda: None, lambda _: None).write(
+        rows
+    )
     sink.close()
     assert answers[0] == "HTTP 400: field type conflict"
     assert (outcome.written, outcome.dead, outcome.rest) == (60, 0, [])

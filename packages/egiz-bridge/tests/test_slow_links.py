@@ -68,7 +68,7 @@ def _write_all(isolation, rows, turns=100):
 
 
 def _isolation(database):
-    return Isolation(database, lambda _: None, lambda: None)
+    return Isolation(database, lambda _: None, lambda: None, lambda _: None)
 
 
 @pytest.mark.parametrize("most", [500, 499, 100, 10])
@@ -117,7 +117,7 @@ def test_an_error_that_is_not_about_the_size_changes_nothing():
 
 def test_few_rows_that_fail_do_not_make_requests_smaller():
     database = Database(most=0)
-    limited = Requests(database, lambda: None)
+    limited = Requests(database, lambda: None, lambda _: None)
     with pytest.raises(Unavailable):
         limited.send(_rows(requests.ROWS_MIN))
     assert limited.rows_max > 1000
@@ -127,7 +127,7 @@ def test_a_size_that_failed_is_tried_again_ever_more_rarely(monkeypatch):
     now_s = [0.0]
     monkeypatch.setattr(requests.time, "monotonic", lambda: now_s[0])
     database = Database(most=300)
-    limited = Requests(database, lambda: None)
+    limited = Requests(database, lambda: None, lambda _: None)
     rows, failures = _rows(1000), []
     while now_s[0] < 3600:
         now_s[0] += 0.25
@@ -149,7 +149,7 @@ def test_requests_do_not_grow_while_they_are_slow(monkeypatch):
         Database.write(database, rows)
 
     database.write = write_slowly
-    limited = Requests(database, lambda: None)
+    limited = Requests(database, lambda: None, lambda _: None)
     rows = _rows(1000)
     for _ in range(500):
         with suppress(Unavailable):

@@ -27,6 +27,8 @@ class SinkCounts:
     """Messages of one sink; all but `in_flight` and `spooled` only grow.
 
     Attributes:
+        receipt_to_written: how long messages needed.
+        requests: how long write requests took, also those that failed.
         partial: those of `written` that were stored without a field it refused.
         expired: waited in the spool for longer than `spool.max_age_days`.
         set_aside: were in a part of the spool that was damaged, or were not stored when
@@ -47,6 +49,7 @@ class SinkCounts:
     expired: int = 0
     set_aside: int = 0
     receipt_to_written: Latencies = field(default_factory=Latencies)
+    requests: Latencies = field(default_factory=Latencies)
     trouble: str = _NOT_YET
     is_removed: bool = False
     is_restored: bool = False
@@ -200,6 +203,11 @@ class Ledger:
         """Record how long messages needed from their receipt to the sink."""
         with self._lock:
             self._counts.sinks[sink].receipt_to_written.observe(seconds, count)
+
+    def observe_request(self, sink: str, seconds: float) -> None:
+        """Record how long the sink needed for its answer to a write."""
+        with self._lock:
+            self._counts.sinks[sink].requests.observe(seconds)
 
     def replay(self, sink: str, *, written: int, partial: int, dead: int) -> None:
         """Move messages on from the spool; `partial` are some of `written`."""

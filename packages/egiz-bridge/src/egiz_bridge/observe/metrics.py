@@ -319,3 +319,9 @@ def _of_sinks(counts: Counts) -> Iterator[Metric]:
         {(name,): one.receipt_to_written for name, one in counts.sinks.items()},
         labels=["sink"],
     )
+    yield _histogram(
+        "sink_request_seconds",
+        "From a write request until the sink's answer, or its failure",
+        {(name,): one.requests for name, one in counts.sinks.items()},
+        labels=["sink"],
+    )

@@ -26,6 +26,7 @@ class Isolation:
         sink: raises nothing but `Rejected` and `Unavailable`.
         add_dead_letters: keeps them, fsynced when it returns; raises `Unavailable`.
         is_alive: called before each request.
+        observe: called after each, with the seconds that it took.
     """
 
     def __init__(
@@ -33,8 +34,9 @@ class Isolation:
         sink: Sink,
         add_dead_letters: Callable[[list[DeadLetter]], None],
         is_alive: Callable[[], None],
+        observe: Callable[[float], None],
     ) -> None:
-        self._requests = Requests(sink, is_alive)
+        self._requests = Requests(sink, is_alive, observe)
         self._refusals = Refusals()
         self._evidence = Evidence()
         self._add_dead_letters = add_dead_letters

@@ -30,12 +30,19 @@ class Requests:
     Args:
         sink: raises nothing but `Rejected` and `Unavailable`.
         is_alive: called before each request.
+        observe: called after each, with the seconds until its answer, or its failure.
     """
 
-    def __init__(self, sink: Sink, is_alive: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        is_alive: Callable[[], None],
+        observe: Callable[[float], None],
+    ) -> None:
         self.rows_max = sys.maxsize
         self._sink = sink
         self._is_alive = is_alive
+        self._observe = observe
         self._failed_rows = sys.maxsize
         self._again_s = 0.0
         self._again_at_s = 0.0
@@ -55,11 +62,13 @@ class Requests:
             if error.may_be_size and len(rows) > ROWS_MIN:
                 self._shrink(len(rows))
             raise
+        finally:
+            took_s = time.monotonic() - begun_s
+            self._observe(took_s)
         self._has_fewer_written = True
         if len(rows) >= self._failed_rows:
             self._failed_rows, self._again_s = sys.maxsize, 0.0
-        is_quick = time.monotonic() - begun_s < QUICK_S
-        if len(rows) >= self.rows_max and is_quick:
+        if len(rows) >= self.rows_max and took_s < QUICK_S:
             self._grow()
 
     def _shrink(self, rows: int) -> None:

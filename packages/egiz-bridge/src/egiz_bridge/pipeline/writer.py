@@ -53,7 +53,9 @@ class Writer(threading.Thread):
         self._open_sink = open_sink
         self._after = after
         self._sink = GuardedSink(name, open_sink, self._record_replaced)
-        self._isolation = Isolation(self._sink, self._add_dead_letters, self._is_alive)
+        self._isolation = Isolation(
+            self._sink, self._add_dead_letters, self._is_alive, self._observe_request
+        )
         self._spool = spool
         self._ledger = ledger
         self._done = done
@@ -289,6 +291,9 @@ class Writer(threading.Thread):
     def _is_alive(self) -> None:
         """Before each request: what hangs is one of them, not a turn of many."""
         self.busy_since_s = time.monotonic()
+
+    def _observe_request(self, seconds: float) -> None:
+        self._ledger.observe_request(self.sink_name, seconds)
 
     def _resume_sink(self) -> None:
         if self._recovery:
