@@ -1,0 +1,1 @@
+"""The load table of the requirements: target beside measured."""
