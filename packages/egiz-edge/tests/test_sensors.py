@@ -152,6 +152,20 @@ def test_a_failing_meter_is_absent_and_named_and_the_others_are_not(meters):
     meters.sees({"pzem_b:range"}, absent=_of("b"))
 
 
+ALL_ONES = 0xFFFFFFFF
+
+
+def test_a_register_at_all_ones_costs_its_value_and_not_the_meter(meters):
+    sound = meters.hardware.meters[1]
+    broken = Meter(sound.volts, sound.amperes, 1.0, 50.0, ALL_ONES)
+    meters.hardware.meters[1] = broken
+    meters.sees({"pzem_a:range"}, absent=["ea"])
+    broken.volts = 0.0  # and power with it, as some are at power-up
+    meters.sees({"pzem_a:range"}, absent=_of("a"))
+    meters.hardware.meters[1] = sound
+    meters.sees(set())
+
+
 def test_a_line_that_echoes_is_read_and_an_echo_is_no_reply(meters):
     meters.hardware.is_echoing = True
     meters.sees(set())

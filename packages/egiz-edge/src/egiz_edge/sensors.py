@@ -86,10 +86,7 @@ class Sensors:
         for number, names in enumerate(_METERS):
             reading = await _read(names[0], self._meters[number], window)
             if reading is not None:
-                _add(window, names, reading)
-                if reading[3] < self._energy[number]:
-                    window.fault(names[0] + ":energy_fell")
-                self._energy[number] = reading[3]
+                self._add(window, number, reading)
         window.zones = len(self._thermometers) + len(self._thermocouples)
         if self._thermometers:
             await self._sample_thermometers(window)
@@ -116,6 +113,22 @@ class Sensors:
             return await inventory.found(zip(names, self._meters), self._onewire)
         finally:
             unload("inventory")
+
+    def _add(self, window, number, reading):
+        volts, milliamperes, power, energy, frequency, factor, fault = reading
+        names = _METERS[number]
+        window.add(names[1], volts)
+        window.add(names[2], milliamperes)
+        window.add(names[3], power)
+        window.add("f", frequency)
+        window.add("pf", factor)
+        if fault:
+            window.fault(names[0] + ":" + fault)
+        if energy is not None:
+            window.keep(names[4], energy)
+            if energy < self._energy[number]:
+                window.fault(names[0] + ":energy_fell")
+            self._energy[number] = energy
 
     async def _sample_thermometers(self, window):
         age_ms = _age_ms(self._converting_since)
@@ -150,9 +163,7 @@ def _age_ms(since):
 
 async def _sample_zones(window, first, parts):
     for number, part in enumerate(parts, first):
-        value = await _read("zone_%d" % number, part, window)
-        if value is not None:
-            window.add("t%d" % number, value)
+        window.add("t%d" % number, await _read("zone_%d" % number, part, window))
 
 
 async def _read(name, part, window):
@@ -166,13 +177,3 @@ def _code(name, error):
     """The fault code of a `SensorError`, or of a port that failed."""
     is_known = isinstance(error, SensorError)
     return "%s:%s" % (name, error.args[0] if is_known else "bus")
-
-
-def _add(window, names, reading):
-    volts, milliamperes, power, energy, frequency, factor = reading
-    window.add(names[1], volts)
-    window.add(names[2], milliamperes)
-    window.add(names[3], power)
-    window.keep(names[4], energy)
-    window.add("f", frequency)
-    window.add("pf", factor)

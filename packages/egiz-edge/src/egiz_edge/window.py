@@ -23,7 +23,9 @@ class Window:
         self.zones = 0
 
     def add(self, name, value):
-        """Add a sample, a scaled integer, of what is published as its mean."""
+        """Add a sample of what is published as its mean: a scaled integer, or None."""
+        if value is None:
+            return
         self._sums[name] = self._sums.get(name, 0) + value
         self._counts[name] = self._counts.get(name, 0) + 1
 

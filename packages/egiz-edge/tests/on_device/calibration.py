@@ -5,7 +5,8 @@ import asyncio
 from egiz_edge import calibration
 from egiz_edge.drivers import SensorError
 
-READING = (2300, 1000, 2300, 17, 500, 100)  # 230 V, 1 A, 230 W, 17 Wh, 50 Hz, 1.00
+# 230 V, 1 A, 230 W, 17 Wh, 50 Hz, 1.00, no fault
+READING = (2300, 1000, 2300, 17, 500, 100, None)
 
 
 class _Part:
@@ -40,7 +41,7 @@ def test_the_fields_of_one_phase_are_corrected_and_no_other():
     }
     corrected = _read(calibration.meter(_Part(READING), "a", given))
     # 2300 * 1.0023 = 2305.29; 2300 * 0.995 = 2288.5, rounded up
-    assert corrected == (2301, 1012, 2289, 17, 500, 100)
+    assert corrected == (2301, 1012, 2289, 17, 500, 100, None)
 
 
 def test_without_a_load_there_is_no_offset_and_nothing_is_below_zero():
@@ -48,8 +49,14 @@ def test_without_a_load_there_is_no_offset_and_nothing_is_below_zero():
         "electrical_current_a": {"offset": -0.05},
         "electrical_active_power_a": {"offset": 3},
     }
-    meter = calibration.meter(_Part((2300, 20, 0, 17, 500, 0)), "a", given)
-    assert _read(meter) == (2300, 0, 0, 17, 500, 0)
+    meter = calibration.meter(_Part((2300, 20, 0, 17, 500, 0, None)), "a", given)
+    assert _read(meter) == (2300, 0, 0, 17, 500, 0, None)
+
+
+def test_a_number_that_is_absent_stays_absent():
+    given = {"electrical_current_a": {"gain": 1.1, "offset": 0.5}}
+    reading = (2300, None, 2300, None, 500, 100, "range")
+    assert _read(calibration.meter(_Part(reading), "a", given)) == reading
 
 
 def test_a_thermometer_is_corrected_on_both_sides_of_zero():

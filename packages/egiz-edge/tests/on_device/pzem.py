@@ -31,7 +31,7 @@ def test_the_request_asks_for_all_ten_registers():
 
 
 def test_the_golden_reply_is_225_7_volts():
-    assert pzem.parse(REPLY) == (2257, 108, 244, 38, 500, 100)
+    assert pzem.parse(REPLY) == (2257, 108, 244, 38, 500, 100, None)
 
 
 def test_32_bit_values_have_the_low_word_first():
@@ -48,28 +48,56 @@ def test_energy_is_a_counter_of_32_bits_and_never_a_float():
 
 def test_both_ends_of_the_range_are_readings():
     frame = _reply(2600, 0x86A0, 1, 0xF7A0, 3, 0x967F, 0x98, 650, 100, 0xFFFF)
-    assert pzem.parse(frame) == (2600, 100000, 260000, 9999999, 650, 100)
+    assert pzem.parse(frame) == (2600, 100000, 260000, 9999999, 650, 100, None)
     frame = _reply(800, 0, 0, 0, 0, 0, 0, 450, 0, 0)
-    assert pzem.parse(frame) == (800, 0, 0, 0, 450, 0)
+    assert pzem.parse(frame) == (800, 0, 0, 0, 450, 0, None)
 
 
-def test_a_number_outside_of_the_range_is_no_reading():
-    for words in (
-        (9061, 0, 0, 0, 0, 0, 0, 500, 100, 0),
-        (2601, 0, 0, 0, 0, 0, 0, 500, 100, 0),
-        (799, 0, 0, 0, 0, 0, 0, 500, 100, 0),
-        (0, 0, 0, 0, 0, 0, 0, 500, 100, 0),  # as some are at power-up
-        (2300, 0xD9CD, 0x3602, 0, 0, 0, 0, 500, 100, 0),  # 906166 A, as in the field
-        (2300, 0x86A1, 1, 0, 0, 0, 0, 500, 100, 0),
-        (2300, 0, 0, 0xFFFF, 0xFFFF, 0, 0, 500, 100, 0),
-        (2300, 0, 0, 0, 0, 0xFFFF, 0xFFFF, 500, 100, 0),
-        (2300, 0, 0, 0, 0, 0x9680, 0x98, 500, 100, 0),
-        (2300, 0, 0, 0, 0, 0, 0, 5000, 100, 0),
-        (2300, 0, 0, 0, 0, 0, 0, 651, 100, 0),
-        (2300, 0, 0, 0, 0, 0, 0, 0, 100, 0),
-        (2300, 0, 0, 0, 0, 0, 0, 500, 101, 0),
+def test_a_supply_outside_of_the_range_is_no_reading():
+    for volts, hertz in (
+        (9061, 500),
+        (2601, 500),
+        (799, 500),
+        (0, 500),  # as some are at power-up
+        (0xFFFF, 500),
+        (2300, 5000),
+        (2300, 651),
+        (2300, 449),
+        (2300, 0),
+        (2300, 0xFFFF),
     ):
+        frame = _reply(volts, 0, 0, 0, 0, 0, 0, hertz, 100, 0)
+        assert _fault_of(lambda frame=frame: pzem.parse(frame)) == "range"
+    for words in ((0,) * 10, (0xFFFF,) * 10):
         assert _fault_of(lambda words=words: pzem.parse(_reply(*words))) == "range"
+
+
+def test_any_other_number_outside_of_the_range_costs_itself_alone():
+    for place, low, high in (
+        (1, 0xFFFF, 0xFFFF),
+        (1, 0xD9CD, 0x3602),  # 906166 A, as in the field
+        (1, 0x86A1, 1),
+        (2, 0xFFFF, 0xFFFF),
+        (2, 0xF7A1, 3),
+        (3, 0xFFFF, 0xFFFF),  # as some are at power-up
+        (3, 0x9680, 0x98),
+    ):
+        words = [2300, 0, 0, 0, 0, 17, 0, 500, 100, 0]
+        words[2 * place - 1], words[2 * place] = low, high
+        expected = [2300, 0, 0, 17, 500, 100, "range"]
+        expected[place] = None
+        assert pzem.parse(_reply(*words)) == tuple(expected), place
+    for factor in (101, 0xFFFF):
+        frame = _reply(2300, 0, 0, 0, 0, 17, 0, 500, factor, 0)
+        assert pzem.parse(frame) == (2300, 0, 0, 17, 500, None, "range")
+
+
+def test_a_counter_that_cannot_be_read_is_not_reset():
+    ones = _reply(2300, 0, 0, 0, 0, 0xFFFF, 0xFFFF, 500, 100, 0)
+    bus = Bus(framed(bytes([1, 0x42])), ones)
+    pzem.time = Ticks()
+    reset = pzem.Pzem(bus, 1).reset_energy()
+    assert _fault_of(lambda: asyncio.run(reset)) == "not_reset"
 
 
 def _bus(*faults):
@@ -99,7 +127,7 @@ def _read(bus):
 
 def test_a_damaged_reply_is_requested_again_in_the_time_that_is_left():
     bus = _bus((130, "crc"))
-    assert _read(bus) == (2257, 108, 244, 38, 500, 100)
+    assert _read(bus) == (2257, 108, 244, 38, 500, 100, None)
     assert _waits(bus) == [None, 190]
     assert _read(_bus((130, "crc"), (130, "crc"))) == "crc"
 

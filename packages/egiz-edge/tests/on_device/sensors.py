@@ -110,7 +110,8 @@ class _Meter:
         self._energy = [one for one in energy if one is not None]
 
     async def read(self):
-        return 2300, 0, 0, self._energy.pop(0) if self._energy else 0, 500, 100
+        energy = self._energy.pop(0) if self._energy else 0
+        return 2300, 0, 0, energy, 500, 100, None
 
     async def reset_energy(self):
         pass

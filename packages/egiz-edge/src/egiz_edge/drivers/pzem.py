@@ -5,7 +5,9 @@ first. The metering side is powered by the mains it measures, so a meter without
 is a lost phase or a broken meter, and never 0 V.
 
 Faults, beyond those of Modbus: `range` for a number that the module cannot measure;
-`not_reset` for a counter that runs on.
+`not_reset` for a counter that runs on. A number that is out of range is left out, and
+the others stay. A wrong voltage or frequency costs all: the module is fed by what it
+measures.
 """
 
 import asyncio
@@ -35,25 +37,26 @@ def request(address):
 
 
 def parse(frame):
-    """A reply as (0.1 V, mA, 0.1 W, Wh, 0.1 Hz, 0.01 power factor).
+    """A reply as (0.1 V, mA, 0.1 W, Wh, 0.1 Hz, 0.01 power factor, fault or None).
 
-    Raises SensorError.
+    A number that the module cannot measure is None. Raises SensorError.
     """
     word = struct.unpack(">10H", frame[3:23])
-    reading = (
+    reading = [
         word[0],
         word[2] << 16 | word[1],
         word[4] << 16 | word[3],
         word[6] << 16 | word[5],
         word[7],
         word[8],
-    )
-    if reading[0] < _LEAST_VOLTAGE or reading[4] < _LEAST_FREQUENCY:
+        None,
+    ]
+    for place, most in enumerate(_MOST):
+        if reading[place] > most:
+            reading[place], reading[6] = None, "range"
+    if (reading[0] or 0) < _LEAST_VOLTAGE or (reading[4] or 0) < _LEAST_FREQUENCY:
         raise SensorError("range")
-    for value, most in zip(reading, _MOST):
-        if value > most:
-            raise SensorError("range")
-    return reading
+    return tuple(reading)
 
 
 class Pzem:
@@ -84,7 +87,7 @@ class Pzem:
         await self._bus.ask(body, body, 4)
         await asyncio.sleep(WRITTEN_S)
         watt_hours = (await self.read())[3]
-        if watt_hours > 1:  # the load may have used one since
+        if watt_hours is None or watt_hours > 1:  # the load may have used one since
             raise SensorError("not_reset")
 
     async def _read(self, wait_ms=None):
