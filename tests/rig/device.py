@@ -44,6 +44,11 @@ class Device:
         )
         self._reader.start()
 
+    def sockets(self) -> int:
+        """How many it has open."""
+        ends = Path(f"/proc/{self._board.pid}/fd").iterdir()
+        return sum("socket:" in str(end.readlink()) for end in ends)
+
     def kill(self) -> None:
         """Cut its power."""
         os.kill(self._board.pid, signal.SIGKILL)

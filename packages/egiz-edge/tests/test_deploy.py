@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,12 @@ import egiz_edge_tools.remote as remote_module
 import pytest
 import serial
 from click.testing import CliRunner
+from egiz_edge_tools.bundle import build
 from egiz_edge_tools.cli import main
 from egiz_edge_tools.packing import compose
 from egiz_edge_tools.release import make
 from rig.device import Device
+from rig.umqtt import with_context
 from rig.waiting import eventually
 
 SELECTOR = b"# the selector"
@@ -393,6 +396,30 @@ def test_running_firmware_is_stopped_and_started_again(serial_board, bundle):
     assert "KeyboardInterrupt" in board.console
     eventually(lambda: board.boots == 2)
     assert board.files() == AN_OLD_ONE | whole("b", NEW)
+
+
+def test_a_board_in_safe_mode_that_cannot_connect_is_mended_by_cable(
+    serial_board, umqtt, tmp_path
+):
+    bundle = build(tmp_path / "made", "host")
+    on_board = {f"a/{file.path}": bundle.slot / file.path for file in bundle.files}
+    on_board |= {"a/release": bundle.release, "main.py": bundle.selector}
+    on_board["lib/umqtt/simple.py"] = (
+        with_context(Path(shutil.copytree(umqtt, tmp_path / "stock"))) / "simple.py"
+    )
+    files = {path: file.read_bytes() for path, file in on_board.items()}
+    tls = SETTINGS | {"tls": {"ca": "ca.der"}}
+    files |= {"settings.json": json.dumps(tls).encode(), "ca.der": b"damaged"}
+    files |= {"slot": b"a - 0 by cable", "data/boots": b"5 crash: test"}
+    board = serial_board(files=files)
+    eventually(lambda: "tls: ca cannot be used: invalid cert" in board.console)
+    path = tmp_path / "oven-001.json"
+    path.write_text(json.dumps(SETTINGS))
+    code, output = deploy(board, tmp_path / "made", "--settings", str(path))
+    assert code == 0, output
+    assert "its settings are new" in output
+    eventually(lambda: board.boots >= 2)  # it was restarted
+    assert board.console.count("safe mode: crash: test") == 1  # the app is tried
 
 
 def test_a_flash_that_is_too_small_is_reported_before_anything_is_copied(

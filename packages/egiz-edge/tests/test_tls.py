@@ -4,6 +4,7 @@ import shutil
 import socket
 import threading
 import time
+from pathlib import Path
 
 import egiz_edge_tools.virtual_board as board_module
 import pytest
@@ -27,14 +28,20 @@ def broker(tmp_path):
     made.kill()
 
 
+def _put(file, content):
+    file.unlink() if content is None else file.write_bytes(content)
+
+
 @pytest.fixture
 def device(micropython, tmp_path, hardware, broker):
     del micropython
     (tmp_path / "flash").mkdir()
     made = []
 
-    def make(ca, issuer, port=broker.tls_port, **identity):
+    def make(ca, issuer, port=broker.tls_port, damaged=None, **identity):
         files = der_files(tmp_path, DEVICE, ca, issuer)
+        for name, content in (damaged or {}).items():
+            _put(Path(files[name]), content)
         address = ("localhost", port)
         one = Device(address, tmp_path / "flash", hardware, tls=files, **identity)
         made.append(one)
@@ -82,6 +89,14 @@ def test_a_certificate_of_another_authority_is_refused_by_both_sides(
     assert not any("task failed" in line for line in running.output), running.output
     assert live.messages(DEVICE, "status") == []
     live.close()
+
+
+def test_a_damaged_file_is_named_and_the_device_measures_on(device):
+    running = device(AUTHORITY, AUTHORITY, damaged={"cert": b"\0" * 500})
+    said = "no broker (settings.json: tls: cert or key cannot be used: invalid cert)"
+    eventually(lambda: sum(said in line for line in running.output) >= 2)
+    assert not any("task failed" in line for line in running.output), running.output
+    eventually(lambda: running.newest_segment() >= 1)  # what it measures is kept
 
 
 @pytest.fixture
@@ -148,3 +163,53 @@ def test_safe_mode_with_tls_sends_nothing_in_clear(in_safe_mode):
     assert first[:2] == b"\x16\x03"  # a handshake of TLS
     assert b"in-clear" not in first
     assert DEVICE.encode() not in first
+
+
+def _fails_in_safe_mode(running, reason, times=1):
+    """Wait for its console to have given the reason so often; gives the lines."""
+
+    def lines():
+        return [line for line in running.output if line.startswith("safe mode: ")]
+
+    eventually(lambda: len(lines()) > times, timeout=30)
+    first, *others = lines()
+    assert first == "safe mode: crash: test"  # once: there was no reset
+    assert all(reason in line for line in others), others
+    return others
+
+
+DAMAGED = [
+    ("ca", b"\xff" * 500, "tls: ca cannot be used: invalid cert"),
+    ("ca", b"", "tls: ca cannot be used: invalid cert"),
+    ("ca", None, "tls: ca cannot be used: [Errno 2] ENOENT"),
+    ("cert", b"\0" * 500, "tls: cert or key cannot be used: invalid cert"),
+    ("key", b"\xff" * 121, "tls: cert or key cannot be used: invalid key"),
+    ("key", b"", "tls: cert or key cannot be used: invalid key"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "reason"), DAMAGED)
+def test_safe_mode_with_a_damaged_file_says_which_kind_and_connects_not_at_all(
+    in_safe_mode, name, content, reason
+):
+    with socket.create_server(("localhost", 0)) as server:
+        server.settimeout(0.1)
+        address = {"port": server.getsockname()[1], "user": "u", "password": "p"}
+        running = in_safe_mode(AUTHORITY, AUTHORITY, damaged={name: content}, **address)
+        _fails_in_safe_mode(running, reason)
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_safe_mode_with_another_authority_keeps_trying_each_five_seconds_in_one_boot(
+    in_safe_mode, broker
+):
+    live = LiveSubscriber(broker.host, broker.port)
+    running = in_safe_mode(ANOTHER, AUTHORITY)
+    begun = time.monotonic()
+    others = _fails_in_safe_mode(running, "not correctly signed by the trusted CA", 3)
+    assert time.monotonic() - begun >= 2 * 5
+    assert len(others) == 3
+    assert live.messages(DEVICE, "status") == []
+    assert running.sockets() == 0  # each that failed was closed
+    live.close()

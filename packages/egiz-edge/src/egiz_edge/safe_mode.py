@@ -81,6 +81,13 @@ class _Session:
 
     def serve(self, since):
         """Until a reboot is ordered; OSError when it breaks or takes too long."""
+        try:
+            self._serve(since)
+        finally:
+            if self._client.sock:  # umqtt leaves it open; a board has ten
+                self._client.sock.close()
+
+    def _serve(self, since):
         _feed()  # from here on, a broker that hangs has an end
         self._client.connect()
         self._client.subscribe(self._topic + "command", 1)
