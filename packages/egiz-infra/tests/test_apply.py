@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from egiz_infra.acl import compile_acl
-from egiz_infra.apply import lint
+from egiz_infra.apply import broker_certificate, lint
 from egiz_infra.authority import Subject, create
 from egiz_infra.building import new_key, pem_of, pem_of_key
 from egiz_infra.errors import InfraError, Refused
 from egiz_infra.layout import Layout
 from egiz_infra.probe import NOT_AUTHORISED, Probe
+from egiz_infra.running import Running
+from egiz_infra.witness import revoked_context
 from rig.process import free_port, require
 from rig.secure import SecureMosquitto, WithoutTls12
 from rig.waiting import eventually
@@ -232,18 +234,48 @@ def test_apply_reports_a_listener_for_devices_that_accepts_no_certificate(
         assert done.stderr.count("does not accept") == 2
 
 
-def test_apply_reports_a_listener_that_does_not_speak_the_version_it_is_for(tmp_path):
+@pytest.fixture
+def without_tls12(tmp_path):
+    """A broker with TLS 1.3 only, on one port."""
     broker = WithoutTls12(tmp_path / "secure")
     broker.start()
-    try:
-        wrong = f"localhost:{broker.device_port}"  # 1.3 only
-        done = broker.try_infra("apply", EGIZ_DEVICES_TLS12=wrong)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert "the listener for devices with TLS 1.2 does not accept" in done.stderr
-        done = broker.try_infra("apply", EGIZ_DEVICES_TLS12="off")
-        assert done.returncode == 0, done.stderr
-    finally:
-        broker.kill()
+    yield broker
+    broker.kill()
+
+
+def test_apply_with_tls_1_2_on_names_each_listener_that_refuses_it(without_tls12):
+    one = f"localhost:{without_tls12.device_port}"
+    done = without_tls12.try_infra("apply", EGIZ_DEVICES_TLS12=one)
+    assert (done.returncode, done.stdout) == (1, "")
+    for listener in ("devices", "devices with TLS 1.2"):
+        assert f"the listener for {listener} does not accept TLS 1.2: " in done.stderr
+    # It works with TLS 1.3, and a certificate is not what is wrong.
+    assert "does not accept the certificate" not in done.stderr
+    done = without_tls12.try_infra("apply", EGIZ_DEVICES_TLS12="off")
+    assert (done.returncode, done.stdout) == (0, "in force: 0 devices\n"), done.stderr
+
+
+def test_apply_with_tls_1_2_off_names_a_listener_that_accepts_it(secure_mosquitto):
+    secure_mosquitto.start()
+    done = secure_mosquitto.try_infra("apply", EGIZ_DEVICES_TLS12="off")
+    assert (done.returncode, done.stdout) == (1, "")
+    at = f"{secure_mosquitto.host}:{secure_mosquitto.device_port}"
+    assert f"the listener for devices, {at}, accepts TLS 1.2" in done.stderr
+    assert "put no-tls12.conf in place of tls12.conf" in done.stderr
+    assert "in force: 0 devices" in secure_mosquitto.infra("apply")
+
+
+def test_a_listener_that_is_silent_refuses_nothing(secure_mosquitto, monkeypatch):
+    """What is slow to answer has not shown that it refuses what is revoked."""
+    monkeypatch.setattr("egiz_infra.probe._TIMEOUT_S", 0.1)
+    authority = secure_mosquitto.authority
+    with socket.create_server(("localhost", 0)) as silent:
+        at = silent.getsockname()[:2]
+        running = Running(authority.layout, "true", at, at, "")
+        with pytest.raises(InfraError, match="does not answer a certificate that is r"):
+            running.check_devices(
+                authority, broker_certificate(authority), revoked_context(authority)
+            )
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ _devices = click.option(
 _devices_tls12 = click.option(
     "--devices-tls12",
     envvar="EGIZ_DEVICES_TLS12",
-    default="off",
+    default="127.0.0.1:8884",
     show_default=True,
     show_envvar=True,
     callback=_address_or_off,

@@ -2,6 +2,7 @@
 
 InfraError
 ├── Refused         the broker refused a connection
+│   └── NoAnswer    it did neither that nor accept it in time
 └── BrokerIsOpen    the broker allows what must be denied
 """
 
@@ -12,6 +13,10 @@ class InfraError(Exception):
 
 class Refused(InfraError):
     """The broker refuses this client, or cannot be reached."""
+
+
+class NoAnswer(Refused):
+    """The broker was too slow to answer, so that nothing is proved."""
 
 
 class BrokerIsOpen(InfraError):

@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from egiz_infra.errors import Refused
+from egiz_infra.errors import NoAnswer, Refused
 
 NOT_AUTHORISED = 0x87
 
@@ -55,6 +55,7 @@ class Probe:
 
     Raises:
         Refused: if the broker refuses the connection.
+        NoAnswer: if it has not answered in time.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Probe:
             manual_ack=keeps_session,
         )
         client.max_inflight_messages_set(_IN_FLIGHT)
+        client.connect_timeout = _TIMEOUT_S
         client.username_pw_set(login.username, login.password)
         if login.tls is not None:
             client.tls_set_context(login.tls)
@@ -159,6 +161,8 @@ class Probe:
                 clean_start=not keeps_session,
                 properties=properties,
             )
+        except TimeoutError as error:
+            raise NoAnswer(f"{self._login}: {error}") from None
         except OSError as error:  # ssl.SSLError is one
             raise Refused(f"{self._login}: {error}") from None
         self._until(lambda: self._answer is not None)
@@ -172,7 +176,7 @@ class Probe:
             if not self.turn():
                 raise Refused(f"{self._login}: the broker closed the connection")
             if time.monotonic() > until:
-                raise Refused(f"{self._login}: no answer within {_TIMEOUT_S:.0f} s")
+                raise NoAnswer(f"{self._login}: no answer within {_TIMEOUT_S:.0f} s")
 
     def _connected(
         self,

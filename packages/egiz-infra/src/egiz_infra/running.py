@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from egiz_infra.acl import stamp_topic
 from egiz_infra.authority import Authority, Subject
 from egiz_infra.building import new_key, pem_of, pem_of_key
-from egiz_infra.errors import BrokerIsOpen, InfraError, Refused
+from egiz_infra.errors import BrokerIsOpen, InfraError, NoAnswer, Refused
 from egiz_infra.layout import Layout
 from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
 
@@ -30,18 +30,10 @@ _PAUSE_S = 0.05
 
 
 class Listener(NamedTuple):
-    """One for certificates; `highest` is the version of TLS that it is for."""
+    """One for certificates."""
 
     name: str
     address: tuple[str, int]
-    highest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
-
-    def login(self, authority: Authority, subject: Subject) -> Login:
-        """Log in with a certificate that is valid for minutes."""
-        _, login = one_off(authority, subject, self.address)
-        assert login.tls is not None
-        login.tls.maximum_version = self.highest
-        return login
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +46,8 @@ class Running:
         devices: (host, port) of the listener with certificates.
         checker: the Mosquitto program that checks an access list before this one gets
             it; empty skips the check.
-        devices_tls12: (host, port) of the listener with certificates for those that
-            speak TLS 1.2 only; None if there is none.
+        devices_tls12: (host, port) of the second listener with certificates. While
+            there is one, both accept TLS 1.2; None turns that off.
     """
 
     layout: Layout
@@ -127,15 +119,19 @@ class Running:
         expected: x509.Certificate,
         revoked: ssl.SSLContext,
     ) -> None:
-        """Connect to each listener for devices with a certificate of each kind.
+        """Connect to each listener with a certificate of each kind, and with TLS 1.2.
 
         Raises:
             InfraError: names each listener that accepts none, shows another one than
-                expected, or accepts one that is revoked.
+                expected, accepts one that is revoked, or has TLS 1.2 on or off where
+                it should be the other.
         """
         problems: list[str] = []
         for listener in self.listeners():
-            problems += _problems(authority, listener, expected)
+            found = [*_problems(authority, listener, expected)]
+            # Of one that accepts no certificate, a refusal of TLS 1.2 says nothing.
+            has_tls12 = self.devices_tls12 is not None
+            problems += found or _of_tls12(authority, listener, has_tls12)
             problems += _not_refused(listener, revoked)
         if problems:
             raise InfraError("; ".join(problems))
@@ -145,7 +141,7 @@ class Running:
         found = [Listener("the listener for devices", self.devices)]
         if self.devices_tls12:
             name = "the listener for devices with TLS 1.2"
-            found.append(Listener(name, self.devices_tls12, ssl.TLSVersion.TLSv1_2))
+            found.append(Listener(name, self.devices_tls12))
         return found
 
     def _allows(self, stamp: str, forbidden: str) -> tuple[bool, bool]:
@@ -174,7 +170,7 @@ def _problems(
     authority: Authority, listener: Listener, expected: x509.Certificate
 ) -> Iterator[str]:
     for subject in _of_each_kind():
-        login = listener.login(authority, subject)
+        _, login = one_off(authority, subject, listener.address)
         try:
             with Probe(login) as probe:
                 shown = probe.certificate()
@@ -192,10 +188,46 @@ def _problems(
                 )
 
 
+def _of_tls12(
+    authority: Authority, listener: Listener, has_tls12: bool
+) -> Iterator[str]:
+    """It was connected to with the newest version; what does it do with TLS 1.2?"""
+    subject, _ = _of_each_kind()
+    _, login = one_off(authority, subject, listener.address)
+    assert login.tls is not None
+    login.tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    reason = None
+    try:
+        # The handshake alone proves nothing: the broker may close after it.
+        with Probe(login):
+            pass
+    except NoAnswer as error:
+        yield f"{listener.name} does not answer TLS 1.2: {error}"
+        return
+    except Refused as error:
+        reason = str(error)
+    if has_tls12 and reason:
+        yield (
+            f"{listener.name} does not accept TLS 1.2: {reason}. Stock MicroPython"
+            " speaks no other, so our firmware cannot connect there: put tls12.conf in"
+            " place of no-tls12.conf and restart the broker; or, if no device needs it,"
+            " set EGIZ_DEVICES_TLS12=off"
+        )
+    if not has_tls12 and not reason:
+        yield (
+            f"{listener.name}, {login}, accepts TLS 1.2, which EGIZ_DEVICES_TLS12=off"
+            " turns off: put no-tls12.conf in place of tls12.conf and restart the"
+            " broker; or, if devices need it, name the second listener there"
+        )
+
+
 def _not_refused(listener: Listener, revoked: ssl.SSLContext) -> Iterator[str]:
     try:
         with Probe(Login(*listener.address, tls=revoked)):
             pass
+    except NoAnswer as error:
+        yield f"{listener.name} does not answer a certificate that is revoked: {error}"
+        return
     except Refused:
         return
     yield (
