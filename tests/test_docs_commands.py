@@ -68,6 +68,7 @@ PRINTED = {
     "device/write.md": ["1 read, 0 ", "temperature_zones", "vectors"],
     "evaluate.md": ["balanced", "oven-900|", "1 read, 0 ", "wanted", "Ledger"],
     "install/containers.md": [],
+    "install/networks.md": ["oven-900", "unknown"],
     "install/one-machine.md": ["broker", "oven-001", "certificate.der", "oven-001"],
     "operate/backup.md": ["spool.sqlite", "certificates", "influxdb telemetry"],
     "operate/certificates.md": [

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from egiz_infra import tls_versions
 from egiz_infra.apply import write_files
 from egiz_infra.authority import Authority, create
 from egiz_infra.expiry import metrics
@@ -62,6 +63,8 @@ class NodeExporter(HttpServer):
         layout = Layout(directory / "egiz")
         write_files(create(layout, "Test"))
         write(directory / "certificates.prom", metrics(Authority(layout)).encode())
+        counts = tls_versions.metrics({"oven-001": "1.2"})
+        write(directory / "tls.prom", counts.encode())
 
     def _command(self) -> list[str]:
         unit = REPOSITORY / "infra/systemd/prometheus-node-exporter.conf"

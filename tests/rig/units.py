@@ -43,11 +43,13 @@ class Unit:
 
     def start(self) -> None:
         """Run ExecStart; one that ends by itself has ended when this returns."""
-        (command,) = [shlex.split(line) for line in self._all("ExecStart") if line]
+        commands = [shlex.split(line) for line in self._all("ExecStart") if line]
         environment = self._environment()
         if self.is_one_shot:
-            subprocess.run(command, env=environment, check=True)
+            for command in commands:
+                subprocess.run(command, env=environment, check=True)
         else:
+            (command,) = commands
             directory = self._working_directory
             self._process = Process(command, self._log, environment, directory)
 

@@ -237,4 +237,10 @@ def _broker(made: Dashboard) -> None:
                 PromQl(rate("mosquitto_sent_bytes_total"), "sent"),
             ],
         ),
+        (
+            "Devices by TLS",
+            "Of their last connection; Mosquitto 2.0 does not say it: all are unknown.",
+            units.Short,
+            [PromQl("sum by (tls) (egiz_tls_devices)", "{{tls}}")],
+        ),
     )

@@ -18,6 +18,7 @@ from egiz_infra.cli_expiry import COMMANDS as OF_EXPIRY
 from egiz_infra.cli_pki import COMMANDS as OF_THE_AUTHORITY
 from egiz_infra.cli_rollover import COMMANDS as OF_ROLLOVER
 from egiz_infra.cli_shared import Target, pass_layout, translate_errors, with_target
+from egiz_infra.cli_tls_versions import COMMANDS as OF_TLS_VERSIONS
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import Layout
 from egiz_infra.limits import Load, derive
@@ -59,6 +60,7 @@ for _command in (
     *OF_THE_AUTHORITY,
     *OF_ROLLOVER,
     *OF_EXPIRY,
+    *OF_TLS_VERSIONS,
     *OF_BACKUP,
 ):
     main.add_command(_command)

@@ -6,12 +6,9 @@ import click
 from egiz_cli import DONE, FAILED, OutputFile, command
 
 from egiz_infra.authority import Authority
-from egiz_infra.cli_shared import pass_layout, translate_errors
-from egiz_infra.errors import InfraError
+from egiz_infra.cli_shared import pass_layout, translate_errors, write_readable
 from egiz_infra.expiry import metrics as text_of
-from egiz_infra.layout import Layout, write
-
-_READABLE = 0o644  # it has names and times, and a user without rights reads it
+from egiz_infra.layout import Layout
 
 
 @command(
@@ -42,11 +39,8 @@ def metrics(layout: Layout, target: Path | None) -> None:
     text = text_of(Authority(layout))
     if target is None:
         click.echo(text, nl=False)
-        return
-    try:
-        write(target, text.encode(), mode=_READABLE)
-    except OSError as error:
-        raise InfraError(f"{target} cannot be written: {error.strerror}") from None
+    else:
+        write_readable(target, text)
 
 
 COMMANDS = (metrics,)

@@ -4,13 +4,14 @@ import functools
 import ipaddress
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import click
 from egiz_schema.orders import split_host_port
 
 from egiz_infra.errors import InfraError
-from egiz_infra.layout import Layout
+from egiz_infra.layout import Layout, write
 from egiz_infra.running import Running
 
 _P = ParamSpec("_P")
@@ -18,6 +19,7 @@ _R = TypeVar("_R")
 
 DAYS_MAX = 365 * 100
 _NAME_MAX = 64
+_READABLE = 0o644  # metrics: a user without rights reads them
 
 days_option = click.option(
     "--days",
@@ -72,6 +74,15 @@ def translate_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
             raise click.ClickException(str(error)) from None
 
     return run
+
+
+def write_readable(path: Path, text: str) -> None:
+    """Replace a file of metrics in one step.
+
+    Raises:
+        InfraError: if it cannot be written.
+    """
+    write(path, text.encode(), mode=_READABLE)
 
 
 class Target(NamedTuple):
@@ -164,7 +175,8 @@ _devices_tls12 = click.option(
     show_default=True,
     show_envvar=True,
     callback=_address_or_off,
-    help="The listener for devices that speak TLS 1.2 only; off if there is none.",
+    help="The second listener with certificates, and the switch for TLS 1.2: off, if"
+    " the broker must refuse that.",
 )
 _mosquitto = click.option(
     "--mosquitto",
