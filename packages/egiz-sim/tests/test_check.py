@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import pytest
+from egiz_sim.broker import Broker
 from egiz_sim.cli_check import check as command
 from egiz_sim.conformance import output
 from egiz_sim.conformance.plan import Plan
 from egiz_sim.conformance.rules import RULES
 from egiz_sim.conformance.run import check
-from egiz_sim.mqtt import Broker
 from rig.faulty_device import FaultyDevice
 from rig.live import LiveSubscriber
 from rig.process import Process, free_port, own_program, require

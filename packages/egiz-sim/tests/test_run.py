@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 from egiz_infra.authority import Subject
 from egiz_schema import encode
+from egiz_sim.broker import Broker
 from egiz_sim.fleet import Fleet, Plan
 from egiz_sim.machines import fleet
-from egiz_sim.mqtt import Broker
 from rig.live import LiveSubscriber
 from rig.process import Process, free_port, own_program
 from rig.publisher import Publisher

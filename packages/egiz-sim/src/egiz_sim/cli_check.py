@@ -11,12 +11,12 @@ from egiz_cli import DONE, FAILED, INTERRUPTED, OutputFile, Real, Unusable, comm
 from egiz_schema import explain, limits
 from egiz_schema.topics import is_device_id, is_facility
 
+from egiz_sim.broker import Broker, TlsFiles
 from egiz_sim.conformance import output
 from egiz_sim.conformance.errors import CheckError, PortError
 from egiz_sim.conformance.plan import Plan
 from egiz_sim.conformance.run import Result
 from egiz_sim.conformance.run import check as run_check
-from egiz_sim.mqtt import Broker, TlsFiles
 
 _PLAN = Plan("", "")
 

@@ -14,6 +14,7 @@ from egiz_schema import explain
 from egiz_schema.topics import is_facility
 from rich.console import Console
 
+from egiz_sim.broker import Broker, TlsFiles
 from egiz_sim.fleet import UnreachableError
 from egiz_sim.load import stores
 from egiz_sim.load.generator import Load
@@ -25,7 +26,6 @@ from egiz_sim.load.search import RATE_MAX, search
 from egiz_sim.load.system import MetricsError
 from egiz_sim.load.verdict import Objective
 from egiz_sim.load.view import progress, show
-from egiz_sim.mqtt import Broker, TlsFiles
 from egiz_sim.sockets import allow_sockets
 
 _MESSAGES_MAX = 20_000_000

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from egiz_schema import Health, Status, Telemetry, Topic, encode
 
 from egiz_sim import __version__
+from egiz_sim.broker import Broker
 from egiz_sim.machine import Machine
-from egiz_sim.mqtt import Broker, Outstanding, Publisher
+from egiz_sim.mqtt import Outstanding, Publisher
 
 SCHEMA = "1"
 FIRMWARE = f"sim-{__version__}"

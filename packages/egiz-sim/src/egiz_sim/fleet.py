@@ -7,9 +7,9 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from egiz_sim.broker import Broker
 from egiz_sim.device import Device
 from egiz_sim.machines import fleet as machines
-from egiz_sim.mqtt import Broker
 
 CONNECT_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 30.0

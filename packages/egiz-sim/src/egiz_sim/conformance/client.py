@@ -8,9 +8,9 @@ from time import monotonic
 
 from egiz_cli import explain_refusal
 
+from egiz_sim.broker import Broker
 from egiz_sim.conformance import frames
 from egiz_sim.conformance.errors import CheckError
-from egiz_sim.mqtt import Broker
 from egiz_sim.packets import DISCONNECT, PINGREQ
 
 _ANSWER_S = 10.0

@@ -8,6 +8,7 @@ from zlib import crc32
 
 from egiz_schema import Status
 
+from egiz_sim.broker import Broker
 from egiz_sim.conformance.errors import CheckError
 from egiz_sim.conformance.evidence import Evidence
 from egiz_sim.conformance.orders import Configs
@@ -16,7 +17,6 @@ from egiz_sim.conformance.proxy import Proxy
 from egiz_sim.conformance.rules import RULES, Verdict, judged
 from egiz_sim.conformance.steps import Steps
 from egiz_sim.conformance.watch import Watch
-from egiz_sim.mqtt import Broker
 
 _NOT_IN_FORCE = (
     "the config that was found is retained again, but the device does not say that it"

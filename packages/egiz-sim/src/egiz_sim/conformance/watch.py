@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from egiz_schema import Status
 
+from egiz_sim.broker import Broker
 from egiz_sim.conformance import frames, orders
 from egiz_sim.conformance.client import Client
 from egiz_sim.conformance.errors import CheckError
 from egiz_sim.conformance.evidence import Evidence, Order, Seen, seen
-from egiz_sim.mqtt import Broker
 
 _T = TypeVar("_T")
 

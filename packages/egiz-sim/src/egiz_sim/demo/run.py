@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from egiz_sim.broker import Broker as BrokerAddress
 from egiz_sim.demo.archive import ArchiveReader
 from egiz_sim.demo.interrupt import Interrupt
 from egiz_sim.demo.parts import (
@@ -25,7 +26,6 @@ from egiz_sim.demo.parts import (
 from egiz_sim.demo.services import FACILITY, Ports, published, to_try
 from egiz_sim.demo.view import View
 from egiz_sim.fleet import Fleet, Plan
-from egiz_sim.mqtt import Broker as BrokerAddress
 
 DEVICES = 24
 RATE_HZ = 1.0

@@ -14,11 +14,12 @@ from itertools import count
 
 from egiz_schema import Status, Topic, encode
 
+from egiz_sim.broker import Broker
 from egiz_sim.fleet import UnreachableError
 from egiz_sim.load.ledger import Ledger
 from egiz_sim.load.messages import Messages
 from egiz_sim.machines import fleet
-from egiz_sim.mqtt import Broker, Outstanding, Publisher
+from egiz_sim.mqtt import Outstanding, Publisher
 
 _POLL_S = 0.05
 _TICK_S = 0.002

@@ -9,7 +9,7 @@ from typing import Any
 from egiz_cli import explain_refusal
 
 from egiz_sim import packets
-from egiz_sim.mqtt import Broker, TlsFiles
+from egiz_sim.broker import Broker, TlsFiles
 
 _TIMEOUT_S = 5.0
 _READ_BYTES = 1 << 18

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from egiz_sim.broker import Broker
 from egiz_sim.load import link
 from egiz_sim.load.figures import figures
 from egiz_sim.load.generator import Generator, Load
@@ -15,7 +16,6 @@ from egiz_sim.load.observer import Observer
 from egiz_sim.load.stores import Store
 from egiz_sim.load.system import BridgeCounters, BrokerCounters
 from egiz_sim.load.verdict import Objective, verdict
-from egiz_sim.mqtt import Broker
 
 Report = dict[str, Any]
 

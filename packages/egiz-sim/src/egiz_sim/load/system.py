@@ -5,8 +5,8 @@ import re
 import urllib.request
 from http.client import HTTPException
 
+from egiz_sim.broker import Broker
 from egiz_sim.load import link
-from egiz_sim.mqtt import Broker
 
 _TIMEOUT_S = 5.0
 _SAMPLE = re.compile(r"^egiz_bridge_(\w+?)(?:_total)?(?:\{[^}]*\})? ([0-9.e+-]+)$")

@@ -1,0 +1,189 @@
+"""The command `egiz-sim run`."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from egiz_cli import DONE, FAILED, OutputFile, Real, command
+from egiz_schema import explain
+from egiz_schema.topics import is_facility
+from rich.console import Console
+
+from egiz_sim.broker import Broker, TlsFiles
+from egiz_sim.fleet import Fleet, Plan, UnreachableError
+from egiz_sim.ledger import ledger, show
+from egiz_sim.sockets import allow_sockets
+
+_PROGRESS_EVERY_S = 2.0
+
+
+@command(
+    exit_codes={
+        DONE: "every message was acknowledged",
+        FAILED: "some were not, or the broker cannot be reached",
+    },
+)
+@click.option(
+    "--devices",
+    default=10,
+    show_default=True,
+    type=click.IntRange(1, 50_000),
+    help="Simulated devices, each with its own connection.",
+)
+@click.option(
+    "--rate",
+    default=1.0,
+    show_default=True,
+    type=Real(0.001, 1000),
+    metavar="HZ",
+    help="Messages a second, of each device.",
+)
+@click.option(
+    "--seconds",
+    default=10.0,
+    show_default=True,
+    type=Real(0, min_open=True),
+    help="How long it publishes.",
+)
+@click.option(
+    "--broker",
+    default="mqtt://localhost:1883",
+    show_default=True,
+    metavar="URL",
+    help="mqtt[s]://[user@]host[:port]. Its password is EGIZ_SIM_MQTT_PASSWORD.",
+)
+@click.option(
+    "--ca",
+    metavar="FILE",
+    help="Connect with TLS; certificate of the broker's authority, PEM or DER.",
+)
+@click.option(
+    "--cert",
+    metavar="FILE",
+    help="Certificate of each device, PEM or DER. {device} stands for its id.",
+)
+@click.option(
+    "--key",
+    metavar="FILE",
+    help="Key of that certificate, without a password; {device} as above.",
+)
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    help="The same seed gives the same readings.",
+)
+@click.option(
+    "--facility",
+    default="factory",
+    show_default=True,
+    help="The place, as it stands in the topic.",
+)
+@click.option(
+    "--start",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
+    metavar="TIME",
+    help="Time of the first reading, as 2026-01-31T12:00:00, in UTC, or with an offset "
+    "as +0200 at its end. Default: now. With it, the same "
+    "seed gives the same telemetry to the byte.",
+)
+@click.option(
+    "--report",
+    type=OutputFile(),
+    help="Write the ledger to this file, as JSON.",
+)
+def run(  # noqa: PLR0913, PLR0917  # one argument for each option
+    devices: int,
+    rate: float,
+    seconds: float,
+    broker: str,
+    ca: str | None,
+    cert: str | None,
+    key: str | None,
+    seed: int,
+    facility: str,
+    start: datetime | None,
+    report: Path | None,
+) -> None:
+    """Publish as a fleet of ovens, silos and other machines.
+
+    Cold rooms measure humidity and whether the door is open, silos their weight,
+    packing lines count pieces: their births declare it as channels.
+
+    \b
+    A thousand devices, 10 messages a second each, for a minute:
+      egiz-sim run --devices 1000 --rate 10 --seconds 60 --report ledger.json
+    \b
+    With the certificates that egiz-infra has issued to oven-001 and so on:
+      egiz-sim run --broker mqtts://broker.factory --ca ca.pem \\
+        --cert issued/{device}/certificate.der --key issued/{device}/key.der
+    """  # noqa: D301  # as above
+    plan = Plan(devices, rate, seconds, seed, _facility(facility), _epoch_ms(start))
+    fleet = Fleet(_broker(broker, _tls(ca, cert, key)), plan)
+    allow_sockets(devices)
+    try:
+        asyncio.run(_run(fleet))
+    except (UnreachableError, OverflowError) as error:
+        raise click.ClickException(str(error)) from None
+    totals = ledger(fleet)
+    show(totals, Console())
+    if report:
+        report.write_text(json.dumps(totals, indent=1) + "\n")
+    if not totals["balanced"]:
+        raise click.exceptions.Exit(FAILED)
+
+
+async def _run(fleet: Fleet) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    progress = asyncio.create_task(_progress(fleet))
+    try:
+        await fleet.run(stop)
+    finally:
+        progress.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await progress
+
+
+async def _progress(fleet: Fleet) -> None:
+    while True:
+        await asyncio.sleep(_PROGRESS_EVERY_S)
+        connected = [d for d in fleet.devices if d.publisher.is_connected]
+        waiting = next((d for d in fleet.devices if d not in connected), None)
+        why = f" ({waiting.publisher.error}; retrying)" if waiting else ""
+        click.echo(
+            f"{len(connected)}/{len(fleet.devices)} connected{why},"
+            f" {fleet.published:,} published, {fleet.acknowledged:,} acknowledged",
+            err=True,
+        )
+
+
+def _facility(text: str) -> str:
+    if not is_facility(text):
+        raise click.UsageError(f"--facility {text!r}: {explain('bad_facility')}")
+    return text
+
+
+def _tls(ca: str | None, cert: str | None, key: str | None) -> TlsFiles | None:
+    return TlsFiles(ca, cert, key) if ca or cert or key else None
+
+
+def _broker(url: str, tls: TlsFiles | None) -> Broker:
+    try:
+        return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"), tls)
+    except ValueError as error:
+        raise click.UsageError(f"--broker: {error}") from None
+
+
+def _epoch_ms(start: datetime | None) -> int | None:
+    if start is None:
+        return None
+    aware = start if start.tzinfo else start.replace(tzinfo=UTC)
+    return int(aware.timestamp() * 1000)
