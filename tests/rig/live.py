@@ -27,7 +27,7 @@ class LiveSubscriber:
     will has no time of its own and makes no point here; `wills` names its devices.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, client_id: str = "live") -> None:
         self._lock = threading.Lock()
         self._messages: list[tuple[Topic, Message]] = []
         self._points: dict[tuple[str, str, int], Mapping[str, influx.Value]] = {}
@@ -35,7 +35,7 @@ class LiveSubscriber:
         self.rejected: list[tuple[str, str]] = []  # (topic, reason)
         subscribed = threading.Event()
         self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, "live", clean_session=False
+            CallbackAPIVersion.VERSION2, client_id, clean_session=False
         )
         self._client.reconnect_delay_set(1, 1)
         self._client.on_message = self._receive
@@ -107,7 +107,8 @@ class LiveSubscriber:
         with self._lock:
             self._messages.append((topic, message))
         if getattr(message, "timestamp", None) is None:
-            self.wills.add(topic.device_id)
+            if isinstance(message, Status):  # a config or command has none, either
+                self.wills.add(topic.device_id)
             return
         point = influx.to_point(topic, message, 0)
         with self._lock:

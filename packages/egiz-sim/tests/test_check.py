@@ -88,7 +88,8 @@ ONLY_PACKETS_SHOW = {
     *("connect.client_id", "connect.subscribes", "connect.acknowledges"),
     *("will.given", "will.delivery", "will.boot", "birth.first", "retain.history"),
 }
-RIGHT, WITHOUT_PROXY, PASSIVE, FIRMWARE = "", "no proxy: ", "passive: ", "firmware"
+RIGHT, WITHOUT_PROXY, PASSIVE = "", "no proxy: ", "passive: "
+FIRMWARE, LIGHT = "firmware", "a light device"
 OPTIONS = {"interval_ms": 200, "outage": 1.5, "answer": 3}
 
 
@@ -101,6 +102,7 @@ def _plans():
     yield PASSIVE, _plan("silo-1", free_port(), is_passive=True, watch=3)
     # With 144 KB, six commands at once may be more than it has memory for.
     yield FIRMWARE, _plan("oven-900", free_port(), may_reboot=True, answer=10)
+    yield LIGHT, _plan("oven-001", free_port(), may_reboot=True)
 
 
 def _plan(device_id, proxy_port=None, **options):
@@ -116,6 +118,7 @@ def found(tmp_path_factory):
     live = LiveSubscriber(broker.host, broker.port)
     plans = dict(_plans())
     firmware = _start_firmware(plans[FIRMWARE], directory)
+    light = _start_light(plans[LIGHT], directory)
     interrupted = Interrupted(broker, directory)
     try:
         results = dict(zip(plans, _checked(broker, plans), strict=True))
@@ -128,6 +131,7 @@ def found(tmp_path_factory):
         )
     finally:
         interrupted.close()
+        light.kill()
         firmware.kill()
         live.close()
         broker.kill()
@@ -160,6 +164,13 @@ def _start_firmware(plan, directory):
     return Process([*command, *names], directory / "firmware.log")
 
 
+def _start_light(plan, directory):
+    address = f"mqtt://127.0.0.1:{plan.proxy_port}"
+    command = [own_program("egiz-sim"), "run", "--devices", "1", "--rate", "2.5"]
+    command += ["--seconds", "600", "--broker", address]
+    return Process(command, directory / "light.log")
+
+
 def _checked(broker, plans):
     devices = [
         FaultyDevice(
@@ -169,7 +180,7 @@ def _checked(broker, plans):
             whom.removeprefix(WITHOUT_PROXY).removeprefix(PASSIVE),
         )
         for whom, plan in plans.items()
-        if whom != FIRMWARE
+        if whom not in {FIRMWARE, LIGHT}
     ]
     try:
         return asyncio.run(_all(Broker.from_url(broker.url), plans.values()))
@@ -193,6 +204,14 @@ def _shown(result):
 def test_a_device_that_is_right_passes_every_rule(found):
     right = found.results[RIGHT]
     assert _ids(right, "pass") == {rule.id for rule in RULES}, _shown(right)
+
+
+def test_a_light_device_passes_every_rule(found):
+    light = found.results[LIGHT]
+    without_channels = {"birth.channels", "status.channels"}  # an oven has none
+    rules = {rule.id for rule in RULES}
+    assert _ids(light, "pass") == rules - without_channels, _shown(light)
+    assert _ids(light, "fail") == set()
 
 
 def test_the_firmware_passes_every_rule_that_is_about_what_it_does(found):

@@ -66,6 +66,43 @@ def test_the_same_seed_and_start_give_the_same_telemetry_to_the_byte(run, live):
     assert len({message for messages in seen for message in messages}) == 140
 
 
+def test_the_same_seed_gives_the_same_payload_streams_also_over_an_outage(
+    run, mosquitto, live
+):
+    """The hash of each device's readings is printed, and compared."""
+    start = ("--start", "2026-11-23T08:00:00")
+    options = ("--devices", "7", "--rate", "20", "--seconds", "1.5", *start)
+    reports = []
+    for seed, restarts in (("7", False), ("7", True), ("8", False)):
+        running = run(*options, "--seed", seed, "--sensor-faults", "0.5")
+        if restarts:
+            before = len(live.messages("oven-001", "telemetry"))
+            eventually(lambda n=before: len(live.messages("oven-001", "telemetry")) > n)
+            mosquitto.stop()
+            mosquitto.start()
+        assert running.wait() == 0, running.output()
+        reports.append(run.report())
+        assert f"sha256 {reports[-1]['sha256']}" in running.output()
+    first, second, other = reports
+    assert second["totals"]["reconnects"] == 7
+    assert first["sha256"] == second["sha256"] != other["sha256"]
+    streams = [[d["sha256"] for d in r["devices"].values()] for r in reports]
+    assert streams[0] == streams[1]
+    assert len(set(streams[0] + streams[2])) == 14
+
+
+def test_connections_are_made_over_the_ramp(run, live):
+    running = run("--devices", "4", "--rate", "10", "--seconds", "0.5", "--ramp", "1")
+    assert running.wait() == 0, running.output()
+    births = []
+    for name in run.report()["devices"]:
+        live.until_offline(name)
+        birth = live.messages(name, "status")[0]
+        births.append(birth.timestamp * 1000 + birth.ms)
+    assert births == sorted(births)
+    assert births[-1] - births[0] >= 700  # the last one begins after 750 ms
+
+
 def test_births_declare_what_telemetry_measures(run, live):
     running = run("--devices", "7", "--rate", "10", "--seconds", "1")
     assert running.wait() == 0, running.output()
@@ -179,6 +216,14 @@ def test_an_unreachable_broker_is_named_with_its_address(launch, mosquitto):
         (["--devices", "0"], "--devices"),
         (["--rate", "-1"], "--rate"),
         (["--start", "yesterday"], "--start"),
+        (["--shifts", "mon 6-22"], "--shifts 'mon 6-22': hours are 00:00 to 24:00"),
+        (["--sensor-faults", "2"], "--sensor-faults"),
+        (
+            ["--updates", "bad"],
+            "--updates 'bad': an outcome is one of good",
+        ),
+        (["--updates", "slow:x"], "--updates 'slow:x': a share is a number from 0 to"),
+        (["--updates", "slow:0.6,silent:0.6"], "the shares are more than 1 together"),
     ],
 )
 def test_a_wrong_option_is_explained_in_a_sentence(launch, arguments, message):

@@ -17,7 +17,10 @@ from rich.console import Console
 from egiz_sim.broker import Broker, TlsFiles
 from egiz_sim.fleet import Fleet, Plan, UnreachableError
 from egiz_sim.ledger import ledger, show
+from egiz_sim.options import option, shares
+from egiz_sim.shifts import ROUND_THE_CLOCK, Shifts
 from egiz_sim.sockets import allow_sockets
+from egiz_sim.updates import OUTCOMES
 
 _PROGRESS_EVERY_S = 2.0
 
@@ -93,6 +96,33 @@ _PROGRESS_EVERY_S = 2.0
     "seed gives the same telemetry to the byte.",
 )
 @click.option(
+    "--ramp",
+    default=0.0,
+    show_default=True,
+    type=Real(0),
+    metavar="SECONDS",
+    help="Make the connections one after the other, over so long.",
+)
+@click.option(
+    "--shifts",
+    metavar="DAYS HOURS",
+    help="When the plant works, in UTC, as 'mon-fri 06:00-22:00'. Default: always.",
+)
+@click.option(
+    "--sensor-faults",
+    default=0.0,
+    show_default=True,
+    type=Real(0, 1),
+    metavar="SHARE",
+    help="Share of the devices that have a sensor which fails, 0 to 1.",
+)
+@click.option(
+    "--updates",
+    metavar="OUTCOME[:SHARE],...",
+    help=f"How updates end: {', '.join(OUTCOMES)}. Default: good, as those for which "
+    "there is no share.",
+)
+@click.option(
     "--report",
     type=OutputFile(),
     help="Write the ledger to this file, as JSON.",
@@ -108,12 +138,19 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     seed: int,
     facility: str,
     start: datetime | None,
+    ramp: float,
+    shifts: str | None,
+    sensor_faults: float,
+    updates: str | None,
     report: Path | None,
 ) -> None:
     """Publish as a fleet of ovens, silos and other machines.
 
     Cold rooms measure humidity and whether the door is open, silos their weight,
     packing lines count pieces: their births declare it as channels.
+
+    Devices obey config and commands, keep their readings in an outage and send them
+    after it, and play updates.
 
     \b
     A thousand devices, 10 messages a second each, for a minute:
@@ -123,7 +160,13 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
       egiz-sim run --broker mqtts://broker.factory --ca ca.pem \\
         --cert issued/{device}/certificate.der --key issued/{device}/key.der
     """  # noqa: D301  # as above
-    plan = Plan(devices, rate, seconds, seed, _facility(facility), _epoch_ms(start))
+    plan = Plan(
+        *(devices, rate, seconds, seed, _facility(facility), _epoch_ms(start)),
+        ramp_s=ramp,
+        shifts=option("--shifts", Shifts.parse, shifts) or ROUND_THE_CLOCK,
+        sensor_faults=sensor_faults,
+        updates=option("--updates", shares, updates) or {},
+    )
     fleet = Fleet(_broker(broker, _tls(ca, cert, key)), plan)
     allow_sockets(devices)
     try:

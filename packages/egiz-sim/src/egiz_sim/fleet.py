@@ -1,15 +1,21 @@
 """Many devices in one process, on one schedule."""
 
 import asyncio
-import contextlib
+import hashlib
+import random
 import time
 from array import array
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from egiz_sim.behaviour import Behaviour
 from egiz_sim.broker import Broker
 from egiz_sim.device import Device
 from egiz_sim.machines import fleet as machines
+from egiz_sim.schedule import Schedule
+from egiz_sim.shifts import ROUND_THE_CLOCK, Shifts
+from egiz_sim.updates import Outcome, Timing
+from egiz_sim.waiting import until
 
 CONNECT_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 30.0
@@ -17,6 +23,7 @@ DRAIN_TIMEOUT_S = 30.0
 # While behind schedule, after how many messages the loop reads what the broker sent.
 _YIELD_EVERY = 50
 _POLL_S = 0.05
+_TICK_S = 0.002  # between two looks at what is due: fewer wake-ups, less CPU
 
 
 class UnreachableError(Exception):
@@ -34,6 +41,11 @@ class Plan:
         seed: the same seed gives the same readings.
         facility: of their topics, as `egiz_schema.topics.is_facility` allows.
         start_ms: the time of the first reading, ms since 1970; None is now.
+        ramp_s: over how long the connections are made, one after the other.
+        shifts: when the plant works.
+        sensor_faults: share of the devices that have a sensor which fails.
+        updates: outcome of updates to share of the devices; good for the others.
+        timing: how long updates and restarts take.
     """
 
     devices: int
@@ -42,6 +54,21 @@ class Plan:
     seed: int
     facility: str = "factory"
     start_ms: int | None = None
+    ramp_s: float = 0.0
+    shifts: Shifts = ROUND_THE_CLOCK
+    sensor_faults: float = 0.0
+    updates: Mapping[Outcome, float] = field(default_factory=dict)
+    timing: Timing = field(default_factory=Timing)
+
+    def behaviour(self, device_id: str) -> Behaviour:
+        """Of one device; the same for the same seed."""
+        drawn = random.Random(f"{self.seed}/{device_id}/update").random()
+        outcome: Outcome = "good"
+        for each, share in self.updates.items():
+            if 0 <= drawn < share:
+                outcome = each
+            drawn -= share
+        return Behaviour(1000 / self.rate_hz, outcome, self.timing)
 
 
 class Fleet:
@@ -64,8 +91,14 @@ class Fleet:
         self.latencies_s = array("d")
         self.lags_s = array("d")
         self.devices = [
-            Device(broker, plan.facility, device_id, machine, self.latencies_s.append)
-            for device_id, machine in machines(plan.devices, plan.seed)
+            Device(
+                *(broker, plan.facility, device_id, machine),
+                plan.behaviour(device_id),
+                self.latencies_s.append,
+            )
+            for device_id, machine in machines(
+                plan.devices, plan.seed, plan.sensor_faults
+            )
         ]
         self.started_ms = 0
 
@@ -79,6 +112,23 @@ class Fleet:
         """Messages that the broker has acknowledged."""
         return sum(device.counts.acknowledged.total() for device in self.devices)
 
+    @property
+    def dropped(self) -> int:
+        """Readings for which there was no room in an outage."""
+        return sum(device.dropped for device in self.devices)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all readings, device by device, as they were measured.
+
+        The same plan gives the same, on a machine of any speed and behind any broker,
+        unless its `start_ms` is None, or an order changes what a device does.
+        """
+        whole = hashlib.sha256()
+        for device in self.devices:
+            whole.update(device.digest.digest())
+        return whole.hexdigest()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Run until the plan is done or `stop` is set, and wait for the last PUBACK.
 
@@ -89,26 +139,38 @@ class Fleet:
             UnreachableError: if not all devices are connected within 30 s.
             OverflowError: if 65,535 messages of a device wait for their PUBACK.
         """
-        tasks = [asyncio.create_task(d.publisher.run()) for d in self.devices]
+        tasks = [
+            asyncio.create_task(self._run_one(number, device))
+            for number, device in enumerate(self.devices)
+        ]
         try:
             await self._connect(stop)
             await self._publish(stop)
+            limit = time.monotonic() + DRAIN_TIMEOUT_S
+            await until(lambda: not any(d.waiting for d in self.devices), limit)
             for device in self.devices:
-                if device.publisher.connections:
-                    device.report_offline()
-            await _until(lambda: self.acknowledged == self.published, DRAIN_TIMEOUT_S)
-            await asyncio.gather(*(d.publisher.close() for d in self.devices))
+                device.report("offline")
+            await until(self._is_acknowledged, limit)
+            await asyncio.gather(*(device.close() for device in self.devices))
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _is_acknowledged(self) -> bool:
+        return self.acknowledged + self.dropped == self.published
+
+    async def _run_one(self, number: int, device: Device) -> None:
+        await asyncio.sleep(self.plan.ramp_s * number / len(self.devices))
+        await device.publisher.run()
+
     async def _connect(self, stop: asyncio.Event) -> None:
         def connected() -> bool:
-            return stop.is_set() or all(d.publisher.is_connected for d in self.devices)
+            return stop.is_set() or all(d.publisher.connections for d in self.devices)
 
-        if not await _until(connected, CONNECT_TIMEOUT_S):
-            missing = [d for d in self.devices if not d.publisher.is_connected]
+        limit = time.monotonic() + self.plan.ramp_s + CONNECT_TIMEOUT_S
+        if not await until(connected, limit):
+            missing = [d for d in self.devices if not d.publisher.connections]
             raise UnreachableError(
                 f"{len(missing)} of {len(self.devices)} devices could not connect to"
                 f" {self.broker}: {missing[0].publisher.error}"
@@ -117,44 +179,48 @@ class Fleet:
     async def _publish(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         self.started_ms = self.plan.start_ms or time.time_ns() // 1_000_000
-        period_s = 1 / self.plan.rate_hz
         begun = loop.time()
-        for number, after_s in self._schedule():
-            ahead_s = begun + after_s - loop.time()
-            if ahead_s > 0:
-                await _sleep(ahead_s, stop)
-            elif number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-            if stop.is_set():
-                return
-            self.lags_s.append(max(0.0, loop.time() - begun - after_s))
-            device = self.devices[number % len(self.devices)]
-            device.publish(self.started_ms + round(after_s * 1000), period_s)
-
-    def _schedule(self) -> Iterator[tuple[int, float]]:
-        """(number, seconds after the start) of each message; devices alternate."""
-        gap_s = 1 / (self.plan.rate_hz * len(self.devices))
-        seconds = self.plan.seconds
+        schedule = self._schedule(begun)
         number = 0
-        while seconds is None or number * gap_s < seconds:
-            yield number, number * gap_s
+        while (due_s := schedule.next_s()) is not None and not stop.is_set():
+            ahead_s = begun + due_s - loop.time()
+            if ahead_s > 0:
+                # Not longer: an order may change what is due next.
+                await asyncio.sleep(min(max(ahead_s, _TICK_S), _POLL_S))
+                continue
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
             number += 1
+            due_s, device = schedule.take()
+            self.lags_s.append(max(0.0, loop.time() - begun - due_s))
+            self.devices[device].measure(self.started_ms + round(due_s * 1000))
+        if self.plan.seconds is not None and not stop.is_set():
+            await until(stop.is_set, time.monotonic() + self._left_s(begun))
 
+    def _left_s(self, begun: float) -> float:
+        """Until the end of the plan: orders are obeyed as long as that."""
+        now = asyncio.get_running_loop().time()
+        return max(0.0, begun + (self.plan.seconds or 0.0) - now)
 
-async def _sleep(seconds: float, stop: asyncio.Event) -> None:
-    """Sleep, but not past `stop`."""
-    if seconds < _POLL_S:
-        await asyncio.sleep(seconds)
-        return
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+    def _schedule(self, begun: float) -> Schedule:
+        """Of all devices, which may change it; they learn what time it is."""
+        clock = asyncio.get_running_loop().time
+        rates = [device.settings.publish_ms / 1000 for device in self.devices]
+        schedule = Schedule(rates, self.plan.seconds)
 
+        def elapsed_s() -> float:
+            return clock() - begun
 
-async def _until(is_true: Callable[[], bool], timeout_s: float) -> bool:
-    """Wait for a condition; gives whether it was true in time."""
-    until = time.monotonic() + timeout_s
-    while not is_true():
-        if time.monotonic() > until:
-            return False
-        await asyncio.sleep(_POLL_S)
-    return True
+        def now_ms() -> int:
+            return self.started_ms + round(elapsed_s() * 1000)
+
+        def changed(number: int, device: Device) -> Callable[[], None]:
+            return lambda: schedule.change(
+                number, device.settings.publish_ms / 1000, elapsed_s()
+            )
+
+        for number, device in enumerate(self.devices):
+            device.begin(self.started_ms, self.plan.shifts)
+            device.now_ms = now_ms
+            device.on_rate = changed(number, device)
+        return schedule

@@ -13,9 +13,10 @@ from egiz_sim.fleet import Fleet
 def ledger(fleet: Fleet) -> dict[str, Any]:
     """What became of every message of a run, ready for JSON.
 
-    ``{"parameters", "totals", "puback_ms", "schedule_lag_ms", "devices", "balanced"}``:
-    counts are messages, times are milliseconds; `balanced` is whether every message
-    that was published is acknowledged.
+    ``{"parameters", "totals", "puback_ms", "schedule_lag_ms", "sha256", "devices",
+    "balanced"}``: counts are messages, times are milliseconds; `sha256` is of the
+    readings, as they were measured; `balanced` is whether every message that was
+    published is acknowledged.
     """
     devices = {device.device_id: _counts(device) for device in fleet.devices}
     return {
@@ -24,11 +25,13 @@ def ledger(fleet: Fleet) -> dict[str, Any]:
             "published": fleet.published,
             "acknowledged": fleet.acknowledged,
             "unacknowledged": fleet.published - fleet.acknowledged,
+            "dropped": fleet.dropped,
             "resent": sum(device["resent"] for device in devices.values()),
             "reconnects": sum(device["reconnects"] for device in devices.values()),
         },
         "puback_ms": percentiles_ms(fleet.latencies_s),
         "schedule_lag_ms": percentiles_ms(fleet.lags_s),
+        "sha256": fleet.digest,
         "devices": devices,
         "balanced": fleet.published == fleet.acknowledged,
     }
@@ -43,6 +46,9 @@ def _parameters(fleet: Fleet) -> dict[str, Any]:
         "seed": fleet.plan.seed,
         "facility": fleet.plan.facility,
         "start_ms": fleet.started_ms,
+        "ramp_s": fleet.plan.ramp_s,
+        "sensor_faults": fleet.plan.sensor_faults,
+        "updates": dict(fleet.plan.updates),
     }
 
 
@@ -63,7 +69,8 @@ def percentiles_ms(seconds: Iterable[float]) -> dict[str, float | None]:
 def show(report: dict[str, Any], console: Console) -> None:
     """Print the totals, and the devices with an unacknowledged message."""
     table = Table(title="Ledger", title_justify="left")
-    for column in ("", "published", "acknowledged", "unacknowledged", "resent"):
+    counts = ("published", "acknowledged", "unacknowledged", "dropped", "resent")
+    for column in ("", *counts):
         table.add_column(column, justify="left" if not column else "right")
     unbalanced = {
         name: device
@@ -71,7 +78,6 @@ def show(report: dict[str, Any], console: Console) -> None:
         if device["unacknowledged"]
     }
     for name, part in [("all", report["totals"]), *unbalanced.items()]:
-        counts = ("published", "acknowledged", "unacknowledged", "resent")
         table.add_row(name, *(f"{_total(part[count]):,}" for count in counts))
     console.print(table)
     for name, key in (("PUBACK after", "puback_ms"), ("behind", "schedule_lag_ms")):
@@ -80,6 +86,7 @@ def show(report: dict[str, Any], console: Console) -> None:
             f"{name}: p50 {figures['p50']} ms, p99 {figures['p99']} ms,"
             f" max {figures['max']} ms"
         )
+    console.print(f"readings: sha256 {report['sha256']}", soft_wrap=True)
 
 
 def _total(count: int | dict[str, int]) -> int:
@@ -92,6 +99,8 @@ def _counts(device: Device) -> dict[str, Any]:
         "published": dict(published),
         "acknowledged": dict(acknowledged),
         "unacknowledged": published.total() - acknowledged.total(),
-        "resent": device.publisher.resent,
+        "dropped": device.dropped,
+        "resent": device.publisher.resent + device.counts.resent,
+        "sha256": device.digest.hexdigest(),
         "reconnects": max(0, device.publisher.connections - 1),
     }

@@ -1,7 +1,8 @@
-"""A publisher of MQTT 3.1.1 for asyncio: QoS 1, retained, with a last will.
+"""A client of MQTT 3.1.1 for asyncio: it publishes at QoS 1, with a last will.
 
 Thousands fit in one process: no thread, no task for a message. What is unacknowledged
-outlives a connection and is sent again, in order, on the next one.
+outlives a connection and is sent again, in order, on the next one, unless its publisher
+takes it back. It receives what comes on a few topics of its own.
 """
 
 import asyncio
@@ -9,13 +10,12 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-
-from egiz_cli import explain_refusal
+from typing import NamedTuple
 
 from egiz_sim import packets
 from egiz_sim.broker import Broker
+from egiz_sim.link import CONNECT_TIMEOUT_S, Link
 
-_CONNECT_TIMEOUT_S = 5.0
 _BACKOFF_FIRST_S = 0.25
 _BACKOFF_DOUBLINGS = 5  # to 8 s
 _PACKET_IDS = 65535
@@ -29,6 +29,17 @@ class Outstanding:
     payload: bytes
     sent: float  # monotonic seconds, when it was first handed over
     number: int = 0  # by which the one that published it knows it
+    retain: bool = True
+
+
+class Inbox(NamedTuple):
+    """What a client receives; `receive` gets topic, payload, and whether retained.
+
+    Messages of other topics may come, too: amqtt, for one, sends them unasked.
+    """
+
+    topics: tuple[str, ...]
+    receive: Callable[[str, bytes, bool], None]
 
 
 class Publisher:
@@ -38,10 +49,12 @@ class Publisher:
         broker: where it connects.
         client_id: of the device.
         will: (topic, payload) that the broker publishes if the connection breaks.
-        on_connect: called at each connection before anything is sent again.
+        on_connect: called at each connection, after what is sent again.
         on_ack: called with each acknowledged message and its latency in seconds.
 
     Attributes:
+        inbox: what it subscribes to at each connection, if anything.
+        on_lost: called when a connection has ended.
         connections: how often the broker has accepted a connection.
         resent: messages that were sent again at a new connection.
         error: why the last attempt or connection failed.
@@ -57,14 +70,18 @@ class Publisher:
     ) -> None:
         self._broker = broker
         self._tls = broker.tls.context(client_id) if broker.tls else None
-        self._connect_packet = packets.connect(
-            client_id, will, broker.username, broker.password
-        )
+        self._client_id = client_id
+        self.will = will
+        self.inbox: Inbox | None = None
+        self.on_lost: Callable[[], None] = _nothing
         self._on_connect = on_connect
         self._on_ack = on_ack
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._outstanding: dict[int, Outstanding] = {}
+        self._subscribing: set[int] = set()  # packet ids without a SUBACK
         self._last_id = 0
+        self._may_connect = asyncio.Event()
+        self._may_connect.set()
         self._is_closed = False
         self._rng = random.Random(client_id)
         self.resent = 0
@@ -81,22 +98,45 @@ class Publisher:
         """Messages that wait for their PUBACK."""
         return len(self._outstanding)
 
-    def publish(self, topic: str, payload: bytes, number: int = 0) -> None:
-        """Send at QoS 1, retained: now, or at the next connection.
+    def publish(
+        self, topic: str, payload: bytes, number: int = 0, *, retain: bool = True
+    ) -> None:
+        """Send at QoS 1: now, or at the next connection.
 
         Args:
             topic: at most 65,535 bytes in UTF-8.
             payload: of a packet of at most 268,435,455 bytes.
             number: given back with the PUBACK.
+            retain: whether it is the current state, which the broker keeps.
 
         Raises:
             OverflowError: if all 65,535 packet ids wait for a PUBACK.
         """
         packet_id = self._next_id()
-        message = Outstanding(topic, payload, monotonic(), number)
+        message = Outstanding(topic, payload, monotonic(), number, retain)
         self._outstanding[packet_id] = message
         if self._link is not None:
-            self._link.write(packets.publish(packet_id, topic, payload))
+            self._link.write(_packet(packet_id, message))
+
+    def take_back(self, topic: str) -> list[Outstanding]:
+        """Give what waits for its PUBACK on a topic; it is not sent again."""
+        taken = [n for n, one in self._outstanding.items() if one.topic == topic]
+        return [self._outstanding.pop(packet_id) for packet_id in taken]
+
+    async def disconnect(self, *, is_orderly: bool = True) -> None:
+        """End the connection, until `reconnect`; in disorder, the last will follows."""
+        self._may_connect.clear()
+        if self._link is None:
+            return
+        if is_orderly:
+            self._link.write(packets.DISCONNECT)
+            await self._link.end()
+        else:
+            self._link.abort()
+
+    def reconnect(self) -> None:
+        """Connect again after `disconnect`, with the last will as it is now."""
+        self._may_connect.set()
 
     async def run(self) -> None:
         """Stay connected until cancelled or closed.
@@ -107,15 +147,16 @@ class Publisher:
         loop = asyncio.get_running_loop()
         failures = 0
         while not self._is_closed:
+            await self._may_connect.wait()
             try:
-                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     _, link = await loop.create_connection(
-                        lambda: _Link(self._acknowledged),
+                        lambda: Link(self._acknowledged, self._received),
                         self._broker.host,
                         self._broker.port,
                         ssl=self._tls,
                     )
-                    await link.handshake(self._connect_packet)
+                    await link.handshake(self._connect_packet())
             except (OSError, TimeoutError) as error:
                 self.error = str(error) or "it does not answer"
                 failures += 1
@@ -131,22 +172,47 @@ class Publisher:
             self._link.write(packets.DISCONNECT)
             await self._link.end()
 
-    async def _serve(self, link: "_Link") -> None:
+    def _connect_packet(self) -> bytes:
+        account = (self._broker.username, self._broker.password)
+        return packets.connect(self._client_id, self.will, *account)
+
+    async def _serve(self, link: Link) -> None:
+        if not self._may_connect.is_set():  # it was stopped during the handshake
+            link.write(packets.DISCONNECT)
+            await link.end()
+            return
         self.connections += 1
         self._link = link
-        unacknowledged = list(self._outstanding.items())
+        self._subscribing.clear()
+        for topic in self.inbox.topics if self.inbox else ():
+            packet_id = self._next_id()
+            self._subscribing.add(packet_id)
+            link.write(packets.subscribe(packet_id, topic))
+        # Before the birth: an old status must not replace it.
+        for packet_id, message in self._outstanding.items():
+            link.write(_packet(packet_id, message, packets.DUP))
+        self.resent += len(self._outstanding)
         self._on_connect()
-        for packet_id, message in unacknowledged:
-            link.write(
-                packets.publish(packet_id, message.topic, message.payload, packets.DUP)
-            )
-        self.resent += len(unacknowledged)
         try:
             await link.until_lost()
         finally:
             self._link = None
             link.abort()
+            self.on_lost()
         self.error = "the connection broke"
+
+    def _received(self, head: int, body: bytes) -> None:
+        if head & 0xF0 == packets.SUBACK:
+            self._subscribing.discard(body[0] << 8 | body[1])
+            return
+        if self._link is None:  # before our SUBSCRIBE: it comes again after it
+            return
+        message = packets.read_publish(head, body)
+        if message.packet_id:
+            self._link.write(packets.puback(message.packet_id))
+        if self.inbox is not None:
+            topic = message.topic.decode(errors="replace")
+            self.inbox.receive(topic, message.payload, bool(head & packets.RETAIN))
 
     def _acknowledged(self, packet_id: int) -> None:
         message = self._outstanding.pop(packet_id, None)
@@ -158,88 +224,21 @@ class Publisher:
             raise OverflowError("65,535 messages wait for the broker")
         while True:
             self._last_id = self._last_id % _PACKET_IDS + 1
-            if self._last_id not in self._outstanding:
-                return self._last_id
+            packet_id = self._last_id
+            if packet_id not in self._outstanding and (
+                packet_id not in self._subscribing
+            ):
+                return packet_id
 
     def _backoff_s(self, failures: int) -> float:
         ceiling = _BACKOFF_FIRST_S * 2 ** min(failures, _BACKOFF_DOUBLINGS)
         return self._rng.uniform(0, ceiling)
 
 
-class _Link(asyncio.Protocol):
-    """One TCP connection."""
+def _packet(packet_id: int, message: Outstanding, flags: int = 0) -> bytes:
+    flags |= packets.RETAIN if message.retain else 0
+    return packets.publish(packet_id, message.topic, message.payload, flags)
 
-    def __init__(self, on_puback: Callable[[int], None]) -> None:
-        loop = asyncio.get_running_loop()
-        self._on_puback = on_puback
-        self._unparsed = b""
-        self._accepted: asyncio.Future[None] = loop.create_future()
-        self._lost: asyncio.Future[None] = loop.create_future()
-        self._transport: asyncio.Transport | None = None
-        self._received_s = monotonic()
 
-    async def handshake(self, connect_packet: bytes) -> None:
-        """Wait for the CONNACK; raises ConnectionError with the broker's reason."""
-        self.write(connect_packet)
-        try:
-            await self._accepted
-        except BaseException:
-            self.abort()
-            raise
-
-    async def until_lost(self) -> None:
-        """Keep alive; ends when the connection does, or hangs."""
-        while not self._lost.done():
-            await asyncio.wait([self._lost], timeout=packets.KEEPALIVE_S / 2)
-            if monotonic() - self._received_s > packets.KEEPALIVE_S:
-                return
-            self.write(packets.PINGREQ)
-
-    async def end(self) -> None:
-        """Close after what was written has gone out."""
-        if self._transport is not None:
-            self._transport.close()
-            await asyncio.wait([self._lost], timeout=_CONNECT_TIMEOUT_S)
-
-    def abort(self) -> None:
-        """Close immediately; what was not sent is lost."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def write(self, packet: bytes) -> None:
-        """Send; dropped if the connection broke, since the next one sends it again."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(packet)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by asyncio."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by asyncio."""
-        if not self._accepted.done():
-            self._accepted.set_exception(exc or ConnectionError("it closed at once"))
-            self._accepted.exception()  # retrieved: no task may wait for it
-        self._lost.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
-        """Called by asyncio."""
-        self._received_s = monotonic()
-        data = self._unparsed + data
-        position = 0
-        while (found := packets.body(data, position)) is not None:
-            start, end = found
-            self._packet(data[position], data[start:end])
-            position = end
-        self._unparsed = data[position:]
-
-    def _packet(self, kind: int, body: bytes) -> None:
-        # Others are skipped: amqtt, for one, sends messages without a subscription.
-        if kind == packets.PUBACK:
-            self._on_puback(body[0] << 8 | body[1])
-        elif kind == packets.CONNACK and not self._accepted.done():
-            if body[1]:
-                self._accepted.set_exception(ConnectionError(explain_refusal(body[1])))
-            else:
-                self._accepted.set_result(None)
+def _nothing() -> None:
+    """Not everybody wants to know."""

@@ -10,11 +10,11 @@ KEEPALIVE_S = 30
 CONNACK, PUBLISH, PUBACK, SUBACK = 0x20, 0x30, 0x40, 0x90
 CONNACK_BYTES = 4
 REFUSED = 0x80  # in a SUBACK
-DUP = 0x08
+DUP, RETAIN = 0x08, 0x01
 PINGREQ = b"\xc0\x00"
 DISCONNECT = b"\xe0\x00"
 
-_PUBLISH_QOS1_RETAINED = 0x33
+_PUBLISH_QOS1 = 0x32
 _LENGTH_DIGITS = 4  # 2.2.3
 
 
@@ -56,9 +56,9 @@ def _connect(
 
 
 def publish(packet_id: int, topic: str, payload: bytes, flags: int = 0) -> bytes:
-    """PUBLISH (3.3) at QoS 1, retained; `flags` is 0 or DUP."""
+    """PUBLISH (3.3) at QoS 1; `flags` are of DUP and RETAIN."""
     body = _prefixed(topic.encode()) + packet_id.to_bytes(2, "big") + payload
-    return bytes([_PUBLISH_QOS1_RETAINED | flags]) + _length(len(body)) + body
+    return bytes([_PUBLISH_QOS1 | flags]) + _length(len(body)) + body
 
 
 def subscribe(packet_id: int, topic: str) -> bytes:
