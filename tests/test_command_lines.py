@@ -50,6 +50,7 @@ BROKEN = {
         "--broker http://x",
     ],
     "egiz-sim check": ["--facility A", "--device-id x", "--broker http://x"],
+    "egiz-sim firmware": ["--facility A", "--seconds nan", "--broker http://x"],
     "egiz-sim demo": ["--seconds nan", "--seconds 0", "--broker none"],
     "egiz-schema generate": ["--directory binary", "--directory loop"],
 }

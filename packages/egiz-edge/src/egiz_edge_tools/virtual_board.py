@@ -41,7 +41,8 @@ class NoInterpreterError(Exception):
 class Identity:
     """Settings that a device gets at provisioning: identity, broker, periods.
 
-    `ntp` is host or host:port; `tls` names DER files: ca, and cert and key if wanted.
+    `ntp` is host or host:port; `tls` names DER files: ca, and cert and key if wanted;
+    `setpoint_c` is None for a machine without one.
     """
 
     facility: str
@@ -54,6 +55,7 @@ class Identity:
     publish_rate_ms: int = 5000
     ntp: str | None = None
     tls: dict[str, str] | None = None
+    setpoint_c: float | None = 110.0
 
 
 class VirtualBoard:
@@ -315,6 +317,6 @@ def _settings(identity: Identity, hardware: Hardware) -> str:
         "thermocouples": [
             (part.chip, name) for name, part in hardware.thermocouples.items()
         ],
-        "setpoint": 11000,
+        "setpoint": identity.setpoint_c and round(100 * identity.setpoint_c),
     }
     return json.dumps(settings)

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from egiz_sim import __version__
 from egiz_sim.cli_check import check
+from egiz_sim.cli_firmware import firmware
 from egiz_sim.cli_load import load
 from egiz_sim.cli_run import run
 from egiz_sim.demo.parts import PartError
@@ -31,6 +32,7 @@ def main() -> None:
 main.add_command(run)
 main.add_command(load)
 main.add_command(check)
+main.add_command(firmware)
 
 
 @main.command(

@@ -1,0 +1,222 @@
+"""The command `egiz-sim firmware`."""
+
+import contextlib
+import json
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from egiz_cli import DONE, FAILED, OutputFile, Real, command
+from egiz_schema import explain, limits
+from egiz_schema.topics import is_facility
+from rich.console import Console
+from rich.table import Table
+
+from egiz_sim.broker import Broker, TlsFiles
+
+if TYPE_CHECKING:  # a part that is installed only if it is wanted
+    from egiz_sim.firmware.boards import Board, Outcome
+
+_STEP_S = 0.25
+_PROGRESS_EVERY_S = 2.0
+_NOT_INSTALLED = (
+    "the firmware is not installed: pip install 'egiz-sim[firmware]'"
+    " (its interpreter is there for Linux x86-64 and macOS arm64)"
+)
+
+
+@command(
+    exit_codes={
+        DONE: "every message was acknowledged, and no device has booted again",
+        FAILED: "one was not, a device has booted again, or MicroPython is missing",
+    },
+)
+@click.option(
+    "--devices",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="Devices; each is a process of about 7 MB, and a tenth of a core while it"
+    " starts.",
+)
+@click.option(
+    "--seconds",
+    default=30.0,
+    show_default=True,
+    type=Real(0, 86_400, min_open=True),
+    help="How long they publish.",
+)
+@click.option(
+    "--broker",
+    default="mqtt://localhost:1883",
+    show_default=True,
+    metavar="URL",
+    help="mqtt[s]://[user@]host[:port]. Its password is EGIZ_SIM_MQTT_PASSWORD.",
+)
+@click.option("--ca", metavar="FILE", help="As of `egiz-sim run`, with --cert, --key.")
+@click.option("--cert", metavar="FILE", help="{device} stands for the device id.")
+@click.option("--key", metavar="FILE", help="{device} as above.")
+@click.option(
+    "--facility",
+    default="factory",
+    show_default=True,
+    help="The place, as it stands in the topic.",
+)
+@click.option(
+    "--publish-ms",
+    default=5000,
+    show_default=True,
+    type=click.IntRange(*limits.PUBLISH_MS),
+    help="Milliseconds between two messages, each with the mean of the readings.",
+)
+@click.option(
+    "--sensor-faults",
+    default=0.0,
+    show_default=True,
+    type=Real(0, 1),
+    metavar="SHARE",
+    help="Share of the devices that have a sensor which fails, 0 to 1.",
+)
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    help="The same seed gives the same machines.",
+)
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory that holds the flash and the console of each, and is kept.",
+)
+@click.option("--report", type=OutputFile(), help="Write the counts as JSON.")
+def firmware(  # noqa: PLR0913, PLR0917  # one argument for each option
+    devices: int,
+    seconds: float,
+    broker: str,
+    ca: str | None,
+    cert: str | None,
+    key: str | None,
+    facility: str,
+    publish_ms: int,
+    sensor_faults: float,
+    seed: int,
+    state: Path | None,
+    report: Path | None,
+) -> None:
+    """Publish with the real firmware, at the machines of `egiz-sim run`.
+
+    Each device is egiz-edge in a MicroPython process. Its meters answer Modbus, its
+    thermometers 1-Wire, its thermocouples SPI, all with what a machine's model
+    measures at that moment: ovens, mixers, conveyors and freezers. The others have
+    channels, for which the firmware has no drivers.
+
+    \b
+    Twenty devices for two minutes, whose flash and console are kept:
+      egiz-sim firmware --devices 20 --seconds 120 --state boards
+    """  # noqa: D301  # \b is click's mark for lines that stay as they are
+    if not is_facility(facility):
+        raise click.UsageError(f"--facility {facility!r}: {explain('bad_facility')}")
+    tls = TlsFiles(ca, cert, key) if ca or cert or key else None
+    opened = _broker(broker, tls)
+    plant = (devices, seed, sensor_faults)
+    with _directory(state) as directory:
+        outcomes = _run(plant, seconds, opened, facility, publish_ms, directory)
+    _show(outcomes)
+    if report:
+        report.write_text(json.dumps(_counted(outcomes), indent=1) + "\n")
+    if not all(outcome.is_well for outcome in outcomes.values()):
+        raise click.exceptions.Exit(FAILED)
+
+
+def _run(  # as above
+    plant: tuple[int, int, float],
+    seconds: float,
+    broker: Broker,
+    facility: str,
+    publish_ms: int,
+    directory: Path,
+) -> "dict[str, Outcome]":
+    try:
+        from egiz_edge_tools.errors import BundleError  # noqa: PLC0415  # as above
+        from egiz_edge_tools.virtual_board import NoInterpreterError  # noqa: PLC0415
+
+        from egiz_sim.firmware.boards import Provisioned, started  # noqa: PLC0415
+        from egiz_sim.firmware.wiring import wired  # noqa: PLC0415
+    except ImportError:
+        raise click.ClickException(_NOT_INSTALLED) from None
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    common = Provisioned(broker, facility, publish_ms, directory)
+    try:
+        boards = started(wired(*plant), common, _say)
+    except (NoInterpreterError, BundleError) as error:
+        raise click.ClickException(str(error)) from None
+    _move(boards, seconds, stop)
+    _say("stopping: they send what waits")
+    for board in boards:
+        board.stop()
+    return {board.device_id: board.end() for board in boards}
+
+
+def _move(boards: "list[Board]", seconds: float, stop: threading.Event) -> None:
+    """Let time pass for the machines until it is over."""
+    begun = before = said = time.monotonic()
+    while not stop.wait(_STEP_S) and before - begun < seconds:
+        now = time.monotonic()
+        for board in boards:
+            board.move(now - before)
+        before = now
+        if now - said >= _PROGRESS_EVERY_S:
+            said = now
+            _say(f"{len(boards)} devices, {now - begun:.0f} of {seconds:g} s")
+
+
+@contextlib.contextmanager
+def _directory(state: Path | None) -> Iterator[Path]:
+    if state is not None:
+        state.mkdir(parents=True, exist_ok=True)
+        yield state.absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="egiz-sim-") as directory:
+        yield Path(directory)
+
+
+def _broker(url: str, tls: TlsFiles | None) -> Broker:
+    try:
+        return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"), tls)
+    except ValueError as error:
+        raise click.UsageError(f"--broker: {error}") from None
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _show(outcomes: "dict[str, Outcome]") -> None:
+    table = Table(title="What the firmware counted", title_justify="left")
+    for column in ("device", "acknowledged", "unacknowledged", "boots"):
+        table.add_column(column, justify="left" if column == "device" else "right")
+    for device_id, outcome in outcomes.items():
+        counts = (sum(outcome.acknowledged.values()), outcome.unacknowledged)
+        shown = map(str, counts) if outcome.has_counts else ("?", "?")
+        table.add_row(device_id, *shown, str(len(outcome.boots)))
+    Console().print(table)
+
+
+def _counted(outcomes: "dict[str, Outcome]") -> dict[str, object]:
+    return {
+        device_id: {
+            "acknowledged": outcome.acknowledged,
+            "unacknowledged": outcome.unacknowledged,
+            "boots": outcome.boots,
+            "is_well": outcome.is_well,
+        }
+        for device_id, outcome in outcomes.items()
+    }

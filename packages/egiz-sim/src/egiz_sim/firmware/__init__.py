@@ -1,0 +1,1 @@
+"""`egiz-sim firmware`: devices with the real firmware, at the simulated machines."""
