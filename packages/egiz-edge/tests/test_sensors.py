@@ -166,6 +166,23 @@ def test_a_register_at_all_ones_costs_its_value_and_not_the_meter(meters):
     meters.sees(set())
 
 
+class _WrongFactor(Meter):
+    def registers(self):
+        words = super().registers()
+        words[8] = 40
+        return words
+
+
+def test_a_meter_that_contradicts_itself_is_named_and_read(meters):
+    sound = meters.hardware.meters[2]
+    meters.hardware.meters[2] = _WrongFactor(
+        sound.volts, sound.amperes, 0.9, 50.0, sound.watt_hours
+    )
+    meters.sees({"pzem_b:inconsistent"})
+    meters.hardware.meters[2] = sound
+    meters.sees(set())
+
+
 def test_a_line_that_echoes_is_read_and_an_echo_is_no_reply(meters):
     meters.hardware.is_echoing = True
     meters.sees(set())

@@ -92,6 +92,61 @@ def test_any_other_number_outside_of_the_range_costs_itself_alone():
         assert pzem.parse(frame) == (2300, 0, 0, 17, 500, None, "range")
 
 
+def _fault(volts, milliamperes, power, factor):
+    reply = _reply(
+        volts,
+        milliamperes & 0xFFFF,
+        milliamperes >> 16,
+        power & 0xFFFF,
+        power >> 16,
+        17,
+        0,
+        500,
+        factor,
+        0,
+    )
+    reading = pzem.parse(reply)
+    assert reading[:6] == (volts, milliamperes, power, 17, 500, factor)
+    return reading[6]
+
+
+def test_power_that_is_not_voltage_current_and_factor_is_said_and_costs_nothing():
+    for sound in (
+        (2300, 10000, 23000, 100),
+        (2300, 100000, 218500, 100),  # -5 %
+        (2300, 10000, 12650, 50),
+        (2300, 20, 22, 0),  # at the smallest current
+        (2300, 0, 4, 0),  # below it
+        (2600, 100000, 260000, 100),
+        (800, 0, 0, 0),
+    ):
+        assert _fault(*sound) is None, sound
+    for wrong in (
+        (2300, 10000, 0, 100),
+        (2300, 10000, 46000, 100),
+        (2300, 10000, 23000, 50),
+        (2300, 10000, 23000, 0),
+        (2300, 1000, 23000, 100),
+        (2300, 0, 23000, 0),
+        (1150, 10000, 23000, 100),
+        (2300, 100000, 216000, 100),  # -6 %
+        (2300, 10, 60, 100),
+    ):
+        assert _fault(*wrong) == "inconsistent", wrong
+
+
+def test_what_is_as_accurate_as_the_data_sheet_says_is_never_inconsistent():
+    for volts in (800, 2300, 2600):
+        for milliamperes in (0, 20, 105, 999, 10000, 98000):
+            for factor in (0, 1, 37, 50, 99):
+                exact = volts * milliamperes * factor // 100000
+                for error in (-15, 15):  # 0.5 % of each of the three, in thousandths
+                    power = max(0, exact + exact * error // 1000)
+                    for shown in (factor, factor + 1):  # 1 %, and it has two digits
+                        found = _fault(volts, milliamperes, power, shown)
+                        assert found is None, (volts, milliamperes, factor, error)
+
+
 def test_a_counter_that_cannot_be_read_is_not_reset():
     ones = _reply(2300, 0, 0, 0, 0, 0xFFFF, 0xFFFF, 500, 100, 0)
     bus = Bus(framed(bytes([1, 0x42])), ones)

@@ -7,7 +7,7 @@ is a lost phase or a broken meter, and never 0 V.
 Faults, beyond those of Modbus: `range` for a number that the module cannot measure;
 `not_reset` for a counter that runs on. A number that is out of range is left out, and
 the others stay. A wrong voltage or frequency costs all: the module is fed by what it
-measures.
+measures. `inconsistent` costs none: power is not voltage x current x power factor.
 """
 
 import asyncio
@@ -56,7 +56,21 @@ def parse(frame):
             reading[place], reading[6] = None, "range"
     if (reading[0] or 0) < _LEAST_VOLTAGE or (reading[4] or 0) < _LEAST_FREQUENCY:
         raise SensorError("range")
+    if reading[6] is None and not _is_consistent(reading):
+        reading[6] = "inconsistent"
     return tuple(reading)
+
+
+def _is_consistent(reading):
+    """Whether power is voltage x current x power factor, as well as it is measured.
+
+    The data sheet has 0.5 % for each of the first three and 1 % for the factor, which
+    is 2.5 %. Twice that of the apparent power is allowed, and 2 W: at the smallest
+    current that the module measures, 20 mA, that is half of it.
+    """
+    apparent = reading[0] * reading[1] // 1000  # in 0.1 VA
+    difference = reading[2] - apparent * reading[5] // 100
+    return abs(difference) <= apparent // 20 + 20
 
 
 class Pzem:
