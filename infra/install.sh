@@ -41,6 +41,7 @@ Settings, from the environment; /etc/egiz/install.env keeps them for the next ru
   EGIZ_PROMETHEUS  ... of Prometheus                                [127.0.0.1:9090]
   EGIZ_DOCS        where you serve what `make docs` builds; alerts
                    link to its runbook                              [http://localhost:8000]
+  EGIZ_GRAFANA     ... Grafana; alerts link to its dashboards       [http://localhost:3000]
 
 A broker for the devices' network, which is 10.20.0.0/24 here:
 
@@ -51,7 +52,7 @@ TEXT
 }
 
 SETTINGS='EGIZ_DEVICES EGIZ_DEVICES_TLS12 EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_RETENTION EGIZ_BRIDGE
-  EGIZ_EXPORTER EGIZ_NODE EGIZ_PROMETHEUS EGIZ_DOCS'
+  EGIZ_EXPORTER EGIZ_NODE EGIZ_PROMETHEUS EGIZ_DOCS EGIZ_GRAFANA'
 SERVICES='mosquitto influxdb egiz-influxdb prometheus-mqtt-exporter prometheus-node-exporter
   prometheus egiz-bridge'
 TIMERS='egiz-certificates'
@@ -136,6 +137,7 @@ settings() {
   EGIZ_DEVICES=127.0.0.1:8883 EGIZ_DEVICES_TLS12='' EGIZ_SERVICES=127.0.0.1:1883 EGIZ_INFLUXDB=127.0.0.1:8086
   EGIZ_RETENTION=30d EGIZ_BRIDGE=127.0.0.1:9471 EGIZ_EXPORTER=127.0.0.1:9641
   EGIZ_NODE=127.0.0.1:9100 EGIZ_PROMETHEUS=127.0.0.1:9090 EGIZ_DOCS=http://localhost:8000
+  EGIZ_GRAFANA=http://localhost:3000
   # shellcheck source=/dev/null
   [ ! -e "$etc/install.env" ] || . "$etc/install.env"
   eval "$given"
@@ -150,10 +152,11 @@ settings() {
 # check NAME VALUE: before it is in any file, or is evaluated.
 check() {
   case $1,$2 in
-    EGIZ_DOCS,*[!A-Za-z0-9_.:/~-]*) wrong "$1: no character of an address but . : - _ ~ /" ;;
-    EGIZ_DOCS,https://*/ | EGIZ_DOCS,http://*/) wrong "$1 must not end with /" ;;
+    EGIZ_DOCS,*[!A-Za-z0-9_.:/~-]* | EGIZ_GRAFANA,*[!A-Za-z0-9_.:/~-]*) wrong "$1: no character of an address but . : - _ ~ /" ;;
+    EGIZ_DOCS,http*/ | EGIZ_GRAFANA,http*/) wrong "$1 must not end with /" ;;
     EGIZ_DOCS,https://?* | EGIZ_DOCS,http://?*) return 0 ;;
-    EGIZ_DOCS,*) wrong "$1 must begin with https:// or http://" ;;
+    EGIZ_GRAFANA,https://?* | EGIZ_GRAFANA,http://?*) return 0 ;;
+    EGIZ_DOCS,* | EGIZ_GRAFANA,*) wrong "$1 must begin with https:// or http://" ;;
   esac
   case $2 in
     *[!A-Za-z0-9_.:\ -]*) wrong "$1: letters, digits, spaces and . : - _ only" ;;
@@ -306,6 +309,7 @@ render() {
     s/\(localhost\|127\.0\.0\.1\):1883/$EGIZ_SERVICES/g
     /inside its network\|socket-proxyd/!s/\(localhost\|127\.0\.0\.1\):8086/$EGIZ_INFLUXDB/g
     s|http://localhost:8000|$EGIZ_DOCS|g
+    s|http://localhost:3000|$EGIZ_GRAFANA|g
     s/^Environment=EGIZ_RETENTION=.*/Environment=EGIZ_RETENTION=$EGIZ_RETENTION/
     s/\(localhost\|127\.0\.0\.1\):9471/$EGIZ_BRIDGE/g
     s/\(localhost\|127\.0\.0\.1\):9641/$EGIZ_EXPORTER/g

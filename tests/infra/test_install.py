@@ -230,6 +230,8 @@ def test_it_explains_itself():
         (["--prefix", "{tmp}"], {"EGIZ_NAMES": "ok -x"}, "-x is no name of a host"),
         (["--prefix", "{tmp}"], {"EGIZ_DOCS": "docs/"}, "EGIZ_DOCS must begin with"),
         (["--prefix", "{tmp}"], {"EGIZ_DOCS": "http://a|b"}, "EGIZ_DOCS: no character"),
+        (["--prefix", "{tmp}"], {"EGIZ_GRAFANA": "a:3000"}, "EGIZ_GRAFANA must begin"),
+        (["--prefix", "{tmp}"], {"EGIZ_GRAFANA": "http://a/"}, "EGIZ_GRAFANA must not"),
         (["--prefix", "{tmp}"], {"EGIZ_NAMES": " "}, "EGIZ_NAMES has no name in it"),
         (["--prefix", "{tmp}"], {"EGIZ_NAMES": "a" * 65}, "longer than 64"),
         (["--prefix", "{tmp}"], {"EGIZ_RETENTION": "30"}, "EGIZ_RETENTION must be"),

@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders.timeseries import Panel as Timeseries
 from egiz_dashboards import panels
 from egiz_dashboards.queries import (
     INFLUXDB,
+    PROMETHEUS,
     InfluxQl,
     by_device,
     newest,
@@ -38,13 +39,18 @@ _HEALTH = (
     ("Dropped", "Messages lost since boot: the outbox was full.", "status_dropped"),
     ("Boots", "Each step is one boot.", "boot"),
 )
+# The others have none that holds for every machine.
+_LIMITS = {
+    "status_wifi_rssi": panels.WEAK_WIFI,
+    "status_dropped": panels.Limit(1),
+}
 
 
 def board() -> Dashboard:
     """State, electrical, thermal, what has a name of its own, health."""
     about = "One device: everything that it has measured and reported."
     made = panels.with_choices(
-        panels.new("device", "device", about, INFLUXDB), one_device=True
+        panels.new("device", "device", about, INFLUXDB, PROMETHEUS), one_device=True
     )
     made.with_row(Row("State")).with_panel(
         panels.timeline(
@@ -83,7 +89,12 @@ def board() -> Dashboard:
 
 def _graph(title: str, about: str, field: str) -> Timeseries:
     return panels.graph(
-        title, about, _mean_of(field), unit=unit_of(field), span=panels.HALF
+        title,
+        about,
+        _mean_of(field),
+        unit=unit_of(field),
+        span=panels.HALF,
+        limit=_LIMITS.get(field),
     )
 
 

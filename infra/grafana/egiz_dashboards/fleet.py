@@ -120,27 +120,32 @@ def _trouble(made: Dashboard) -> Dashboard:
             "Messages that report a fault, such as pzem_b:no_reply.",
             'count("status_fault_codes_0")',
             units.Short,
+            panels.Limit(1),
         ),
         (
             "Wi-Fi signal",
             "Below -80 dBm, messages are late; below -90 dBm, they are lost.",
             'mean("status_wifi_rssi")',
             unit_of("status_wifi_rssi"),
+            panels.WEAK_WIFI,
         ),
         (
             "Outbox",
             "Messages that wait in the device: it cannot reach the broker.",
             'max("status_buffer_depth")',
             unit_of("status_buffer_depth"),
+            None,
         ),
         (
             "Dropped",
             "Messages that were lost because the outbox was full.",
             'non_negative_difference(last("status_dropped"))',
             unit_of("status_dropped"),
+            panels.Limit(1),
         ),
     ]
     made.with_row(Row("Trouble"))
-    for title, text, select, unit in graphs:
-        made.with_panel(panels.graph(title, text, of_many(select), unit=unit))
+    for title, text, select, unit, limit in graphs:
+        query = of_many(select)
+        made.with_panel(panels.graph(title, text, query, unit=unit, limit=limit))
     return made

@@ -7,6 +7,17 @@ from egiz_dashboards import panels
 from egiz_dashboards.queries import PROMETHEUS, PromQl, Query, rate
 
 _B = "egiz_bridge_"
+# Where an alert begins (infra/prometheus/alerts.yml).
+_LIMITS = {
+    "Connected": panels.Limit(1, is_lowest=True),
+    "Ledger": panels.Limit(1),
+    "From the device to the bridge": panels.Limit(5),
+    "From receipt to each database": panels.Limit(1),
+    "From receipt to PUBACK": panels.Limit(5),
+    "Queue of the broker": panels.Limit(150_000),
+    "Memory": panels.Limit(0.8 * (512 << 20)),
+    "Certificates": panels.Limit(14 * 86_400, is_lowest=True),
+}
 
 
 def board() -> Dashboard:
@@ -29,7 +40,8 @@ def board() -> Dashboard:
 def _graphs(made: Dashboard, *graphs: tuple[str, str, str, list[PromQl]]) -> None:
     for title, text, unit, queries in graphs:
         targets: list[Query] = list(queries)
-        made.with_panel(panels.graph(title, text, *targets, unit=unit))
+        limit = _LIMITS.get(title)
+        made.with_panel(panels.graph(title, text, *targets, unit=unit, limit=limit))
 
 
 def _flow(made: Dashboard) -> None:
@@ -193,8 +205,7 @@ def _trouble(made: Dashboard) -> None:
         "{{certificate}}",
     )
     text = "How long the 20 certificates that expire first are valid."
-    unit = units.DurationSeconds
-    made.with_panel(panels.graph("Certificates", text, expiry, unit=unit))
+    _graphs(made, ("Certificates", text, units.DurationSeconds, [expiry]))
 
 
 def _broker(made: Dashboard) -> None:

@@ -7,6 +7,7 @@ from egiz_dashboards import panels
 from egiz_dashboards.queries import (
     CHOSEN,
     INFLUXDB,
+    PROMETHEUS,
     InfluxQl,
     by_device,
     of_many,
@@ -20,7 +21,8 @@ _PHASES = "abc"
 def board() -> Dashboard:
     """Electrical, then thermal."""
     about = "Machines compared: their power, and their temperatures."
-    made = panels.new("lines", "electrical and thermal lines", about, INFLUXDB)
+    title = "electrical and thermal lines"
+    made = panels.new("lines", title, about, INFLUXDB, PROMETHEUS)
     return _thermal(_electrical(panels.with_choices(made, one_device=False)))
 
 

@@ -1,7 +1,7 @@
 """The kinds of panel that the dashboards are made of."""
 
 from string import ascii_uppercase
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from grafana_foundation_sdk.builders import (
     common,
@@ -14,6 +14,7 @@ from grafana_foundation_sdk.builders import (
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.common import (
     BigValueGraphMode,
+    GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
     SortOrder,
@@ -34,8 +35,19 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from egiz_dashboards.queries import INFLUXDB, PROMETHEUS, Query
+from egiz_dashboards import marks
+from egiz_dashboards.queries import INFLUXDB, Query
 from egiz_dashboards.units import unit_of
+
+
+class Limit(NamedTuple):
+    """A line that is drawn across a graph: what is beyond it is bad."""
+
+    value: float
+    is_lowest: bool = False
+
+
+WEAK_WIFI = Limit(-80, is_lowest=True)
 
 _Panel = TypeVar(
     "_Panel", stat.Panel, statetimeline.Panel, table.Panel, timeseries.Panel
@@ -69,7 +81,12 @@ _WITHOUT_TIME = DataTransformerConfig(
 
 
 def graph(
-    title: str, about: str, *queries: Query, unit: str = units.Short, span: int = HALF
+    title: str,
+    about: str,
+    *queries: Query,
+    unit: str = units.Short,
+    span: int = HALF,
+    limit: Limit | None = None,
 ) -> timeseries.Panel:
     """Lines over time; a gap in the data is a gap in the line.
 
@@ -90,6 +107,10 @@ def graph(
     )
     panel = timeseries.Panel().legend(legend).tooltip(tooltip)
     panel.show_points(VisibilityMode.AUTO).span_nulls(_GAP_MS)
+    if limit:
+        style = common.GraphThresholdsStyleConfig()
+        style.mode(GraphThresholdsStyleMode.DASHED)
+        panel.thresholds(_drawn(limit)).thresholds_style(style)
     return _filled(panel.height(8).unit(unit), title, about, span, queries)
 
 
@@ -161,6 +182,12 @@ def _thresholds(bad_from: float | None) -> dashboard.ThresholdsConfig:
     return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
 
 
+def _drawn(limit: Limit) -> dashboard.ThresholdsConfig:
+    below, above = ("red", "green") if limit.is_lowest else ("green", "red")
+    steps = [Threshold(None, below), Threshold(limit.value, above)]
+    return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
+
+
 def _filled(
     panel: _Panel,
     title: str,
@@ -195,14 +222,13 @@ def new(
     )
     for source in sources:
         made.with_variable(_choice_of(source))
-    return made.annotation(_alerts()) if PROMETHEUS in sources else made
-
-
-def _alerts() -> dashboard.AnnotationQuery:
-    """Where an alert fired, on each panel of a dashboard."""
-    made = dashboard.AnnotationQuery().name("Alerts").enable(True).icon_color("red")
-    made.datasource(PROMETHEUS)
-    return made.expr('ALERTS{alertstate="firing"}')
+    # Where you serve what `make docs` builds: panels link to its runbook.
+    docs = dashboard.TextBoxVariable("docs").label("Documentation")
+    made.with_variable(docs.default_value("http://localhost:8000"))
+    if INFLUXDB in sources:
+        for mark in marks.of_devices():
+            made.annotation(mark)
+    return made.annotation(marks.of_alerts(name))
 
 
 def _choice_of(source: DataSourceRef) -> dashboard.DatasourceVariable:
