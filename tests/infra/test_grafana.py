@@ -297,6 +297,26 @@ def test_a_silence_is_empty_intervals_in_the_answer(influxdb):
     assert [row["mean"] for row in rows] == [1, 1, None, None, None, 1, 1]
 
 
+def test_a_total_has_every_machine_though_they_publish_at_different_seconds(influxdb):
+    """One message a minute of each: in five seconds there is one machine, or none."""
+    first_ms = int(time.time() * 1000) // 60_000 * 60_000 - 600_000
+    for minute, second in itertools.product(range(3), (0, 20, 40)):
+        at = first_ms + minute * 60_000 + second * 1000
+        line = f"telemetry,device_id=oven-{second} electrical_active_power_a=100 {at}"
+        influxdb.write(line.encode())
+    for title in ("Active power", "Current"):
+        (panel,) = (p for p in BOARDS["lines"]["panels"] if p["title"] == title)
+        assert (panel["interval"], panel["maxDataPoints"]) == ("1m", 120)
+    (panel,) = (p for p in BOARDS["lines"]["panels"] if p["title"] == "Active power")
+    when = f"time >= {first_ms}ms AND time < {first_ms + 180_000}ms"
+    query = panel["targets"][0]["query"].replace("$timeFilter", when)
+    # No place and no type here, which a regular expression does not find.
+    for name in ("facility", "device_type"):
+        query = query.replace(f'"{name}" =~ /^${name}$/ AND ', "")
+    rows = influxdb.query(_as_grafana_asks(query.replace("$__interval", "1m")))
+    assert [row["sum"] for row in rows] == [300, 300, 300]
+
+
 @pytest.mark.parametrize("name", ["fleet", "lines"])
 def test_no_panel_draws_more_devices_than_the_reader_chose(name):
     """1,000 devices are 750,000 rows for an hour, which took 6 s."""

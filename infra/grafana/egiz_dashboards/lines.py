@@ -63,12 +63,17 @@ def _electrical(made: Dashboard) -> Dashboard:
 
 
 def _total(title: str, field: str) -> Timeseries:
-    return panels.graph(
+    """Of whole minutes: in a shorter time not every machine has sent a message.
+
+    And of few of them: each point is a mean of every machine, and their sum.
+    """
+    panel = panels.graph(
         title,
         "Of all machines together, per phase.",
         *[_sum_of(f"{field}_{phase}", phase) for phase in _PHASES],
         unit=unit_of(f"{field}_a"),
     )
+    return panel.interval("1m").max_data_points(120)
 
 
 def _sum_of(field: str, phase: str) -> InfluxQl:
