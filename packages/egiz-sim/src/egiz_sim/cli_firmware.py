@@ -109,12 +109,12 @@ def firmware(  # noqa: PLR0913, PLR0917  # one argument for each option
     state: Path | None,
     report: Path | None,
 ) -> None:
-    """Publish with the real firmware, at the machines of `egiz-sim run`.
+    """Publish with the real firmware, at simulated machines.
 
     Each device is egiz-edge in a MicroPython process. Its meters answer Modbus, its
-    thermometers 1-Wire, its thermocouples SPI, all with what a machine's model
-    measures at that moment: ovens, mixers, conveyors and freezers. The others have
-    channels, for which the firmware has no drivers.
+    thermometers 1-Wire, its thermocouples SPI, all with what the model of a machine
+    measures at that moment: the ovens, mixers, conveyors and freezers of `egiz-sim
+    run`. The others have channels, for which the firmware has no drivers.
 
     \b
     Twenty devices for two minutes, whose flash and console are kept:
