@@ -2,16 +2,16 @@
 
 import asyncio
 import json
-import os
 import signal
 from pathlib import Path
 
 import click
 from egiz_cli import DONE, FAILED, INTERRUPTED, OutputFile, Real, Unusable, command
 from egiz_schema import explain, limits
-from egiz_schema.topics import is_device_id, is_facility
+from egiz_schema.topics import is_device_id
 
-from egiz_sim.broker import Broker, TlsFiles
+from egiz_sim.broker import Broker
+from egiz_sim.cli_broker import broker_options, facility_option
 from egiz_sim.conformance import output
 from egiz_sim.conformance.errors import CheckError, PortError
 from egiz_sim.conformance.plan import Plan
@@ -34,22 +34,8 @@ _PLAN = Plan("", "")
     metavar="TYPE-UNIT",
     help="The device, as it stands in the topic.",
 )
-@click.option(
-    "--facility",
-    default="factory",
-    show_default=True,
-    help="The place, as it stands in the topic.",
-)
-@click.option(
-    "--broker",
-    default="mqtt://localhost:1883",
-    show_default=True,
-    metavar="URL",
-    help="mqtt[s]://[user@]host[:port]. Its password is EGIZ_SIM_MQTT_PASSWORD.",
-)
-@click.option("--ca", metavar="FILE", help="Connect with TLS; the broker's authority.")
-@click.option("--cert", metavar="FILE", help="Certificate of the check, PEM or DER.")
-@click.option("--key", metavar="FILE", help="Key of that certificate.")
+@facility_option("factory", "The place, as it stands in the topic.")
+@broker_options
 @click.option(
     "--proxy-port",
     type=click.IntRange(1, 65535),
@@ -105,10 +91,7 @@ _PLAN = Plan("", "")
 def check(  # noqa: PLR0913, PLR0917  # one argument for each option
     device_id: str,
     facility: str,
-    broker: str,
-    ca: str | None,
-    cert: str | None,
-    key: str | None,
+    broker: Broker,
     proxy_port: int | None,
     watch_only: bool,
     allow_reboot: bool,
@@ -146,9 +129,8 @@ def check(  # noqa: PLR0913, PLR0917  # one argument for each option
         watch_only,
         allow_reboot,
     )
-    _check_names(plan)
-    tls = TlsFiles(ca, cert, key) if ca or cert or key else None
-    result = _run(_broker(broker, tls), plan)
+    _check_device_id(plan.device_id)
+    result = _run(broker, plan)
     if junit:
         junit.write_bytes(output.junit(result))
     if as_json:
@@ -177,17 +159,7 @@ async def _interruptible(broker: Broker, plan: Plan) -> Result:
     return await run_check(broker, plan, lambda text: click.echo(text, err=True))
 
 
-def _check_names(plan: Plan) -> None:
-    if not is_facility(plan.facility):
-        reason = explain("bad_facility")
-        raise click.UsageError(f"--facility {plan.facility!r}: {reason}")
-    if not is_device_id(plan.device_id):
+def _check_device_id(device_id: str) -> None:
+    if not is_device_id(device_id):
         reason = explain("bad_device_id")
-        raise click.UsageError(f"--device-id {plan.device_id!r}: {reason}")
-
-
-def _broker(url: str, tls: TlsFiles | None) -> Broker:
-    try:
-        return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"), tls)
-    except ValueError as error:
-        raise click.UsageError(f"--broker: {error}") from None
+        raise click.UsageError(f"--device-id {device_id!r}: {reason}")

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import signal
 import tempfile
 import threading
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 from egiz_cli import DONE, FAILED, OutputFile, Real, command
-from egiz_schema import explain, limits
-from egiz_schema.topics import is_facility
+from egiz_schema import limits
 from rich.console import Console
 from rich.table import Table
 
-from egiz_sim.broker import Broker, TlsFiles
+from egiz_sim.broker import Broker
+from egiz_sim.cli_broker import broker_options, facility_option
 
 if TYPE_CHECKING:  # a part that is installed only if it is wanted
     from egiz_sim.firmware.boards import Board, Outcome
@@ -52,22 +51,8 @@ _NOT_INSTALLED = (
     type=Real(0, 86_400, min_open=True),
     help="How long they publish.",
 )
-@click.option(
-    "--broker",
-    default="mqtt://localhost:1883",
-    show_default=True,
-    metavar="URL",
-    help="mqtt[s]://[user@]host[:port]. Its password is EGIZ_SIM_MQTT_PASSWORD.",
-)
-@click.option("--ca", metavar="FILE", help="As of `egiz-sim run`, with --cert, --key.")
-@click.option("--cert", metavar="FILE", help="{device} stands for the device id.")
-@click.option("--key", metavar="FILE", help="{device} as above.")
-@click.option(
-    "--facility",
-    default="factory",
-    show_default=True,
-    help="The place, as it stands in the topic.",
-)
+@broker_options
+@facility_option("factory", "The place, as it stands in the topic.")
 @click.option(
     "--publish-ms",
     default=5000,
@@ -98,10 +83,7 @@ _NOT_INSTALLED = (
 def firmware(  # noqa: PLR0913, PLR0917  # one argument for each option
     devices: int,
     seconds: float,
-    broker: str,
-    ca: str | None,
-    cert: str | None,
-    key: str | None,
+    broker: Broker,
     facility: str,
     publish_ms: int,
     sensor_faults: float,
@@ -120,13 +102,9 @@ def firmware(  # noqa: PLR0913, PLR0917  # one argument for each option
     Twenty devices for two minutes, whose flash and console are kept:
       egiz-sim firmware --devices 20 --seconds 120 --state boards
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
-    if not is_facility(facility):
-        raise click.UsageError(f"--facility {facility!r}: {explain('bad_facility')}")
-    tls = TlsFiles(ca, cert, key) if ca or cert or key else None
-    opened = _broker(broker, tls)
     plant = (devices, seed, sensor_faults)
     with _directory(state) as directory:
-        outcomes = _run(plant, seconds, opened, facility, publish_ms, directory)
+        outcomes = _run(plant, seconds, broker, facility, publish_ms, directory)
     _show(outcomes)
     if report:
         report.write_text(json.dumps(_counted(outcomes), indent=1) + "\n")
@@ -186,13 +164,6 @@ def _directory(state: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="egiz-sim-") as directory:
         yield Path(directory)
-
-
-def _broker(url: str, tls: TlsFiles | None) -> Broker:
-    try:
-        return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"), tls)
-    except ValueError as error:
-        raise click.UsageError(f"--broker: {error}") from None
 
 
 def _say(text: str) -> None:

@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 
 import click
 from egiz_cli import DONE, FAILED, OutputFile, Real, command
-from egiz_schema import explain
-from egiz_schema.topics import is_facility
 from rich.console import Console
 
-from egiz_sim.broker import Broker, TlsFiles
+from egiz_sim.broker import Broker
+from egiz_sim.cli_broker import broker_options, facility_option
 from egiz_sim.fleet import UnreachableError
 from egiz_sim.load import stores
 from egiz_sim.load.generator import Load
@@ -37,16 +36,7 @@ _MESSAGES_MAX = 20_000_000
         FAILED: "one did not, the objective is missed, or it is not known",
     },
 )
-@click.option(
-    "--broker",
-    default="mqtt://localhost:1883",
-    show_default=True,
-    metavar="URL",
-    help="mqtt[s]://[user@]host[:port]. Its password is EGIZ_SIM_MQTT_PASSWORD.",
-)
-@click.option("--ca", metavar="FILE", help="As of `egiz-sim run`, with --cert, --key.")
-@click.option("--cert", metavar="FILE", help="{device} stands for the device id.")
-@click.option("--key", metavar="FILE", help="{device} as above.")
+@broker_options
 @click.option(
     "--rate",
     default=100.0,
@@ -138,11 +128,8 @@ _MESSAGES_MAX = 20_000_000
     metavar="S",
     help="A message after this time is counted as late.",
 )
-@click.option(
-    "--facility",
-    default="load",
-    show_default=True,
-    help="The place, as it stands in the topic: keep it apart from real ones.",
+@facility_option(
+    "load", "The place, as it stands in the topic: keep it apart from real ones."
 )
 @click.option("--seed", default=1, show_default=True, help="Of the readings.")
 @click.option("--report", type=OutputFile(), help="Write the ledger as JSON.")
@@ -153,10 +140,7 @@ _MESSAGES_MAX = 20_000_000
     help="Write a page with plots; it needs no network.",
 )
 def load(  # noqa: PLR0913, PLR0917  # one argument for each option
-    broker: str,
-    ca: str | None,
-    cert: str | None,
-    key: str | None,
+    broker: Broker,
     rate: float,
     is_search: bool,
     devices: int,
@@ -201,21 +185,17 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
       egiz-sim load --rate 500 --archive egiz-archive.sqlite \\
         --bridge http://127.0.0.1:8080 --html report.html
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
-    if not is_facility(facility):
-        raise click.UsageError(f"--facility {facility!r}: {explain('bad_facility')}")
     if is_search and p99 is None:
         raise click.UsageError("--search needs --p99, the objective that it keeps")
     if rate * seconds > _MESSAGES_MAX:
         reason = f"--rate times --seconds is more than {_MESSAGES_MAX:,} messages"
         raise click.UsageError(f"{reason}, whose times must fit in memory")
-    tls = TlsFiles(ca, cert, key) if ca or cert or key else None
     wanted = Load(devices, rate, seconds, connect, drain, facility, seed)
     watch = Watch(is_live, _store(archive, database), _http(bridge))
     limits = Limits(Objective(p99) if p99 else None, max_lag, late)
-    opened = _broker(broker, tls)
     allow_sockets(devices)
     try:
-        found = asyncio.run(_run(opened, wanted, watch, limits, is_search=is_search))
+        found = asyncio.run(_run(broker, wanted, watch, limits, is_search=is_search))
     except (UnreachableError, ObserverError, MetricsError) as error:
         raise click.ClickException(str(error)) from None
     show(found, Console())
@@ -248,13 +228,6 @@ async def _run(
             return await runner.run(replace(wanted, rate=rate), stop)
 
         return await search(wanted.rate, at_rate)
-
-
-def _broker(url: str, tls: TlsFiles | None) -> Broker:
-    try:
-        return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"), tls)
-    except ValueError as error:
-        raise click.UsageError(f"--broker: {error}") from None
 
 
 def _store(archive: Path | None, database: str | None) -> stores.Store | None:
