@@ -16,10 +16,11 @@ from egiz_sim.conformance.proxy import Proxy
 from egiz_sim.conformance.watch import Watch
 
 QUIET_S = 1.0  # within which a second answer is a repeat, and no periodic status
+RATE_TOLERANCE = 0.3  # by which two intervals may differ that are to be one
 
 _FIRST_READINGS, _READINGS = 2, 5
-_SLOWER = 4
-_SIMILAR = 0.3  # of two intervals
+_MEASUREMENTS = 3
+SLOWER = 4  # the interval of the config that is to be refused as a whole
 
 
 class Steps:
@@ -79,7 +80,7 @@ class Steps:
     async def _send_configs(self) -> None:
         interval_ms = self._plan.interval_ms
         before = _interval_s(self._evidence.readings())
-        if before and abs(before / self._interval_s - 1) < _SIMILAR:
+        if before and abs(before / self._interval_s - 1) < RATE_TOLERANCE:
             interval_ms *= 2  # else nothing would show that it obeys
         self._interval_s = interval_ms / 1000
         configs = Configs(self._plan.device_id, self._watch.config, self._last_status())
@@ -89,11 +90,12 @@ class Steps:
         if not await self._config("config", configs.next(**rate)):
             self._evidence.why_not["config"] = "it did not answer the first config"
             return
-        await self._measure("config")
+        await self._measure("config", self._interval_s)
         self._say("config: a rate that is right, and a buffer that is not")
-        slower = {"publish_rate_ms": _SLOWER * interval_ms, "buffer_size": 1_000_000}
+        slower = {"publish_rate_ms": SLOWER * interval_ms, "buffer_size": 1_000_000}
         await self._config("refused", configs.next(**slower))
-        await self._measure("refused")
+        if "config" in self._evidence.rates:
+            await self._measure("refused", self._evidence.rates["config"][1])
         self._say("config: no JSON, another device, the same revision, a new member")
         await self._config("malformed", {}, b'{"rev":1,"device_id":')
         await self._config("other", configs.next(device_id="another-device-0", **rate))
@@ -116,8 +118,24 @@ class Steps:
         )
         return order.answer is not None
 
-    async def _measure(self, label: str) -> None:
-        """The interval between readings from now on."""
+    async def _measure(self, label: str, expected_s: float) -> None:
+        """The interval between readings from now on.
+
+        What is busy is late for a while: so another one than is expected is measured
+        again, and the nearest counts.
+        """
+        for _ in range(_MEASUREMENTS):
+            found = await self._interval()
+            if found is None:
+                return
+            best = self._evidence.rates.get(label, (0.0, float("inf")))[1]
+            nearest = min(found, best, key=lambda s: abs(s - expected_s))
+            self._evidence.rates[label] = (self._interval_s, nearest)
+            if abs(nearest / expected_s - 1) <= RATE_TOLERANCE:
+                return
+
+    async def _interval(self) -> float | None:
+        """Seconds between readings from now on; None if too few come."""
         start = monotonic()
         wanted = _READINGS + 1
 
@@ -127,11 +145,9 @@ class Steps:
 
         await self._watch.until(
             lambda: len(recent()) >= wanted,
-            2 * _SLOWER * wanted * self._interval_s,
+            2 * SLOWER * wanted * self._interval_s,
         )
-        found = _interval_s(recent())
-        if found:
-            self._evidence.rates[label] = (self._interval_s, found)
+        return _interval_s(recent())
 
     # -- commands -----------------------------------------------------------------
 

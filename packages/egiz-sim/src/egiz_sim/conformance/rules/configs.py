@@ -7,9 +7,9 @@ from egiz_schema import AppliedConfig
 
 from egiz_sim.conformance.evidence import Evidence, NotTried
 from egiz_sim.conformance.rules.rule import Rules
+from egiz_sim.conformance.steps import RATE_TOLERANCE, SLOWER
 
 RULES = Rules()
-RATE_TOLERANCE = 0.3
 _MEND_REFUSAL = (
     'Answer with "config":{…,"refused":{"rev":…,"crc":…,"error":…}}, and keep what is'
     " in force."
@@ -104,9 +104,9 @@ def _whole(evidence: Evidence) -> Iterator[str]:
         raise NotTried("it was not refused, as another rule says")
     if not {"config", "refused"} <= set(evidence.rates):
         raise NotTried("too few readings came to see their interval")
-    # As it was before, whether or not that is what was ordered.
+    # As it was before, whether or not that is what was ordered; or nearer to the other.
     before, after = evidence.rates["config"][1], evidence.rates["refused"][1]
-    if abs(after / before - 1) > RATE_TOLERANCE:
+    if after / before > SLOWER**0.5:
         yield f"{after:.2f} s lie between two readings, {before:.2f} s before it"
 
 

@@ -31,7 +31,10 @@ def _kept(evidence: Evidence) -> Iterator[str]:
         return
     times = sorted({each.time_s for each in (*calm, *after)})
     steps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    if max(steps) > _GAP * median(steps):
+    outage = evidence.outage
+    assert outage is not None
+    # A device that is busy leaves gaps, too, but not one of half the outage.
+    if max(steps) > max(_GAP * median(steps), (outage.back - outage.cut) / 2):
         yield f"nothing was measured for {max(steps):.1f} s"
 
 
