@@ -45,10 +45,6 @@ class Window:
             return None
         return (2 * self._sums[name] + count) // (2 * count)
 
-    def count(self, name):
-        """How many samples the mean is of."""
-        return self._counts.get(name, 0)
-
     def last(self, name):
         """The last sample, or None if nothing was sampled."""
         return self._last.get(name)

@@ -47,13 +47,3 @@ def test_a_fault_is_noted_once_and_gone_with_the_window():
     window.clear()
     assert window.faults == []
     assert window.mean("u") is None
-
-
-def test_samples_are_counted():
-    window = Window()
-    assert window.count("u") == 0
-    for sample in (1, 2, 3):
-        window.add("u", sample)
-    assert (window.count("u"), window.count("i")) == (3, 0)
-    window.clear()
-    assert window.count("u") == 0
