@@ -13,9 +13,36 @@ class _Machine:
     WDT = reset = None
 
 
-sys.modules["machine"] = _Machine
+class _Umqtt:
+    """The stock client, of a broker with which no session begins."""
 
-from egiz_edge import safe_mode  # noqa: E402  # it imports `machine`
+    tried = opened = 0  # connections
+
+    def __init__(self, *_args, **_more):
+        self.sock = None
+
+    set_callback = set_last_will = lambda *_: None
+
+    def connect(self):
+        self.sock = self
+        _Umqtt.tried += 1
+        _Umqtt.opened += 1
+        raise OSError("handshake")
+
+    def close(self):
+        _Umqtt.opened -= 1
+
+
+class _Module:
+    """`umqtt.simple`."""
+
+    MQTTClient = _Umqtt
+
+
+sys.modules["machine"] = _Machine
+sys.modules["umqtt"] = sys.modules["umqtt.simple"] = _Module
+
+from egiz_edge import boot_loop, safe_mode  # noqa: E402  # it imports `machine`
 
 safe_mode.print = lambda *_: None  # what a test prints is its result
 
@@ -47,6 +74,46 @@ def _found(config=None, **changed):
 
 def _has_password(found):
     return (found["user"], found["password"]) == ("oven-001", "secret")
+
+
+class _Time:
+    """Moves by sleeping only; also the watchdog, and how long it was not fed."""
+
+    def __init__(self):
+        self.now = self.fed = self.longest = 0
+
+    def ticks_ms(self):
+        return self.now
+
+    def ticks_diff(self, later, earlier):
+        return later - earlier
+
+    def sleep_ms(self, ms):
+        self.now += ms
+
+    def __call__(self, timeout):
+        assert timeout == 60000
+        return self
+
+    def feed(self):
+        self.longest = max(self.longest, self.now - self.fed)
+        self.fed = self.now
+
+
+def test_it_tries_each_five_seconds_and_after_a_quarter_of_an_hour_the_app():
+    _found()
+    printed, resets = set(), []
+    safe_mode.time = safe_mode.WDT = moved = _Time()
+    safe_mode.print, safe_mode.reset = printed.add, lambda: resets.append(moved.now)
+    data = DIRECTORY + "/data"
+    safe_mode.main(DIRECTORY, data, 5, "crash: test")
+    assert resets == [15 * 60 * 1000]
+    reason = "safe mode: " + repr(OSError("handshake"))
+    assert printed == {"safe mode: crash: test", reason}
+    assert (_Umqtt.tried, _Umqtt.opened) == (15 * 60 // 5, 0)
+    assert moved.longest <= 500
+    # One boot of the app that is not confirmed, and safe mode is back.
+    assert boot_loop.read(data)[0] == 4
 
 
 def test_settings_of_a_wrong_type_are_left_out():
