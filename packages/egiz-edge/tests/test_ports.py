@@ -419,3 +419,70 @@ def test_the_epoch_of_2000_stays_within_the_clock(esp32, machine, monkeypatch):
     assert (clock.now_ms(), clock.is_synced()) == (ms, True)
     simulated.time_ns = lambda: 86400 * 10**9
     assert not clock.is_synced()
+
+
+class Line:
+    """A 1-Wire line with the face of the stock driver, which notes what is written."""
+
+    def __init__(self, parts=(), *, answers=True, is_low=False, bit=1):
+        self._answers, self._bit = answers, bit
+        self._parts = [bytearray(part) for part in parts]
+        self.pin = SimpleNamespace(value=lambda: 0 if is_low else 1)
+        self.written = []
+        self.scans = 0
+
+    def reset(self):
+        return self._answers
+
+    def scan(self):
+        self.scans += 1
+        return self._parts
+
+    def writebyte(self, byte):
+        self.written.append(byte)
+
+    def select_rom(self, rom):
+        self.written.append(rom)
+
+    def readbit(self):
+        return self._bit
+
+    def readinto(self, buffer):
+        buffer[:] = range(9)
+
+
+def _on_line(esp32, line, method, *arguments):
+    esp32.onewire.OneWire = lambda _pin: line
+    bus = esp32.OneWire(None)
+    return asyncio.run(getattr(bus, method)(*arguments))
+
+
+def test_a_thermometer_is_found_and_read_with_the_commands_of_its_data_sheet(esp32):
+    rom = bytes(range(8))
+    line = Line([rom])
+    assert _on_line(esp32, line, "search") == [rom]
+    assert _on_line(esp32, line, "read_scratchpad", rom) == bytes(range(9))
+    assert _on_line(esp32, line, "convert") is None
+    assert line.written == [rom, 0xBE, 0xCC, 0x44]
+    for bit, expected in ((0, True), (1, False)):
+        line = Line([rom], bit=bit)
+        assert _on_line(esp32, line, "is_parasitic", rom) is expected
+        assert line.written == [rom, 0xB4]
+
+
+def test_a_line_that_is_shorted_or_finds_hundreds_gives_no_part_that_is_not_there(
+    esp32,
+):
+    # The stock driver's reset finds a part on a low line, and its scan finds 255.
+    shorted = Line([bytes(8)] * 255, is_low=True)
+    assert (_on_line(esp32, shorted, "search"), shorted.scans) == ([], 0)
+    assert len(_on_line(esp32, Line([bytes(8)] * 255), "search")) == 32
+
+
+def test_an_empty_line_gives_nothing_and_nothing_is_written_to_it(esp32):
+    line = Line(answers=False)
+    assert _on_line(esp32, line, "search") == []
+    assert _on_line(esp32, line, "read_scratchpad", bytes(8)) == b""
+    assert _on_line(esp32, line, "is_parasitic", bytes(8)) is False
+    assert _on_line(esp32, line, "convert") is None
+    assert (line.written, line.scans) == ([], 0)
