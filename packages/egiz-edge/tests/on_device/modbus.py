@@ -127,6 +127,23 @@ def test_a_reply_of_another_meter_or_to_another_request_is_ignored():
     assert find(framed(bytes([1, 4, 2, 0, 0])), HEADER, 25) is None
 
 
+def _at_once(one, two, late):
+    """What a line has of two that send: low wins, and idle is high."""
+    first = one + b"\xff" * late
+    second = b"\xff" * late + two
+    return bytes([first[n] & second[n] for n in range(len(first))])
+
+
+def test_two_meters_with_one_address_give_no_number_that_neither_has_sent():
+    other = framed(HEADER + bytes.fromhex("0901038400010C35 0000270F000001F4 00630000"))
+    assert len(other) == len(REPLY)
+    for one, two in ((REPLY, other), (other, REPLY)):
+        for late in range(len(REPLY) + 1):
+            found = find(_at_once(one, two, late), HEADER, 25)
+            assert found in {None, one, two}, late
+        assert fault_of(_at_once(one, two, 0)) == "crc"
+
+
 def test_at_the_general_address_a_reply_of_any_meter_is_accepted():
     for address in (1, 7, GENERAL):
         reply = framed(bytes([address, 3, 2, 0, address]))
