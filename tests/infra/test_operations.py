@@ -35,7 +35,7 @@ def test_the_shipped_configuration_is_one_of_them():
 
 def test_the_commands_of_egiz_infra_exist():
     text = "".join(page.read_text() for page in DOCS.rglob("*.md"))
-    named = set(re.findall(r"(?:egiz-infra|run --rm admin) ([a-z]+)", text))
+    named = set(re.findall(r"(?:egiz-infra|run --rm admin) ([a-z-]+)", text))
     assert named >= {"issue", "apply", "renew", "revoke", "list", "account", "limits"}
     assert named <= set(main.commands)
 
