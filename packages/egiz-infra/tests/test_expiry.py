@@ -1,5 +1,7 @@
 """Expiry: a metric of each certificate, and a way back for what has expired."""
 
+import errno
+import os
 import re
 import time
 from datetime import timedelta
@@ -64,6 +66,20 @@ def test_the_file_for_node_exporter_is_replaced_and_can_be_read_by_its_user(
     assert _expiries(target.read_text()) == {"OpenEgiz": 3650}
     assert target.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.glob("*.prom*")] == ["egiz.prom"]
+
+
+def test_the_file_is_written_where_a_sandbox_refuses_to_give_files_away(
+    infra, tmp_path, monkeypatch
+):
+    """SystemCallFilter=~@privileged of hardening.conf, which the timer's unit has."""
+
+    def refused(*_arguments):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refused)
+    target = tmp_path / "egiz.prom"
+    infra("metrics", "--to", str(target))
+    assert _expiries(target.read_text()) == {"OpenEgiz": 3650}
 
 
 def test_a_name_with_a_quote_is_escaped(infra_without_authority):
