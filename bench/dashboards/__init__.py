@@ -1,0 +1,1 @@
+"""What the queries of the dashboards cost with a large fleet."""
