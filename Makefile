@@ -63,5 +63,5 @@ release: $(HATCH) ## build, try, commit and tag VERSION=x.y.z (DRY_RUN=1 only sh
 	@$(HATCH) run python .ci/release.py $(if $(DRY_RUN),--dry-run) "$$VERSION"
 
 clean: ## remove everything that these targets made
-	rm -rf .venv .hatch dist site demo-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .hatch dist site demo-* scenario-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

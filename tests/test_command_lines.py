@@ -42,7 +42,14 @@ BROKEN = {
     "egiz-bridge bench": ["--what", "what"],
     "egiz-edge run": ["--facility A", "--heap 1e9", "--seed x", "--broker http://x"],
     "egiz-edge serve": ["--listen x", "--listen 127.0.0.1:1e5"],
-    "egiz-sim run": ["--facility A", "--rate nan", "--broker http://x"],
+    "egiz-sim run": [
+        "--facility A",
+        "--rate nan",
+        "--broker http://x",
+        "--scenario missing",
+        "--scenario binary",
+        "--scenario directory",
+    ],
     "egiz-sim load": [
         "--facility A",
         "--rate nan",

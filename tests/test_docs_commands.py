@@ -60,6 +60,7 @@ ENDLESS = {"egiz-edge run", "egiz-edge serve"}
 # What the commands of a page print, in this order.
 PRINTED = {
     "contract/index.md": ["RMS voltage", "1 read, 0 ", "BOUND_NOT_NARROWED"],
+    "develop/scenarios.md": ["rollout-wave", "last wills", "last wills"],
     "device/deploy.md": ["firmware"],
     "device/index.md": ['"unacked": 0'],
     "device/update.md": [

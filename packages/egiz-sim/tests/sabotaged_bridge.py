@@ -12,14 +12,17 @@ _AFTER_S = 60.0  # a test kills it before
 _counted = 0
 
 
-def _drop_one_in_a_thousand(sink, rows):
-    global _counted  # noqa: PLW0603  # of this process alone
-    kept = []
-    for row in rows:
-        _counted += row.message.topic.endswith("/telemetry")
-        if _counted % 1000:
-            kept.append(row)
-    _write(sink, kept)
+def _drops_one_in(many):
+    def write(sink, rows):
+        global _counted  # noqa: PLW0603  # of this process alone
+        kept = []
+        for row in rows:
+            _counted += row.message.topic.endswith("/telemetry")
+            if _counted % many:
+                kept.append(row)
+        _write(sink, kept)
+
+    return write
 
 
 def _acknowledge_before_writing(sink, rows):
@@ -31,7 +34,8 @@ def _acknowledge_before_writing(sink, rows):
 
 
 FAULTS = {
-    "drops": _drop_one_in_a_thousand,
+    "drops": _drops_one_in(1000),
+    "drops_more": _drops_one_in(50),
     "acknowledges_first": _acknowledge_before_writing,
 }
 

@@ -11,13 +11,14 @@ from egiz_sim.updates import Outcome, Timing
 class Counts:
     """Messages of one device, by kind: telemetry and status.
 
-    `resent` and `forgotten` are readings: sent again after an outage, and erased by a
-    factory reset.
+    `resent`, `replayed` and `forgotten` are readings: sent again after an outage,
+    acknowledged as history, and erased by a factory reset.
     """
 
     published: Counter[str] = field(default_factory=Counter)
     acknowledged: Counter[str] = field(default_factory=Counter)
     resent: int = 0
+    replayed: int = 0
     forgotten: int = 0
 
 

@@ -9,6 +9,7 @@ from egiz_sim.cli_check import check
 from egiz_sim.cli_firmware import firmware
 from egiz_sim.cli_load import load
 from egiz_sim.cli_run import run
+from egiz_sim.cli_scenario import scenarios
 from egiz_sim.demo.parts import PartError
 from egiz_sim.demo.run import run_demo
 from egiz_sim.demo.services import Ports
@@ -24,12 +25,14 @@ def main() -> None:
     \b
       egiz-sim demo --seconds 20
       egiz-sim run --devices 100 --seconds 60 --broker mqtt://localhost
+      egiz-sim run --scenario wifi-outage --seconds 20
       egiz-sim load --rate 1000 --p99 500 --broker mqtt://localhost
       egiz-sim check --device-id oven-007 --proxy-port 1884
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
 
 
 main.add_command(run)
+main.add_command(scenarios)
 main.add_command(load)
 main.add_command(check)
 main.add_command(firmware)

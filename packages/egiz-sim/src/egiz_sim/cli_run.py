@@ -15,20 +15,20 @@ from egiz_schema.topics import is_facility
 from rich.console import Console
 
 from egiz_sim.broker import Broker, TlsFiles
+from egiz_sim.cli_scenario import is_typed, run_scenario
 from egiz_sim.fleet import Fleet, Plan, UnreachableError
 from egiz_sim.ledger import ledger, show
 from egiz_sim.options import option, shares
+from egiz_sim.progress import show_progress
 from egiz_sim.shifts import ROUND_THE_CLOCK, Shifts
 from egiz_sim.sockets import allow_sockets
 from egiz_sim.updates import OUTCOMES
 
-_PROGRESS_EVERY_S = 2.0
-
 
 @command(
     exit_codes={
-        DONE: "every message was acknowledged",
-        FAILED: "some were not, or the broker cannot be reached",
+        DONE: "every message was acknowledged; of a scenario: the verdict is green",
+        FAILED: "it was not, or broker or a part of a scenario cannot be reached",
     },
 )
 @click.option(
@@ -123,6 +123,12 @@ _PROGRESS_EVERY_S = 2.0
     "there is no share.",
 )
 @click.option(
+    "--scenario",
+    metavar="NAME|FILE",
+    help="Run a scenario, which `egiz-sim scenarios` lists, with the options that are "
+    "given here. Without --broker, it starts a broker, a bridge and an archive.",
+)
+@click.option(
     "--report",
     type=OutputFile(),
     help="Write the ledger to this file, as JSON.",
@@ -142,6 +148,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     shifts: str | None,
     sensor_faults: float,
     updates: str | None,
+    scenario: str | None,
     report: Path | None,
 ) -> None:
     """Publish as a fleet of ovens, silos and other machines.
@@ -159,15 +166,26 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     With the certificates that egiz-infra has issued to oven-001 and so on:
       egiz-sim run --broker mqtts://broker.factory --ca ca.pem \\
         --cert issued/{device}/certificate.der --key issued/{device}/key.der
+    \b
+    A fault, on a broker, a bridge and an archive of its own, and in ten seconds:
+      egiz-sim run --scenario wifi-outage --seconds 10
     """  # noqa: D301  # as above
+    calendar = option("--shifts", Shifts.parse, shifts) or ROUND_THE_CLOCK
+    outcomes = option("--updates", shares, updates) or {}
+    where = _broker(broker, _tls(ca, cert, key))
+    if scenario is not None:
+        options = click.get_current_context().params | {"updates": outcomes}
+        theirs = where if is_typed("broker") else None
+        run_scenario(scenario, theirs, _facility(facility), options, report)
+        return
     plan = Plan(
         *(devices, rate, seconds, seed, _facility(facility), _epoch_ms(start)),
         ramp_s=ramp,
-        shifts=option("--shifts", Shifts.parse, shifts) or ROUND_THE_CLOCK,
+        shifts=calendar,
         sensor_faults=sensor_faults,
-        updates=option("--updates", shares, updates) or {},
+        updates=outcomes,
     )
-    fleet = Fleet(_broker(broker, _tls(ca, cert, key)), plan)
+    fleet = Fleet(where, plan)
     allow_sockets(devices)
     try:
         asyncio.run(_run(fleet))
@@ -186,26 +204,13 @@ async def _run(fleet: Fleet) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    progress = asyncio.create_task(_progress(fleet))
+    progress = asyncio.create_task(show_progress(fleet))
     try:
         await fleet.run(stop)
     finally:
         progress.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await progress
-
-
-async def _progress(fleet: Fleet) -> None:
-    while True:
-        await asyncio.sleep(_PROGRESS_EVERY_S)
-        connected = [d for d in fleet.devices if d.publisher.is_connected]
-        waiting = next((d for d in fleet.devices if d not in connected), None)
-        why = f" ({waiting.publisher.error}; retrying)" if waiting else ""
-        click.echo(
-            f"{len(connected)}/{len(fleet.devices)} connected{why},"
-            f" {fleet.published:,} published, {fleet.acknowledged:,} acknowledged",
-            err=True,
-        )
 
 
 def _facility(text: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from egiz_schema import Telemetry, Topic, encode
@@ -17,9 +17,9 @@ from egiz_sim.machine import Machine
 from egiz_sim.messages import Messages, Outcomes
 from egiz_sim.mqtt import Inbox, Outstanding, Publisher
 from egiz_sim.outbox import Outbox
-from egiz_sim.shifts import Shifts
+from egiz_sim.shifts import Calendar
 from egiz_sim.updates import Updater
-from egiz_sim.waiting import until
+from egiz_sim.waiting import Tasks, until
 
 FIRMWARE = f"sim-{__version__}"
 
@@ -40,6 +40,7 @@ class Device:
         on_latency: called with the seconds from each publish to its PUBACK.
 
     Attributes:
+        machine: what it measures.
         digest: of its readings, each as it was measured.
         now_ms: gives the time of its readings, since 1970.
         on_rate: called when a config has changed `settings.publish_ms`.
@@ -61,7 +62,7 @@ class Device:
         self.now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
         self.on_rate: Callable[[], None] = lambda: None
         self.settings = Settings(behaviour.publish_ms)
-        self._machine = machine
+        self.machine = machine
         self._made_setpoint_c = machine.setpoint_c
         self._on_latency = on_latency
         self._topics = {
@@ -73,9 +74,10 @@ class Device:
         self._status_s = 0.0  # monotonic
         self._codes: list[str] = []  # as of the last status
         self._is_away = False
+        self._has_network = True
         self._outbox = Outbox(BUFFER_MESSAGES)
         self._history = 0  # sent from the outbox, without a PUBACK
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._desired = Desired(
             device_id, machine, self.settings, str(broker), self._apply
         )
@@ -106,9 +108,9 @@ class Device:
         """Readings that wait for a connection."""
         return len(self._outbox)
 
-    def begin(self, time_ms: int, shifts: Shifts) -> None:
+    def begin(self, time_ms: int, shifts: Calendar) -> None:
         """Say, before the first reading, when that is, and when the plant works."""
-        self._machine.begin(time_ms / 1000, shifts)
+        self.machine.begin(time_ms / 1000, shifts)
 
     def measure(self, time_ms: int) -> None:
         """Publish a reading, as of `time_ms` since 1970, or keep it in an outage.
@@ -122,7 +124,7 @@ class Device:
         if self._is_away:
             return
         since_ms = self._measured_ms or time_ms - self.settings.publish_ms
-        reading = self._machine.step(max(1.0, time_ms - since_ms) / 1000)
+        reading = self.machine.step(max(1.0, time_ms - since_ms) / 1000)
         self._measured_ms = max(time_ms, self._measured_ms)
         payload = encode(self._messages.telemetry(reading, self.settings, time_ms))
         self.digest.update(payload)
@@ -164,13 +166,27 @@ class Device:
         self._messages.restart(cause)
         self._is_away = False
         self.publisher.will = self._will()
-        self.publisher.reconnect()
+        if self._has_network:
+            self.publisher.reconnect()
+
+    async def disconnect(self, *, is_orderly: bool) -> None:
+        """Be without a network until `reconnect`; it measures meanwhile."""
+        self._has_network = False
+        await self.publisher.disconnect(is_orderly=is_orderly)
+
+    def reconnect(self) -> None:
+        """Have a network again."""
+        self._has_network = True
+        if not self._is_away:
+            self.publisher.reconnect()
+
+    def set_clock(self, wrong_by_ms: int) -> None:
+        """Let its clock be wrong from now on; 0 is right."""
+        self._messages.set_clock(wrong_by_ms)
 
     async def close(self) -> None:
         """Disconnect in good order, and give up what has not ended."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self.publisher.close()
 
     def _will(self) -> tuple[str, bytes]:
@@ -203,6 +219,7 @@ class Device:
         self._on_latency(latency_s)
         if message.number == _HISTORY:
             self._history -= 1
+            self.counts.replayed += 1
             self._replay()
 
     def _report_if_due(self) -> None:
@@ -218,7 +235,9 @@ class Device:
             if self._desired.receive(payload):
                 self.report()
         elif topic == self._topics["command"]:
-            after = self._commands.receive(payload, is_retained, time.time())
+            after = self._commands.receive(
+                payload, is_retained, self._messages.now_ms() / 1000
+            )
             self.report()
             if after is not None:
                 after()
@@ -229,41 +248,41 @@ class Device:
         self.settings = settings
         self._outbox.resize(settings.buffer_size)
         wanted_c = settings.setpoint_c
-        self._machine.setpoint_c = (
+        self.machine.setpoint_c = (
             self._made_setpoint_c if wanted_c is None else wanted_c
         )
         if is_new_rate:
             self.on_rate()
         if self._updater.wants(settings.firmware):
-            self._begin_task(self._updater.play())
+            self._tasks.begin(self._updater.play())
 
     def _actions(self) -> dict[str, Callable[[dict[str, Any]], After | None]]:
         return {
-            "reboot": lambda _: lambda: self._begin_task(self._restart("command")),
+            "reboot": lambda _: lambda: self._tasks.begin(self._restart("command")),
             "identify": lambda _: None,
             "sample_now": lambda _: self.measure(self.now_ms()),
             "reset_energy": self._reset_energy,
-            "factory_reset": lambda _: lambda: self._begin_task(self._reset()),
+            "factory_reset": lambda _: lambda: self._tasks.begin(self._reset()),
             "ota": self._ota,
             "rollback": self._roll_back,
         }
 
     def _reset_energy(self, _: dict[str, Any]) -> None:
-        if not self._machine.has_meters:
+        if not self.machine.has_meters:
             raise CommandError("no meters", "failed")
-        self._machine.meters.reset_energy()
+        self.machine.meters.reset_energy()
 
     def _ota(self, arguments: dict[str, Any]) -> After | None:
         if self._updater.is_busy:
             raise CommandError("an update is on its way")
         if not self._updater.wants(arguments):
             return None  # it runs already, has failed before, or others are chosen
-        return lambda: self._begin_task(self._updater.play())
+        return lambda: self._tasks.begin(self._updater.play())
 
     def _roll_back(self, _: dict[str, Any]) -> After:
         if not self._updater.can_go_back:
             raise CommandError("no other version")
-        return lambda: self._begin_task(self._updater.go_back())
+        return lambda: self._tasks.begin(self._updater.go_back())
 
     async def _restart(self, reason: str) -> None:
         self.report("offline")
@@ -276,8 +295,3 @@ class Device:
         self._desired.erase()
         self.counts.forgotten += self._outbox.clear()
         await self._restart("factory_reset")
-
-    def _begin_task(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -13,7 +13,7 @@ from egiz_sim.broker import Broker
 from egiz_sim.device import Device
 from egiz_sim.machines import fleet as machines
 from egiz_sim.schedule import Schedule
-from egiz_sim.shifts import ROUND_THE_CLOCK, Shifts
+from egiz_sim.shifts import ROUND_THE_CLOCK, Calendar, Since
 from egiz_sim.updates import Outcome, Timing
 from egiz_sim.waiting import until
 
@@ -46,6 +46,7 @@ class Plan:
         sensor_faults: share of the devices that have a sensor which fails.
         updates: outcome of updates to share of the devices; good for the others.
         timing: how long updates and restarts take.
+        idle_s: how long after the first reading the plant begins to work.
     """
 
     devices: int
@@ -55,10 +56,11 @@ class Plan:
     facility: str = "factory"
     start_ms: int | None = None
     ramp_s: float = 0.0
-    shifts: Shifts = ROUND_THE_CLOCK
+    shifts: Calendar = ROUND_THE_CLOCK
     sensor_faults: float = 0.0
     updates: Mapping[Outcome, float] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
+    idle_s: float = 0.0
 
     def behaviour(self, device_id: str) -> Behaviour:
         """Of one device; the same for the same seed."""
@@ -83,6 +85,7 @@ class Fleet:
         latencies_s: seconds from each publish to its PUBACK.
         lags_s: by how many seconds each reading was published late.
         started_ms: the time of the first reading, ms since 1970; 0 before it.
+        begun: set at the first reading.
     """
 
     def __init__(self, broker: Broker, plan: Plan) -> None:
@@ -101,6 +104,7 @@ class Fleet:
             )
         ]
         self.started_ms = 0
+        self.begun = asyncio.Event()
 
     @property
     def published(self) -> int:
@@ -181,6 +185,7 @@ class Fleet:
         self.started_ms = self.plan.start_ms or time.time_ns() // 1_000_000
         begun = loop.time()
         schedule = self._schedule(begun)
+        self.begun.set()
         number = 0
         while (due_s := schedule.next_s()) is not None and not stop.is_set():
             ahead_s = begun + due_s - loop.time()
@@ -219,8 +224,11 @@ class Fleet:
                 number, device.settings.publish_ms / 1000, elapsed_s()
             )
 
+        shifts = self.plan.shifts
+        if self.plan.idle_s:
+            shifts = Since(self.started_ms / 1000 + self.plan.idle_s)
         for number, device in enumerate(self.devices):
-            device.begin(self.started_ms, self.plan.shifts)
+            device.begin(self.started_ms, shifts)
             device.now_ms = now_ms
             device.on_rate = changed(number, device)
         return schedule

@@ -8,8 +8,8 @@ from typing import ClassVar, NamedTuple
 from egiz_schema import Channel, Electrical, Thermal
 
 from egiz_sim.power import Meters
-from egiz_sim.sensors import Sensor, SensorFault, meters_with, zones_with
-from egiz_sim.shifts import ROUND_THE_CLOCK, Shifts
+from egiz_sim.sensors import FaultKind, Sensor, SensorFault, meters_with, zones_with
+from egiz_sim.shifts import ROUND_THE_CLOCK, Calendar
 
 AMBIENT_C = 22.0
 _LONGEST_STEP_S = 1.0  # controls act at the end of a step, so it is short
@@ -54,12 +54,12 @@ class Machine(ABC):
         self.faults: list[SensorFault] = []
         self.fault_codes: list[str] = []
         self._thermometers = [Sensor(rng, 0.015, 0.05) for _ in range(self.zones)]
-        self._shifts = ROUND_THE_CLOCK
+        self._shifts: Calendar = ROUND_THE_CLOCK
         self._time_s = 0.0  # since 1970, as far as `begin` has said it
         self._age_s = 0.0
         self._late_s = rng.uniform(0, _LATE_S)
 
-    def begin(self, time_s: float, shifts: Shifts = ROUND_THE_CLOCK) -> None:
+    def begin(self, time_s: float, shifts: Calendar = ROUND_THE_CLOCK) -> None:
         """Say, before the first step, when that is, and when the plant works."""
         self._time_s = time_s
         self._shifts = shifts
@@ -80,6 +80,10 @@ class Machine(ABC):
         zones = [f"zone_{number}" for number in range(self.zones)]
         meters = [f"meter_{phase}" for phase in "abc"] if self.has_meters else []
         return zones + meters
+
+    def fail(self, sensor: str, kind: FaultKind, seconds: float) -> None:
+        """Let one of `sensors` fail from now on, for so long."""
+        self.faults.append(SensorFault(sensor, kind, self._age_s, seconds))
 
     @property
     def is_on_shift(self) -> bool:

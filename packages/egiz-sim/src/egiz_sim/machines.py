@@ -12,7 +12,7 @@ from egiz_sim.heat import Body
 from egiz_sim.machine import AMBIENT_C, Machine, Reading
 from egiz_sim.power import Motor, load
 from egiz_sim.sensors import some_fault
-from egiz_sim.shifts import ROUND_THE_CLOCK, Shifts
+from egiz_sim.shifts import ROUND_THE_CLOCK, Calendar
 from egiz_sim.stores_and_lines import PackingLine, Silo
 
 
@@ -42,7 +42,7 @@ class Oven(Machine):
         self._is_heating = True
         self._open_s = 0.0
 
-    def begin(self, time_s: float, shifts: Shifts = ROUND_THE_CLOCK) -> None:
+    def begin(self, time_s: float, shifts: Calendar = ROUND_THE_CLOCK) -> None:
         """As of any machine; out of its shift, it is cold."""
         super().begin(time_s, shifts)
         if not self.is_on_shift:

@@ -49,6 +49,7 @@ class Messages:
         self._machine = machine
         self._can = sorted(can)
         self._boot, self._cause = 1, "power_on"
+        self._skew_ms = 0
         self._seq = self._started_ms = 0
         self._last_ms = {"telemetry": 0, "status": 0}
         self._roms = [_rom(device_id, number) for number in range(machine.zones)]
@@ -64,6 +65,15 @@ class Messages:
         self._seq = self._started_ms = 0
         self._cause = cause
 
+    def set_clock(self, wrong_by_ms: int) -> None:
+        """Let the clock of the device be wrong from now on."""
+        self._skew_ms = wrong_by_ms
+        self._last_ms = dict.fromkeys(self._last_ms, 0)
+
+    def now_ms(self) -> int:
+        """What the clock of the device says."""
+        return time.time_ns() // 1_000_000 + self._skew_ms
+
     def telemetry(
         self, reading: Reading, settings: Settings, time_ms: int
     ) -> Telemetry:
@@ -72,8 +82,9 @@ class Messages:
         codes = self._fault_codes(reading)
         if settings.alerts:
             codes += settings.alerts.evaluate(reading)
-        time_ms = self._stamp_ms("telemetry", time_ms)
         self._started_ms = self._started_ms or time_ms
+        uptime_s = max(0, time_ms - self._started_ms) // 1000
+        time_ms = self._stamp_ms("telemetry", time_ms + self._skew_ms)
         self.last = Telemetry(
             device_id=self._device_id,
             timestamp=time_ms // 1000,
@@ -84,7 +95,7 @@ class Messages:
             status=Health(
                 operational_state=self._machine.state,
                 wifi_rssi=min(0, int(self._machine.rng.gauss(-62, 3))),
-                uptime_seconds=max(0, time_ms - self._started_ms) // 1000,
+                uptime_seconds=uptime_s,
                 fault_codes=codes[: limits.CODES_MAX],
             ),
         )
@@ -95,7 +106,7 @@ class Messages:
         self, state: str, outcomes: Outcomes, waiting: int, dropped: int
     ) -> Status:
         """A status of now; `waiting` and `dropped` are readings of the outbox."""
-        time_ms = self._stamp_ms("status", time.time_ns() // 1_000_000)
+        time_ms = self._stamp_ms("status", self.now_ms())
         return Status(
             device_id=self._device_id,
             timestamp=time_ms // 1000,

@@ -48,7 +48,8 @@ class Publisher:
     Args:
         broker: where it connects.
         client_id: of the device.
-        will: (topic, payload) that the broker publishes if the connection breaks.
+        will: (topic, payload) that the broker publishes if the connection breaks, if
+            there is one.
         on_connect: called at each connection, after what is sent again.
         on_ack: called with each acknowledged message and its latency in seconds.
 
@@ -64,7 +65,7 @@ class Publisher:
         self,
         broker: Broker,
         client_id: str,
-        will: tuple[str, bytes],
+        will: tuple[str, bytes] | None,
         on_connect: Callable[[], None],
         on_ack: Callable[[Outstanding, float], None],
     ) -> None:
@@ -174,6 +175,8 @@ class Publisher:
 
     def _connect_packet(self) -> bytes:
         account = (self._broker.username, self._broker.password)
+        if self.will is None:
+            return packets.connect_subscriber(self._client_id, *account, is_clean=True)
         return packets.connect(self._client_id, self.will, *account)
 
     async def _serve(self, link: Link) -> None:

@@ -1,11 +1,28 @@
 """The shift calendar: on which days of the week and hours of the day a plant works."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_MIN = 24 * 60
 _EPOCH_DAY = 3  # 1970-01-01 was a Thursday
 _SHAPE = "as in 'mon-fri 06:00-22:00', in UTC"
+
+
+class Calendar(Protocol):
+    """When a plant works."""
+
+    def is_on(self, time_s: float) -> bool:
+        """Whether it works at this time, in seconds since 1970."""
+
+
+class Since(NamedTuple):
+    """A plant that works from a time on."""
+
+    begin_s: float
+
+    def is_on(self, time_s: float) -> bool:
+        """Whether the plant works at this time, in seconds since 1970."""
+        return time_s >= self.begin_s
 
 
 class Shifts(NamedTuple):

@@ -31,6 +31,8 @@ allow_anonymous true
 set_tcp_nodelay true
 max_inflight_messages 20000
 max_queued_messages 300000
+persistence true
+persistence_location {directory}/
 # Counts only where root runs the demo: a change of user would undo the request to the
 # kernel that no part outlives it.
 user root
@@ -135,7 +137,11 @@ class Broker(Part):
         text = _MOSQUITTO_CONF if mosquitto else _NATS_CONF
         conf = directory / "broker.conf"
         conf.write_text(
-            text.format(port=self.port, store=_quoted(directory / "broker"))
+            text.format(
+                port=self.port,
+                directory=directory,
+                store=_quoted(directory / "broker"),
+            )
         )
         super().__init__("broker", [program, "-c", str(conf)], directory)
         self.wait_until(self._answers, interrupt)

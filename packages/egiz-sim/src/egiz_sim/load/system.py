@@ -3,6 +3,7 @@
 import asyncio
 import re
 import urllib.request
+from collections.abc import Mapping
 from http.client import HTTPException
 
 from egiz_sim.broker import Broker
@@ -27,9 +28,11 @@ class BridgeCounters:
 
     Args:
         url: of its HTTP server, as http://127.0.0.1:8080.
+        names: of metrics, and what they are called here; those of a load.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, names: Mapping[str, str] = _NAMES) -> None:
+        self._names = names
         self._url = url.rstrip("/").removesuffix("/metrics")
         self._before: dict[str, int] = {}
 
@@ -39,14 +42,18 @@ class BridgeCounters:
         Raises:
             MetricsError: if it does not answer.
         """
-        self._before = await asyncio.to_thread(self._read)
+        self._before = await self.now()
 
     async def end(self) -> dict[str, int]:
         """By how much each has grown since; a restarted bridge began at 0."""
-        after = await asyncio.to_thread(self._read)
+        after = await self.now()
         has_restarted = any(after[name] < self._before[name] for name in after)
         before = dict.fromkeys(after, 0) if has_restarted else self._before
         return {name: count - before[name] for name, count in after.items()}
+
+    async def now(self) -> dict[str, int]:
+        """Where they stand; raises MetricsError."""
+        return await asyncio.to_thread(self._read)
 
     def _read(self) -> dict[str, int]:
         try:
@@ -56,15 +63,15 @@ class BridgeCounters:
         except (OSError, ValueError, HTTPException) as error:
             reason = f"--bridge {self._url}: its metrics cannot be read: {error}"
             raise MetricsError(reason) from None
-        return counters(text)
+        return counters(text, self._names)
 
 
-def counters(text: str) -> dict[str, int]:
-    """Those that belong to a load, each the sum over its labels."""
-    found = dict.fromkeys(_NAMES.values(), 0)
+def counters(text: str, names: Mapping[str, str]) -> dict[str, int]:
+    """Those that are wanted, each the sum over its labels."""
+    found = dict.fromkeys(names.values(), 0)
     for line in text.splitlines():
         sample = _SAMPLE.match(line)
-        if sample and (name := _NAMES.get(sample[1])):
+        if sample and (name := names.get(sample[1])):
             found[name] += int(float(sample[2]))
     return found
 

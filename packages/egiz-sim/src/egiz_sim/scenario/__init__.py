@@ -1,0 +1,1 @@
+"""Scenarios: what happens to a fleet and to what is behind it, as data."""
