@@ -23,6 +23,7 @@ class Operator:
         answers: how commands ended, by their ids.
         ota: the last that a device said of its update.
         wills: how often the last will of a device was published.
+        states: the last that a device said of itself.
     """
 
     def __init__(self, broker: Broker, facility: str) -> None:
@@ -31,6 +32,7 @@ class Operator:
         self.answers: dict[str, CommandResult] = {}
         self.ota: dict[str, Ota] = {}
         self.wills: Counter[str] = Counter()
+        self.states: dict[str, str | None] = {}
         self.publisher = Publisher(broker, CLIENT_ID, None, _nothing, _no_matter)
         topics = (f"sensors/{facility}/+/status",)
         self.publisher.inbox = Inbox(topics, self._receive)
@@ -63,6 +65,7 @@ class Operator:
         if status.timestamp is None:  # nothing else has no time
             self.wills[status.device_id] += not is_retained
             return
+        self.states[status.device_id] = status.state
         if status.last_command is not None and status.last_command.id:
             self.answers[status.last_command.id] = status.last_command
         if status.ota is not None:

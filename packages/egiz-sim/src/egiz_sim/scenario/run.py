@@ -24,7 +24,7 @@ from egiz_sim.updates import Timing
 from egiz_sim.waiting import until
 
 _POLL_S = 0.05
-_ANSWER_TIMEOUT_S = 5.0
+_LAST_TIMEOUT_S = 5.0
 
 
 def needs_own_parts(scenario: Scenario) -> list[str]:
@@ -97,8 +97,10 @@ async def _perform(
         stop = asyncio.Event()
         beside = (script.run(), _watch(interrupt, stop), show_progress(fleet))
         await _together(fleet.run(stop), *beside)
-        limit = monotonic() + _ANSWER_TIMEOUT_S
+        limit = monotonic() + _LAST_TIMEOUT_S
         await until(lambda: not any(one.unacknowledged for one in others), limit)
+        # What the broker has acknowledged may still be on its way to the operator.
+        await until(lambda: _have_ended(fleet, operator), limit)
     if plant is not None:
         readings = [d.counts.acknowledged["telemetry"] for d in fleet.devices]
         await plant.until_archived(sum(readings))
@@ -106,6 +108,12 @@ async def _perform(
     rejected = await plant.rejected(rogue.acknowledged) if plant else None
     run = Run(scenario, fleet, script, operator, rogue, archive, rejected)
     return fleet, checks(run)
+
+
+def _have_ended(fleet: Fleet, operator: Operator) -> bool:
+    """Whether the last status of each device has come to the operator."""
+    names = [device.device_id for device in fleet.devices]
+    return all(operator.states.get(name) == "offline" for name in names)
 
 
 @contextlib.asynccontextmanager
