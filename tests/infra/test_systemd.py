@@ -1,5 +1,6 @@
 """Units and drop-ins, read by systemd itself as they are on a machine."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -77,6 +78,13 @@ def test_a_drop_in_replaces_the_command(name):
 
 def test_the_broker_is_not_root_as_it_is_with_debian():
     assert "User=mosquitto" in (OURS / "mosquitto.conf").read_text().splitlines()
+
+
+def test_the_broker_is_reloaded_without_a_program_that_a_minimal_system_lacks():
+    """`/bin/kill` is in procps; a shell has its own."""
+    text = (OURS / "mosquitto.conf").read_text()
+    commands = re.findall(r"^ExecReload=(.*)$", text, re.MULTILINE)
+    assert commands == ["", "/bin/sh -c 'kill -HUP $MAINPID'"]
 
 
 def _last(unit, key):

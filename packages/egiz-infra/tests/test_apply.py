@@ -113,6 +113,8 @@ def test_a_reload_that_fails_is_reported(secure_mosquitto):
     done = secure_mosquitto.try_infra("apply", EGIZ_RELOAD=reload)
     assert done.returncode == 1
     assert "not today" in done.stderr
+    assert "The former access list is in force again" in done.stderr
+    assert "may be open" not in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -8,6 +8,7 @@ checks the list first, and the running broker is probed after the reload.
 import secrets
 import subprocess
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -107,7 +108,9 @@ def _restore(
         ) from error
     write(path, former)
     try:
-        running.ask_to_reload()
+        # If it is the reload that fails, the broker still has the former list.
+        with suppress(InfraError):
+            running.ask_to_reload()
         running.wait_until_loaded(_stamp_in(former.decode(errors="replace")))
     except InfraError as second:
         raise InfraError(
