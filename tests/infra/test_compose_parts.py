@@ -118,9 +118,12 @@ def parts():
         made = Parts(Path(name))
         try:
             made.up()
+            processes = [one.main_pid for one in made.started.values()]
             yield made
         finally:
             made.down()
+        # Each is another user than the one that started it.
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
 
 
 @pytest.mark.parametrize("name", DAEMONS)

@@ -154,6 +154,7 @@ class Container:
         environment = {"PATH": _PATH, "HOME": "/tmp", **self._environment()}
         return [
             *("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"),
+            "--pdeathsig=KILL",  # a change of the user would forget that of unshare
             *(f"--bounding-set={','.join(['-all', *kept])}", "--no-new-privs"),
             *("env", "-i", *(f"{key}={value}" for key, value in environment.items())),
         ]
