@@ -5,8 +5,9 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from threading import current_thread, main_thread
+from threading import Thread, current_thread, main_thread
 
 import pytest
 import structlog
@@ -14,32 +15,46 @@ import structlog
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 
 
-_databases: list[sqlite3.Connection] = []
+# Each connection that was opened, and the thread that did.
+_databases: list[tuple[sqlite3.Connection, Thread]] = []
 
 
 def _note_database(event: str, arguments: tuple[object, ...]) -> None:
-    # A thread that a test has left behind on purpose may open one in the next test.
-    if event == "sqlite3.connect/handle" and current_thread() is main_thread():
+    if event == "sqlite3.connect/handle":
         database = arguments[0]
         assert isinstance(database, sqlite3.Connection)
-        _databases.append(database)
+        _databases.append((database, current_thread()))
 
 
 sys.addaudithook(_note_database)
 
 
-def _open_databases() -> list[str]:
-    """Python 3.13 warns of them, but in a test that happens to run later."""
-    found = []
+def _left_open() -> list[str]:
+    """Python 3.13 warns of them, but in a test that happens to run later.
+
+    A thread that a test has left behind on purpose may use the ones that it has opened.
+    """
+    found, in_use = [], []
     while _databases:
-        database = _databases.pop()
-        try:
-            files = database.execute("PRAGMA database_list").fetchall()
-        except sqlite3.Error:
-            continue  # it is closed
-        found.append(f"not closed: {files}")
-        database.close()
+        database, thread = _databases.pop()
+        if not _is_open(database):
+            continue
+        if thread.is_alive() and thread is not main_thread():
+            in_use.append((database, thread))
+            continue
+        found.append(f"not closed: {database} of {thread}")
+        with suppress(sqlite3.ProgrammingError):  # it is for that thread alone
+            database.close()
+    _databases.extend(in_use)
     return found
+
+
+def _is_open(database: sqlite3.Connection) -> bool:
+    try:
+        assert database.in_transaction in {True, False}  # for any thread to ask
+    except sqlite3.ProgrammingError:
+        return False
+    return True
 
 
 def _umask() -> int:
@@ -64,12 +79,11 @@ def process_state() -> Iterator[None]:
     structlog.reset_defaults()
     handlers = [(number, signal.getsignal(number)) for number in _SIGNALS]
     before = state()
-    _databases.clear()
     yield
     for number, handler in handlers:
         signal.signal(number, handler)
     structlog.reset_defaults()
     after = state()
     assert after == before, (before, after)
-    left = _open_databases()
+    left = _left_open()
     assert not left, left

@@ -257,3 +257,13 @@ def test_nothing_is_lost_while_the_file_vanishes_under_load(tmp_path):
     assert {*stored, -1} <= set(found)
     assert len(found) == len(set(found))
     spool.close()
+
+
+def test_a_writer_that_is_late_finds_a_closed_spool_closed(tmp_path):
+    """A stop waits for its writers no longer than its deadline."""
+    spool = Spool(tmp_path / "spool.sqlite", 1024**2)
+    spool.close()
+    with pytest.raises(Unavailable, match="is closed"):
+        spool.batches.put("store", [])
+    with pytest.raises(Unavailable, match="is closed"):
+        spool.dead_letters.add([], "store")

@@ -42,6 +42,7 @@ class SpoolFile:
         self.lock = threading.RLock()
         self.incidents = Incidents()
         self._generation = 0
+        self._is_closed = False
         self._file = self._opened()
 
     @contextmanager
@@ -82,8 +83,9 @@ class SpoolFile:
         return self._generation, version
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; a thread that comes later, after a stop, finds it closed."""
         with self.lock:
+            self._is_closed = True
             self._file.close()
 
     def _opened(self) -> DatabaseFile:
@@ -105,6 +107,8 @@ class SpoolFile:
         Raises:
             Unavailable: there, no file can be made; nothing is stored meanwhile.
         """
+        if self._is_closed:
+            raise Unavailable(f"{self.path} is closed")
         if not self._file.is_open:  # it could not be opened again
             self._file = self._opened()
         what = ""
