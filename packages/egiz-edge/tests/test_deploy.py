@@ -19,6 +19,7 @@ from egiz_edge_tools.cli import main
 from egiz_edge_tools.packing import compose
 from egiz_edge_tools.release import make
 from rig.device import Device
+from rig.releases import Releases
 from rig.umqtt import with_context
 from rig.waiting import eventually
 
@@ -176,6 +177,71 @@ def test_a_board_of_before_there_were_slots_gets_one_and_its_old_files_go(
     assert code == 0, output
     assert "3 files to copy, 1 are there" in output
     assert board.files() == whole("a", NEW) | {"lib/mine.py": b"1"}
+
+
+# esp32.NVS, in a file: MicroPython's unix port has none.
+ESP32 = b"""
+class NVS:
+    def __init__(self, name):
+        self._path = "/nvs_" + name + "_"
+    def get_blob(self, key, buffer):
+        with open(self._path + key, "rb") as file:
+            return file.readinto(buffer)
+    def set_blob(self, key, value):
+        with open(self._path + key, "wb") as file:
+            file.write(value)
+    def commit(self):
+        pass
+"""
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    """Public ones alone, as a machine that deploys has them."""
+    made = Releases(tmp_path_factory.mktemp("made") / "keys").directory
+    directory = tmp_path_factory.mktemp("public")
+    for name in ("keys", "root.modulus"):
+        (directory / name).write_bytes((made / name).read_bytes())
+    return directory
+
+
+def test_a_board_gets_the_keys_with_which_it_verifies_releases(
+    serial_board, bundle, keys
+):
+    board = serial_board(files=AN_OLD_ONE | {"esp32.py": ESP32, "keys": b"older"})
+    for root in ("new", "as before"):
+        code, output = deploy(board, bundle(NEW), "--keys", str(keys))
+        assert code == 0, output
+        assert f"root key: {root}; key set 1" in output
+    files = board.files()
+    assert files["keys"] == (keys / "keys").read_bytes()
+    assert files["nvs_egiz_root"] == (keys / "root.modulus").read_bytes().strip()
+    assert "keys.new" not in files
+    code, _ = deploy(board, bundle(NEW))  # without the option they stay
+    assert (code, board.files()["keys"]) == (0, files["keys"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("keys", None, "No such file or directory"),
+        ("keys", b"<html>", "not a key set"),
+        ("root.modulus", b"12", "not the 768 hexadecimal digits of a root key"),
+    ],
+)
+def test_keys_that_are_none_are_refused_before_the_board_is_stopped(
+    keys, bundle, tmp_path, name, content, reason
+):
+    directory = tmp_path / "keys"
+    shutil.copytree(keys, directory)
+    (directory / name).unlink()
+    if content is not None:
+        (directory / name).write_bytes(content)
+    options = ["--bundle", str(bundle(NEW)), "--keys", str(directory)]
+    command = ["deploy", "--port", "/dev/ttyEGIZ9", *options]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2
+    assert f"{directory / name}: {reason}" in done.output
 
 
 SETTINGS = {

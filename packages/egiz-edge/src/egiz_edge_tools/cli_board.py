@@ -12,7 +12,13 @@ from egiz_edge.ota.signed import Refused
 
 from egiz_edge_tools.broker import PASSWORD_VARIABLE, Broker
 from egiz_edge_tools.bundle import ARCHITECTURES, build, unpack
-from egiz_edge_tools.errors import BundleError, PortError, SettingsError, ToolError
+from egiz_edge_tools.errors import (
+    BundleError,
+    PortError,
+    ReleaseError,
+    SettingsError,
+    ToolError,
+)
 
 GENERAL = 0xF8  # any meter answers to it
 
@@ -113,12 +119,20 @@ def build_command(arch: str, out: Path) -> None:
     help="JSON file: facility, device_id, broker, wifi_ssid, wifi_password, and what"
     " else the README lists; DER files of TLS lie beside it. Default: the board's own.",
 )
+@click.option(
+    "--keys",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Directory with `keys` and `root.modulus`, as `keygen` makes them: the device"
+    " verifies releases with them. Default: the board's own.",
+)
 def deploy_command(
     port: str,
     bundle: Path | None,
     arch: str,
     release: Path | None,
     settings: Path | None,
+    keys: Path | None,
 ) -> None:
     """Copy the firmware to a board, and start it.
 
@@ -135,7 +149,7 @@ def deploy_command(
         raise click.UsageError("--release and --bundle: give one of them")
     with _translate_errors(), _bundle(bundle, release, arch) as directory:
         try:
-            deploy(directory, port, settings, click.echo)
+            deploy(directory, port, settings, keys, click.echo)
         except KeyboardInterrupt:
             click.echo(
                 "\nInterrupted. The old firmware is as it was, but stopped: deploy"
@@ -334,7 +348,7 @@ def _translate_errors() -> Iterator[None]:
     """What a person can mend is a sentence, not a traceback."""
     try:
         yield
-    except (BundleError, SettingsError) as error:
+    except (BundleError, ReleaseError, SettingsError) as error:
         raise Unusable(str(error)) from None
     except ToolError as error:
         raise click.ClickException(str(error)) from None

@@ -14,6 +14,7 @@ from egiz_edge_tools.bundle import RELEASE, Bundle, BundledFile, load
 from egiz_edge_tools.errors import PortError
 from egiz_edge_tools.identity import files_of
 from egiz_edge_tools.remote import MAKE_ROOM, ON_BOARD, BoardState, Remote
+from egiz_edge_tools.send_keys import public_keys, send_keys
 
 _SETTINGS = "/settings.json"
 _MAIN = "/main.py"
@@ -24,22 +25,31 @@ _BLOCKS_FOR_DIRECTORIES = 12
 Show = Callable[[str], None]
 
 
-def deploy(directory: Path, port: str, settings: Path | None, show: Show) -> None:
+def deploy(
+    directory: Path,
+    port: str,
+    settings: Path | None,
+    keys: Path | None,
+    show: Show,
+) -> None:
     """Bring the bundle in `directory` onto the board at `port`, and start it.
 
     Args:
         directory: of a bundle.
         port: a serial port.
         settings: a file that becomes the device's settings.json; None leaves its own.
+        keys: a directory with key set and root key's modulus; None leaves its own.
         show: called with each line of progress.
 
     Raises:
         BundleError: if the bundle is damaged.
+        ReleaseError: if the keys are.
         PortError: if the board cannot be reached, cannot run the bundle or has no room.
     """
     bundle = load(directory)
     if settings is not None:
         files_of(settings)  # before anything is changed
+    public = None if keys is None else public_keys(keys)
     remote = Remote(port)
     show(f"{port}: stopping the firmware to see what is there")
     board = remote.look()
@@ -49,6 +59,8 @@ def deploy(directory: Path, port: str, settings: Path | None, show: Show) -> Non
         _send_settings(remote, settings, board, show)
     elif _SETTINGS not in board.hashes:
         show("the board has no settings yet; --settings FILE gives it some")
+    if public is not None:
+        send_keys(remote, public, show)
     _bring(remote, bundle, board, show)
     show(
         f"restarted, with firmware {bundle.version}; see it with"
