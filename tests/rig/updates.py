@@ -33,6 +33,11 @@ class UpdateServer(socketserver.ThreadingTCPServer):
         self._thread.start()
 
     @property
+    def directory(self) -> str:
+        """URL of its directory: what an order has."""
+        return self.url.rpartition("/")[0]
+
+    @property
     def url(self) -> str:
         """Of the file that it serves."""
         scheme, host = ("https", "localhost") if self.context else ("http", "127.0.0.1")
@@ -72,6 +77,11 @@ def first_byte(head: bytes) -> int:
     """Where the range of a request begins; 0 without one."""
     found = re.search(rb"\r\nRange: bytes=(\d+)-\r\n", head)
     return int(found[1]) if found else 0
+
+
+def path_of(head: bytes) -> str:
+    """What a request asks for."""
+    return head.split(b" ")[1].decode()
 
 
 def file(content: bytes, *, has_range: bool = True, cut_after: int = 0) -> Behave:

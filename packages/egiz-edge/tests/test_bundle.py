@@ -71,10 +71,6 @@ def _imported(code):
 
 # What a driver of another quantity loads; none that is here does.
 FOR_OTHER_DRIVERS = {"egiz_edge/channels"}
-# How a release is fetched and read, which no part of the firmware does yet.
-OF_UPDATES = {
-    f"egiz_edge/ota{name}" for name in ("", "/fetch", "/keys", "/release", "/signed")
-} | {"egiz_edge/slots"}
 
 
 def _source(name):
@@ -112,7 +108,7 @@ def test_a_bundle_has_the_modules_that_main_can_import_and_no_others(
         for path in tmp_path.rglob("*.*py")
     }
     reached = _importable("egiz_edge/main", other_port)
-    assert staged == reached | PACKAGES | FOR_OTHER_DRIVERS | OF_UPDATES
+    assert staged == reached | PACKAGES | FOR_OTHER_DRIVERS
 
 
 def test_the_release_file_has_size_and_hash_of_every_file(bundle):
@@ -135,9 +131,9 @@ def test_a_release_becomes_the_same_bundle(bundle, tmp_path):
     assert _content(tmp_path / "unpacked") == _content(bundle)
 
 
-def test_a_bundle_needs_less_than_100_kb_of_flash(bundle):
+def test_a_bundle_needs_less_than_110_kb_of_flash(bundle):
     # Of some 2,000,000; 19 KB are the portal, 9 KB of it page and texts.
-    assert 20_000 < load(bundle).size < 100_000
+    assert 20_000 < load(bundle).size < 110_000
 
 
 def test_the_same_sources_give_the_same_bytes(bundle, tmp_path):

@@ -17,17 +17,18 @@ PAST, FUTURE = 1_600_000_000, 4_000_000_000
 
 # Those of the firmware, but a trial of six seconds and not of two minutes.
 _TIMEOUTS = """
-TRIAL_MS, STALL_MS, CONFIRM_MS, RESTART_MS = 6000, 30000, 60000, 1000
+TRIAL_MS = 6000
+STALL_MS = 30000
 BLOCKED_MS = 10000
+CONFIRM_MS = 60000
+RESTART_MS = 1000
 """
 
 
 @pytest.fixture
 def short_trial(monkeypatch):
     def staged(directory, *_):
-        stage(directory)
-        (directory / "egiz_edge" / "timeouts.mpy").unlink()
-        (directory / "egiz_edge" / "timeouts.py").write_text(_TIMEOUTS)
+        stage(directory, replaced={"egiz_edge/timeouts.py": _TIMEOUTS})
 
     monkeypatch.setattr(board_module, "stage", staged)
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from egiz_edge import timeouts
 from egiz_edge_tools.bundle import stage
 from rig.waiting import eventually
 
@@ -36,7 +37,11 @@ def _tests_of(module):
 @pytest.fixture(scope="session")
 def firmware(tmp_path_factory):
     directory = tmp_path_factory.mktemp("firmware")
-    stage(directory)
+    # As one assignment they stay names, which a test changes.
+    names = [name for name in vars(timeouts) if name.isupper()]
+    values = [getattr(timeouts, name) for name in names]
+    code = f"{', '.join(names)} = {', '.join(map(str, values))}\n"
+    stage(directory, replaced={"egiz_edge/timeouts.py": code})
     return directory
 
 

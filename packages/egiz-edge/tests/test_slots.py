@@ -197,7 +197,7 @@ for number in range(4):
 slots.confirm("")  # of no trial: nothing
 emit(slots.read(""))
 """
-    steady = [["b", "-", 0, ""]]
+    steady = [["b", "-", 0, "confirmed"]]
     assert on_flash(code) == [steady, *[["b runs"]] * 4, steady]
 
 

@@ -19,10 +19,8 @@ def sabotaged(device, hardware, monkeypatch):
 
     def make(broker, also=None, watchdog_s=30, **replaced):
         def staged(directory, *_):
-            stage(directory)
-            for module, code in replaced.items():
-                (directory / "egiz_edge" / f"{module}.mpy").unlink()
-                (directory / "egiz_edge" / f"{module}.py").write_text(code)
+            paths = {f"egiz_edge/{name}.py": code for name, code in replaced.items()}
+            stage(directory, replaced=paths)
             if also is not None:
                 shutil.copytree(also / "umqtt", directory / "umqtt")
 

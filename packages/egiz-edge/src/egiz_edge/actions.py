@@ -2,7 +2,7 @@
 
 import asyncio
 
-from egiz_edge import processing
+from egiz_edge import processing, unload
 from egiz_edge.commands import CommandError
 
 _IDENTIFY_DEFAULT_S = 10
@@ -29,6 +29,7 @@ class Actions:
             "sample_now": self._sample_now,
             "reset_energy": self._reset_energy,
             "factory_reset": self._factory_reset,
+            "ota": self._ota,
         }
 
     async def _reboot(self, _args):
@@ -55,6 +56,18 @@ class Actions:
             codes = await self._app.sensors().reset_energy()
         if codes:
             raise CommandError(" ".join(codes))
+
+    async def _ota(self, args):
+        """Update to a release, immediately."""
+        try:
+            from egiz_edge import update  # noqa: PLC0415  # large, and seldom needed
+
+            reason = update.accept(self._app, args)
+        finally:
+            unload("update", "ota.order", "ota.fetch", "ota", "slots")
+        if reason is not None:
+            raise CommandError(reason, "refused")
+        return lambda: self._app.stop("updating")
 
     async def _factory_reset(self, _args):
         """Delete all later configuration; what was provisioned stays."""

@@ -68,10 +68,10 @@ class App:
         start("maintenance", self._maintain)
         await self._supervisor.run()
 
-    def stop(self):
-        """Publish what waits and the status `offline`, then disconnect."""
+    def stop(self, state="offline"):
+        """Publish what waits and a status with this state, then disconnect."""
         self._is_stopping = True
-        self.uplink.stop()
+        self.uplink.stop(state)
 
     def reset(self, cause):
         """Reset the board; the next boot reports `cause`."""

@@ -1,5 +1,7 @@
 """The parts of a device, put together; in memory only until that is done."""
 
+import os
+
 from egiz_edge import processing
 from egiz_edge.app import App
 from egiz_edge.names import Names
@@ -23,7 +25,8 @@ def assembled(board, settings, reset_reason, is_plain):
     report = Report(settings.device_id, board, reset_reason)
     app = App(board, settings, report, print)
     processing.with_config(app, lambda config: config.restore(is_plain))
-    app.downlink.command = processing.last_command(board.store)
+    _go_on_with_update(app)
+    processing.stored(app)
     app.outbox = report.outbox = Outbox(
         board.data_directory + "/outbox", settings.buffer_size
     )
@@ -38,6 +41,16 @@ def assembled(board, settings, reset_reason, is_plain):
     if settings.calibration:
         print("calibration: %s" % settings.calibration)
     return app
+
+
+def _go_on_with_update(app):
+    try:
+        os.stat(app.board.data_directory + "/ota")
+    except OSError:
+        return
+    from egiz_edge import update  # noqa: PLC0415  # few devices have an order
+
+    update.restore(app)
 
 
 def _uplink(app, names):

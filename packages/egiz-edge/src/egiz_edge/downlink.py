@@ -24,6 +24,7 @@ class Downlink:
         newest: config message that waits, its CRC-32 if it is too long, or None.
         config: JSON member of the status, or None.
         command: JSON member of the status, or None.
+        update: JSON member of the status, or None.
         crc: CRC-32 of the config message that was processed last, or None.
         is_on_trial: whether the network has changed, and is not confirmed.
     """
@@ -32,7 +33,7 @@ class Downlink:
         self._log = log
         self.commands = []
         self.refused = []
-        self.newest = self.config = self.command = self.crc = None
+        self.newest = self.config = self.command = self.crc = self.update = None
         self.is_on_trial = False
 
     @property
@@ -81,6 +82,6 @@ class Downlink:
             unload("incoming")
 
     def members(self):
-        """JSON members of the status: `config` and `last_command`."""
-        outcomes = (self.config, self.command)
+        """JSON members of the status: `config`, `last_command` and `ota`."""
+        outcomes = (self.config, self.command, self.update)
         return [outcome for outcome in outcomes if outcome is not None]

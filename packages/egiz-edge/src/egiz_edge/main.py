@@ -19,6 +19,7 @@ _IS_VIRTUAL = sys.platform != "esp32"
 def main(directory):
     """Run the board with the flash `directory`: it holds settings.json and `data`."""
     data = directory + "/data"
+    _update(directory, data)
     count, reset_reason = boot_loop.read(data)
     if reset_reason == boot_loop.NETWORK:
         count = max(0, count - 1)
@@ -44,6 +45,19 @@ def main(directory):
         reset()
 
 
+def _update(directory, data):
+    """Run the updater instead, if that is ordered: it shares no memory with the app."""
+    try:
+        os.stat(data + "/ota")
+        from egiz_edge import update  # noqa: PLC0415  # few boots have an order
+
+        update.run(directory, data)
+    except OSError:
+        pass  # no order, or a flash that cannot count how often it was tried
+    except Exception as error:
+        sys.print_exception(error)  # the app runs, and meets the order as well
+
+
 def load(directory, data, count, reset_reason):
     """The `App` of a board, or None: see startup.py."""
     # Before the modules are loaded: they would lie between garbage, in a heap of holes.
@@ -62,6 +76,8 @@ async def _run(directory, data, count, reset_reason):
         return
     watch = asyncio.create_task(_stop_at_end_of_input(app)) if _IS_VIRTUAL else None
     await app.run()
+    if app.uplink.state != "offline":
+        app.reset("reboot: update")
     if watch:
         watch.cancel()
     totals = {

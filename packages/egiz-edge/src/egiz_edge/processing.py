@@ -11,7 +11,7 @@ import json
 import time
 from binascii import crc32
 
-from egiz_edge import unload, unload_rules
+from egiz_edge import payloads, unload, unload_rules
 
 _REPORT_S = 5  # for a result to arrive before a reboot
 _STEP_S = 0.5
@@ -46,7 +46,7 @@ async def handle_next(app):
         return await _handle_command(app)
     finally:  # also after an error: they would fill the memory
         _unload_all()
-        app.downlink.command = last_command(app.board.store)
+        stored(app)
 
 
 def with_config(app, do):
@@ -77,14 +77,20 @@ def _keep_member(app, outcome):
     unload("config_outcome")
 
 
-def last_command(store):
+def stored(app):
+    """Keep what the status has of the last command and of the last update."""
+    app.downlink.command = _stored(app, "last_command")
+    app.downlink.update = _stored(app, "ota")
+
+
+def _stored(app, name):
     """As JSON member of the status; a damaged one would damage it."""
-    last = store.get("last_command")
+    last = app.board.store.get(name)
     try:
         is_whole = type(json.loads(last or "0")) is dict
     except ValueError:
         is_whole = False
-    return '"last_command":' + last if is_whole else None
+    return payloads.member(name, last) if is_whole else None
 
 
 def join(app):

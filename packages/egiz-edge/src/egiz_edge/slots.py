@@ -10,8 +10,11 @@ loads it; without boots left, or if the trial does not load, `run` runs again.
 """
 
 import os
+import sys
 
 TRIES = 3
+# Words of the record: the selector's, and how a trial and a deploy ended.
+ROLLED_BACK, CONFIRMED, BY_CABLE = "rolled back: ", "confirmed", "by cable"
 _SOUND = ("a -", "b -", "a b", "b a")
 
 
@@ -40,4 +43,15 @@ def confirm(directory):
     """The slot on trial has proven itself: it is the one that runs from now on."""
     record = read(directory)
     if record and record[1] != "-":
-        write(directory, record[1])
+        write(directory, record[1], word=CONFIRMED)
+
+
+def is_on_trial(directory):
+    """Whether what runs is on trial: the selector ends one before it runs the other."""
+    record = read(directory)
+    return record is not None and record[1] != "-"
+
+
+def running():
+    """The slot from which this program was loaded, whatever the record says."""
+    return sys.path[0][1:]

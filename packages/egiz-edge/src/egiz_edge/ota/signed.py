@@ -25,6 +25,10 @@ class Refused(ValueError):
     """The message is the reason, for a person; no file that gives it is used."""
 
 
+class KeyRefused(Refused):
+    """It may be sound, by a newer key set than the one at hand."""
+
+
 class Signed:
     """The first line and the signature of a file, at whose start it is.
 
@@ -58,7 +62,7 @@ class Signed:
         if not self._signature:
             raise Refused("not signed")
         if self.key != NO_KEY and self.key not in moduli:
-            raise Refused("unknown or revoked key %s" % self.key)
+            raise KeyRefused("unknown or revoked key %s" % self.key)
         digest = self._digest()
         for key in moduli:
             if self.key in (NO_KEY, key) and fits(self._signature, digest, moduli[key]):

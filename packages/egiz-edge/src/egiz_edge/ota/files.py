@@ -1,0 +1,68 @@
+"""Files of a slot."""
+
+import hashlib
+import os
+from binascii import hexlify
+
+_DIRECTORY = 0x4000
+_CHUNK = 512
+
+
+def sha256(path):
+    """Of a file, in hexadecimal bytes; None if it is not there."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+    try:
+        with open(path, "rb") as file:
+            while True:
+                count = file.readinto(buffer)
+                if not count:
+                    return hexlify(digest.digest())
+                digest.update(buffer[:count])
+    except OSError:
+        return None
+
+
+def make_directories(path):
+    """All that are above a path."""
+    parts = path.split("/")[:-1]
+    for depth in range(2, len(parts) + 1):
+        try:
+            os.mkdir("/".join(parts[:depth]))
+        except OSError:
+            pass  # it is there, or what is written there says so
+
+
+def remove(path):
+    """Remove a file, if there is one."""
+    try:
+        os.remove(path)
+    except OSError:
+        pass
+
+
+def remove_strangers(slot, named):
+    """Remove what a release does not name: a .py would be imported before an .mpy.
+
+    Args:
+        slot: its directory.
+        named: paths within it.
+    """
+    for path in list(files_in(slot)):
+        if path[len(slot) + 1 :] not in named:
+            os.remove(path)
+
+
+def blocks_in(slot, block):
+    """How many blocks of so many bytes the files of a slot have."""
+    return sum(-(-os.stat(path)[6] // block) for path in files_in(slot))
+
+
+def files_in(directory):
+    """Paths of all files in a directory and below."""
+    for entry in list(os.ilistdir(directory)):
+        path = directory + "/" + entry[0]
+        if entry[1] & _DIRECTORY:
+            for inner in files_in(path):  # not `yield from`: it saves nothing there
+                yield inner
+        else:
+            yield path

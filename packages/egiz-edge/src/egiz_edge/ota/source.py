@@ -1,0 +1,131 @@
+"""Where a release comes from, and the keys that must have signed it."""
+
+import asyncio
+import os
+
+from egiz_edge import dns
+from egiz_edge.ota.fetch import AnswerError, Download, FetchError
+from egiz_edge.ota.keys import KeySet, modulus
+from egiz_edge.ota.signed import Refused
+from egiz_edge.startup import board_in
+
+_CHUNK = 512
+_KEYS_MAX = 8192  # bytes of a key set
+_WAIT_MAX_S = 30  # between two tries; the first waits are shorter
+_WRONG_MAX = 3  # tries, where the server answers, and wrongly
+
+
+def board_of(directory):
+    """The `Board`, its watchdog fed: all of the updater's boots begin with it."""
+    board = board_in(directory)
+    board.watchdog.feed()
+    return board
+
+
+def read_keys(directory, store):
+    """The `KeySet` of a board; raises Refused without one that its root has signed."""
+    try:
+        root = modulus(store.get("root") or "")
+    except ValueError:
+        raise Refused("no key")
+    try:
+        with open(directory + "/keys", "rb") as file:
+            return KeySet(file, root)
+    except OSError:
+        raise Refused("no key set")
+
+
+async def newer_keys(board, directory, url, settings, least):
+    """Fetch a key set of this number or a later one, and keep it; raises Refused."""
+    root, path = modulus(board.store.get("root")), directory + "/keys"
+    download = download_of(board, url, settings)
+    try:
+        await download.open(url + "/keys")
+        with open(path + ".new", "wb") as file:
+            while piece := await download.read(_CHUNK):
+                file.write(piece)
+                if download.at > _KEYS_MAX:
+                    raise Refused("key set: too long")
+        with open(path + ".new", "rb") as file:
+            keys = KeySet(file, root, least)
+    except AnswerError as error:
+        raise AnswerError("key set: %s" % error)
+    finally:
+        await download.close()
+    os.rename(path + ".new", path)
+    return keys
+
+
+def release_of(order):
+    """The URL of the release that is ordered."""
+    return "%s/%s.egz" % (order["url"], order["version"])
+
+
+def download_of(board, url, settings):
+    """A `Download` over the network of a board, with the authority of its broker."""
+
+    async def address_of(host):
+        return await dns.look_up(host, board.wifi.name_servers())
+
+    context = None
+    if url.startswith("https:"):
+        from egiz_edge import tls  # noqa: PLC0415  # most orders need none
+
+        try:
+            context = tls.context(settings.get("tls"))
+        except ValueError as error:  # Mbed TLS's
+            raise OSError("tls: %s" % error)
+    return Download(address_of, context)
+
+
+async def attempt(board, settings, step, limit_ms):
+    """What a coroutine function gives, in the network; what breaks off is tried again.
+
+    Raises:
+        OSError: with the last reason, after `limit_ms`; sooner if the server answers
+            wrongly again and again, or the flash fails.
+        Refused: as `step` does.
+    """
+    reasons = ["too slow"]
+    feeding = asyncio.create_task(_feed(board.watchdog))
+    try:
+        trying = _retried(board.wifi, settings, step, reasons)
+        return await asyncio.wait_for(trying, limit_ms / 1000)
+    except asyncio.TimeoutError:
+        raise OSError(reasons[-1])
+    finally:
+        feeding.cancel()
+
+
+async def _retried(wifi, settings, step, reasons):
+    wrong, wait_s = 0, 1
+    while True:
+        try:
+            await _join(wifi, settings)
+            return await step()
+        except AnswerError:
+            wrong += 1
+            if wrong == _WRONG_MAX:
+                raise
+        except FetchError as error:
+            reasons.append(str(error))
+            reasons.pop(0)
+            print("update: %s, retry in %d s" % (error, wait_s))
+        await asyncio.sleep(wait_s)
+        wait_s = min(2 * wait_s, _WAIT_MAX_S)
+
+
+async def _feed(watchdog):
+    """While `attempt` waits, which has an end."""
+    while True:
+        watchdog.feed()
+        await asyncio.sleep(1)
+
+
+async def _join(wifi, settings):
+    if settings["wifi_ssid"] is not None and not wifi.is_up():
+        wifi.configure(settings["wifi_ssid"], settings["wifi_password"])
+    try:
+        await wifi.connect()
+    except OSError as error:
+        raise FetchError(str(error))

@@ -1,0 +1,164 @@
+"""The app's part of an update: order, trial and status; few boots load it.
+
+The updater itself is a boot of its own, see ota/install.py.
+"""
+
+import asyncio
+import gc
+import sys
+import time
+
+from egiz_edge import boot_loop, timeouts, unload
+from egiz_edge.report import FIRMWARE_VERSION
+
+_FREE_MIN = 10240  # bytes of heap
+_LOOKS = 6  # at a trial while CONFIRM_MS pass
+_LIMIT = 10  # times CONFIRM_MS and the longest period, until a trial is given up
+
+
+def run(directory, data):
+    """Boot the updater if an order is due, and reset the board; else return."""
+    from egiz_edge.ota import order  # noqa: PLC0415  # not kept, see `_unload`
+
+    given = order.read(data)
+    if given is None or not order.is_due(directory, given):
+        _unload()
+        unload("update")
+        return
+    try:
+        cause = _updated(directory, data, given)
+    except Exception as error:
+        sys.print_exception(error)
+        cause = "crash: %r" % error
+        order.note(data, given, error)
+    from machine import reset  # noqa: PLC0415, TID251  # no port is loaded, as in main.py
+
+    boot_loop.note_reset(data, cause)
+    reset()
+
+
+def _updated(directory, data, given):
+    """Fetch what is ordered, or prove that what came can update again."""
+    from egiz_edge import slots  # noqa: PLC0415  # as the next ones
+    from egiz_edge.ota import order  # noqa: PLC0415  # as above
+
+    gc.threshold(8192)  # bytes, as main.py has it
+    if slots.is_on_trial(directory):
+        from egiz_edge.ota import trial  # noqa: PLC0415  # as the next one
+
+        return trial.main(directory, given)
+    given["tries"] = str(int(given["tries"]) + 1)
+    order.write(data, given)  # before anything that may fail
+    from egiz_edge.ota import install  # noqa: PLC0415  # may not load
+
+    return install.main(directory, given)
+
+
+def accept(app, wanted):
+    """Keep an order, which the next boot obeys; gives the reason of a refusal, or None.
+
+    Args:
+        app: the `App`.
+        wanted: version and url, as the contract has them.
+    """
+    from egiz_edge import slots  # noqa: PLC0415  # the caller unloads them
+    from egiz_edge.ota import fetch, order  # noqa: PLC0415  # as above
+
+    board, url = app.board, wanted["url"]
+    if wanted["version"] == FIRMWARE_VERSION:
+        return "it is version %s" % FIRMWARE_VERSION
+    if slots.is_on_trial(_directory(board)):
+        return "an update is on trial"
+    if board.store.get("root") is None:
+        return "no key"
+    try:
+        is_tls = fetch.parse(url)[0]
+    except fetch.FetchError as error:
+        return str(error)
+    if is_tls and not board.clock.is_synced():
+        return "clock not set"
+    order.give(_directory(board), board, wanted)
+    return None
+
+
+def restore(app):
+    """After a boot with an order: keep how it ended, or watch over its trial."""
+    from egiz_edge import slots  # noqa: PLC0415  # as the next one
+    from egiz_edge.ota import order  # noqa: PLC0415  # not kept, see `_unload`
+
+    board = app.board
+    given = order.read(board.data_directory)
+    if given is not None:
+        ended = order.outcome(_directory(board), given)
+        if ended is not None:
+            order.end(board, ended[0], given["version"], ended[1])
+    if slots.is_on_trial(_directory(board)):
+        asyncio.create_task(_watch(app))  # noqa: RUF006  # the loop of the board keeps it
+    _unload()
+
+
+async def _watch(app):
+    """Keep the version on trial once it has shown all that it must, or give it up."""
+    since = time.ticks_ms()
+    while True:
+        await asyncio.sleep(timeouts.CONFIRM_MS / 1000 / _LOOKS)
+        try:
+            reason = _missing(app) or _kept(app)
+            if reason is None:
+                return
+            if time.ticks_diff(time.ticks_ms(), since) > _limit_ms(app.settings):
+                _give_up(app, reason)
+        except Exception as error:
+            app.log("update: the trial goes on: %r" % error)
+        finally:
+            _unload()
+
+
+def _limit_ms(settings):
+    """Also a device that publishes once an hour must have the time to do it."""
+    period_ms = max(settings.sampling_rate_ms, settings.publish_rate_ms)
+    return _LIMIT * timeouts.CONFIRM_MS + 2 * period_ms
+
+
+def _missing(app):
+    """The first thing that this version has not shown yet; None if it has shown all."""
+    acked = app.uplink.acked
+    if not acked["status"] or not acked["telemetry"]:
+        return "no broker"
+    if boot_loop.read(app.board.data_directory)[0]:
+        return "did not run well for a minute"
+    gc.collect()
+    free = gc.mem_free() if hasattr(gc, "mem_free") else _FREE_MIN
+    return "only %d bytes of heap free" % free if free < _FREE_MIN else None
+
+
+def _kept(app):
+    """Keep it, and give None; else the reason why it is not kept."""
+    from egiz_edge.ota import order  # noqa: PLC0415  # as above
+
+    board = app.board
+    given = order.read(board.data_directory)
+    if given is None or "proven" not in given:
+        return "the order is lost"
+    order.confirm(_directory(board), board, given)
+    app.log("update: %s is confirmed" % FIRMWARE_VERSION)
+    app.downlink.update = '"ota":' + board.store.get("ota")
+    app.uplink.report_soon()
+    return None
+
+
+def _give_up(app, reason):
+    from egiz_edge import slots  # noqa: PLC0415  # as above
+
+    app.log("update: given up: %s" % reason)
+    run, trial, _, word = slots.read(_directory(app.board))
+    slots.write(_directory(app.board), run, trial, 0, word)  # so it is rolled back
+    app.reset(reason)
+
+
+def _directory(board):
+    return board.data_directory[: -len("/data")]
+
+
+def _unload():
+    unload("ota.order", "ota", "slots")

@@ -1,0 +1,188 @@
+"""An update over the air, from the order to its end, on a virtual board."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import egiz_edge_tools.virtual_board as board_module
+import pytest
+from egiz_edge import slots
+from egiz_edge_tools.bundle import stage
+from egiz_edge_tools.packing import pack
+from egiz_schema import Command, Topic, encode
+from rig import updates
+from rig.device import DEVICE
+from rig.releases import Releases
+from rig.waiting import eventually
+
+COMMAND = Topic("factory", DEVICE, "command")
+BRIEF = """
+TRIAL_MS, STALL_MS, CONFIRM_MS, RESTART_MS = 120000, 30000, 3000, 1000
+BLOCKED_MS = 10000
+"""
+CRASHES = "raise ValueError('broken release')\n"
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory):
+    """The firmware with a brief trial, compiled."""
+    directory = tmp_path_factory.mktemp("firmware")
+    stage(directory, replaced={"egiz_edge/timeouts.py": BRIEF})
+    return directory
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    return Releases(tmp_path_factory.mktemp("keys") / "keys")
+
+
+@pytest.fixture
+def release(firmware, keys):
+    """A factory of releases of the firmware, as version 0.2.0."""
+
+    def make(**replaced):
+        with tempfile.TemporaryDirectory() as name:
+            directory = Path(name) / "firmware"
+            shutil.copytree(firmware, directory)
+            for path in directory.rglob("*.mpy"):
+                path.write_bytes(path.read_bytes().replace(b"0.1.0", b"0.2.0"))
+            for module, code in replaced.items():
+                (directory / f"egiz_edge/{module}.mpy").unlink()
+                (directory / f"egiz_edge/{module}.py").write_text(code)
+            return keys.signed(pack(directory, "0.2.0", "linux"))
+
+    return make
+
+
+@pytest.fixture
+def updating(device, mosquitto, firmware, keys, tmp_path, monkeypatch):
+    """A device that knows the keys, and its flash."""
+    monkeypatch.setattr(
+        board_module,
+        "stage",
+        lambda to, *_: shutil.copytree(firmware, to, dirs_exist_ok=True),
+    )
+    flash = tmp_path / f"flash-{DEVICE}"
+    flash.mkdir()
+    shutil.copy(keys.directory / "keys", flash / "keys")
+    root = (keys.directory / "root.modulus").read_text().strip()
+    (flash / "store_root").write_text(root)
+    return device(mosquitto), flash
+
+
+@pytest.fixture
+def serve():
+    """A factory of servers of a release."""
+    servers = []
+
+    def make(behave):
+        servers.append(updates.UpdateServer(behave))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+def _order(live, server, version="0.2.0", **more):
+    eventually(lambda: live.messages(DEVICE, "telemetry"))
+    arguments = {"version": version, "url": server.directory} | more
+    command = Command(device_id=DEVICE, id="u1", action="ota", args=arguments)
+    live.publish(COMMAND, encode(command))
+
+
+def _updates(live):
+    """State of the device, and of the update with version and error, in each status."""
+    return [
+        (m.state, m.ota.state, m.ota.version, m.ota.error)
+        for m in live.messages(DEVICE, "status")
+        if m.ota
+    ]
+
+
+def test_an_ordered_release_is_installed_tried_and_confirmed(
+    updating, serve, release, live
+):
+    _, flash = updating
+    server = serve(updates.file(release()))
+    _order(live, server)
+    done = ("online", "done", "0.2.0", None)
+    eventually(lambda: done in _updates(live), 90)
+    seen = list(dict.fromkeys(_updates(live)))
+    assert seen[-3:] == [
+        ("updating", "updating", "0.2.0", None),
+        ("online", "trial", "0.2.0", None),
+        done,
+    ]
+    assert slots.read(str(flash)) == ("b", "-", 0, "confirmed")
+    versions = [m.firmware_version for m in live.messages(DEVICE, "status")]
+    assert {versions[0], versions[-1]} == {"0.1.0", "0.2.0"}
+    boots = {m.boot for m in live.messages(DEVICE, "telemetry")}
+    assert boots == {1, 2}  # the updater is none that counts
+    assert live.rejected == []
+
+
+def test_a_release_that_crashes_is_rolled_back_and_the_reason_reported(
+    updating, serve, release, live
+):
+    _, flash = updating
+    server = serve(updates.file(release(uplink=CRASHES)))
+    _order(live, server)
+    reason = "crash: ValueError('broken release',)"
+    ended = ("online", "rolled_back", "0.2.0", reason)
+    eventually(lambda: ended in _updates(live), 90)
+    assert slots.read(str(flash))[:3] == ("a", "-", 0)
+    assert live.messages(DEVICE, "status")[-1].firmware_version == "0.1.0"
+
+
+def _tampered(content):
+    return content.replace(b"version 0.2.0", b"version 0.2.1", 1)
+
+
+def _login_page(_content):
+    return b"<!DOCTYPE html><title>Login</title>"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_tampered, "wrong signature"),
+        (_login_page, "not a release"),
+    ],
+)
+def test_what_is_not_signed_is_refused_and_the_running_version_stays(
+    updating, serve, release, live, spoil, reason
+):
+    _, flash = updating
+    _order(live, serve(updates.file(spoil(release()))))
+    ended = ("online", "refused", "0.2.0", reason)
+    eventually(lambda: ended in _updates(live), 90)
+    assert slots.read(str(flash))[:3] == ("a", "-", 0)
+    assert [path.name for path in (flash / "b").rglob("*.mpy")] == []
+
+
+@pytest.mark.usefixtures("updating")
+def test_a_download_that_breaks_off_goes_on_where_it_was(serve, release, live):
+    content = release()
+    server = serve(updates.file(content, cut_after=len(content) // 2))
+    _order(live, server)
+    eventually(lambda: ("online", "done", "0.2.0", None) in _updates(live), 120)
+    begins = [updates.first_byte(head) for head in server.requests]
+    # The head is read again, then what lacks; at last, the head by the new version.
+    assert [begin > 0 for begin in begins] == [False, False, True, False, True, False]
+    assert max(begins) > len(content) // 2
+
+
+def test_without_a_root_key_an_order_is_refused(updating, serve, live):
+    _, flash = updating
+    (flash / "store_root").unlink()
+    _order(live, serve(updates.file(b"")))
+    status = eventually(
+        lambda: next(
+            (m for m in live.messages(DEVICE, "status") if m.last_command), None
+        )
+    )
+    assert (status.last_command.result, status.last_command.error) == (
+        "refused",
+        "no key",
+    )
