@@ -1,7 +1,7 @@
 """`hatch run bench-targets`: the load table of the requirements.
 
 A fleet of `egiz-sim load`, the broker as it is shipped for the demo, egiz-bridge and
-InfluxDB 1; then the firmware on a virtual board. About three minutes.
+InfluxDB 1; then the firmware on a virtual board. About four minutes.
 """
 
 import argparse
@@ -20,8 +20,10 @@ def main() -> None:
     options = _options()
     fleet = (options.devices, options.rate, options.seconds)
     slower = (options.devices, options.rate // 10, options.seconds)
-    _say("a steady load")
-    found = rows.of_load(*fleet)
+    _say("throughput")
+    found = rows.of_throughput(*fleet)
+    _say("a slower load, and queries")
+    found += rows.of_latency(*slower)
     _say("a load, and a restart of the broker")
     found += rows.of_outage(*slower)
     _say("the firmware")
