@@ -186,3 +186,57 @@ def test_without_a_root_key_an_order_is_refused(updating, serve, live):
         "refused",
         "no key",
     )
+
+
+def _versions_and_updates(live):
+    versions = [m.firmware_version for m in live.messages(DEVICE, "status") if m.ota]
+    return [(v, *seen) for v, seen in zip(versions, _updates(live), strict=False)]
+
+
+def _roll_back(live, confirm=DEVICE, command_id="r1"):
+    arguments = {"confirm": confirm}
+    command = Command(
+        device_id=DEVICE, id=command_id, action="rollback", args=arguments
+    )
+    live.publish(COMMAND, encode(command))
+
+
+def _answer(live, command_id):
+    return eventually(
+        lambda: next(
+            (
+                (m.last_command.result, m.last_command.error)
+                for m in live.messages(DEVICE, "status")
+                if m.last_command and m.last_command.id == command_id
+            ),
+            None,
+        )
+    )
+
+
+def test_a_command_brings_the_version_before_back(updating, serve, release, live):
+    _, flash = updating
+    _order(live, serve(updates.file(release())))
+    eventually(lambda: ("online", "done", "0.2.0", None) in _updates(live), 90)
+    _roll_back(live)
+    assert _answer(live, "r1") == ("done", None)
+    back = ("0.1.0", "online", "rolled_back", "0.2.0", "command")
+    eventually(lambda: back in _versions_and_updates(live), 90)
+    assert slots.read(str(flash))[:3] == ("a", "-", 0)
+    assert live.rejected == []
+
+
+def test_a_rollback_opens_no_hole_that_a_release_has_closed(updating, live):
+    """The other slot has a version of a lower security number than the floor."""
+    _, flash = updating
+    eventually(lambda: live.messages(DEVICE, "telemetry"))
+    _roll_back(live, command_id="r1")
+    assert _answer(live, "r1") == ("refused", "no other version")
+    shutil.copytree(flash / "a", flash / "b", dirs_exist_ok=True)
+    (flash / "store_floor").write_text("3")
+    _roll_back(live, command_id="r2")
+    assert _answer(live, "r2") == ("refused", "security 0, below 3")
+    _roll_back(live, confirm="another-oven", command_id="r3")
+    assert _answer(live, "r3")[0] == "refused"
+    assert slots.read(str(flash))[:3] == ("a", "-", 0)
+    assert {m.boot for m in live.messages(DEVICE, "telemetry")} == {1}

@@ -30,6 +30,7 @@ class Actions:
             "reset_energy": self._reset_energy,
             "factory_reset": self._factory_reset,
             "ota": self._ota,
+            "rollback": self._rollback,
         }
 
     async def _reboot(self, _args):
@@ -59,12 +60,19 @@ class Actions:
 
     async def _ota(self, args):
         """Update to a release, immediately."""
+        return self._updating(args)
+
+    async def _rollback(self, _args):
+        """Have the version in the other slot run."""
+        return self._updating(None)
+
+    def _updating(self, wanted):
         try:
             from egiz_edge import update  # noqa: PLC0415  # large, and seldom needed
 
-            reason = update.accept(self._app, args)
+            reason = update.accept(self._app, wanted)
         finally:
-            unload("update", "ota.order", "ota.fetch", "ota", "slots")
+            unload("update", "ota.order", "ota", "slots")
         if reason is not None:
             raise CommandError(reason, "refused")
         return lambda: self._app.stop("updating")
