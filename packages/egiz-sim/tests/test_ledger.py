@@ -30,7 +30,11 @@ class Run:
             self.ledger.stored.see(number, at + after_s)
 
     def figures(self, late_s=5.0):
-        return {"planned": 10, **figures(self.ledger, late_s, ["a-1", "b-1"])}
+        connections = {"reconnects": 0, "brief_connections": 0}
+        return connections | {
+            "planned": 10,
+            **figures(self.ledger, late_s, ["a-1", "b-1"]),
+        }
 
     def checks(self, objective=None, max_lag_ms=100.0):
         found = verdict(self.figures(), objective, max_lag_ms)

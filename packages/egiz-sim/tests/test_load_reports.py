@@ -50,6 +50,7 @@ def _report(acknowledged, stored, broker="127.0.0.1:1883"):
     found = {"planned": 20, **figures(ledger, 5, ["oven-1", "<b>"])}
     load = {"devices": 2, "rate": 5.0, "seconds": 4.0, "facility": "load", "boot": 7}
     found |= {"load": load | {"broker": broker}, "generator_cpu_percent": 3.5}
+    found |= {"reconnects": 0, "brief_connections": 0}
     return found | verdict(found, None, 100)
 
 
@@ -93,10 +94,11 @@ def test_junit_has_a_case_for_each_check():
         "acknowledged": ["system-out"],
         "live subscriber": ["system-out"],
         "database": ["failure"],
+        "connections": ["system-out"],
         "generator": ["system-out"],
     }
     counts = [suite.get(name) for name in ("tests", "failures", "errors", "skipped")]
-    assert counts == ["4", "1", "0", "0"]
+    assert counts == ["5", "1", "0", "0"]
 
 
 def test_junit_of_a_load_that_was_stopped_has_an_error():
@@ -104,3 +106,16 @@ def test_junit_of_a_load_that_was_stopped_has_an_error():
     report |= verdict({**report, "planned": 21}, None, 100)
     suite = ET.fromstring(junit(report).split("?>", 1)[1])
     assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("brief", "result"), [(0, "passed"), (1, "passed"), (2, "unknown")]
+)
+def test_a_load_is_unknown_if_devices_lose_one_connection_after_the_other(
+    brief, result
+):
+    report = _report(20, 20) | {"reconnects": 9, "brief_connections": brief}
+    judgement = verdict(report, None, 100)
+    checks = {check["name"]: check for check in judgement["checks"]}
+    assert judgement["result"] == checks["connections"]["result"] == result
+    assert "9 were made again" in checks["connections"]["text"]

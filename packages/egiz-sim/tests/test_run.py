@@ -14,6 +14,8 @@ from egiz_schema import encode
 from egiz_sim.broker import Broker
 from egiz_sim.fleet import Fleet, Plan
 from egiz_sim.machines import fleet
+from egiz_sim.mqtt import Publisher as MqttPublisher
+from egiz_sim.waiting import until
 from rig.live import LiveSubscriber
 from rig.process import Process, free_port, own_program
 from rig.publisher import Publisher
@@ -180,6 +182,29 @@ def test_ctrl_c_ends_a_run_early_with_a_balanced_ledger(run, live):
     ledger = run.report()
     assert ledger["balanced"]
     assert live.wills == set()
+
+
+def test_two_clients_with_the_same_id_disconnect_each_other_at_a_bounded_rate(
+    mosquitto,
+):
+    async def fight():
+        broker = Broker.from_url(mosquitto.url)
+        both = [
+            MqttPublisher(broker, "oven-001", None, lambda: None, lambda *_: None)
+            for _ in range(2)
+        ]
+        tasks = [asyncio.create_task(one.run()) for one in both]
+        begun = time.monotonic()
+        assert await until(lambda: sum(one.brief for one in both) >= 8, begun + 60)
+        elapsed_s = time.monotonic() - begun
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return elapsed_s, both[0].error + both[1].error
+
+    elapsed_s, errors = asyncio.run(fight())
+    assert elapsed_s > 0.5  # without pauses, it is a hundredth of a second
+    assert "does another client have the id oven-001?" in errors
 
 
 def test_a_run_with_messages_without_a_puback_fails(run, mosquitto, live, proxy):

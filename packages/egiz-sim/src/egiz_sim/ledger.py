@@ -86,6 +86,15 @@ def show(report: dict[str, Any], console: Console) -> None:
             f"{name}: p50 {figures['p50']} ms, p99 {figures['p99']} ms,"
             f" max {figures['max']} ms"
         )
+    console.print(
+        f"connections that were made again: {report['totals']['reconnects']:,}"
+    )
+    if brief := [n for n, one in report["devices"].items() if one["brief"] > 1]:
+        console.print(
+            f"{len(brief):,} devices, as {brief[0]}, lost connections within seconds:"
+            " does another client have the same ids? Two runs at one broker do.",
+            soft_wrap=True,
+        )
     console.print(f"readings: sha256 {report['sha256']}", soft_wrap=True)
 
 
@@ -103,4 +112,5 @@ def _counts(device: Device) -> dict[str, Any]:
         "resent": device.publisher.resent + device.counts.resent,
         "sha256": device.digest.hexdigest(),
         "reconnects": max(0, device.publisher.connections - 1),
+        "brief": device.publisher.brief,
     }

@@ -18,6 +18,7 @@ from egiz_sim.link import CONNECT_TIMEOUT_S, Link
 
 _BACKOFF_FIRST_S = 0.25
 _BACKOFF_DOUBLINGS = 5  # to 8 s
+_BRIEF_S = 10.0  # longer than any pause: two clients with the same id never pass it
 _PACKET_IDS = 65535
 
 
@@ -57,6 +58,7 @@ class Publisher:
         inbox: what it subscribes to at each connection, if anything.
         on_lost: called when a connection has ended.
         connections: how often the broker has accepted a connection.
+        brief: connections that others have ended within 10 s.
         resent: messages that were sent again at a new connection.
         error: why the last attempt or connection failed.
     """
@@ -87,6 +89,7 @@ class Publisher:
         self._rng = random.Random(client_id)
         self.resent = 0
         self.connections = 0
+        self.brief = 0
         self.error = "not connected yet"
 
     @property
@@ -143,28 +146,24 @@ class Publisher:
         """Stay connected until cancelled or closed.
 
         An attempt may last 5 s. After one that failed, `error` says why, and the next
-        one follows after a random pause of at most 0.5 s, doubling up to 8 s.
+        one follows after a random pause of at most 0.5 s, doubling up to 8 s. So it
+        does after a connection that ended soon: another client with the same id would
+        be disconnected, and would disconnect this one, thousands of times a second.
         """
-        loop = asyncio.get_running_loop()
         failures = 0
         while not self._is_closed:
             await self._may_connect.wait()
             try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    _, link = await loop.create_connection(
-                        lambda: Link(self._acknowledged, self._received),
-                        self._broker.host,
-                        self._broker.port,
-                        ssl=self._tls,
-                    )
-                    await link.handshake(self._connect_packet())
+                link = await self._connect()
             except (OSError, TimeoutError) as error:
                 self.error = str(error) or "it does not answer"
                 failures += 1
+            else:
+                brief = self.brief
+                await self._serve(link)
+                failures = failures + 1 if self.brief > brief else 0
+            if failures:
                 await asyncio.sleep(self._backoff_s(failures))
-                continue
-            failures = 0
-            await self._serve(link)
 
     async def close(self) -> None:
         """Disconnect in good order: the broker does not publish the last will."""
@@ -172,6 +171,18 @@ class Publisher:
         if self._link is not None:
             self._link.write(packets.DISCONNECT)
             await self._link.end()
+
+    async def _connect(self) -> Link:
+        """A connection that the broker has accepted."""
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, link = await asyncio.get_running_loop().create_connection(
+                lambda: Link(self._acknowledged, self._received),
+                self._broker.host,
+                self._broker.port,
+                ssl=self._tls,
+            )
+            await link.handshake(self._connect_packet())
+        return link
 
     def _connect_packet(self) -> bytes:
         account = (self._broker.username, self._broker.password)
@@ -196,13 +207,23 @@ class Publisher:
             link.write(_packet(packet_id, message, packets.DUP))
         self.resent += len(self._outstanding)
         self._on_connect()
+        begun = monotonic()
         try:
             await link.until_lost()
         finally:
             self._link = None
             link.abort()
             self.on_lost()
+        self._ended(monotonic() - begun)
+
+    def _ended(self, after_s: float) -> None:
+        """Note how; an end that was asked for is none."""
         self.error = "the connection broke"
+        if after_s < _BRIEF_S and self._may_connect.is_set() and not self._is_closed:
+            self.brief += 1
+            self.error += f" after {after_s:.1f} s"
+        if self.brief > 1:
+            self.error += f"; does another client have the id {self._client_id}?"
 
     def _received(self, head: int, body: bytes) -> None:
         if head & 0xF0 == packets.SUBACK:

@@ -86,6 +86,11 @@ class Generator:
         """Connections that were made again."""
         return sum(max(0, one.connections - 1) for one in self._publishers)
 
+    @property
+    def brief(self) -> int:
+        """Connections that ended within seconds, of the device with the most."""
+        return max(one.brief for one in self._publishers)
+
     async def connect(self, timeout_s: float, stop: asyncio.Event) -> None:
         """Connect all devices.
 

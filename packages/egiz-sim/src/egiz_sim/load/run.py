@@ -88,7 +88,7 @@ class Runner:
             await one.begin()
         async with _observing(self._observers(load, ledger)) as observers:
             cpu_s = time.process_time()
-            reconnects = self._generator.reconnects
+            reconnects, brief = self._generator.reconnects, self._generator.brief
             await self._generator.send(load, ledger, stop)
             cpu_s = time.process_time() - cpu_s
         joined = {name: await one.end() for name, one in counters.items()}
@@ -98,6 +98,7 @@ class Runner:
             "is_stopped": stop.is_set(),
             "generator_cpu_percent": _percent(cpu_s, ledger),
             "reconnects": self._generator.reconnects - reconnects,
+            "brief_connections": self._generator.brief - brief,
             "observer_disconnections": sum(one.disconnections for one in observers),
             **figures(ledger, self._limits.late_s, load.names),
             **joined,

@@ -35,6 +35,7 @@ def verdict(
         _found("database", found["database"]),
         *_of_the_broker(found),
         *_of_the_bridge(found),
+        _connections(found),
         _generator(found, max_lag_ms),
     ]
     if objective is not None:
@@ -97,6 +98,15 @@ def _of_the_bridge(found: Figures) -> list[Check]:
     rejected = bridge["rejected"]
     text = f"{bridge['received']:,} received, {rejected:,} rejected"
     return [Check("bridge", "failed" if rejected else "passed", text)]
+
+
+def _connections(found: Figures) -> Check:
+    """Who is disconnected again and again is disturbed by somebody, and measures it."""
+    text = f"{found['reconnects']:,} were made again"
+    if found["brief_connections"] > 1:
+        text += ", some within seconds: does another client have the same ids?"
+        return Check("connections", "unknown", text)
+    return Check("connections", "passed", text)
 
 
 def _generator(found: Figures, max_lag_ms: float) -> Check:
