@@ -116,6 +116,9 @@ def test_late_is_since_it_was_due(run):
     run.acknowledge(after_s=0.4995)  # and 1 ms of the generator
     assert run.figures(late_s=0.5)["stages"]["puback"]["late"] == 10
     assert run.figures(late_s=0.51)["stages"]["puback"]["late"] == 0
+    found = verdict(run.figures(late_s=0.5), None, 100.0)
+    texts = {check["name"]: check["text"] for check in found["checks"]}
+    assert texts["acknowledged"] == "all 10, 10 late"  # on the terminal, too
 
 
 def test_the_objective_is_for_the_last_place_that_is_watched(run):

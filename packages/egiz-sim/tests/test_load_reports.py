@@ -50,7 +50,12 @@ def _report(acknowledged, stored, broker="127.0.0.1:1883"):
     found = {"planned": 20, **figures(ledger, 5, ["oven-1", "<b>"])}
     load = {"devices": 2, "rate": 5.0, "seconds": 4.0, "facility": "load", "boot": 7}
     found |= {"load": load | {"broker": broker}, "generator_cpu_percent": 3.5}
-    found |= {"reconnects": 0, "brief_connections": 0}
+    found |= {
+        "is_stopped": False,
+        "reconnects": 0,
+        "brief_connections": 0,
+        "elapsed_s": 4.5,
+    }
     return found | verdict(found, None, 100)
 
 
@@ -80,6 +85,19 @@ def test_a_load_of_which_little_arrived_has_a_page(acknowledged, stored):
     assert "nan" not in page.text.lower()
 
 
+def test_the_page_of_a_load_that_was_stopped_says_when():
+    report = _report(20, 20)
+    assert "stopped" not in html(report)
+    assert "for 4 s (stopped after 4.5 s)" in html(report | {"is_stopped": True})
+
+
+def test_the_page_of_a_single_message_names_no_share_of_a_core():
+    assert "of a core" in html(_report(20, 20))
+    text = html(_report(20, 20) | {"generator_cpu_percent": None})
+    assert "of a core" not in text
+    assert "None" not in text
+
+
 def test_names_are_text_and_never_markup():
     page = _Page(html(_report(20, 20, broker="<script>alert(1)</script>:1")))
     assert "script" not in page.tags
@@ -106,6 +124,7 @@ def test_junit_of_a_load_that_was_stopped_has_an_error():
     report |= verdict({**report, "planned": 21}, None, 100)
     suite = ET.fromstring(junit(report).split("?>", 1)[1])
     assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
+    assert suite.get("time") == "4.5"  # as long as it lasted, not as it was to last
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from egiz_sim.load.search import RATE_MAX, search
+from egiz_sim.load.view import search_result
 
 
 class System:
@@ -85,3 +86,4 @@ def test_a_search_that_is_stopped_is_unknown(stop_after):
     found = system.search(100)
     assert len(system.rates) == stop_after
     assert found["result"] == "unknown"
+    assert search_result(found["search"]).startswith("Stopped before it was done")

@@ -60,10 +60,9 @@ def _sections(report: dict[str, Any]) -> Iterator[str]:
         f" <span class={result}>{result}</span></h1>"
     )
     yield (
-        f"<p>{load['devices']:,} devices for {load['seconds']:g} s, broker"
-        f" {escape(load['broker'])}, facility {escape(load['facility'])}, boot"
-        f" {load['boot']}. The generator needed {report['generator_cpu_percent']} % of"
-        " a core.</p>"
+        f"<p>{load['devices']:,} devices for {load['seconds']:g} s{_stopped(report)},"
+        f" broker {escape(load['broker'])}, facility {escape(load['facility'])}, boot"
+        f" {load['boot']}.{_cpu(report['generator_cpu_percent'])}</p>"
     )
     if "search" in report:
         yield _search(report["search"])
@@ -72,6 +71,17 @@ def _sections(report: dict[str, Any]) -> Iterator[str]:
     yield "<p>Sent: by how much the generator itself was late.</p>"
     yield f"<h2>Messages</h2>{_counts(report)}"
     yield f"<h2>Plots</h2><div class=plots>{''.join(_plots(report))}</div>"
+
+
+def _stopped(report: dict[str, Any]) -> str:
+    if not report["is_stopped"]:
+        return ""
+    return f" (stopped after {report['elapsed_s']:.1f} s)"
+
+
+def _cpu(percent: float | None) -> str:
+    """Of one message, nothing: it was sent in no time."""
+    return "" if percent is None else f" The generator needed {percent} % of a core."
 
 
 def _search(found: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ def junit(report: dict[str, Any]) -> str:
         failures=str(results.count("failed")),
         errors=str(results.count("unknown")),
         skipped=str(results.count("not measured")),
-        time=f"{report['load']['seconds']:g}",
+        time=f"{report['elapsed_s']:g}",
     )
     for check in report["checks"]:
         case = ET.SubElement(

@@ -87,15 +87,17 @@ class Runner:
         for one in counters.values():
             await one.begin()
         async with _observing(self._observers(load, ledger)) as observers:
-            cpu_s = time.process_time()
+            begun, cpu_s = time.monotonic(), time.process_time()
             reconnects, brief = self._generator.reconnects, self._generator.brief
             await self._generator.send(load, ledger, stop)
             cpu_s = time.process_time() - cpu_s
+            elapsed_s = time.monotonic() - begun
         joined = {name: await one.end() for name, one in counters.items()}
         found = {
             "load": {**asdict(load), "broker": str(self._broker), "boot": self._boot},
             "planned": load.messages,
             "is_stopped": stop.is_set(),
+            "elapsed_s": round(elapsed_s, 3),
             "generator_cpu_percent": _percent(cpu_s, ledger),
             "reconnects": self._generator.reconnects - reconnects,
             "brief_connections": self._generator.brief - brief,

@@ -31,10 +31,11 @@ async def search(start: float, run: Callable[[float], Awaitable[Report]]) -> Rep
 
     Returns:
         The report of the highest rate that passed, or of the first if none did, with
-        `search`: `{"highest_rate", "limit", "steps"}`. The limit is that of the
-        `system`, or of the `generator`, which could not send faster: then the highest
-        rate of the system may be higher. It is None of a search that was stopped, whose
-        result is unknown, and of one that found none up to the fastest.
+        `search`: `{"highest_rate", "limit", "steps", "is_stopped"}`. The limit
+        is that of the `system`, or of the `generator`, which could not send faster:
+        then the highest rate of the system may be higher. It is None of a search that
+        was stopped, whose result is unknown, and of one that found none up to the
+        fastest.
     """
     steps: list[Step] = []
     best = last = await _try(start, run, steps)
@@ -50,7 +51,7 @@ async def search(start: float, run: Callable[[float], Awaitable[Report]]) -> Rep
         good, bad, limit = _bounds(rate, last, good, bad, limit)
         best = last if last["result"] == "passed" else best
     found: Report = {"highest_rate": good, "limit": limit}
-    found["steps"] = [asdict(step) for step in steps]
+    found |= {"steps": [asdict(s) for s in steps], "is_stopped": last["is_stopped"]}
     if last["is_stopped"]:
         return best | {"search": found | {"limit": None}, "result": "unknown"}
     return best | {"search": found}

@@ -31,8 +31,8 @@ def verdict(
     """`{"result", "checks"}`: failed if a check is, else unknown if one is."""
     checks = [
         _acknowledged(found),
-        _found("live subscriber", found["live"]),
-        _found("database", found["database"]),
+        _found("live subscriber", found["live"], _late(found, "live")),
+        _found("database", found["database"], _late(found, "queryable")),
         *_of_the_broker(found),
         *_of_the_bridge(found),
         _connections(found),
@@ -56,13 +56,19 @@ def _acknowledged(found: Figures) -> Check:
     if missing or not found["due"]:
         text = f"{missing:,} of {found['due']:,} have no PUBACK"
         return Check("acknowledged", "failed", text)
-    return Check("acknowledged", "passed", f"all {found['due']:,}")
+    text = f"all {found['due']:,}, {_late(found, 'puback'):,} late"
+    return Check("acknowledged", "passed", text)
 
 
-def _found(where: str, seen: Figures | None) -> Check:
+def _late(found: Figures, stage: str) -> int:
+    """Counted, and no fault: whether it is one, the objective says."""
+    return int(found["stages"].get(stage, {}).get("late", 0))
+
+
+def _found(where: str, seen: Figures | None, late: int) -> Check:
     if seen is None:
         return Check(where, "not measured", "was not watched")
-    text = f"{seen['lost']:,} lost of {found_of(seen):,}"
+    text = f"{seen['lost']:,} lost of {found_of(seen):,}, {late:,} late"
     if where == "database":  # for a subscriber, QoS 1 is at least once
         text += f", {seen['duplicated']:,} stored twice"
         is_well = not seen["duplicated"]

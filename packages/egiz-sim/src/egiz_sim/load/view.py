@@ -107,6 +107,10 @@ def _show_search(found: dict[str, Any], console: Console) -> None:
 
 def search_result(found: dict[str, Any]) -> str:
     """One sentence."""
+    if found["is_stopped"]:
+        best = f"{found['highest_rate']:,.0f} a second passed until then"
+        best = best if found["highest_rate"] else "no rate was tried to its end"
+        return f"Stopped before it was done: {best}."
     if not found["highest_rate"]:
         return "The first rate did not pass: begin at a lower --rate."
     text = f"The highest rate that passed is {found['highest_rate']:,.0f} a second"
