@@ -82,6 +82,16 @@ def test_what_was_acknowledged_and_is_not_found_is_lost_and_named(run):
     assert result == checks["database"] == checks["live subscriber"] == "failed"
 
 
+def test_where_nothing_is_seen_of_what_was_acknowledged_the_access_list_is_named(run):
+    run.acknowledge()
+    found = verdict(run.figures(), None, 100.0)
+    texts = {check["name"]: check["text"] for check in found["checks"]}
+    assert "access list" in texts["live subscriber"]
+    run.see(range(1))
+    found = verdict(run.figures(), None, 100.0)
+    assert not any("access list" in check["text"] for check in found["checks"])
+
+
 def test_what_has_no_puback_may_be_missing_but_is_unacknowledged(run):
     run.see([])
     assert run.figures()["database"]["lost"] == 0

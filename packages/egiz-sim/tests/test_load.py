@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from egiz_infra.authority import Subject
+from egiz_sim.machines import fleet
 from rig.process import Process, free_port
 from rig.waiting import eventually
 
@@ -138,6 +140,33 @@ def test_a_slow_generator_is_not_blamed_on_the_system(load):
     report = load.report()
     assert report["result"] == "unknown"
     assert _checks(report)["generator"] == _checks(report)["objective"] == "unknown"
+
+
+def test_devices_have_certificates_and_the_account_of_a_service_subscribes(
+    load, secure_mosquitto, tmp_path, monkeypatch
+):
+    broker = secure_mosquitto
+    for device, _ in fleet(3, seed=1):
+        broker.pair(Subject("device", device, "load"))
+    broker.start()
+    password = broker.account("egizcore").password
+    monkeypatch.setenv("EGIZ_SIM_LIVE_PASSWORD", password)
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(broker.authority.pem)
+    pairs = f"{broker.layout.issued}/{{device}}.pem"
+    options = ("--devices", "3", "--rate", "30", "--seconds", "1", "--ca", str(ca))
+    options += ("--cert", pairs, "--key", pairs, "--max-lag", "60000")
+    url = f"mqtts://localhost:{broker.device_port}"
+    live = ("--live-broker", f"mqtt://egizcore@localhost:{broker.port}")
+    running = load(*options, *live, broker=url)
+    assert running.wait() == 0, running.output()
+    assert load.report()["live"]["found"] == load.report()["acknowledged"] == 30
+    assert password not in running.output() + str(load.report())
+    running = load(*options, "--no-live", broker=url)
+    assert running.wait() == 0, running.output()
+    refused = load(*options, broker=url)
+    assert refused.wait() == 2
+    assert "give --live-broker or --no-live" in refused.output().replace("\n", " ")
 
 
 def test_a_broker_that_is_not_there_is_a_sentence(load, tmp_path):

@@ -46,7 +46,8 @@ def broker_options(function: _Command) -> Callable[..., None]:
         *, broker: str, ca: str | None, cert: str | None, key: str | None, **rest: Any
     ) -> None:
         tls = TlsFiles(ca, cert, key) if ca or cert or key else None
-        function(broker=_broker(broker, tls), **rest)
+        password = os.environ.get("EGIZ_SIM_MQTT_PASSWORD")
+        function(broker=broker_of("--broker", broker, password, tls), **rest)
 
     wrapped: Callable[..., None] = with_broker
     for option in reversed(_OPTIONS):
@@ -61,11 +62,14 @@ def facility_option(default: str, text: str) -> Callable[[_Command], _Command]:
     )
 
 
-def _broker(url: str, tls: TlsFiles | None) -> Broker:
+def broker_of(
+    option: str, url: str, password: str | None, tls: TlsFiles | None
+) -> Broker:
+    """A broker that an option names; what is wrong with it is wrong usage."""
     try:
-        return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"), tls)
+        return Broker.from_url(url, password, tls)
     except ValueError as error:
-        raise click.UsageError(f"--broker: {error}") from None
+        raise click.UsageError(f"{option}: {error}") from None
 
 
 def _facility(_context: click.Context, _option: click.Parameter, text: str) -> str:

@@ -12,8 +12,8 @@ import click
 from egiz_cli import DONE, FAILED, OutputFile, Real, command
 from rich.console import Console
 
-from egiz_sim.broker import Broker
-from egiz_sim.cli_broker import broker_options, facility_option
+from egiz_sim.broker import Broker, TlsFiles
+from egiz_sim.cli_broker import broker_of, broker_options, facility_option
 from egiz_sim.fleet import UnreachableError
 from egiz_sim.load import stores
 from egiz_sim.load.generator import Load
@@ -95,6 +95,12 @@ _MESSAGES_MAX = 20_000_000
     help="Subscribe, and look for each message.",
 )
 @click.option(
+    "--live-broker",
+    metavar="URL",
+    help="Where a service may subscribe, and its account, if that is not --broker. Its"
+    " password is EGIZ_SIM_LIVE_PASSWORD.",
+)
+@click.option(
     "--archive",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -149,6 +155,7 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     drain: float,
     p99: float | None,
     is_live: bool,
+    live_broker: str | None,
     archive: Path | None,
     database: str | None,
     bridge: str | None,
@@ -181,6 +188,11 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     The highest rate at which 99 of 100 messages are seen live within 200 ms:
       egiz-sim load --search --p99 200 --devices 200 --seconds 5
     \b
+    With a certificate for each device; the account of a service subscribes:
+      egiz-sim load --broker mqtts://broker.factory --ca ca.pem \\
+        --cert issued/{device}/certificate.der --key issued/{device}/key.der \\
+        --live-broker mqtt://egizcore@localhost:1883
+    \b
     As far as the database, with the bridge's own counts:
       egiz-sim load --rate 500 --archive egiz-archive.sqlite \\
         --bridge http://127.0.0.1:8080 --html report.html
@@ -191,7 +203,8 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
         reason = f"--rate times --seconds is more than {_MESSAGES_MAX:,} messages"
         raise click.UsageError(f"{reason}, whose times must fit in memory")
     wanted = Load(devices, rate, seconds, connect, drain, facility, seed)
-    watch = Watch(is_live, _store(archive, database), _http(bridge))
+    reader = _reader(broker, live_broker, is_live=is_live)
+    watch = Watch(is_live, reader, _store(archive, database), _http(bridge))
     limits = Limits(Objective(p99) if p99 else None, max_lag, late)
     allow_sockets(devices)
     try:
@@ -228,6 +241,21 @@ async def _run(
             return await runner.run(replace(wanted, rate=rate), stop)
 
         return await search(wanted.rate, at_rate)
+
+
+def _reader(broker: Broker, url: str | None, *, is_live: bool) -> Broker | None:
+    """Who subscribes: no device may read what the others send."""
+    if url:
+        is_tls = url.lower().startswith("mqtts:")
+        ca = TlsFiles(broker.tls.ca) if is_tls and broker.tls else None
+        password = os.environ.get("EGIZ_SIM_LIVE_PASSWORD")
+        return broker_of("--live-broker", url, password, ca)
+    if not broker.tls or "{device}" not in (broker.tls.cert or ""):
+        return broker
+    if is_live:
+        reason = "no device may read what others send: give --live-broker or --no-live"
+        raise click.UsageError(f"--cert is of each device, and {reason}")
+    return None
 
 
 def _store(archive: Path | None, database: str | None) -> stores.Store | None:

@@ -26,11 +26,13 @@ class Watch:
 
     Attributes:
         is_live: subscribe to them.
+        reader: whom the broker lets subscribe, and read $SYS; None: it lets no one.
         store: the archive or database.
         bridge: URL of its HTTP server.
     """
 
     is_live: bool
+    reader: Broker | None
     store: Store | None
     bridge: str | None
 
@@ -109,9 +111,9 @@ class Runner:
         return found | verdict(found, limits.objective, limits.max_lag_ms)
 
     def _counters(self) -> dict[str, BrokerCounters | BridgeCounters]:
-        found: dict[str, BrokerCounters | BridgeCounters] = {
-            "broker": BrokerCounters(self._broker, f"egiz-sim-sys-{self._boot}")
-        }
+        found: dict[str, BrokerCounters | BridgeCounters] = {}
+        if reader := self._watch.reader:
+            found["broker"] = BrokerCounters(reader, f"egiz-sim-sys-{self._boot}")
         if self._watch.bridge:
             found["bridge"] = BridgeCounters(self._watch.bridge)
         return found
@@ -123,9 +125,9 @@ class Runner:
             "devices": load.names,
         }
         found = []
-        if ledger.live:
+        if ledger.live and (reader := self._watch.reader):
             client_id = f"egiz-sim-live-{ledger.boot}"
-            live = {"client_id": client_id, "broker": link.to_json(self._broker)}
+            live = {"client_id": client_id, "broker": link.to_json(reader)}
             found.append(Observer("live", order | live, ledger.live.see))
         if ledger.stored and (store := self._watch.store):
             place = order | store.order

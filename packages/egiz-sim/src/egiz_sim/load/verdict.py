@@ -75,6 +75,8 @@ def _found(where: str, seen: Figures | None, late: int) -> Check:
     else:
         text += f", {seen['duplicated']:,} repeated, {seen['reordered']:,} reordered"
         is_well = True
+        if seen["lost"] and not seen["found"]:
+            text += "; a broker acknowledges also what its access list drops"
     is_well = is_well and not seen["lost"] and not seen["unknown"]
     return Check(where, "passed" if is_well else "failed", text)
 
