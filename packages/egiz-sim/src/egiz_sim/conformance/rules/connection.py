@@ -153,11 +153,7 @@ def _birth_first(evidence: Evidence) -> Iterator[str]:
     "Publish at QoS 1; use a library that can, as PubSubClient cannot.",
 )
 def _qos(evidence: Evidence) -> Iterator[str]:
-    try:
-        found = [(each.topic, each.qos) for _, each in evidence.sent()]
-    except NotTried:  # QoS 2 looks like 1, at the subscription of the check
-        found = [(each.topic, each.qos) for each in evidence.live()]
-    for topic, qos in found:
+    for topic, qos in _published(evidence):
         if qos != 1:
             yield f"{topic.rpartition('/')[2]} was published at QoS {qos}"
 
@@ -208,13 +204,20 @@ def _retain_history(evidence: Evidence) -> Iterator[str]:
 )
 def _topic_own(evidence: Evidence) -> Iterator[str]:
     own = {evidence.topic("telemetry"), evidence.topic("status")}
-    try:
-        found = [each.topic for _, each in evidence.sent()]
-    except NotTried:
-        found = [each.topic for each in evidence.live()]
-    for topic in found:
+    for topic, _ in _published(evidence):
         if topic not in own:
             yield f"it published to {topic[:100]!r}"
+
+
+def _published(evidence: Evidence) -> list[tuple[str, int]]:
+    """Topic and QoS of each message; raises NotTried, as nothing has no fault."""
+    try:
+        found = [(each.topic, each.qos) for _, each in evidence.sent()]
+    except NotTried:  # QoS 2 looks like 1, at the subscription of the check
+        found = [(each.topic, each.qos) for each in evidence.live()]
+    if not found:
+        raise NotTried("nothing came")
+    return found
 
 
 def _not_retained(evidence: Evidence, kind: str) -> Iterator[str]:

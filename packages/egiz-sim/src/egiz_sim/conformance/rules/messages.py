@@ -147,8 +147,11 @@ def _clock(evidence: Evidence) -> Iterator[str]:
     "Send ms; where the clock has not moved on, add one to the last time.",
 )
 def _unique(evidence: Evidence) -> Iterator[str]:
+    readings = evidence.readings()
+    if len(readings) < 2:  # noqa: PLR2004  # one agrees with itself
+        raise NotTried("fewer than two readings came")
     found: dict[float, bytes] = {}
-    for each in evidence.readings():
+    for each in readings:
         other = found.setdefault(each.time_s, each.seen.payload)
         if not _is_resent(other, each.seen.payload):
             yield f"two readings are of {each.time_s:.3f}"
