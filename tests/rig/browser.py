@@ -64,13 +64,13 @@ class Browser:
         self._ask("Page.enable")
         self.resize(width)
 
-    def resize(self, width: int, height: int = 740) -> None:
-        """Have a screen of a phone."""
+    def resize(self, width: int, height: int = 740, scale: int = 2) -> None:
+        """Have a screen of a phone; `scale` is pixels of a CSS pixel."""
         self._ask(
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=height,
-            deviceScaleFactor=2,
+            deviceScaleFactor=scale,
             mobile=True,
         )
 

@@ -71,6 +71,16 @@ def test_the_page_needs_nothing_but_itself_and_runs_nothing():
     assert "passed" in page.text
 
 
+def test_times_and_counts_fit_a_narrow_page():
+    text = html(_report(20, 17))
+    heads = "<th></th><th>broker</th><th>live</th><th>database</th>"
+    assert heads in text  # and no column for each of the six counts
+    heads = "<th>sent</th><th>puback</th><th>live</th><th>queryable</th>"
+    assert f"<th>until</th>{heads}" in text
+    assert "<tr><th>lost</th><td>0</td><td>0</td><td>3</td></tr>" in text
+    assert "<tr><th>duplicated</th><td></td><td>0</td><td>0</td></tr>" in text
+
+
 def test_what_was_lost_is_named_on_the_page():
     text = html(_report(20, 17))
     assert "failed" in _Page(text).text
