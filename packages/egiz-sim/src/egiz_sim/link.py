@@ -17,6 +17,9 @@ class Link(asyncio.Protocol):
     Args:
         on_puback: called with the packet id of each PUBACK.
         on_other: called with first byte and body of each PUBLISH and SUBACK.
+
+    Attributes:
+        error: why it ended.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class Link(asyncio.Protocol):
         self._lost: asyncio.Future[None] = loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._received_s = monotonic()
+        self.error = "the connection broke"
 
     async def handshake(self, connect_packet: bytes) -> None:
         """Wait for the CONNACK; raises ConnectionError with the broker's reason."""
@@ -47,6 +51,7 @@ class Link(asyncio.Protocol):
         while not self._lost.done():
             await asyncio.wait([self._lost], timeout=packets.KEEPALIVE_S / 2)
             if monotonic() - self._received_s > packets.KEEPALIVE_S:
+                self.error = "it does not answer any more"
                 return
             self.write(packets.PINGREQ)
 
@@ -81,7 +86,17 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
         self._received_s = monotonic()
-        data = self._unparsed + data
+        try:
+            self._parse(self._unparsed + data)
+        except packets.MalformedError as error:
+            self._unparsed = b""
+            self.error = str(error)
+            if not self._accepted.done():
+                self._accepted.set_exception(error)
+                self._accepted.exception()  # retrieved, as above
+            self.abort()
+
+    def _parse(self, data: bytes) -> None:
         position = 0
         while (found := packets.body(data, position)) is not None:
             start, end = found
@@ -91,10 +106,10 @@ class Link(asyncio.Protocol):
 
     def _packet(self, kind: int, body: bytes) -> None:
         if kind == packets.PUBACK:
-            self._on_puback(body[0] << 8 | body[1])
+            self._on_puback(packets.number(body))
         elif kind == packets.CONNACK and not self._accepted.done():
-            if body[1]:
-                self._accepted.set_exception(ConnectionError(explain_refusal(body[1])))
+            if code := packets.number(body) & 0xFF:
+                self._accepted.set_exception(ConnectionError(explain_refusal(code)))
             else:
                 self._accepted.set_result(None)
         elif kind & 0xF0 in {packets.PUBLISH, packets.SUBACK}:

@@ -155,7 +155,7 @@ class Publisher:
             await self._may_connect.wait()
             try:
                 link = await self._connect()
-            except (OSError, TimeoutError) as error:
+            except (OSError, UnicodeError) as error:  # the latter: of a host name
                 self.error = str(error) or "it does not answer"
                 failures += 1
             else:
@@ -214,11 +214,11 @@ class Publisher:
             self._link = None
             link.abort()
             self.on_lost()
-        self._ended(monotonic() - begun)
+        self._ended(link.error, monotonic() - begun)
 
-    def _ended(self, after_s: float) -> None:
+    def _ended(self, why: str, after_s: float) -> None:
         """Note how; an end that was asked for is none."""
-        self.error = "the connection broke"
+        self.error = why
         if after_s < _BRIEF_S and self._may_connect.is_set() and not self._is_closed:
             self.brief += 1
             self.error += f" after {after_s:.1f} s"
@@ -227,7 +227,7 @@ class Publisher:
 
     def _received(self, head: int, body: bytes) -> None:
         if head & 0xF0 == packets.SUBACK:
-            self._subscribing.discard(body[0] << 8 | body[1])
+            self._subscribing.discard(packets.number(body))
             return
         if self._link is None:  # before our SUBSCRIBE: it comes again after it
             return

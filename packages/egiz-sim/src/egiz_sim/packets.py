@@ -16,6 +16,14 @@ DISCONNECT = b"\xe0\x00"
 
 _PUBLISH_QOS1 = 0x32
 _LENGTH_DIGITS = 4  # 2.2.3
+_NUMBER_BYTES = 2
+
+
+class MalformedError(ConnectionError):
+    """What came is no packet of MQTT: the connection is of no use any more (4.8)."""
+
+    def __init__(self) -> None:
+        super().__init__("what it sends is not MQTT 3.1.1; is the port right?")
 
 
 class Publish(NamedTuple):
@@ -73,20 +81,39 @@ def puback(packet_id: bytes) -> bytes:
 
 
 def body(data: bytes, position: int) -> tuple[int, int] | None:
-    """Start and end of the body of the packet at `position`; None if incomplete."""
+    """Start and end of the body of the packet at `position`; None if incomplete.
+
+    Raises:
+        MalformedError: if its length has more digits than there may be.
+    """
     length = 0
     for index, digit in enumerate(data[position + 1 : position + 1 + _LENGTH_DIGITS]):
         length |= (digit & 0x7F) << 7 * index
         if not digit & 0x80:
             start = position + 2 + index
             return (start, start + length) if len(data) >= start + length else None
+        if index == _LENGTH_DIGITS - 1:
+            raise MalformedError
     return None
 
 
+def number(body: bytes) -> int:
+    """The two bytes at its beginning: of PUBACK and SUBACK the packet id.
+
+    Raises:
+        MalformedError: if it is shorter.
+    """
+    if len(body) < _NUMBER_BYTES:
+        raise MalformedError
+    return body[0] << 8 | body[1]
+
+
 def read_publish(head: int, body: bytes) -> Publish:
-    """Read a PUBLISH (3.3) from its first byte and its body."""
+    """Read a PUBLISH (3.3) from its first byte and its body; raises MalformedError."""
     topic_end = 2 + int.from_bytes(body[:2], "big")
     payload = topic_end + (2 if head & 0x06 else 0)
+    if len(body) < payload:
+        raise MalformedError
     return Publish(body[2:topic_end], body[topic_end:payload], body[payload:])
 
 

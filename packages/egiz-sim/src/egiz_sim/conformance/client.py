@@ -60,11 +60,11 @@ class Client:
                 self._tasks.append(asyncio.create_task(self._read(reader)))
                 self._write(frames.connect(client_id, broker.username, broker.password))
                 answer = await accepted
-        except (OSError, TimeoutError) as error:
+        except (OSError, UnicodeError) as error:  # the latter: of a host name
             reason = str(error) or "it does not answer"
             raise CheckError(f"broker {broker}: {reason}") from None
-        if answer[1]:
-            reason = explain_refusal(answer[1])
+        if code := answer[-1]:
+            reason = explain_refusal(code)
             raise CheckError(f"broker {broker} refuses the check: {reason}")
         self._tasks.append(asyncio.create_task(self._keep_alive()))
 
@@ -140,7 +140,9 @@ class Client:
             self._on_change()
             return
         has_id = packet.type in {frames.PUBACK, frames.SUBACK}
-        packet_id = frames.read_id(packet) if has_id else 0
+        has_two = has_id or packet.type == frames.CONNACK
+        first = frames.read_id(packet) if has_two else 0  # raises if it is shorter
+        packet_id = first if has_id else 0
         expected = self._answers.pop((packet.type, packet_id), None)
         if expected is not None and not expected.done():
             expected.set_result(packet.body)

@@ -16,7 +16,6 @@ REFUSED = 0x80  # in a SUBACK (3.9.3)
 KEEPALIVE_S = 30
 
 _LEVEL = 4  # of MQTT 3.1.1 (3.1.2.2)
-_HEAD_MAX = 5
 
 
 class Unreadable(Exception):
@@ -69,14 +68,18 @@ class Stream:
         """The packets that are whole with `data`; raises Unreadable."""
         data = self._rest + data
         position = 0
-        while (found := packets.body(data, position)) is not None:
+        while (found := _body(data, position)) is not None:
             start, end = found
             yield Packet(data[position] >> 4, data[position] & 0x0F, data[start:end])
             position = end
         self._rest = data[position:]
-        head = self._rest[1:_HEAD_MAX]
-        if len(head) == _HEAD_MAX - 1 and all(byte & 0x80 for byte in head):
-            raise Unreadable("no MQTT: a length has more than four bytes")
+
+
+def _body(data: bytes, position: int) -> tuple[int, int] | None:
+    try:
+        return packets.body(data, position)
+    except packets.MalformedError:
+        raise Unreadable("no MQTT: a length has more than four bytes") from None
 
 
 class _Fields:
