@@ -167,6 +167,49 @@ def test_what_is_wrong_with_a_file_is_a_sentence_with_its_place(tmp_path, text, 
     assert says in str(caught.value)
 
 
+def _event(members):
+    return f"{_HEAD}[[event]]\nat_s = 1\n{members}"
+
+
+_SENDS = 'do = "send_config"\nconfig = '
+_CLOCK = 'do = "wrong_clock"\ndevices = "*"\nlasts_s = 1\nby_s = '
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (_HEAD + "seed = " + "9" * 5000, "not TOML: Exceeds the limit (4300 digits)"),
+        ("a = " + "[" * 5000, "not TOML: it is nested too deeply"),
+        (_HEAD + "#" * (1 << 20) + "\nunknown = 1", "too large; at most 1,048,576"),
+        (_HEAD + "seed = nan", "fleet.seed: Expected 'int', got 'float'"),
+        (_event(_CLOCK + "nan"), "by_s: Expected 'float' >= -10000000"),
+        (_event(_CLOCK + "1e300"), "by_s: Expected 'float' <= 10000000"),
+        (_event(_SENDS + "{ x = 2020-01-01 }"), "config: JSON has no dates"),
+        (_event(_SENDS + "{ x = nan }"), "config: JSON has no dates"),
+        (_event(_SENDS + "{ rev = 7 }"), "config.rev: remove it"),
+        (_event(_SENDS + f'{{ x = "{"y" * 5000}" }}'), "config: at most 4096 bytes"),
+        (_HEAD.replace('about = "', 'about = "\\u001b[31m'), "about: write it without"),
+    ],
+)
+def test_what_only_a_machine_would_write_is_a_sentence_too(tmp_path, text, says):
+    path = _write(tmp_path, text)
+    with pytest.raises(ScenarioError) as caught:
+        reading.read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert says in str(caught.value)
+
+
+def test_a_file_without_an_end_is_too_large_and_not_read_whole():
+    with pytest.raises(ScenarioError, match="/dev/zero: too large"):
+        reading.read("/dev/zero")
+
+
+def test_a_file_that_windows_has_saved_is_read(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + _HEAD.replace("\n", "\r\n").encode())
+    assert reading.read(str(path)) == reading.read(_write(tmp_path, _HEAD))
+
+
 def test_a_scenario_of_a_file_runs_as_typed_and_is_reported(launch, tmp_path):
     path = _write(tmp_path, _HEAD)
     report = tmp_path / "ledger.json"

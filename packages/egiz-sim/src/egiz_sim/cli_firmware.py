@@ -18,6 +18,7 @@ from rich.table import Table
 
 from egiz_sim.broker import Broker
 from egiz_sim.cli_broker import broker_options, facility_option
+from egiz_sim.reports import write_reports
 
 if TYPE_CHECKING:  # a part that is installed only if it is wanted
     from egiz_sim.firmware.boards import Board, Outcome
@@ -107,7 +108,8 @@ def firmware(  # noqa: PLR0913, PLR0917  # one argument for each option
         outcomes = _run(plant, seconds, broker, facility, publish_ms, directory)
     _show(outcomes)
     if report:
-        report.write_text(json.dumps(_counted(outcomes), indent=1) + "\n")
+        text = json.dumps(_counted(outcomes), indent=1) + "\n"
+        write_reports({report: text.encode()})
     if not all(outcome.is_well for outcome in outcomes.values()):
         raise click.exceptions.Exit(FAILED)
 

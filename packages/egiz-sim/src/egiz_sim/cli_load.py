@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-from egiz_cli import DONE, FAILED, OutputFile, Real, command
+from egiz_cli import DONE, FAILED, INTERRUPTED, OutputFile, Real, command
 from rich.console import Console
 
 from egiz_sim.broker import Broker, TlsFiles
@@ -25,6 +25,7 @@ from egiz_sim.load.search import RATE_MAX, search
 from egiz_sim.load.system import MetricsError
 from egiz_sim.load.verdict import Objective
 from egiz_sim.load.view import progress, show
+from egiz_sim.reports import write_reports
 from egiz_sim.sockets import allow_sockets
 
 _MESSAGES_MAX = 20_000_000
@@ -212,9 +213,8 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
     except (UnreachableError, ObserverError, MetricsError) as error:
         raise click.ClickException(str(error)) from None
     show(found, Console())
-    for path, write in ((report, _json), (junit, as_junit), (html, as_html)):
-        if path:
-            path.write_text(write(found), "utf-8")
+    files = ((report, _json), (junit, as_junit), (html, as_html))
+    write_reports({path: write(found).encode() for path, write in files if path})
     if found["result"] != "passed":
         raise click.exceptions.Exit(FAILED)
 
@@ -234,6 +234,8 @@ async def _run(
         connected(broker, wanted, watch, limits, stop) as runner,
         progress(Console(stderr=True), runner.current),
     ):
+        if stop.is_set():  # before all were connected: there is nothing to report
+            raise click.exceptions.Exit(INTERRUPTED)
         if not is_search:
             return await runner.run(wanted, stop)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from egiz_cli import DONE, FAILED, OutputFile, Real, command
+from egiz_cli import DONE, FAILED, INTERRUPTED, OutputFile, Real, command
 from egiz_schema import explain
 from egiz_schema.topics import is_facility
 from rich.console import Console
@@ -18,8 +18,9 @@ from egiz_sim.broker import Broker, TlsFiles
 from egiz_sim.cli_scenario import is_typed, run_scenario
 from egiz_sim.fleet import Fleet, Plan, UnreachableError
 from egiz_sim.ledger import ledger, show
-from egiz_sim.options import option, shares
+from egiz_sim.options import check_times, option, shares
 from egiz_sim.progress import show_progress
+from egiz_sim.reports import write_reports
 from egiz_sim.shifts import ROUND_THE_CLOCK, Shifts
 from egiz_sim.sockets import allow_sockets
 from egiz_sim.updates import OUTCOMES
@@ -185,6 +186,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
         sensor_faults=sensor_faults,
         updates=outcomes,
     )
+    check_times(plan)
     fleet = Fleet(where, plan)
     allow_sockets(devices)
     try:
@@ -194,7 +196,9 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     totals = ledger(fleet)
     show(totals, Console())
     if report:
-        report.write_text(json.dumps(totals, indent=1) + "\n")
+        write_reports({report: (json.dumps(totals, indent=1) + "\n").encode()})
+    if not fleet.has_connected:  # what was to be published is not even in the ledger
+        raise click.exceptions.Exit(INTERRUPTED)
     if not totals["balanced"]:
         raise click.exceptions.Exit(FAILED)
 

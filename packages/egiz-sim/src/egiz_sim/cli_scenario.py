@@ -15,6 +15,8 @@ from egiz_sim.broker import Broker
 from egiz_sim.demo.parts import PartError
 from egiz_sim.fleet import UnreachableError
 from egiz_sim.ledger import ledger, show
+from egiz_sim.options import check_times
+from egiz_sim.reports import write_reports
 from egiz_sim.scenario import reading, verdict
 from egiz_sim.scenario.model import Scenario
 from egiz_sim.scenario.reading import ScenarioError
@@ -83,6 +85,7 @@ def run_scenario(
     click.echo(f"{name}: {scenario.about}", err=True)
     allow_sockets(scenario.fleet.devices)
     plan = plan_of(scenario, facility, usual.fleet.seconds)
+    check_times(plan)
     try:
         if broker is None:
             fleet, found = run_on_own_parts(scenario, plan, _say)
@@ -92,13 +95,13 @@ def run_scenario(
         raise click.ClickException(str(error)) from None
     totals = ledger(fleet)
     is_passed = all(check.is_passed for check in found)
-    if report:
-        outcome = {"name": name, "passed": is_passed}
-        checks = {"checks": [check._asdict() for check in found]}
-        totals["scenario"] = outcome | checks
-        report.write_text(json.dumps(totals, indent=1) + "\n")
+    outcome = {"name": name, "passed": is_passed}
+    checks = {"checks": [check._asdict() for check in found]}
+    totals["scenario"] = outcome | checks
     show(totals, Console())
     verdict.show(found, Console())
+    if report:
+        write_reports({report: (json.dumps(totals, indent=1) + "\n").encode()})
     if not is_passed:
         raise click.exceptions.Exit(FAILED)
 

@@ -107,6 +107,11 @@ class Fleet:
         self.begun = asyncio.Event()
 
     @property
+    def has_connected(self) -> bool:
+        """Whether each device has been connected."""
+        return all(device.publisher.connections for device in self.devices)
+
+    @property
     def published(self) -> int:
         """Messages published, or waiting for a connection."""
         return sum(device.counts.published.total() for device in self.devices)
@@ -170,7 +175,7 @@ class Fleet:
 
     async def _connect(self, stop: asyncio.Event) -> None:
         def connected() -> bool:
-            return stop.is_set() or all(d.publisher.connections for d in self.devices)
+            return stop.is_set() or self.has_connected
 
         limit = time.monotonic() + self.plan.ramp_s + CONNECT_TIMEOUT_S
         if not await until(connected, limit):
@@ -182,7 +187,8 @@ class Fleet:
 
     async def _publish(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
-        self.started_ms = self.plan.start_ms or time.time_ns() // 1_000_000
+        now_ms = time.time_ns() // 1_000_000
+        self.started_ms = now_ms if self.plan.start_ms is None else self.plan.start_ms
         begun = loop.time()
         schedule = self._schedule(begun)
         self.begun.set()

@@ -1,10 +1,13 @@
 """Options of the command line that are a small language of their own."""
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import click
+from egiz_schema import limits
 
+from egiz_sim.fleet import Plan
 from egiz_sim.updates import OUTCOMES, Outcome
 
 _T = TypeVar("_T")
@@ -48,3 +51,20 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise ValueError("a share is a number from 0 to 1, as in crash_loop:0.1")
     return share
+
+
+def check_times(plan: Plan) -> None:
+    """A reading has a time that the contract allows, whatever this machine's clock.
+
+    Raises:
+        click.ClickException: the clock of this machine is wrong.
+        click.UsageError: --start is.
+    """
+    first, last = limits.TIMESTAMP_S
+    bounds = "readings are of the years 2020 to 2099"
+    begin_s = time.time() if plan.start_ms is None else plan.start_ms / 1000
+    if first <= begin_s <= last - (plan.seconds or 0.0):
+        return
+    if plan.start_ms is None:
+        raise click.ClickException(f"{bounds}: set the clock of this machine")
+    raise click.UsageError(f"--start: {bounds}, also the last one")

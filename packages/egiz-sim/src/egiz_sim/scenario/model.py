@@ -88,7 +88,7 @@ class WrongClock(_Event, tag="wrong_clock"):
     """The clocks of devices are wrong by `by_s`, which is not scaled."""
 
     devices: _Pattern
-    by_s: float
+    by_s: Annotated[float, msgspec.Meta(ge=-1e7, le=1e7)]
     lasts_s: _Positive
 
 

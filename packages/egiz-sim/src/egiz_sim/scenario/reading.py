@@ -1,5 +1,6 @@
 """Reading a scenario: of the gallery by its name, or a file; errors say what to do."""
 
+import json
 import re
 import tomllib
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
-from egiz_schema import orders
+from egiz_schema import limits, orders
 
 from egiz_sim.machines import fleet
 from egiz_sim.scenario.model import (
@@ -51,8 +52,11 @@ def text_of(name: str) -> str:
         return (_GALLERY / f"{name}.toml").read_text()
     path = Path(name)
     try:
-        data = path.read_bytes()[:_BYTES_MAX]
-        return data.decode()
+        with path.open("rb") as file:
+            data = file.read(_BYTES_MAX + 1)
+        if len(data) > _BYTES_MAX:
+            raise ScenarioError(f"{name}: too large; at most {_BYTES_MAX:,} bytes")
+        return data.decode("utf-8-sig")  # as some editors of Windows save it
     except OSError as error:
         hint = "" if path.suffix == ".toml" else "; `egiz-sim scenarios` lists names"
         raise ScenarioError(f"{name}: {error.strerror}{hint}") from None
@@ -69,10 +73,17 @@ def read(name: str) -> Scenario:
     try:
         document = tomllib.loads(text_of(name))
         scenario = msgspec.convert(document, Scenario)
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(f"{name}: not TOML: {error}") from None
+    except ScenarioError:
+        raise
     except msgspec.ValidationError as error:
         raise ScenarioError(f"{name}: {_sentence(str(error), document)}") from None
+    except ValueError as error:  # also of a number with thousands of digits
+        text = str(error).partition("; use sys.")[0]
+        raise ScenarioError(f"{name}: not TOML: {text}") from None
+    except RecursionError:
+        raise ScenarioError(f"{name}: not TOML: it is nested too deeply") from None
+    if not scenario.about.isprintable():
+        raise ScenarioError(f"{name}: about: write it without control characters")
     if sum(scenario.fleet.updates.values()) > 1:
         raise ScenarioError(f"{name}: fleet.updates: the shares are more than 1")
     for number, event in enumerate(scenario.event, 1):
@@ -116,7 +127,8 @@ def _sentence(text: str, document: Any) -> str:
     """Of msgspec: the place first, and what to write instead."""
     place = _PLACE.search(text)
     where = place[1] if place else ""
-    says = _PLACE.sub("", text).replace("Object", "table").replace("`", "'")
+    says = _PLACE.sub("", text).replace("`", "'")
+    says = says.replace("Object", "table").replace("'object'", "'table'")
     event = _EVENT.match(where)
     if event:
         where = f"event {int(event[1]) + 1} {where[event.end() :]}".strip()
@@ -152,12 +164,33 @@ def _check_order(event: Event, where: str) -> None:
     device = "oven-001"
     try:
         if isinstance(event, SendConfig):
+            _check_config(event.config, where)
             orders.check_config({**event.config, "device_id": device, "rev": 1}, device)
         elif isinstance(event, SendCommands):
             command = {"device_id": device, "id": "1", "action": event.action}
             orders.check_command(command, device)
             orders.check_arguments(event.action, dict(event.args), device)
+    except ScenarioError:
+        raise
     except ValueError as error:
         known = f"; an action is one of {', '.join(orders.ACTIONS)}"
         hint = known if str(error.args[-1]).startswith("action") else ""
         raise ScenarioError(f"{where}: {error.args[-1]}{hint}") from None
+
+
+def _check_config(config: dict[str, Any], where: str) -> None:
+    """What the operator sends is JSON, of which two members are its own."""
+    for name in {"device_id", "rev"} & config.keys():
+        raise ScenarioError(
+            f"{where}: config.{name}: remove it; each device has its own"
+        )
+    try:
+        text = json.dumps(config, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ScenarioError(
+            f"{where}: config: JSON has no dates, times, nan and inf; remove them"
+        ) from None
+    if len(text) > limits.PAYLOAD_BYTES_MAX:
+        raise ScenarioError(
+            f"{where}: config: at most {limits.PAYLOAD_BYTES_MAX} bytes as JSON"
+        )
