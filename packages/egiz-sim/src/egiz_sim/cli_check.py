@@ -1,12 +1,21 @@
 """The command `egiz-sim check`."""
 
 import asyncio
+import contextlib
 import json
 import signal
 from pathlib import Path
 
 import click
-from egiz_cli import DONE, FAILED, INTERRUPTED, OutputFile, Real, Unusable, command
+from egiz_cli import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    OutputFile,
+    Real,
+    Unusable,
+    command,
+)
 from egiz_schema import explain, limits
 from egiz_schema.topics import is_device_id
 
@@ -17,6 +26,7 @@ from egiz_sim.conformance.errors import CheckError, PortError
 from egiz_sim.conformance.plan import Plan
 from egiz_sim.conformance.run import Result
 from egiz_sim.conformance.run import check as run_check
+from egiz_sim.reports import write_reports
 
 _PLAN = Plan("", "")
 
@@ -131,12 +141,12 @@ def check(  # noqa: PLR0913, PLR0917  # one argument for each option
     )
     _check_device_id(plan.device_id)
     result = _run(broker, plan)
-    if junit:
-        junit.write_bytes(output.junit(result))
     if as_json:
         click.echo(json.dumps(output.document(result), indent=1))
     else:
         click.echo("\n".join(output.table(result)))
+    if junit:
+        write_reports({junit: output.junit(result)})
     if not result.is_passed:
         raise click.exceptions.Exit(FAILED)
 
@@ -144,7 +154,7 @@ def check(  # noqa: PLR0913, PLR0917  # one argument for each option
 def _run(broker: Broker, plan: Plan) -> Result:
     try:
         return asyncio.run(_interruptible(broker, plan))
-    except asyncio.CancelledError:  # SIGTERM; asyncio makes a Ctrl-C of SIGINT
+    except asyncio.CancelledError:  # by a signal
         raise click.exceptions.Exit(INTERRUPTED) from None
     except PortError as error:
         raise Unusable(str(error)) from None
@@ -155,8 +165,18 @@ def _run(broker: Broker, plan: Plan) -> Result:
 async def _interruptible(broker: Broker, plan: Plan) -> Result:
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await run_check(broker, plan, lambda text: click.echo(text, err=True))
+    loop = asyncio.get_running_loop()
+    # Not asyncio's own for Ctrl-C: at the second, it ends the connection, too.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup makes it
+            loop.add_signal_handler(number, task.cancel)
+    return await run_check(broker, plan, _say)
+
+
+def _say(text: str) -> None:
+    """Nothing that is missing on a terminal may keep it from putting back."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _check_device_id(device_id: str) -> None:

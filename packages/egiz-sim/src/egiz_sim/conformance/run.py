@@ -1,5 +1,6 @@
 """A check from its beginning to its end, which leaves the broker as it was."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -116,13 +117,36 @@ async def _put_back(
             await watch.clear_command()
         if watch.is_config_ours:
             return await _put_config_back(watch, plan)
+    except asyncio.CancelledError:  # a second Ctrl-C: it has to be without the waiting
+        await _put_back_at_once(watch, evidence, say)
+        raise
     except CheckError as error:
-        topic = evidence.topic("config")
-        was = watch.config.decode(errors="replace") or "an empty payload"
-        note = f"NOT put back ({error}): publish to {topic}, retained: {was}"
-        say(note)  # after Ctrl-C nothing else says so
-        return [note]
+        return [_not_put_back(watch, evidence, say, error)]
     return []
+
+
+async def _put_back_at_once(watch: Watch, evidence: Evidence, say: Say) -> None:
+    """What the broker retains, at least; whether the device obeys is not known."""
+    try:
+        await watch.revive()
+        if watch.is_command_ours:
+            await watch.clear_command()
+        if watch.is_config_ours:
+            await watch.put_config_back()
+            say(f"interrupted again: {_NOT_IN_FORCE}")
+    except (CheckError, asyncio.CancelledError) as error:
+        _not_put_back(watch, evidence, say, error)
+
+
+def _not_put_back(
+    watch: Watch, evidence: Evidence, say: Say, error: BaseException
+) -> str:
+    topic = evidence.topic("config")
+    was = watch.config.decode(errors="replace") or "an empty payload"
+    reason = str(error) or "interrupted"
+    note = f"NOT put back ({reason}): publish to {topic}, retained: {was}"
+    say(note)  # after Ctrl-C nothing else says so
+    return note
 
 
 async def _put_config_back(watch: Watch, plan: Plan) -> list[str]:
