@@ -19,7 +19,7 @@ _NEW = (
 
 
 class ArchiveObserver:
-    """Asks for new rows, 20 times a second.
+    """Asks for new rows, 20 times a second; before and at the end, it has to get them.
 
     Args:
         order: `path`, `facility`, `boot` and `devices`, the ids of all devices.
@@ -34,16 +34,29 @@ class ArchiveObserver:
 
     def run(self) -> None:
         """Look until stdin is closed, and once more."""
+        self._look_or_fail()
         self._records.ready()
-        is_last = False
-        while not is_last:
-            is_last = bool(select.select([sys.stdin.buffer], [], [], _POLL_S)[0])
-            try:
-                self._look()
-            except sqlite3.Error as error:
-                fail(f"the archive {self._path} cannot be read: {error}")
+        was_there = True
+        while not select.select([sys.stdin.buffer], [], [], _POLL_S)[0]:
+            is_there = not self.look()
+            if was_there and not is_there:
+                self._records.disconnected()
+            was_there = is_there
+        self._look_or_fail()
 
-    def _look(self) -> None:
+    def _look_or_fail(self) -> None:
+        if reason := self.look():
+            fail(f"the archive {self._path} cannot be read: {reason}")
+
+    def look(self) -> str:
+        """Note the new rows; gives why it cannot: it may be locked for a while."""
+        try:
+            self._note_new()
+        except (OSError, sqlite3.Error) as error:
+            return str(error)
+        return ""
+
+    def _note_new(self) -> None:
         if not self._path.exists():  # the bridge makes it with the first message
             return
         uri = f"{self._path.as_uri()}?mode=ro"
@@ -56,7 +69,7 @@ class ArchiveObserver:
             [
                 seq * len(self._devices) + self._devices[name]
                 for _, name, seq in rows
-                if name in self._devices
+                if name in self._devices and isinstance(seq, int)
             ]
         )
 

@@ -11,6 +11,11 @@ from egiz_sim.load.observer import Records, fail, read_order
 _POLL_S = 0.2
 # What is found later than this is found by the last look, which is at everything.
 _RECENT_MS = 30_000
+# Of a proxy's page, or of JSON with other members.
+_NO_ANSWER = (
+    *(ValueError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, RecursionError),
+)
 
 
 class DatabaseObserver:
@@ -38,25 +43,27 @@ class DatabaseObserver:
         self._records.ready()
         was_there = True
         while not select.select([sys.stdin.buffer], [], [], _POLL_S)[0]:
-            is_there = not self._look(_now_ms() - _RECENT_MS)
+            is_there = not self.look(_now_ms() - _RECENT_MS)
             if was_there and not is_there:
                 self._records.disconnected()
             was_there = is_there
         self._look_or_fail(begun_ms)
 
     def _look_or_fail(self, since_ms: int) -> None:
-        if reason := self._look(since_ms):
+        if reason := self.look(since_ms):
             fail(f"the database cannot be read: {reason}")
 
-    def _look(self, since_ms: int) -> str:
+    def look(self, since_ms: int) -> str:
         """Note the points that were not there before; gives why it cannot.
 
         Two of one message have different times: a point is known by device and time.
         """
         try:
             points = self._query.points(since_ms)
-        except (OSError, ValueError, LookupError) as error:
+        except OSError as error:
             return str(error) or repr(error)
+        except _NO_ANSWER as error:
+            return f"is it what the URL says? its answer is another: {error!r}"
         new = [
             (point, seq)
             for device_id, time_ms, boot, seq in points

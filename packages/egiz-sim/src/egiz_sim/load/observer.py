@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 RECORD = struct.Struct("<qd")  # number of the message, monotonic seconds
 _READY, _DISCONNECTED = -1, -2
+_UNKNOWN = 2**62  # a message that no load can have sent, whatever its seq says
 _READY_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 5.0
@@ -149,7 +150,8 @@ class Records:
     def seen(self, numbers: list[int]) -> None:
         """These were seen now."""
         now = monotonic()
-        self._write(b"".join([RECORD.pack(number, now) for number in numbers]))
+        known = [n if 0 <= n < _UNKNOWN else _UNKNOWN for n in numbers]
+        self._write(b"".join([RECORD.pack(number, now) for number in known]))
 
     def _write(self, data: bytes) -> None:
         self._out.write(data)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 _TIMEOUT_S = 30.0
+_LOGIN = (401, 403)
 
 
 class Point(NamedTuple):
@@ -138,10 +140,15 @@ QUERIES: dict[str, Callable[[dict[str, Any]], Query]] = {
 
 def _get(order: dict[str, Any], path: str, where: dict[str, str]) -> bytes:
     url = f"{order['url']}{path}?{urlencode(where)}"
-    request = urllib.request.Request(url, headers=_login(order))  # noqa: S310  # of http or https, as `stores` made it
+    request = urllib.request.Request(url)  # noqa: S310  # of http or https, as `stores` made it
+    for name, value in _login(order).items():  # which is for this server alone
+        request.add_unredirected_header(name, value)
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310  # as above
             body: bytes = answer.read()
+    except urllib.error.HTTPError as error:
+        fix = "; is EGIZ_SIM_DATABASE_SECRET right?" if error.code in _LOGIN else ""
+        raise OSError(f"HTTP {error.code} {error.reason}{fix}") from None
     except HTTPException as error:
         raise OSError(f"no HTTP answer: {error!r}") from None
     return body

@@ -60,10 +60,10 @@ class BridgeCounters:
             url = f"{self._url}/metrics"
             with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310  # the command accepts http only
                 text = answer.read().decode()
-        except (OSError, ValueError, HTTPException) as error:
+            return counters(text, self._names)
+        except (OSError, ValueError, OverflowError, HTTPException) as error:
             reason = f"--bridge {self._url}: its metrics cannot be read: {error}"
             raise MetricsError(reason) from None
-        return counters(text, self._names)
 
 
 def counters(text: str, names: Mapping[str, str]) -> dict[str, int]:
@@ -83,6 +83,7 @@ _SYS = {
 }
 _SYS_HEAP = "$SYS/broker/heap/current"
 _SYS_WAIT_S = 0.5
+_SYS_DIGITS = 20
 
 
 class BrokerCounters:
@@ -127,5 +128,5 @@ class BrokerCounters:
         return {
             name: int(found[topic])
             for topic, name in wanted.items()
-            if found.get(topic, b"").isdigit()
+            if found.get(topic, b"").isdigit() and len(found[topic]) <= _SYS_DIGITS
         }
