@@ -19,6 +19,8 @@ _HEAD_BYTES = 12
 _NAME_MAX, _LABEL_MAX = 253, 63
 _RECURSIVE = b"\1\0\0\1\0\0\0\0\0\0"  # recursion desired, one question
 A_IN = b"\0\1\0\1"  # type, class
+_A_FLUSH = b"\0\1\x80\1"  # as a host in .local may write it (RFC 6762, 10.2)
+_LOCAL = b"\5local\0" + A_IN  # how a question for multicast DNS ends
 _RECORDS_MAX = 32
 _UNKNOWN = 3  # NXDOMAIN
 
@@ -37,7 +39,7 @@ async def look_up(host, servers):
     if is_address(host):
         return host
     question = _question(host)
-    if host.endswith(".local"):
+    if question.endswith(_LOCAL):
         servers = MULTICAST
     reason = "no answer of a name server"
     if not servers:
@@ -60,8 +62,10 @@ def parse(reply, query):
     Raises OSError where the reply has none.
     """
     end = len(query)
-    # Whoever guesses the id must still send from the address of the server.
-    if reply[:2] != query[:2] or reply[_HEAD_BYTES:end] != query[_HEAD_BYTES:]:
+    # Whoever guesses the id must still send from the address of the server. Some
+    # servers repeat the question in letters of their own.
+    question = reply[_HEAD_BYTES:end].lower()
+    if reply[:2] != query[:2] or question != query[_HEAD_BYTES:]:
         return None
     if reply[2] & 0xF8 != 0x80 or reply[4:6] != query[4:6]:
         return None
@@ -117,7 +121,8 @@ def _first_a(reply, at, count):
         at = _after_name(reply, at)
         length = int.from_bytes(reply[at + 8 : at + 10], "big")
         data = reply[at + 10 : at + 10 + length]
-        if reply[at : at + 4] == A_IN and len(data) == length == 4:
+        is_a = reply[at : at + 4] in (A_IN, _A_FLUSH)
+        if is_a and len(data) == length == 4:
             return data
         at += 10 + length
     return None
@@ -136,7 +141,8 @@ def _after_name(reply, at):
 
 
 def _question(host):
-    labels = host.encode().split(b".")
+    """In small letters: some servers of a local network know no others."""
+    labels = host.encode().lower().split(b".")
     if not labels[-1] and len(labels) > 1:  # the root may be written
         labels.pop()
     name = b"".join([bytes([len(label) & 0xFF]) + label for label in labels])

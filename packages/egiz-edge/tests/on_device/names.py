@@ -94,6 +94,20 @@ def test_an_alias_is_followed_to_its_address_with_a_lifetime_of_zero():
     assert _answered(lambda q: [reply(q, *chain, record(A, ADDRESS, ttl=0))]) == FOUND
 
 
+def test_letters_large_or_small_make_no_other_name():
+    # A telephone begins what is entered with a large letter; some servers repeat the
+    # question in small letters, others as it was asked for before.
+    for host in ("Broker.LAN", HOST):
+        for asked in (b"\6broker\3lan", b"\6BROKER\3lan", b"\6Broker\3LAN"):
+            server = NameServer(
+                lambda q, asked=asked: [
+                    reply(q.replace(b"\6broker\3lan", asked), record(A, ADDRESS))
+                ]
+            )
+            assert _with(server, host=host)[0] == FOUND, (host, asked)
+            assert b"\6broker\3lan" in server.queries[0]
+
+
 def test_replies_to_another_query_are_ignored_and_the_right_one_is_waited_for():
     def answers(query):
         right = reply(query, record(A, ADDRESS))
@@ -129,16 +143,16 @@ def test_a_reply_from_another_address_is_not_believed():
     assert result == "broker.lan: no answer of a name server"
 
 
-def test_a_name_in_local_is_answered_by_the_host_itself():
+def _from_the_host_itself(host, found):
+    """What a look-up ends with where a host sends `found(query)` to the group."""
     group = NameServer(lambda _: [])
-    answering, host = [], NameServer(None)
+    answering, host_itself = [], NameServer(None)
 
     async def answer():
         while not group.queries:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.01)
-        found = reply(group.queries[0], record(A, ADDRESS))
-        host.socket.sendto(found, group.client)
+        host_itself.socket.sendto(found(group.queries[0]), group.client)
 
     def answers(_):
         answering.append(asyncio.create_task(answer()))
@@ -147,10 +161,24 @@ def test_a_name_in_local_is_answered_by_the_host_itself():
     group._answers = answers
     kept, dns.MULTICAST = dns.MULTICAST, (group.address,)
     try:
-        assert _with(group, host="broker.local")[0] == FOUND
+        return _with(group, host=host)[0]
     finally:
         dns.MULTICAST = kept
-        host.socket.close()
+        host_itself.socket.close()
+
+
+def test_a_name_in_local_is_answered_by_the_host_itself_however_it_is_written():
+    for host in ("broker.local", "Broker.Local", "broker.local."):
+        found = _from_the_host_itself(host, lambda q: reply(q, record(A, ADDRESS)))
+        assert found == FOUND, host
+
+
+def test_an_answer_in_local_that_replaces_older_ones_is_used():
+    def found(query):
+        replacing = record(A, ADDRESS)
+        return reply(query, replacing.replace(b"\0\1\0\1", b"\0\1\x80\1"))
+
+    assert _from_the_host_itself("broker.local", found) == FOUND
 
 
 def test_a_damaged_reply_ends_and_gives_no_address():
