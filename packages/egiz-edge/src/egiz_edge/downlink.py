@@ -65,7 +65,12 @@ class Downlink:
             self.newest = None
 
     def put_command(self, msg, retain):
-        """A message of the command topic; one too many is refused: busy."""
+        """A message of the command topic; one too many is refused: busy.
+
+        An empty one is none: somebody has cleared a retained one.
+        """
+        if msg == b"":
+            return
         if type(msg) is int:
             self._log("a command is ignored: it is too long for the memory")
             return

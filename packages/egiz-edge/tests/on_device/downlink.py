@@ -76,6 +76,19 @@ def test_of_many_configs_in_one_instant_the_newest_is_in_force():
     assert device.log.lines[0] == "config 8: in force"
 
 
+def test_what_clears_a_retained_message_is_no_message():
+    device = Device()
+    device.config(rev=1, publish_rate_ms=2000)
+    device.command("c1")
+    device.handle()
+    before = device.reported()
+    device.downlink.put_config(b"", False)
+    device.downlink.put_command(b"", False)
+    assert device.handle() == 0
+    assert device.reported() == before
+    assert device.reported()["last_command"] == {"id": "c1", "result": "done"}
+
+
 def test_a_config_has_room_when_too_many_commands_wait():
     device = Device()
     for number in range(6):
