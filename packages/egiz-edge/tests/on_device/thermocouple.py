@@ -78,12 +78,18 @@ def test_a_line_without_a_chip_is_no_temperature():
 
 
 def test_the_max6675_has_quarters_of_a_degree_and_none_below_zero():
-    for quarters, hundredths in ((1, 25), (100, 2500), (760, 19000), (4095, 102375)):
+    for quarters, hundredths in ((1, 25), (100, 2500), (760, 19000), (4094, 102350)):
         word = quarters << 3
         assert max6675(bytes([word >> 8, word & 0xFF])) == (hundredths, None)
     assert _fault_of(max6675, bytes([0x0B, 0xBC])) == "open"
     assert _fault_of(max6675, bytes([0x8B, 0xB8])) == "crc"
     assert _fault_of(max6675, bytes([0x0B, 0xBA])) == "crc"
+
+
+def test_the_ends_of_the_max6675_stand_for_all_beyond_them_and_are_no_reading():
+    for quarters in (0, 4095):
+        word = quarters << 3
+        assert _fault_of(max6675, bytes([word >> 8, word & 0xFF])) == "range"
 
 
 def test_what_the_contract_would_drop_is_no_reading():

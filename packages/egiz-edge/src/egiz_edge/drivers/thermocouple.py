@@ -12,6 +12,7 @@ from egiz_edge.drivers import SensorError
 
 RANGE = (-20000, 180000)  # 0.01 °C; of the contract, which would drop the reading
 _COLD = (-5500, 12700)  # that the chip can measure
+_MAX6675_MOST = 4095  # quarters of a degree: all ones
 
 _FAULTS = ((1, "open"), (2, "shorted_to_ground"), (4, "shorted_to_supply"))
 
@@ -40,7 +41,7 @@ def max6675(word):
 
     Data sheet 19-2235: bits 14 to 3 are the junction in quarters, never below zero; 2
     says that it is open; 15 and 1 are zero. Zero degrees is also what it gives for all
-    that is colder, and a line without a chip: `range`.
+    that is colder, and a line without a chip; 1023.75 for all that is hotter: `range`.
     """
     if word == b"\xff" * 2:
         raise SensorError("no_reply")
@@ -49,7 +50,7 @@ def max6675(word):
     if word[1] & 4:
         raise SensorError("open")
     quarters = (word[0] << 8 | word[1]) >> 3
-    if not quarters:
+    if quarters in (0, _MAX6675_MOST):
         raise SensorError("range")
     return quarters * 25, None
 
