@@ -5,9 +5,14 @@ import asyncio
 import importlib
 import sys
 from importlib.resources import files
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent / "on_device"))
+
+from _ticks import DAY_MS, Ticks
 
 
 def _interface(port):
@@ -238,6 +243,21 @@ def test_a_scan_which_blocks_is_made_once_in_five_minutes(esp32, monkeypatch):
     assert Wlan.latest.scans == 12
     joined = [call for call in Wlan.latest.calls if isinstance(call, tuple)]
     assert joined[:2] == [("Factory", "key", b"b"), ("Factory", "key")]
+
+
+def test_after_a_week_in_the_network_the_strongest_access_point_is_looked_for_again(
+    esp32, monkeypatch
+):
+    board = Ticks()
+    monkeypatch.setattr(esp32.wifi.time, "ticks_ms", board.ticks_ms)
+    monkeypatch.setattr(esp32.wifi.time, "ticks_diff", board.ticks_diff)
+    wifi = esp32.Wifi()
+    wifi.configure("Factory", "key")
+    Wlan.latest.near = _near((b"Factory", b"a", -80), (b"Factory", b"b", -50))
+    for board.now in (0, 7 * DAY_MS, 13 * DAY_MS):
+        _join(wifi, [1001, 1010])
+        assert Wlan.latest.calls[-1] == ("Factory", "key", b"b")
+    assert Wlan.latest.scans == 3
 
 
 def test_the_name_server_is_that_of_dhcp_and_none_where_it_gave_none(esp32):

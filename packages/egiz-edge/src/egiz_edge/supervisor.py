@@ -88,7 +88,7 @@ class Supervisor:
         self._memory_errors = [
             ticks
             for ticks in self._memory_errors
-            if time.ticks_diff(now, ticks) < _RECENT_MS
+            if 0 <= time.ticks_diff(now, ticks) < _RECENT_MS  # below 0 after 6 days
         ]
         self._memory_errors.append(now)
         if len(self._memory_errors) >= _MEMORY_ERRORS:

@@ -160,7 +160,8 @@ class Uplink:
         device waits.
         """
         lasted_ms = time.ticks_diff(time.ticks_ms(), self._began)
-        return lasted_ms > max(SHORT_MS, 2 * self._waited_ms)
+        # Below 0 once the difference of the ticks has wrapped, after 6 days.
+        return not 0 <= lasted_ms <= max(SHORT_MS, 2 * self._waited_ms)
 
     async def _wait(self, ms):
         """For a backoff, which may be long."""

@@ -3,7 +3,7 @@
 import asyncio
 
 from _board import Log
-from _ticks import Ticks
+from _ticks import DAY_MS, Ticks
 from egiz_edge import dns, mqtt, timeouts
 from egiz_edge import supervisor as module
 from egiz_edge.supervisor import Supervisor
@@ -41,6 +41,11 @@ class Device:
     async def _exhaust(self):
         self.runs += 1
         raise MemoryError("no")
+
+    async def _exhaust_weekly(self):
+        if self.runs and self.runs % 2 == 0:  # twice in a row
+            module.time.now += 7 * DAY_MS
+        await self._exhaust()
 
     async def run(self, *tasks):
         """Fifty checks of a supervised set of tasks."""
@@ -129,3 +134,9 @@ def test_a_task_that_fails_for_want_of_memory_again_and_again_is_reported():
     assert device.short[0] == "exhaust"
     assert len(device.short) == device.runs - 2  # from the third one on
     assert _with(1, 5000, "fail").short == []
+
+
+def test_a_lack_of_memory_a_week_ago_is_not_a_recent_one():
+    device = _with(1, 5000, "exhaust_weekly")
+    assert device.runs > 2
+    assert device.short == []

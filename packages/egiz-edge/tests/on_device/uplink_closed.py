@@ -4,7 +4,7 @@ import asyncio
 
 from _board import Log
 from _broker import Broker, acknowledging, until
-from _ticks import Real
+from _ticks import DAY_MS, Real, Ticks
 from _uplink import Names, Settings, Timekeeper, Wifi
 from egiz_edge import uplink as module
 from egiz_edge.uplink import Uplink
@@ -27,7 +27,8 @@ class Outbox:
 class Closing:
     """A broker that closes each session at its birth, until `is_kind`."""
 
-    def __init__(self):
+    def __init__(self, lasts_ms):
+        self.lasts_ms = lasts_ms  # a session, on a clock of the test
         self.births = 0
         self.is_kind = False
 
@@ -35,12 +36,14 @@ class Closing:
         if packet[0] & 0xF0 != 0x30:
             return acknowledging(packet)
         self.births += 1
+        if self.lasts_ms:
+            module.time.now += self.lasts_ms
         return acknowledging(packet) if self.is_kind else None
 
 
-def _with_a_broker_that_closes(waits_ms, work):
+def _with_a_broker_that_closes(waits_ms, work, lasts_ms=0):
     """Run `work(broker, uplink)` with growing waits of `waits_ms`; gives the log."""
-    closing, log = Closing(), Log()
+    closing, log = Closing(lasts_ms), Log()
 
     async def run():
         broker = Broker(answer=closing.answer)
@@ -95,3 +98,16 @@ def test_a_session_that_lasts_ends_the_long_waits():
         await until(lambda: closing.births == births + 2)  # and the next one not
 
     assert _with_a_broker_that_closes((50, 100), work)
+
+
+def test_a_session_of_a_week_is_not_a_short_one():
+    async def work(closing, uplink):
+        await until(lambda: closing.births == 4)
+        assert not uplink.is_closed_again
+
+    kept, module.time = module.time, Ticks()
+    try:
+        log = _with_a_broker_that_closes((400, 100000), work, lasts_ms=7 * DAY_MS)
+    finally:
+        module.time = kept
+    assert not [line for line in log if "the broker closes one session" in line]

@@ -90,7 +90,8 @@ class Wifi:
         """
         now = time.ticks_ms()
         since = self._scanned
-        if since is not None and time.ticks_diff(now, since) < _SCAN_EVERY_MS:
+        # Below 0 once the difference of the ticks has wrapped, after 6 days.
+        if since is not None and 0 <= time.ticks_diff(now, since) < _SCAN_EVERY_MS:
             return None
         self._scanned = now
         try:
