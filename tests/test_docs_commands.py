@@ -46,6 +46,7 @@ NOT_RUN = {
     "egiz-edge doctor --port /dev/ttyUSB0 ": BOARD,
     "egiz-edge label --port /dev/ttyUSB0 ": BOARD,
     "egiz-edge deploy --port /dev/ttyUSB0 --settings oven-001/": BOARD,
+    "egiz-edge deploy --port /dev/ttyUSB0 --keys keys": BOARD,
     "egiz-edge pzem-address --port /dev/ttyUSB1 2": METER,
     "make build\npip download ": "fetches some hundred MB; `dist` runs make build",
     "make test\nmake check\n": SUITE,

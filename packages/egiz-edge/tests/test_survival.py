@@ -280,7 +280,7 @@ def test_a_crash_loop_ends_in_safe_mode_and_a_command_leads_out_of_it(
     running = sabotaged(mosquitto, also=umqtt, uplink=broken)
     status = _status_with(live, lambda m: m.state == "safe_mode")
     assert status.reset_cause == "crash: ValueError('the app is broken',)"
-    assert sum("uplink.py" in line for line in running.output) == 5  # five boots
+    assert sum("egiz_edge.uplink" in line for line in running.output) == 5  # five boots
     _send_command(live, "c1", "sample_now")
     status = _status_with(live, lambda m: m.last_command is not None)
     assert (status.last_command.id, status.last_command.result) == ("c1", "refused")
@@ -296,7 +296,7 @@ def test_a_crash_loop_ends_in_safe_mode_and_a_command_leads_out_of_it(
         ),
         60,
     )
-    assert sum("uplink.py" in line for line in running.output) == 10
+    assert sum("egiz_edge.uplink" in line for line in running.output) == 10
 
 
 def test_safe_mode_keeps_identity_and_credentials(

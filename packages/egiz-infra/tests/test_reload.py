@@ -48,7 +48,8 @@ class Operated:
         reload = f"kill -HUP {broker.pid}"
         services = (broker.host, broker.port)
         devices = (broker.host, broker.device_port)
-        return Running(broker.layout, reload, services, devices, checker="")
+        tls12 = (broker.host, broker.tls12_port)
+        return Running(broker.layout, reload, services, devices, "", tls12)
 
     def apply(self, times=2):
         for _ in range(times):

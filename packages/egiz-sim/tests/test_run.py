@@ -324,7 +324,7 @@ def test_a_refused_login_is_shown_with_the_reason_of_the_broker(
     arguments = ("run", "--devices", "1", "--broker", refusing_broker)
     running = launch("egiz-sim", *arguments)
     running.wait_for("not authorised")
-    assert running.interrupt() == 0
+    assert running.interrupt() == 130
 
 
 @pytest.fixture
