@@ -170,9 +170,10 @@ def test_devices_have_certificates_and_the_account_of_a_service_subscribes(
 
 
 def test_a_broker_that_is_not_there_is_a_sentence(load, tmp_path):
-    with_archive = ("--archive", str(tmp_path / "none.sqlite"), "--connect", "1")
+    with_archive = ("--archive", str(tmp_path / "none.sqlite"), "--connect", "3")
     running = load(*with_archive, broker=f"mqtt://127.0.0.1:{free_port()}")
     assert running.wait() == 1
+    assert " connected (" in running.output()  # while it tries
     assert "devices could not connect" in running.output()
     assert "Traceback" not in running.output()
 

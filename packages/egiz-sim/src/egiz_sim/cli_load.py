@@ -231,7 +231,7 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with (
-        connected(broker, wanted, watch, limits, stop) as runner,
+        connected(broker, wanted, watch, limits, stop, _say) as runner,
         progress(Console(stderr=True), runner.current),
     ):
         if stop.is_set():  # before all were connected: there is nothing to report
@@ -243,6 +243,10 @@ async def _run(
             return await runner.run(replace(wanted, rate=rate), stop)
 
         return await search(wanted.rate, at_rate)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _reader(broker: Broker, url: str | None, *, is_live: bool) -> Broker | None:

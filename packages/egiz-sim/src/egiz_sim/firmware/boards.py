@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from egiz_cli.tls_files import as_der
+from egiz_edge_tools import umqtt
 from egiz_edge_tools.virtual_board import Identity, VirtualBoard
 
 from egiz_sim.broker import Broker
@@ -74,6 +75,7 @@ class Board:
         flash = common.directory / device_id
         flash.mkdir(parents=True, exist_ok=True)
         identity = _identity(device_id, machine, common, flash)
+        umqtt.put(flash)  # for safe mode, if it is installed
         self._board = VirtualBoard(identity, self._wiring.hardware, flash)
         self._console = common.directory / f"{device_id}.log"
         self._last = ""

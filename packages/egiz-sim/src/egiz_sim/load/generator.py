@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
@@ -22,6 +23,7 @@ from egiz_sim.machines import fleet
 from egiz_sim.mqtt import Outstanding, Publisher
 
 _POLL_S = 0.05
+_SAY_EVERY_S = 2.0
 _TICK_S = 0.002
 _AT_ONCE = 200  # while it is behind: then it reads what the broker sent
 
@@ -91,22 +93,36 @@ class Generator:
         """Connections that ended within seconds, of the device with the most."""
         return max(one.brief for one in self._publishers)
 
-    async def connect(self, timeout_s: float, stop: asyncio.Event) -> None:
+    async def connect(
+        self, timeout_s: float, stop: asyncio.Event, say: Callable[[str], None]
+    ) -> None:
         """Connect all devices.
+
+        Args:
+            timeout_s: how long that may last.
+            stop: set to end it.
+            say: called now and then with how far it is.
 
         Raises:
             UnreachableError: if not all are connected within this time.
         """
         self._tasks = [asyncio.create_task(one.run()) for one in self._publishers]
-        until = time.monotonic() + timeout_s
+        said = time.monotonic()
+        until = said + timeout_s
         while missing := [one for one in self._publishers if not one.is_connected]:
             if stop.is_set():
                 return
-            if time.monotonic() > until:
+            number, now = len(self._publishers), time.monotonic()
+            why = missing[0].error
+            if now > until:
                 raise UnreachableError(
-                    f"{len(missing)} of {len(self._publishers)} devices could not"
-                    f" connect to {self._broker}: {missing[0].error}"
+                    f"{len(missing)} of {number} devices could not"
+                    f" connect to {self._broker}: {why}"
                 )
+            if now - said > _SAY_EVERY_S:
+                said = now
+                text = f"{number - len(missing):,}/{number:,} connected"
+                say(f"{text} ({why}; retrying)" if why else text)
             await asyncio.sleep(_POLL_S)
         # What thousands of devices are made of is not looked through while it sends.
         gc.collect()

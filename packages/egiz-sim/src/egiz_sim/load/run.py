@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -143,16 +143,29 @@ def _percent(cpu_s: float, ledger: Ledger) -> float | None:
 
 @contextlib.asynccontextmanager
 async def connected(
-    broker: Broker, load: Load, watch: Watch, limits: Limits, stop: asyncio.Event
+    broker: Broker,
+    load: Load,
+    watch: Watch,
+    limits: Limits,
+    stop: asyncio.Event,
+    say: Callable[[str], None],
 ) -> AsyncIterator[Runner]:
     """Connect the devices of a load; disconnect them at the end.
+
+    Args:
+        broker: where they connect.
+        load: whose devices.
+        watch: where their messages are looked for.
+        limits: what the figures are held against.
+        stop: set to end it.
+        say: called now and then while they connect.
 
     Raises:
         UnreachableError: if not all of them can.
     """
     generator = Generator(broker, load)
     try:
-        await generator.connect(load.connect_s, stop)
+        await generator.connect(load.connect_s, stop, say)
         yield Runner(broker, generator, watch, limits)
     finally:
         await generator.close()
