@@ -266,7 +266,7 @@ def test_settings_are_deployed_and_kept_when_none_are_given(
         assert line in output
         assert "Secret" not in output
     code, output = deploy(board, bundle(NEW))
-    assert (code, "settings" in output) == (0, False)
+    assert (code, "settings" in output) == (0, False), output
     given = {"settings.json": path.read_bytes(), "ca.der": b"0of DER"}
     assert board.files() == AN_OLD_ONE | whole("b", NEW) | given
 

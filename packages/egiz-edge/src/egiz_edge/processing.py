@@ -11,7 +11,7 @@ import json
 import time
 from binascii import crc32
 
-from egiz_edge import payloads, unload, unload_rules
+from egiz_edge import unload, unload_rules
 
 _REPORT_S = 5  # for a result to arrive before a reboot
 _STEP_S = 0.5
@@ -90,7 +90,7 @@ def _stored(app, name):
         is_whole = type(json.loads(last or "0")) is dict
     except ValueError:
         is_whole = False
-    return payloads.member(name, last) if is_whole else None
+    return '"%s":%s' % (name, last) if is_whole else None
 
 
 def join(app):

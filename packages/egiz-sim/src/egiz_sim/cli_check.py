@@ -1,9 +1,10 @@
 """The command `egiz-sim check`."""
 
 import asyncio
-import contextlib
 import json
+import os
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -175,8 +176,11 @@ async def _interruptible(broker: Broker, plan: Plan) -> Result:
 
 def _say(text: str) -> None:
     """Nothing that is missing on a terminal may keep it from putting back."""
-    with contextlib.suppress(OSError):
+    try:
         click.echo(text, err=True)
+    except OSError:
+        # What stays in its buffer would be an error of the interpreter's end, too.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123  # until the end
 
 
 def _check_device_id(device_id: str) -> None:
