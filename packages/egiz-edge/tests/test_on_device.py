@@ -13,7 +13,7 @@ from rig.waiting import eventually
 DIRECTORY = Path(__file__).parent / "on_device"
 MODULES = sorted(path.stem for path in DIRECTORY.glob("[!_]*.py"))
 # This one keeps the modules that a device unloads after each message.
-HEAPS = {"downlink": "112k"}
+HEAPS = {"downlink": "100k"}
 
 sys.path.append(str(DIRECTORY))  # what the tests share begins with an underscore
 
