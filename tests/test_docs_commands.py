@@ -54,6 +54,7 @@ NOT_RUN = {
     'make test ARGS="-m soak tests/test_outage.py"': MINUTES,
     'make test ARGS="-k under_load_the_bridge"': MINUTES,
     ".venv/bin/hatch run bench-broker ": MINUTES,
+    ".venv/bin/hatch run bench-targets": MINUTES,
     "egiz-sim load --rate 10000 ": MINUTES,
 }
 # They run until Ctrl-C.
