@@ -1,15 +1,15 @@
 """`egiz-bridge tail`: live messages, decoded, beside the bridge."""
 
 import json
-import queue
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import click
 import paho.mqtt.client as paho
 from egiz_schema import EgizError, Topic, decode, influx, parse_topic, topics
 from paho.mqtt.enums import CallbackAPIVersion
@@ -19,6 +19,8 @@ from egiz_bridge.mqtt.broker import Broker
 from egiz_bridge.mqtt.connection import try_login
 
 _CONNECT_TIMEOUT_S = 5.0
+_WAIT_S = 0.2  # for a packet
+_RETRY_S = 1.0
 
 
 class LiveMessage(NamedTuple):
@@ -102,7 +104,8 @@ def live(
 ) -> Generator[LiveMessage | None, None, None]:
     """Messages as they arrive, for ever; None now and then while none arrives.
 
-    Close it: it has a connection and a thread.
+    It connects again when the broker is back, and says so on stderr. There is no
+    thread: Ctrl-C in any place ends all of it. Close it: it has a connection.
 
     Raises:
         MqttError: the broker can be reached at no address, or refuses.
@@ -114,37 +117,63 @@ def live(
             " bridge's: give another account, with EGIZ_BRIDGE_MQTT_USERNAME and"
             " EGIZ_BRIDGE_MQTT_PASSWORD_FILE"
         )
-    arrived: queue.SimpleQueue[paho.MQTTMessage] = queue.SimpleQueue()
-    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    arrived: deque[paho.MQTTMessage] = deque()
+    client = _client(broker, arrived)
+    try:
+        _connect(client, broker)
+        while True:
+            if client.loop(_WAIT_S) is not paho.MQTT_ERR_SUCCESS:
+                _reconnect(client, broker)
+            if not arrived:
+                yield None
+            while arrived:
+                message = arrived.popleft()
+                if retained or not message.retain:
+                    yield _seen(message)
+    finally:
+        client.disconnect()
+
+
+def _client(broker: Broker, arrived: "deque[paho.MQTTMessage]") -> paho.Client:
+    """A client; its `user_data` is the answer to its CONNECT, None until that came."""
     client_id = f"{broker.client_id}-tail-{secrets.token_hex(4)}"
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id)
-    client.on_message = lambda _client, _data, message: arrived.put(message)
-    client.on_connect = lambda _client, _data, _flags, code, _properties: answers.put(
-        code
+    client.on_message = lambda _client, _data, message: arrived.append(message)
+    client.on_connect = lambda client, _data, _flags, code, _properties: (
+        client.user_data_set(code)
     )
     if broker.credentials:
         client.username_pw_set(*broker.credentials)
     if broker.tls:
         client.tls_set_context(broker.tls)
+    return client
+
+
+def _connect(client: paho.Client, broker: Broker) -> None:
+    """Connect and subscribe; raises MqttError."""
+    client.user_data_set(None)
     try:
         client.connect(broker.host, broker.port)
     except OSError as error:
         raise MqttError(f"{broker}: {error.strerror or error}") from None
-    client.loop_start()
-    try:
-        _await_answer(broker, answers)
-        client.subscribe(topics.WILDCARD, 0)
-        while True:
-            try:
-                message = arrived.get(timeout=0.2)
-            except queue.Empty:
-                yield None
-                continue
-            if retained or not message.retain:
-                yield _seen(message)
-    finally:
-        client.disconnect()
-        client.loop_stop()
+    until = time.monotonic() + _CONNECT_TIMEOUT_S
+    while (code := client.user_data_get()) is None:
+        is_lost = client.loop(_WAIT_S) is not paho.MQTT_ERR_SUCCESS
+        if (is_lost and client.user_data_get() is None) or time.monotonic() > until:
+            raise MqttError(f"{broker} does not answer as an MQTT broker")
+    if code.is_failure:
+        raise MqttError(f"{broker} refuses: {code}")
+    client.subscribe(topics.WILDCARD, 0)
+
+
+def _reconnect(client: paho.Client, broker: Broker) -> None:
+    """Try until the broker is back; what was published meanwhile is not shown."""
+    click.echo(f"{broker}: connection lost; connecting again", err=True)
+    while True:
+        try:
+            return _connect(client, broker)
+        except MqttError:
+            time.sleep(_RETRY_S)
 
 
 def _first_reached(brokers: Sequence[Broker]) -> tuple[Broker, bool]:
@@ -158,15 +187,6 @@ def _first_reached(brokers: Sequence[Broker]) -> tuple[Broker, bool]:
         except MqttError as error:
             problems.append(str(error))
     raise MqttError("; ".join(problems))
-
-
-def _await_answer(broker: Broker, answers: "queue.SimpleQueue[Any]") -> None:
-    try:
-        code = answers.get(timeout=_CONNECT_TIMEOUT_S)
-    except queue.Empty:
-        raise MqttError(f"{broker} does not answer as an MQTT broker") from None
-    if code.is_failure:
-        raise MqttError(f"{broker} refuses: {code}")
 
 
 def _seen(message: paho.MQTTMessage) -> LiveMessage:

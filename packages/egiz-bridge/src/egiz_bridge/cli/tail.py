@@ -62,7 +62,6 @@ def tail(  # noqa: PLR0913  # an option each
     wanted = Filter(facility, device, kind)
     settings = load_settings(config)
     try:
-        # Its thread ends before the interpreter does, which could wait for it for ever.
         with closing(live(brokers_of(settings.mqtt), retained=retained)) as source:
             messages = _bounded(source, wanted, count, seconds)
             if rates:
