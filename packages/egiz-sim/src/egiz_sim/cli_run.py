@@ -3,18 +3,16 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from egiz_cli import DONE, FAILED, INTERRUPTED, OutputFile, Real, command
-from egiz_schema import explain
-from egiz_schema.topics import is_facility
 from rich.console import Console
 
-from egiz_sim.broker import Broker, TlsFiles
+from egiz_sim.broker import Broker
+from egiz_sim.cli_broker import broker_options, facility_option
 from egiz_sim.cli_scenario import is_typed, run_scenario
 from egiz_sim.fleet import Fleet, Plan, UnreachableError
 from egiz_sim.ledger import ledger, show
@@ -54,40 +52,14 @@ from egiz_sim.updates import OUTCOMES
     type=Real(0, min_open=True),
     help="How long it publishes.",
 )
-@click.option(
-    "--broker",
-    default="mqtt://localhost:1883",
-    show_default=True,
-    metavar="URL",
-    help="mqtt[s]://[user@]host[:port]. Its password is EGIZ_SIM_MQTT_PASSWORD.",
-)
-@click.option(
-    "--ca",
-    metavar="FILE",
-    help="Connect with TLS; certificate of the broker's authority, PEM or DER.",
-)
-@click.option(
-    "--cert",
-    metavar="FILE",
-    help="Certificate of each device, PEM or DER. {device} stands for its id.",
-)
-@click.option(
-    "--key",
-    metavar="FILE",
-    help="Key of that certificate, without a password; {device} as above.",
-)
+@broker_options
 @click.option(
     "--seed",
     default=1,
     show_default=True,
     help="The same seed gives the same readings.",
 )
-@click.option(
-    "--facility",
-    default="factory",
-    show_default=True,
-    help="The place, as it stands in the topic.",
-)
+@facility_option("factory", "The place, as it stands in the topic.")
 @click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
@@ -138,10 +110,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     devices: int,
     rate: float,
     seconds: float,
-    broker: str,
-    ca: str | None,
-    cert: str | None,
-    key: str | None,
+    broker: Broker,
     seed: int,
     facility: str,
     start: datetime | None,
@@ -173,21 +142,20 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     """  # noqa: D301  # as above
     calendar = option("--shifts", Shifts.parse, shifts) or ROUND_THE_CLOCK
     outcomes = option("--updates", shares, updates) or {}
-    where = _broker(broker, _tls(ca, cert, key))
     if scenario is not None:
         options = click.get_current_context().params | {"updates": outcomes}
-        theirs = where if is_typed("broker") else None
-        run_scenario(scenario, theirs, _facility(facility), options, report)
+        theirs = broker if is_typed("broker") else None
+        run_scenario(scenario, theirs, facility, options, report)
         return
     plan = Plan(
-        *(devices, rate, seconds, seed, _facility(facility), _epoch_ms(start)),
+        *(devices, rate, seconds, seed, facility, _epoch_ms(start)),
         ramp_s=ramp,
         shifts=calendar,
         sensor_faults=sensor_faults,
         updates=outcomes,
     )
     check_times(plan)
-    fleet = Fleet(where, plan)
+    fleet = Fleet(broker, plan)
     allow_sockets(devices)
     try:
         asyncio.run(_run(fleet))
@@ -215,23 +183,6 @@ async def _run(fleet: Fleet) -> None:
         progress.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await progress
-
-
-def _facility(text: str) -> str:
-    if not is_facility(text):
-        raise click.UsageError(f"--facility {text!r}: {explain('bad_facility')}")
-    return text
-
-
-def _tls(ca: str | None, cert: str | None, key: str | None) -> TlsFiles | None:
-    return TlsFiles(ca, cert, key) if ca or cert or key else None
-
-
-def _broker(url: str, tls: TlsFiles | None) -> Broker:
-    try:
-        return Broker.from_url(url, os.environ.get("EGIZ_SIM_MQTT_PASSWORD"), tls)
-    except ValueError as error:
-        raise click.UsageError(f"--broker: {error}") from None
 
 
 def _epoch_ms(start: datetime | None) -> int | None:
