@@ -90,7 +90,7 @@ ONLY_PACKETS_SHOW = {
 }
 RIGHT, WITHOUT_PROXY, PASSIVE = "", "no proxy: ", "passive: "
 FIRMWARE, LIGHT = "firmware", "a light device"
-OPTIONS = {"interval_ms": 200, "outage": 1.5, "answer": 3}
+OPTIONS = {"interval_ms": 200, "outage": 4, "answer": 3}
 
 
 def _plans():

@@ -16,6 +16,9 @@ from egiz_sim.scenario.run import plan_of, run_on_own_parts
 
 _SABOTAGED = Path(__file__).parent / "sabotaged_bridge.py"
 _DEVICES, _RATE_HZ, _SECONDS = 14, 20, 1.5
+# A corrected time is that of a receipt. On a busy machine, which is late, a reading
+# of the clock that is right again soon has the same millisecond, and takes its place.
+_SLOWER = {"clock-skew": 4}
 _ALWAYS = {
     *("acknowledged by the broker", "archived", "archived once"),
     "rejected by the bridge",
@@ -55,9 +58,10 @@ def sabotage(monkeypatch, tmp_path):
 def _checks(name):
     """Run a scenario at small scale."""
     usual = reading.read(name)
-    small = {"devices": _DEVICES, "rate_hz": _RATE_HZ}
+    slower = _SLOWER.get(name, 1)
+    small = {"devices": _DEVICES, "rate_hz": _RATE_HZ / slower}
     fleet = msgspec.structs.replace(usual.fleet, **small)
-    scenario = msgspec.structs.replace(usual, fleet=fleet).lasting(_SECONDS)
+    scenario = msgspec.structs.replace(usual, fleet=fleet).lasting(_SECONDS * slower)
     reading.check_devices(name, scenario)
     plan = plan_of(scenario, "factory", usual.fleet.seconds)
     _, checks = run_on_own_parts(scenario, plan, lambda _: None)

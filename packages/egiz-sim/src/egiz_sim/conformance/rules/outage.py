@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from statistics import median
 
-from egiz_sim.conformance.evidence import Evidence, NotTried, numbers_of
+from egiz_sim.conformance.evidence import Evidence, NotTried, Reading, numbers_of
 from egiz_sim.conformance.rules.rule import Rules
 
 RULES = Rules()
@@ -29,13 +29,27 @@ def _kept(evidence: Evidence) -> Iterator[str]:
         if missing:
             yield f"{len(missing)} readings are missing, from seq {min(missing)} on"
         return
-    times = sorted({each.time_s for each in (*calm, *after)})
-    steps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    longest, usual = _gaps(evidence, [*calm, *after])
     outage = evidence.outage
     assert outage is not None
     # A device that is busy leaves gaps, too, but not one of half the outage.
-    if max(steps) > max(_GAP * median(steps), (outage.back - outage.cut) / 2):
-        yield f"nothing was measured for {max(steps):.1f} s"
+    if longest > max(_GAP * usual, (outage.back - outage.cut) / 2):
+        yield f"nothing was measured for {longest:.1f} s"
+
+
+def _gaps(evidence: Evidence, readings: list[Reading]) -> tuple[float, float]:
+    """Seconds between readings: the longest in the outage, and the median of all."""
+    outage = evidence.outage
+    assert outage is not None
+    begins = outage.back_epoch - (outage.back - outage.cut)
+    times = sorted({evidence.epoch_of(each) for each in readings})
+    pairs = list(itertools.pairwise(times))
+    of_outage = [
+        later - earlier
+        for earlier, later in pairs
+        if later > begins and earlier < outage.back_epoch
+    ]
+    return max(of_outage, default=0.0), median(b - a for a, b in pairs)
 
 
 @RULES.add(
