@@ -22,10 +22,14 @@ def _cache() -> Path:
     return Path(home) / "egiz-engines"
 
 
-def with_its_libraries(system: str, program: str) -> list[str]:
+# Machine of a program -> its loader.
+_LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "i386": "ld-linux.so.2"}
+
+
+def with_its_libraries(system: str, program: str, machine: str = "x86_64") -> list[str]:
     """The command of a program of another Debian: its libraries are not ours."""
-    libraries = found(system, "usr/lib/x86_64-linux-gnu")
-    loader = libraries / "ld-linux-x86-64.so.2"
+    libraries = found(system, f"usr/lib/{machine}-linux-gnu")
+    loader = libraries / _LOADERS[machine]
     return [str(loader), "--library-path", str(libraries), str(found(system, program))]
 
 
