@@ -134,6 +134,10 @@ def test_what_is_changed_in_the_browser_is_not_kept():
 DEVICES = ("oven-001", "heat-pump-02")
 STEP_S = 30
 STEPS = 20
+UPDATES = (
+    {"state": "failed", "version": "0.2.0", "error": "status 404"},
+    {"state": "updating", "version": "0.2.1"},
+)
 
 
 def _telemetry(device_id, step, now_s):
@@ -167,7 +171,7 @@ def _telemetry(device_id, step, now_s):
 
 
 def _seed(publisher):
-    """44 messages of the contract, one after a gap, and one that is not."""
+    """46 messages of the contract, one after a gap, and one that is not."""
     now_s = int(time.time())
     for device_id in DEVICES:
         birth = {
@@ -194,6 +198,9 @@ def _seed(publisher):
     birth = {"device_id": DEVICES[0], "state": "online", "timestamp": now_s - 60}
     changed = {"boot": 4, "config": {"rev": 5, "applied": True}}
     _publish(publisher, DEVICES[0], "status", birth | changed)
+    for number, ota in enumerate(UPDATES):
+        said = birth | {"timestamp": now_s - 50 + number, "ota": ota, "boot": 4}
+        _publish(publisher, DEVICES[0], "status", said | {"firmware_version": "0.1.0"})
 
 
 def _publish(publisher, device_id, kind, message):
@@ -212,7 +219,7 @@ def seeded(tmp_path_factory, pytestconfig):
         with watched(directory, influxdb=database.table) as running:
             with Publisher(running.broker) as publisher:
                 _seed(publisher)
-            written = 'egiz_bridge_sink_written_total{sink="influxdb"} == 44'
+            written = 'egiz_bridge_sink_written_total{sink="influxdb"} == 46'
             eventually(lambda: running.prometheus.query(written), 30)
             firing = 'ALERTS{alertname="DeadLetters",alertstate="firing"}'
             eventually(lambda: running.prometheus.query(firing), 30)
@@ -501,6 +508,20 @@ def _columns(seeded, title):
             if row[name] is not None:
                 found[name].append(row[name])
     return found
+
+
+def test_the_fleet_shows_the_last_update_whole(seeded):
+    """The reason of the one before is not shown beside it."""
+    (panel,) = (p for p in BOARDS["fleet"]["panels"] if p["title"] == "Updates")
+    (row,) = seeded[0].query(_as_grafana_asks(panel["targets"][0]["query"]))
+    shown = {name: row[name] for name in ("device_id", "update", "version", "runs")}
+    assert shown == {
+        "device_id": "oven-001",
+        "update": "updating",
+        "version": "0.2.1",
+        "runs": "0.1.0",
+    }
+    assert row["reason"] is None
 
 
 def test_the_device_shows_whatever_channels_it_has(seeded):

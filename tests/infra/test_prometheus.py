@@ -184,6 +184,12 @@ def test_prometheus_evaluates_each_rule(stack, rule):
     stack.prometheus.query(rule["expr"])  # an error is an answer of 400
 
 
+_ROLLED_BACK = (
+    b'{"device_id":"oven-001","state":"online","timestamp":1706352600,'
+    b'"ota":{"state":"rolled_back","version":"0.2.0","error":"no telemetry"}}'
+)
+
+
 def test_nothing_is_wrong_until_something_is(stack):
     """Last of those that share the stack: it breaks it."""
     topic, seq = "sensors/factory/oven-001/telemetry", 20
@@ -198,8 +204,10 @@ def test_nothing_is_wrong_until_something_is(stack):
         eventually(lambda: alerts_while_messages_come() == set(), 30)
         publisher.publish(topic, b"{")
         publisher.publish(topic, _telemetry("oven-001", seq + 1000))
+        publisher.publish("sensors/factory/oven-001/status", _ROLLED_BACK)
     alerts = stack.prometheus.alerts
-    eventually(lambda: alerts() >= {"DeadLetters", "SequenceGaps"}, 30)
+    expected = {"DeadLetters", "SequenceGaps", "UpdateFailed"}
+    eventually(lambda: alerts() >= expected, 30)
     assert b"error expanding" not in stack.prometheus.get("/api/v1/alerts")
     stack.broker.kill()
     eventually(lambda: alerts() >= {"BrokerDown", "BridgeNotReady"}, 30)

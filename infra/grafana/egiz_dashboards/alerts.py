@@ -14,6 +14,7 @@ SHOWN_IN = {
     ("device", "State"): ("DeviceStale",),
     ("fleet", "Drifting"): ("DevicesDrift",),
     ("fleet", "Births"): ("DevicesReboot", "DevicesMissing"),
+    ("fleet", "Updates"): ("UpdateStuck", "UpdateFailed"),
     ("ingestion", "Messages"): ("BridgeDown", "FleetSilent"),
     ("ingestion", "Connected"): ("BridgeNotReady", "SinkDown"),
     ("ingestion", "Ledger"): ("BooksDoNotBalance",),

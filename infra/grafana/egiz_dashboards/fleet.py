@@ -97,6 +97,14 @@ def _machines(made: Dashboard) -> Dashboard:
                 _births(),
             )
         )
+        .with_panel(
+            panels.listing(
+                "Updates",
+                "The last update of each device within 30 days, and how far it is.",
+                _updates(),
+                shows_time=True,
+            )
+        )
     )
 
 
@@ -108,6 +116,20 @@ def _births() -> InfluxQl:
         ' last("boot") AS "boots", last("config_rev") AS "configuration"',
         "status",
     )
+    return _of_30_days(query)
+
+
+def _updates() -> InfluxQl:
+    """One status of each device, whole: an error belongs to its own update."""
+    query = by_device(
+        'last("ota_state") AS "update", "ota_version" AS "version",'
+        ' "ota_error" AS "reason", "firmware_version" AS "runs", "state"',
+        "status",
+    )
+    return _of_30_days(query)
+
+
+def _of_30_days(query: InfluxQl) -> InfluxQl:
     return query._replace(
         query=query.query.replace("$timeFilter", "time > now() - 30d")
     )

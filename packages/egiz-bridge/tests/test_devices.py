@@ -12,7 +12,8 @@ import pytest
 from egiz_bridge.ledger import devices as ledger
 from egiz_bridge.ledger import gaps
 from egiz_bridge.observe.metrics import _of_troubles
-from egiz_schema import Status, Telemetry, Topic
+from egiz_bridge.observe.updates import of_updates
+from egiz_schema import Ota, Status, Telemetry, Topic
 from hypothesis import given
 from hypothesis import strategies as st
 from rig import stored
@@ -333,3 +334,71 @@ def test_metrics_name_stale_devices_and_count_drifting_ones():
     (stale,) = found["egiz_bridge_device_stale_seconds"]
     assert stale.labels == {"facility": "factory", "device_id": "slow-1"}
     assert 100 <= stale.value < 160
+
+
+def _said(devices, device_id, received_ms, state="online", ota=None, time_s=NOW_S):
+    topic = Topic("factory", device_id, "status")
+    status = Status(device_id=device_id, state=state, timestamp=time_s, ota=ota)
+    devices.observe(devices.of(topic), status, received_ms)
+
+
+def _updates(devices):
+    return [
+        (*(sample.labels[x] for x in ("device_id", "state", "version", "error")), at)
+        for sample in of_updates(devices).samples
+        for at in [sample.value]
+    ]
+
+
+def test_an_update_is_known_with_its_beginning_until_it_is_done():
+    devices = ledger.Devices()
+    _said(devices, "oven-1", 1000, "updating", Ota(state="updating", version="0.2.0"))
+    _said(devices, "oven-1", 9000, "updating", Ota(state="updating", version="0.2.0"))
+    assert _updates(devices) == [("oven-1", "updating", "0.2.0", "", 1)]
+    # The last will says nothing about it.
+    _said(devices, "oven-1", 10_000, "offline", time_s=None)
+    assert _updates(devices) == [("oven-1", "updating", "0.2.0", "", 1)]
+    failed = Ota(state="rolled_back", version="0.2.0", error="crash: MemoryError()")
+    _said(devices, "oven-1", 20_000, ota=failed)
+    expected = ("oven-1", "rolled_back", "0.2.0", "crash: MemoryError()", 20)
+    assert _updates(devices) == [expected]
+    _said(devices, "oven-1", 30_000, ota=Ota(state="done", version="0.2.1"))
+    assert _updates(devices) == []
+
+
+def test_firmware_of_others_that_names_only_its_state_is_known_to_update():
+    devices = ledger.Devices()
+    _said(devices, "oven-1", 5000, "updating")
+    assert _updates(devices) == [("oven-1", "updating", "", "", 5)]
+    _said(devices, "oven-1", 6000)
+    assert _updates(devices) == []
+
+
+def test_a_thousand_failed_updates_are_a_hundred_series_the_newest():
+    devices = ledger.Devices()
+    for number in range(1000):
+        ota = Ota(state="failed", version="0.2.0", error=f"status {number}")
+        _said(devices, f"oven-{number}", number * 1000, ota=ota)
+    found = _updates(devices)
+    assert {one[0] for one in found} == {f"oven-{n}" for n in range(900, 1000)}
+
+
+def test_what_a_device_did_before_the_bridge_was_there_is_known(mosquitto, bridge):
+    """Its status is retained, and the device itself is silent."""
+    begun_s = int(time.time()) - 3600
+    said = {"device_id": "oven-001", "state": "updating", "timestamp": begun_s}
+    said["ota"] = {"state": "updating", "version": "0.2.0"}
+    with Publisher(mosquitto) as publisher:
+        topic = "sensors/factory/oven-001/status"
+        publisher.publish(topic, json.dumps(said).encode(), retain=True)
+    running = bridge(mosquitto.url, archive={})
+    running.start()
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 1)
+    (line,) = (
+        line
+        for line in running.get("/metrics")[1].splitlines()
+        if line.startswith("egiz_bridge_device_update_timestamp_seconds{")
+    )
+    assert 'device_id="oven-001"' in line
+    assert 'state="updating"' in line
+    assert float(line.rpartition(" ")[2]) == begun_s

@@ -31,7 +31,11 @@ def _scrape(mosquitto, bridge):
             )
         publisher.publish(f"{base}/telemetry", b"{")
         publisher.publish(f"{base}/config", b'{"device_id":"oven-001","rev":1}')
-    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 4)
+        publisher.publish(
+            f"{base}/status",
+            b'{"device_id":"oven-001","state":"online","ota":{"state":"failed"}}',
+        )
+    eventually(lambda: running.metrics()["messages_acknowledged_total"] == 5)
     return running.get("/metrics")[1]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from egiz_schema import Message, Telemetry, Topic
+from egiz_schema import Message, Status, Telemetry, Topic
 from egiz_schema.limits import TIMESTAMP_S
 
 from egiz_bridge.ledger.clock import Shift
@@ -24,6 +24,17 @@ DEVICES_MAX = 50_000
 STALE_MS = 60_000
 # A clock that differs by as much from ours is drifting.
 DRIFTING_MS = 60_000
+# What a device is that has gone to install a release, and says no more for a while.
+_UPDATING = "updating"
+
+
+class Update(NamedTuple):
+    """How far an update of the firmware is, and since when, as the device says."""
+
+    state: str
+    version: str
+    error: str
+    since_ms: int
 
 
 @dataclass(slots=True)
@@ -43,6 +54,7 @@ class Device:
         missing: not there (yet); shrinks when they come late.
         dropped_readings: wrong ones, of messages that are stored without them.
         clock_skew_ms: receipt minus the device's time, of its last live message.
+        update: of its last status that says anything about it.
     """
 
     last_received_ms: int = 0
@@ -54,6 +66,7 @@ class Device:
     reboots: int = 0
     dropped_readings: int = 0
     clock_skew_ms: int = 0
+    update: Update | None = None
     _boot: _Boot | None = None
     _boot_before: _Boot | None = None
     _shift: Shift | None = None
@@ -73,6 +86,21 @@ class Device:
         """
         self._untimed_ms = max(received_ms, self._untimed_ms + 1)
         return self._untimed_ms
+
+    def enter_update(self, status: Status, at_ms: int) -> None:
+        """Enter what a status says about an update; a last will says nothing."""
+        ota = status.ota
+        if ota is not None:
+            state, version, error = ota.state, ota.version or "", ota.error or ""
+        elif status.state == _UPDATING:
+            state, version, error = _UPDATING, "", ""
+        else:
+            if status.timestamp is not None:
+                self.update = None
+            return
+        before = self.update
+        if before is None or (state, version) != (before.state, before.version):
+            self.update = Update(state, version, error, at_ms)
 
     def count(self, boot: int, seq: int) -> None:
         """Enter which message it was."""
@@ -131,6 +159,8 @@ class Devices:
         """Enter a message of a device that was not retained."""
         device.last_received_ms = received_ms
         device.messages += 1
+        if type(message) is Status:
+            device.enter_update(message, received_ms)
         if type(message) is not Telemetry:
             return
         if message.boot is not None and message.seq is not None:

@@ -16,6 +16,7 @@ from egiz_bridge.ledger.devices import DRIFTING_MS, Devices, KnownDevice
 from egiz_bridge.ledger.latency import Latencies
 from egiz_bridge.ledger.our_clock import OurClock
 from egiz_bridge.mqtt.connection import RECEIVE_MAXIMUM
+from egiz_bridge.observe.updates import of_updates
 from egiz_bridge.spool import Spool
 
 _P = "egiz_bridge_"
@@ -50,6 +51,7 @@ class CountsCollector(Collector):
         yield from _of_devices(self._devices)
         yield _of_losing_devices(self._devices)
         yield from _of_troubles(self._devices)
+        yield of_updates(self._devices)
         yield from _of_our_clock(self._our_clock)
         yield from _of_spool(self._spool)
         yield from _of_files(self._spool, counts)

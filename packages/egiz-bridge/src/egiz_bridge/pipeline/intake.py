@@ -8,6 +8,7 @@ from egiz_schema import (
     Dropped,
     EgizError,
     MalformedPayload,
+    Status,
     decode,
     explain,
     parse_topic,
@@ -220,6 +221,9 @@ class Intake:
         elif time_ms is None:
             # A last will kept by the broker: when the device went away is not known.
             raise Skipped("retained_untimed")
+        elif type(decoded) is Status:
+            # A device that went to update itself before the bridge was there.
+            source.device.enter_update(decoded, min(time_ms, received_ms))
         if dropped:
             self._count_dropped(source, dropped)
         if time_ms is None:
