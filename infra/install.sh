@@ -396,10 +396,11 @@ commands() {
   mkdir -p "$prefix/usr/local/sbin"
   cat >"$prefix/usr/local/sbin/egiz-infra" <<TEXT
 #!/bin/sh
-set -a
-EGIZ_DIRECTORY=$etc
-EGIZ_DATA=$prefix/var/lib
-. $etc/install.env
+# The settings of this machine, unless the environment has others.
+set -ea
+: "\${EGIZ_DIRECTORY:=$etc}" "\${EGIZ_DATA:=$prefix/var/lib}"
+kept=\$(sed -n "s/^\(EGIZ_[A-Z0-9_]*\)=\(.*\)/: \\\${\1:=\2}/p" $etc/install.env)
+eval "\$kept"
 exec $opt/bin/egiz-infra "\$@"
 TEXT
   chmod 0755 "$prefix/usr/local/sbin/egiz-infra"

@@ -307,6 +307,42 @@ def test_the_listener_for_tls_1_2_is_on_the_devices_network_until_it_is_turned_o
     assert _listeners(tmp_path, EGIZ_DEVICES="10.20.0.7:8883") == {services, moved}
 
 
+def test_the_operators_command_has_the_settings_unless_the_environment_has_others(
+    tmp_path,
+):
+    names = "broker.factory 10.20.0.5"
+    _listeners(tmp_path, EGIZ_DEVICES="10.20.0.5:8883", EGIZ_NAMES=names)
+    _stand_in(tmp_path / "opt/egiz/bin/egiz-infra", 'env; printf "%s\\n" "$@"')
+
+    def settings(**given):
+        own = {k: v for k, v in os.environ.items() if not k.startswith("EGIZ_")}
+        program = tmp_path / "usr/local/sbin/egiz-infra"
+        output = subprocess.check_output([program, "list", "a b"], env=own | given)
+        lines = output.decode().splitlines()
+        assert lines[-2:] == ["list", "a b"]
+        return dict(line.split("=", 1) for line in lines if line.startswith("EGIZ_"))
+
+    kept = settings()
+    assert kept["EGIZ_DIRECTORY"] == f"{tmp_path}/etc/egiz"
+    assert kept["EGIZ_DATA"] == f"{tmp_path}/var/lib"
+    assert kept["EGIZ_DEVICES"] == "10.20.0.5:8883"
+    assert kept["EGIZ_DEVICES_TLS12"] == "10.20.0.5:8884"
+    assert kept["EGIZ_NAMES"] == names
+    by_hand = {"EGIZ_DEVICES": "127.0.0.1:9", "EGIZ_DIRECTORY": "/srv/a directory"}
+    assert settings(**by_hand) == kept | by_hand
+    # As for install.sh, what is empty is not set.
+    assert settings(EGIZ_DEVICES="") == kept
+
+
+def test_the_operators_command_says_that_the_settings_cannot_be_read(tmp_path):
+    _listeners(tmp_path)
+    (tmp_path / "etc/egiz/install.env").unlink()
+    program = tmp_path / "usr/local/sbin/egiz-infra"
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "install.env" in done.stderr
+
+
 _STEPS = {
     "init": "egiz-infra init failed",
     "issue": "egiz-infra issue failed",
