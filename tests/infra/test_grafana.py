@@ -228,6 +228,14 @@ def seeded(tmp_path_factory, pytestconfig):
         database.kill()
 
 
+RANKS = {
+    variable["name"]: variable
+    for board in BOARDS.values()
+    for variable in board["templating"]["list"]
+    if variable.get("hide") == 2
+}
+
+
 def _as_grafana_asks(query, **chosen):
     """With the variables of a dashboard that shows all."""
     values = {
@@ -236,6 +244,7 @@ def _as_grafana_asks(query, **chosen):
         "$__rate_interval": "30s",
         "$lines": "20",
         **{f"${name}": ".*" for name in ("facility", "device_type", "device_id")},
+        **{f"${name}": ".*" for name in RANKS},
         **{f"${name}": value for name, value in chosen.items()},
     }
     for name in sorted(values, key=len, reverse=True):
@@ -313,7 +322,7 @@ def test_a_total_has_every_machine_though_they_publish_at_different_seconds(infl
         influxdb.write(line.encode())
     for title in ("Active power", "Current"):
         (panel,) = (p for p in BOARDS["lines"]["panels"] if p["title"] == title)
-        assert (panel["interval"], panel["maxDataPoints"]) == ("1m", 120)
+        assert (panel["interval"], panel["maxDataPoints"]) == ("5m", 30)
     (panel,) = (p for p in BOARDS["lines"]["panels"] if p["title"] == "Active power")
     when = f"time >= {first_ms}ms AND time < {first_ms + 180_000}ms"
     query = panel["targets"][0]["query"].replace("$timeFilter", when)
@@ -333,8 +342,54 @@ def test_no_panel_draws_more_devices_than_the_reader_chose(name):
     assert lines["current"]["value"] == "20"
     for panel in BOARDS[name]["panels"]:
         for target in panel.get("targets", []):
-            if 'time($__interval), "device_id" fill(null)' in target.get("query", ""):
-                assert target["query"].endswith(" SLIMIT $lines"), panel["title"]
+            query = target.get("query", "")
+            if 'time($__interval), "device_id" fill(null)' in query:
+                assert query.endswith(" SLIMIT $lines"), panel["title"]
+                rank = re.search(r'"device_id" =~ /\^\$(\w+)\$/ GROUP', query)
+                assert rank[1] in RANKS
+
+
+def test_a_rank_is_hidden_and_all_of_it_is_chosen():
+    """Grafana then makes one regular expression of the devices."""
+    for variable in RANKS.values():
+        assert variable["includeAll"]
+        assert variable["multi"]
+        assert variable["current"] == {"text": "All", "value": "$__all"}
+        assert "allValue" not in variable
+        assert variable["query"].count("$timeFilter") == 1
+    assert len(RANKS) == 9
+
+
+@pytest.mark.parametrize("name", sorted(RANKS))
+def test_every_rank_is_answered_with_devices(seeded, name):
+    rows = seeded[0].query(_as_grafana_asks(RANKS[name]["query"]))
+    assert {row["device_id"] for row in rows} == set(DEVICES)
+    assert list(rows[0]) == ["time", "device_id", "number"]
+
+
+def test_the_devices_that_are_shown_are_the_worst_and_not_the_first(influxdb):
+    now_ms = int(time.time() * 1000)
+    for number in range(30):
+        weak, off = -60 - number % 7 * (number % 5), (number * 7) % 30 - 15
+        values = f"status_wifi_rssi={weak}i,thermal_setpoint=190"
+        values += f",thermal_temperature_zones_0={190 + off}"
+        tags = f"device_id=oven-{number:02},device_type=oven,facility=hall"
+        line = f"telemetry,{tags} {values} {now_ms - 60_000}"
+        influxdb.write(line.encode())
+    weakest = sorted(range(30), key=lambda n: -60 - n % 7 * (n % 5))[:3]
+    farthest = sorted(range(30), key=lambda n: -abs((n * 7) % 30 - 15))[:3]
+    for board, title, name, expected in (
+        ("fleet", "Wi-Fi signal", "weakest_wifi", weakest),
+        ("lines", "Off the setpoint", "farthest_off", farthest),
+    ):
+        query = RANKS[name]["query"].replace("$lines", "3")
+        ranked = [row["device_id"] for row in influxdb.query(_as_grafana_asks(query))]
+        assert set(ranked) == {f"oven-{number:02}" for number in expected}
+        (panel,) = (p for p in BOARDS[board]["panels"] if p["title"] == title)
+        query = panel["targets"][0]["query"]
+        chosen = {name: f"({'|'.join(ranked)})"}
+        rows = influxdb.query(_as_grafana_asks(query, **chosen))
+        assert {row["device_id"] for row in rows} == set(ranked)
 
 
 @pytest.mark.parametrize("panel", PANELS)
@@ -475,7 +530,7 @@ def test_what_has_no_rows_here_is_served_all_the_same(seeded):
 def test_every_choice_has_something_to_choose(seeded, name):
     database, _ = seeded
     for variable in BOARDS[name]["templating"]["list"]:
-        if variable["type"] == "query":
+        if variable["type"] == "query" and variable["name"] not in RANKS:
             rows = database.query(_as_grafana_asks(variable["query"]))
             chosen = {"device_id": set(DEVICES), "facility": {"factory"}}
             chosen["device_type"] = {"oven", "heat-pump"}

@@ -9,11 +9,18 @@ from egiz_dashboards.queries import (
     PROMETHEUS,
     InfluxQl,
     PromQl,
+    Rank,
     by_device,
     of_many,
     rate,
 )
 from egiz_dashboards.units import unit_of
+
+_MOST_STATES = Rank("most_states", 'count(distinct("status_operational_state"))')
+_MOST_FAULTS = Rank("most_faults", 'count("status_fault_codes_0")')
+_WEAKEST_WIFI = Rank("weakest_wifi", 'mean("status_wifi_rssi")', is_lowest=True)
+_FULLEST_OUTBOX = Rank("fullest_outbox", 'max("status_buffer_depth")')
+_MOST_DROPPED = Rank("most_dropped", 'spread("status_dropped")')
 
 
 def board() -> Dashboard:
@@ -21,6 +28,10 @@ def board() -> Dashboard:
     about = "Every device: what it does, and whether it has problems."
     made = panels.with_choices(
         panels.new("fleet", "fleet", about, INFLUXDB, PROMETHEUS), one_device=False
+    )
+    panels.with_ranks(
+        made,
+        *(_MOST_STATES, _MOST_FAULTS, _WEAKEST_WIFI, _FULLEST_OUTBOX, _MOST_DROPPED),
     )
     return _trouble(_machines(_numbers(made)))
 
@@ -62,7 +73,7 @@ def _numbers(made: Dashboard) -> Dashboard:
 
 
 def _machines(made: Dashboard) -> Dashboard:
-    state = of_many('last("status_operational_state")')
+    state = of_many('last("status_operational_state")', _MOST_STATES)
     now = by_device(
         'last("status_operational_state") AS "state",'
         ' last("status_wifi_rssi") AS "signal",'
@@ -75,7 +86,9 @@ def _machines(made: Dashboard) -> Dashboard:
         made.with_row(Row("Machines"))
         .with_panel(
             panels.timeline(
-                "State", "The operational state that each machine reports.", state
+                "State",
+                "What machines report; those with most different states.",
+                state,
             )
         )
         .with_panel(
@@ -139,35 +152,39 @@ def _trouble(made: Dashboard) -> Dashboard:
     graphs = [
         (
             "Faults",
-            "Messages that report a fault, such as pzem_b:no_reply.",
+            "Messages that report a fault, of the devices with most of them.",
             'count("status_fault_codes_0")',
+            _MOST_FAULTS,
             units.Short,
             panels.Limit(1),
         ),
         (
             "Wi-Fi signal",
-            "Below -80 dBm, messages are late; below -90 dBm, they are lost.",
+            "The weakest. Below -80 dBm, messages are late; below -90 dBm, lost.",
             'mean("status_wifi_rssi")',
+            _WEAKEST_WIFI,
             unit_of("status_wifi_rssi"),
             panels.WEAK_WIFI,
         ),
         (
             "Outbox",
-            "Messages that wait in the device: it cannot reach the broker.",
+            "Messages that wait in the device; the fullest: no broker is reached.",
             'max("status_buffer_depth")',
+            _FULLEST_OUTBOX,
             unit_of("status_buffer_depth"),
             None,
         ),
         (
             "Dropped",
-            "Messages that were lost because the outbox was full.",
+            "Messages lost because the outbox was full; of the devices with most.",
             'non_negative_difference(last("status_dropped"))',
+            _MOST_DROPPED,
             unit_of("status_dropped"),
             panels.Limit(1),
         ),
     ]
     made.with_row(Row("Trouble"))
-    for title, text, select, unit, limit in graphs:
-        query = of_many(select)
+    for title, text, select, rank, unit, limit in graphs:
+        query = of_many(select, rank)
         made.with_panel(panels.graph(title, text, query, unit=unit, limit=limit))
     return made

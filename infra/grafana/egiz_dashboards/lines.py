@@ -9,6 +9,7 @@ from egiz_dashboards.queries import (
     INFLUXDB,
     PROMETHEUS,
     InfluxQl,
+    Rank,
     by_device,
     of_many,
     over_time,
@@ -16,6 +17,13 @@ from egiz_dashboards.queries import (
 from egiz_dashboards.units import unit_of
 
 _PHASES = "abc"
+_OFF = 'mean("thermal_temperature_zones_0") - mean("thermal_setpoint")'
+_LOWEST_POWER_FACTOR = Rank(
+    "lowest_power_factor", 'mean("electrical_power_factor")', is_lowest=True
+)
+_HOTTEST = Rank("hottest", 'max("thermal_temperature_zones_0")')
+_FARTHEST_OFF = Rank("farthest_off", f"abs({_OFF})")
+_HIGHEST_SETPOINT = Rank("highest_setpoint", 'max("thermal_setpoint")')
 
 
 def board() -> Dashboard:
@@ -23,7 +31,11 @@ def board() -> Dashboard:
     about = "Machines compared: their power, and their temperatures."
     title = "electrical and thermal lines"
     made = panels.new("lines", title, about, INFLUXDB, PROMETHEUS)
-    return _thermal(_electrical(panels.with_choices(made, one_device=False)))
+    panels.with_ranks(
+        panels.with_choices(made, one_device=False),
+        *(_LOWEST_POWER_FACTOR, _HOTTEST, _FARTHEST_OFF, _HIGHEST_SETPOINT),
+    )
+    return _thermal(_electrical(made))
 
 
 def _electrical(made: Dashboard) -> Dashboard:
@@ -46,8 +58,8 @@ def _electrical(made: Dashboard) -> Dashboard:
         .with_panel(
             panels.graph(
                 "Power factor",
-                "Of each machine.",
-                of_many('mean("electrical_power_factor")'),
+                "Of the machines with the lowest.",
+                of_many('mean("electrical_power_factor")', _LOWEST_POWER_FACTOR),
                 unit=unit_of("electrical_power_factor"),
             )
         )
@@ -63,17 +75,18 @@ def _electrical(made: Dashboard) -> Dashboard:
 
 
 def _total(title: str, field: str) -> Timeseries:
-    """Of whole minutes: in a shorter time not every machine has sent a message.
+    """Of five minutes: in a short time not every machine has sent a message.
 
-    And of few of them: each point is a mean of every machine, and their sum.
+    And in few points: each is a mean of every machine, and their sum. The time that the
+    database needs grows with the number of these means, not with that of the messages.
     """
     panel = panels.graph(
         title,
-        "Of all machines together, per phase.",
+        "Of all machines together, per phase; each point is of five minutes or more.",
         *[_sum_of(f"{field}_{phase}", phase) for phase in _PHASES],
         unit=unit_of(f"{field}_a"),
     )
-    return panel.interval("1m").max_data_points(120)
+    return panel.interval("5m").max_data_points(30)
 
 
 def _sum_of(field: str, phase: str) -> InfluxQl:
@@ -96,15 +109,16 @@ def _extremes(phase: str) -> InfluxQl:
 
 def _thermal(made: Dashboard) -> Dashboard:
     unit = unit_of("thermal_setpoint")
-    off = 'mean("thermal_temperature_zones_0") - mean("thermal_setpoint")'
     return (
         made.with_row(Row("Thermal"))
         .with_panel(
             panels.graph(
                 "Temperature",
-                "Of each zone of each machine.",
+                "Of each zone of the machines with the hottest zone 0.",
                 of_many(
-                    "mean(/^thermal_temperature_zones_/)", alias="$tag_device_id $col"
+                    "mean(/^thermal_temperature_zones_/)",
+                    _HOTTEST,
+                    alias="$tag_device_id $col",
                 ),
                 unit=unit,
                 span=panels.FULL,
@@ -113,16 +127,16 @@ def _thermal(made: Dashboard) -> Dashboard:
         .with_panel(
             panels.graph(
                 "Off the setpoint",
-                "Zone 0 of each machine minus its setpoint.",
-                of_many(off),
+                "Zone 0 minus the setpoint, of the machines that are farthest off.",
+                of_many(_OFF, _FARTHEST_OFF),
                 unit=unit,
             )
         )
         .with_panel(
             panels.graph(
                 "Setpoint",
-                "The setpoint of each machine.",
-                of_many('mean("thermal_setpoint")'),
+                "Of the machines with the highest.",
+                of_many('mean("thermal_setpoint")', _HIGHEST_SETPOINT),
                 unit=unit,
             )
         )

@@ -30,13 +30,14 @@ from grafana_foundation_sdk.models.dashboard import (
     ThresholdsMode,
     ValueMap,
     ValueMappingResult,
+    VariableHide,
     VariableOption,
     VariableRefresh,
     VariableSort,
 )
 
 from egiz_dashboards import marks
-from egiz_dashboards.queries import INFLUXDB, Query
+from egiz_dashboards.queries import INFLUXDB, Query, Rank
 from egiz_dashboards.units import unit_of
 
 
@@ -277,3 +278,24 @@ def with_choices(
     most = dashboard.CustomVariable("lines").label("Devices at most")
     first = VariableOption(text="20", value="20")
     return made.with_variable(most.values("20,50,200,1000").current(first))
+
+
+def with_ranks(board: dashboard.Dashboard, *ranks: Rank) -> dashboard.Dashboard:
+    """Hidden variables with the devices that the panels of a rank show.
+
+    All of the values are chosen, as one regular expression of their names.
+    """
+    for rank in ranks:
+        variable = (
+            dashboard.QueryVariable(rank.name)
+            .hide(VariableHide.HIDE_VARIABLE)
+            .datasource(INFLUXDB)
+            .query(rank.query)
+            .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+            .sort(VariableSort.DISABLED)
+            .multi(True)
+            .include_all(True)
+            .current(VariableOption(text="All", value="$__all"))
+        )
+        board.with_variable(variable)
+    return board

@@ -87,13 +87,43 @@ def over_time(select: str, *, by: str = '"device_id"', alias: str = "") -> Influ
     )
 
 
-def of_many(select: str, *, alias: str = "") -> InfluxQl:
+class Rank(NamedTuple):
+    """Which devices are shown, where there are more than the reader wants to see.
+
+    Attributes:
+        name: of the variable of the dashboard that has them.
+        select: one number of each device in the chosen time.
+        is_lowest: whether those with the lowest numbers are shown.
+    """
+
+    name: str
+    select: str
+    is_lowest: bool = False
+
+    @property
+    def query(self) -> str:
+        """The devices, and their numbers: InfluxQL cannot ask for both at once.
+
+        A variable of Grafana has the first column that is not the time.
+        """
+        function = "bottom" if self.is_lowest else "top"
+        each = (
+            f'SELECT {self.select} AS "one" FROM "telemetry" WHERE {CHOSEN}'
+            ' GROUP BY "device_id"'
+        )
+        ends = f'{function}("one", "device_id", $lines) AS "number"'
+        return f'SELECT "device_id", "number" FROM (SELECT {ends} FROM ({each}))'
+
+
+def of_many(select: str, rank: Rank, *, alias: str = "") -> InfluxQl:
     """The same of so many devices as the reader wants to see at once.
 
     1,000 lines are one grey area, and their answer is 750,000 rows.
     """
     all_of_them = over_time(select, alias=alias)
-    return all_of_them._replace(query=f"{all_of_them.query} SLIMIT $lines")
+    ranked = f'"device_id" =~ /^${rank.name}$/ GROUP BY'
+    query = all_of_them.query.replace("GROUP BY", f"AND {ranked}", 1)
+    return all_of_them._replace(query=f"{query} SLIMIT $lines")
 
 
 def by_device(select: str, measurement: str = "telemetry") -> InfluxQl:
