@@ -42,6 +42,8 @@ NOT_RUN = {
     "docker compose --file infra/compose.yaml --profile core ": DOCKER,
     "docker compose --file infra/compose.yaml run --rm admin issue ": DOCKER,
     "docker compose --file infra/compose.yaml exec grafana ": DOCKER,
+    "docker compose --file infra/compose.yaml exec influxdb ": DOCKER,
+    "docker compose --file infra/compose.yaml cp monday ": DOCKER,
     "EGIZ_BROKER=demo docker compose ": DOCKER,
     "egiz-edge doctor --port /dev/ttyUSB0 ": BOARD,
     "egiz-edge label --port /dev/ttyUSB0 ": BOARD,

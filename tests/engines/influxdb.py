@@ -12,7 +12,7 @@ from rig.servers import REPOSITORY, InfluxQl
 from engines.cache import found
 
 ORG = "egiz"
-_ADMIN = "the-token-of-the-administrator"
+ADMIN_TOKEN = "the-token-of-the-administrator"
 
 
 class InfluxDb2(InfluxQl):
@@ -51,7 +51,7 @@ class InfluxDb2(InfluxQl):
             "PATH": f"{program.parent}:{os.environ['PATH']}",
             "HOME": str(self.directory),  # no configuration of a user
             "INFLUX_HOST": self.url,
-            "INFLUX_TOKEN": _ADMIN,
+            "INFLUX_TOKEN": ADMIN_TOKEN,
             "DOCKER_INFLUXDB_INIT_BUCKET": self.database,
             "DOCKER_INFLUXDB_INIT_ORG": ORG,
             "EGIZ_WRITE_TOKEN": str(self.write_token.parent),
@@ -78,7 +78,7 @@ class InfluxDb2(InfluxQl):
             "org": ORG,
             "bucket": self.database,
             "retentionPeriodSeconds": self._retention_s,
-            "token": _ADMIN,
+            "token": ADMIN_TOKEN,
         }
         url, body = f"{self.url}/api/v2/setup", json.dumps(wanted).encode()
         urllib.request.urlopen(url, body, timeout=30).close()

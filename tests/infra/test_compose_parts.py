@@ -147,6 +147,13 @@ def test_a_service_can_write_to_its_tmp_and_its_volumes_alone(parts, name):
     assert disk.f_blocks * disk.f_frsize == 16 << 20  # compose.yaml: size=16m
 
 
+@pytest.mark.parametrize("name", DAEMONS)
+def test_a_service_needs_less_than_half_of_its_pids_limit(parts, name):
+    """At rest; under load by hand, as docs/operate/sizing.md says."""
+    threads = int(parts.started[name].status("Threads"))
+    assert 1 <= threads <= SERVICES[name]["pids_limit"] / 2
+
+
 def test_prometheus_reaches_each_service_by_its_name(parts):
     def up():
         url = "http://127.0.0.1:9090/api/v1/targets"

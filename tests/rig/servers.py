@@ -160,6 +160,7 @@ class InfluxQl(HttpServer):
     """A server that answers InfluxQL."""
 
     database = "factory"
+    answers_within_s = 10
 
     @property
     @abstractmethod
@@ -172,7 +173,7 @@ class InfluxQl(HttpServer):
         where = urllib.parse.urlencode({"db": self.database, "epoch": "ms"})
         url = f"{self.url}/query?{where}"
         request = urllib.request.Request(url, body, self._login())
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=self.answers_within_s) as answer:
             (result,) = json.load(answer)["results"]
         assert "error" not in result, result
         return [
