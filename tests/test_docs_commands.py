@@ -81,6 +81,7 @@ PRINTED = {
         *("only OpenEgiz 2 is trusted", "drill-001", " s  "),
     ],
     "operate/index.md": ["0 of 1,073,741,824 bytes"],
+    "runbook.md": ["all is well", "works"],
     "operate/sizing.md": ["max_queued_messages 200000", "messages a second"],
 }
 # What a page expects to be there.
@@ -141,9 +142,14 @@ def shell(machine, programs, dist, tmp_path):
     broker.start()
     ports = free_port(2)
     home = tmp_path / "home"
-    for client in ("mosquitto_pub", "mosquitto_sub"):
-        (home / ".config").mkdir(parents=True, exist_ok=True)
-        (home / ".config" / client).write_text(f"-h 127.0.0.1\n-p {broker.port}\n")
+    services = machine.ports["SERVICES"]  # of the broker that is installed
+    (home / ".config").mkdir(parents=True)
+    for client, port in (
+        ("mosquitto_pub", broker.port),
+        ("mosquitto_sub", broker.port),
+        ("mosquitto_rr", services),
+    ):
+        (home / ".config" / client).write_text(f"-h 127.0.0.1\n-p {port}\n")
     env = {
         **os.environ,
         "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",

@@ -86,6 +86,8 @@ class Systemctl:
         return self._start(name, _)
 
     def _reload(self, name: str, _: object) -> tuple[int, str]:
+        if not self._machine.units[name].is_running:
+            return 1, f"{name}.service is not active, cannot reload.\n"
         self._machine.units[name].process.signal(signal.SIGHUP)
         return 0, ""
 

@@ -21,6 +21,7 @@ from egiz_infra.running import Running
 from egiz_infra.witness import revoked_context
 from rig.process import free_port, require
 from rig.secure import SecureMosquitto, WithoutTls12
+from rig.servers import Mosquitto
 from rig.waiting import eventually
 
 OVEN = "sensors/factory/oven-001"
@@ -59,6 +60,25 @@ def test_apply_gives_an_issued_device_its_rights(secure_mosquitto):
         pass
     with pytest.raises(Refused), Probe(before):
         pass
+
+
+def test_a_broker_that_does_not_run_reads_the_files_when_it_starts(secure_mosquitto):
+    old = secure_mosquitto.device("oven-001")
+    secure_mosquitto.start()
+    secure_mosquitto.stop()
+    late = secure_mosquitto.device("mixer-002")
+    for command in (["apply"], ["revoke", "oven-001"]):
+        done = secure_mosquitto.try_infra(*command)
+        assert done.returncode == 1
+        assert "The broker does not run: its files are written" in done.stderr
+        assert "it may be open" not in done.stderr
+    Mosquitto.start(secure_mosquitto)  # with the files as they are
+    with Probe(late) as probe:
+        code = probe.publish("sensors/factory/mixer-002/status")
+        assert code != NOT_AUTHORISED
+    with pytest.raises(Refused), Probe(old):
+        pass
+    assert "in force: 1 devices" in secure_mosquitto.infra("apply")
 
 
 def _sabotage(broker, times):

@@ -79,7 +79,7 @@ def apply(authority: Authority, running: Running) -> None:
 
     Raises:
         InfraError: saying whether the former list is in force again, or that the list
-            is in force and devices cannot connect.
+            is in force and devices cannot connect, or that the broker does not run.
     """
     running.health()  # without it, nothing could be probed afterwards
     running.check_reload()
@@ -89,11 +89,17 @@ def apply(authority: Authority, running: Running) -> None:
     revoked = revoked_context(authority)
     path = authority.layout.broker / "acl"
     former = read_of_broker(path)
+    did_run = running.answers()
     stamp = write_files(authority)
     try:
         running.ask_to_reload()
         running.wait_until_loaded(stamp)
     except InfraError as error:
+        if not did_run and not running.answers():
+            raise InfraError(
+                f"{error}. The broker does not run: its files are written, and it reads"
+                " them when it starts. Start it, then do this again, to prove them"
+            ) from error
         _restore(path, former, running, error)
     running.check_devices(authority, certificate, revoked)
 

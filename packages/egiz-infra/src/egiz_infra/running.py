@@ -3,6 +3,7 @@
 import secrets
 import shlex
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
 
 _MUST_BE_DENIED = "health/denied"
 _LOADED_WITHIN_S = 15.0
+_CONNECTS_WITHIN_S = 5.0
 # A broker that was open before may need a moment to load the list that closes it.
 _CLOSED_WITHIN_S = 1.0
 _PAUSE_S = 0.05
@@ -72,6 +74,14 @@ class Running:
                 f"--reload {self.reload!r}: there is no program {program!r} here;"
                 " nothing was changed, and the broker runs as before"
             )
+
+    def answers(self) -> bool:
+        """Whether the listener with passwords accepts connections."""
+        try:
+            socket.create_connection(self.services, _CONNECTS_WITHIN_S).close()
+        except OSError:
+            return False
+        return True
 
     def ask_to_reload(self) -> None:
         """Run the command.
