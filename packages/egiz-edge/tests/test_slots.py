@@ -117,12 +117,17 @@ RECORDS = {
     "empty": "",
     "torn": "a",
     "of zeros": b"\0" * 20,
+    "of erased flash": b"\xff" * 20,
+    "of foreign text": '{"slot": "b"}\n',
+    "of another line's end": "b\r\n- 0 ",
     "not of text": b"\xff\xfe\x80 - 0 ",
     "of a slot c": "c - 0 ",
     "on trial against itself": "a a 3 ",
     "with words for slots": " a- 3 x",
     "with many boots left": "b a 12 ",
     "in capitals": "A - 0 ",
+    "with letters for boots": "b a x ",
+    "on trial of a slot c": "a c 3 ",
 }
 
 
@@ -148,7 +153,7 @@ def test_a_slot_that_is_whole_and_loads_runs_whatever_the_record_says(on_flash):
     results = on_flash(
         f"for record, a, b in {cases!r}:\n    new(record, a, b)\n    emit(boot())\n"
     )
-    assert len(results) == len(cases) == 540
+    assert len(results) == len(cases) == 720
     for (record, a, b), [happened] in zip(cases, results, strict=True):
         assert happened[0] == "watchdog"  # before anything of a slot
         if "sound" in (a, b):
@@ -310,6 +315,30 @@ for record in {[*RECORDS.values(), *sound]!r}:
             assert after == read
         elif read[2]:
             assert after == [read[0], read[1], read[2] - 1, read[3]]
+
+
+@pytest.mark.parametrize("kind", ["sound", "raises"])
+def test_a_record_that_is_a_directory_or_has_no_end_keeps_no_slot_from_running(
+    on_flash, kind
+):
+    """As littlefs gives it after a fault of the flash, or somebody at the prompt."""
+    code = f"""
+new(None, {kind!r}, "sound")
+os.mkdir("/slot")
+emit(boot()[1], slots.read(""))
+new("a - 0 " + "x" * 150000, {kind!r}, "sound")
+gc.collect()
+rest = []
+while gc.mem_free() > 100000:  # a board has no more
+    rest.append(bytearray(10000))
+boots = [boot()[1] for number in range(3)]
+emit(*boots, os.stat("/slot")[6] < 1000)
+"""
+    runs = {"sound": "a runs", "raises": "b runs"}[kind]
+    found = on_flash(code)
+    assert found[0] == [runs, None]
+    assert found[1][:3] == [runs] * 3
+    assert found[1][3] == (kind != "sound")  # what is sound is not written
 
 
 def test_what_the_firmware_writes_the_selector_obeys(on_flash):

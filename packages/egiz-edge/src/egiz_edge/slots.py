@@ -15,6 +15,7 @@ import sys
 TRIES = 3
 # Words of the record: the selector's, and how a trial and a deploy ended.
 ROLLED_BACK, CONFIRMED, BY_CABLE = "rolled back: ", "confirmed", "by cable"
+_MAX = 500  # characters; of a reason, more would not be reported
 _SOUND = ("a -", "b -", "a b", "b a")
 
 
@@ -22,7 +23,7 @@ def read(directory):
     """(run, trial, left, word) of a flash; None if it has no sound record."""
     try:
         with open(directory + "/slot") as file:
-            parts = file.read().split(" ", 3)
+            parts = file.read(_MAX).split(" ", 3)
         run, trial, left = parts[:3]
     except (OSError, ValueError):
         return None

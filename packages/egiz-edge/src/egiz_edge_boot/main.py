@@ -10,7 +10,7 @@ from machine import WDT
 def _read(path):
     try:
         with open(path) as file:
-            return file.read()
+            return file.read(500)
     except (OSError, ValueError):
         return ""
 
