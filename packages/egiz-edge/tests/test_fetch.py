@@ -29,7 +29,8 @@ tries, fetch.STALL_MS, fetch.TOTAL_MS = map(int, sys.argv[2:5])
 context = None
 if len(sys.argv) > 5:
     from egiz_edge.tls import context
-    context = context({"ca": sys.argv[5]})
+    made = context({"ca": sys.argv[5]})
+    context = lambda: made
 
 async def address_of(host):
     return "127.0.0.1" if host == "localhost" else host

@@ -9,7 +9,7 @@ import pytest
 from egiz_edge import slots
 from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.hardware import Hardware
-from egiz_edge_tools.packing import compose
+from egiz_edge_tools.packing import compose, pack
 from egiz_edge_tools.private_keys import revoke
 from egiz_edge_tools.virtual_board import VirtualBoard
 from egiz_edge_tools.virtual_flash import install
@@ -19,9 +19,10 @@ from rig.releases import FILES, PASSPHRASE, Releases
 
 # Without the selector and the app: it ends where one of them would run.
 UPDATER = """
-from egiz_edge import slots, update
+from egiz_edge import slots
+from egiz_edge.ota import boot
 if not slots.is_on_trial(""):
-    update.run("", "/data")
+    boot.run("", "/data")
 """
 # The head of a release for the virtual board.
 HEAD = {
@@ -104,6 +105,7 @@ class Updating:
         before = self.hashes("a")
         board = VirtualBoard(None, Hardware(), self.flash, heap, UPDATER)
         self.printed = list(board.lines())
+        self.boots = len(board.boots)
         board.close()
         assert self.hashes("a") == before
         return self.status()
@@ -278,6 +280,57 @@ def test_a_key_that_was_revoked_is_refused_once_the_order_names_the_new_set(
     assert (updating.flash / "keys").read_bytes() == sets
 
 
-def test_an_update_works_on_88_kb_of_heap_as_the_portal_does(updating, serve, release):
-    said = updating.order(serve(updates.file(release())), heap="88k")
+def _counted(behave, sent):
+    """A server that says in `sent` how many bytes left it."""
+
+    class Counting:
+        def __init__(self, connection):
+            self._connection = connection
+
+        def sendall(self, data):
+            sent.append(len(data))
+            self._connection.sendall(data)
+
+    return lambda connection, head: behave(Counting(connection), head)
+
+
+def test_six_breaks_cost_less_than_a_quarter_of_the_bytes(
+    updating, serve, firmware, keys
+):
+    content = keys.signed(pack(firmware, "0.2.0", "linux", security=3))
+    sent = []
+    cut = updates.file(content, cut_after=len(content) // 6)
+    server = serve(_counted(cut, sent))
+    said = updating.order(server)
     assert said == '{"state":"trial","version":"0.2.0"}', updating.printed
+    assert 6 <= len(server.requests) - 1 <= 7
+    assert sum(sent) <= 1.25 * len(content)
+
+
+def test_a_file_that_was_changed_while_it_came_is_read_from_its_beginning(
+    updating, serve, firmware, keys
+):
+    """The server's file is replaced between two connections."""
+    content = keys.signed(pack(firmware, "0.2.0", "linux", security=3))
+    changed = keys.signed(pack(firmware, "0.2.0", "linux", security=4))
+    asked = []
+
+    def behave(connection, head):
+        asked.append(updates.first_byte(head))
+        whole = content if len(asked) == 1 else changed
+        cut_after = len(content) // 2 if len(asked) == 1 else 0
+        updates.file(whole, cut_after=cut_after)(connection, head)
+
+    said = updating.order(serve(behave))
+    assert said == '{"state":"trial","version":"0.2.0"}', updating.printed
+    held = (updating.flash / "b/release").read_bytes()
+    assert held in (content[: len(held)], changed[: len(held)])
+
+
+def test_an_update_of_the_whole_firmware_works_on_76_kb_of_heap(
+    updating, serve, firmware, keys
+):
+    content = keys.signed(pack(firmware, "0.2.0", "linux", security=3))
+    said = updating.order(serve(updates.file(content)), heap="76k")
+    assert said == '{"state":"trial","version":"0.2.0"}', updating.printed
+    assert updating.boots == 2  # no boot of the updater has failed

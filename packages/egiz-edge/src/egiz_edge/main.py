@@ -49,9 +49,9 @@ def _update(directory, data):
     """Run the updater instead, if that is ordered: it shares no memory with the app."""
     try:
         os.stat(data + "/ota")
-        from egiz_edge import update  # noqa: PLC0415  # few boots have an order
+        from egiz_edge.ota import boot  # noqa: PLC0415  # few boots have an order
 
-        update.run(directory, data)
+        boot.run(directory, data)
     except OSError:
         pass  # no order, or a flash that cannot count how often it was tried
     except Exception as error:

@@ -1,11 +1,10 @@
 """The app's part of an update: order, trial and status; few boots load it.
 
-The updater itself is a boot of its own, see ota/install.py.
+The updater itself is a boot of its own, see ota/boot.py.
 """
 
 import asyncio
 import gc
-import sys
 import time
 
 from egiz_edge import boot_loop, timeouts, unload
@@ -14,44 +13,6 @@ from egiz_edge.report import FIRMWARE_VERSION
 _FREE_MIN = 10240  # bytes of heap
 _LOOKS = 6  # at a trial while CONFIRM_MS pass
 _LIMIT = 10  # times CONFIRM_MS and the longest period, until a trial is given up
-
-
-def run(directory, data):
-    """Boot the updater if an order is due, and reset the board; else return."""
-    from egiz_edge.ota import order  # noqa: PLC0415  # not kept, see `_unload`
-
-    given = order.read(data)
-    if given is None or not order.is_due(directory, given):
-        _unload()
-        unload("update")
-        return
-    try:
-        cause = _updated(directory, data, given)
-    except Exception as error:
-        sys.print_exception(error)
-        cause = "crash: %r" % error
-        order.note(data, given, error)
-    from machine import reset  # noqa: PLC0415, TID251  # no port is loaded, as in main.py
-
-    boot_loop.note_reset(data, cause)
-    reset()
-
-
-def _updated(directory, data, given):
-    """Fetch what is ordered, or prove that what came can update again."""
-    from egiz_edge import slots  # noqa: PLC0415  # as the next ones
-    from egiz_edge.ota import order  # noqa: PLC0415  # as above
-
-    gc.threshold(8192)  # bytes, as main.py has it
-    if slots.is_on_trial(directory):
-        from egiz_edge.ota import trial  # noqa: PLC0415  # as the next one
-
-        return trial.main(directory, given)
-    given["tries"] = str(int(given["tries"]) + 1)
-    order.write(data, given)  # before anything that may fail
-    from egiz_edge.ota import install  # noqa: PLC0415  # may not load
-
-    return install.main(directory, given)
 
 
 def accept(app, wanted):

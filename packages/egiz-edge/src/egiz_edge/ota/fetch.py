@@ -19,6 +19,10 @@ class FetchError(OSError):
     """The message is the reason, for a person; another try may have more luck."""
 
 
+class BrokenError(FetchError):
+    """It broke off when a part had come: another try may bring the rest."""
+
+
 class AnswerError(FetchError):
     """A server answered, and wrongly: what it has is not what was ordered."""
 
@@ -32,7 +36,8 @@ class Download:
 
     Args:
         address_of: a coroutine function: IPv4 address of a host name.
-        context: for https, as `tls.context` makes it; None where there is none.
+        context: a function that gives one for https, as `tls.context` makes it; None
+            where there is none.
     """
 
     def __init__(self, address_of, context=None):
@@ -44,6 +49,7 @@ class Download:
         self._from = self._to = 0  # what of the buffer is not read yet
         self._until = time.ticks_add(time.ticks_ms(), TOTAL_MS)
         self.at, self.size = 0, None
+        self._begin = 0  # what was asked for
 
     async def open(self, url, begin=0):
         """Ask for a file from the byte `begin` on; then `read` gives that one.
@@ -51,13 +57,14 @@ class Download:
         Raises:
             FetchError: with the reason.
         """
+        self._begin = begin
         is_tls, host, port, path = parse(url)
         if is_tls and self._context is None:
             raise AnswerError("https without a certificate authority")
         asked = "Range: bytes=%d-\r\n" % begin if begin else ""
         text = "GET %s HTTP/1.0\r\nHost: %s:%d\r\n%s\r\n" % (path, host, port, asked)
         try:
-            await self._connect(host, port, self._context if is_tls else None)
+            await self._connect(host, port, is_tls)
             self._writer.write(text.encode())  # raises what connecting came to
             await self._in_time(self._writer.drain())
         except FetchError:
@@ -67,7 +74,7 @@ class Download:
         await self._read_head(begin)
         while self.at < begin:  # a server without Range
             if not await self.read(begin - self.at):
-                raise FetchError("the file is shorter than before")
+                raise AnswerError("the file is shorter than before")
 
     async def read(self, most):
         """The next bytes, `most` or fewer; none at the end.
@@ -82,7 +89,7 @@ class Download:
         if most and self._from == self._to:
             await self._fill(0)
             if not self._to and self.size is not None:
-                raise FetchError("broke off at %d of %d" % (self.at, self.size))
+                raise self._broken("at %d of %d" % (self.at, self.size))
         begin = self._from
         self._from = min(begin + most, self._to)
         self.at += self._from - begin
@@ -98,8 +105,10 @@ class Download:
             except OSError:
                 pass
 
-    async def _connect(self, host, port, context):
+    async def _connect(self, host, port, is_tls):
         address = await self._in_time(self._address_of(host))
+        # Only now: the look-up needs memory as well.
+        context = self._context() if is_tls else None
         opening = asyncio.open_connection(
             address, port, ssl=context, server_hostname=host if context else None
         )
@@ -162,8 +171,12 @@ class Download:
             except FetchError:
                 raise
             except (OSError, ValueError) as error:
-                raise FetchError("broke off (%s)" % str(error).strip())
+                raise self._broken("(%s)" % str(error).strip())
         self._to = kept + count
+
+    def _broken(self, how):
+        kind = BrokenError if self.at > self._begin else FetchError
+        return kind("broke off " + how)
 
     async def _in_time(self, coroutine):
         left = time.ticks_diff(self._until, time.ticks_ms())

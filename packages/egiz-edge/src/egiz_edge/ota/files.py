@@ -2,10 +2,11 @@
 
 import hashlib
 import os
-from binascii import hexlify
+from binascii import crc32, hexlify
 
 _DIRECTORY = 0x4000
 _CHUNK = 512
+_AT_ONCE = 8  # paths in memory
 
 
 def sha256(path):
@@ -45,11 +46,22 @@ def remove_strangers(slot, named):
 
     Args:
         slot: its directory.
-        named: paths within it.
+        named: what `mark` gives of the paths within it that stay.
     """
-    for path in list(files_in(slot)):
-        if path[len(slot) + 1 :] not in named:
+    while True:
+        strangers = []  # no file is removed while a directory is read
+        for path in files_in(slot):
+            if mark(path[len(slot) + 1 :]) not in named and len(strangers) < _AT_ONCE:
+                strangers.append(path)
+        for path in strangers:
             os.remove(path)
+        if not strangers:
+            return
+
+
+def mark(path):
+    """A number for a path: a set of the paths themselves would be large."""
+    return crc32(path.encode()) & 0x3FFFFFFF  # an integer that is no object
 
 
 def blocks_in(slot, block):
@@ -59,7 +71,7 @@ def blocks_in(slot, block):
 
 def files_in(directory):
     """Paths of all files in a directory and below."""
-    for entry in list(os.ilistdir(directory)):
+    for entry in os.ilistdir(directory):  # as a list, it would be large
         path = directory + "/" + entry[0]
         if entry[1] & _DIRECTORY:
             for inner in files_in(path):  # not `yield from`: it saves nothing there

@@ -11,8 +11,8 @@ import os
 import sys
 from binascii import hexlify
 
-from egiz_edge import boot_loop, slots
-from egiz_edge.ota import files, order
+from egiz_edge import boot_loop
+from egiz_edge.ota import files
 from egiz_edge.ota.fetch import AnswerError
 from egiz_edge.ota.release import BOOT, Release
 from egiz_edge.ota.signed import LINE_MAX, RELEASE, KeyRefused, Refused, first_line
@@ -23,8 +23,8 @@ from egiz_edge.ota.source import (
     newer_keys,
     read_keys,
     release_of,
+    settings_of,
 )
-from egiz_edge.safe_mode import provisioned
 
 TOTAL_MS = 300000  # then the app runs again
 _SKIP_MAX = 4096  # bytes that are read and dropped before a new request is made
@@ -37,10 +37,16 @@ def main(directory, wanted):
     try:
         asyncio.run(_Update(directory, board, wanted).run())
     except Refused as error:
-        order.end(board, "refused", wanted["version"], str(error))
+        _end(board, "refused", wanted["version"], str(error))
     except OSError as error:
-        order.end(board, "failed", wanted["version"], str(error))
+        _end(board, "failed", wanted["version"], str(error))
     return "reboot: update"
+
+
+def _end(board, state, version, error):
+    from egiz_edge.ota import order  # noqa: PLC0415  # at the end there is room for it
+
+    order.end(board, state, version, error)
 
 
 class _Update:
@@ -48,15 +54,16 @@ class _Update:
         self._directory = directory
         self._board = board
         self._wanted = wanted
-        self._runs = slots.running()
+        self._runs = sys.path[0][1:]  # as `slots.running`
         self._other = "b" if self._runs == "a" else "a"
         self._slot = directory + "/" + self._other
         self._keys = self._settings = self._download = None
+        self._has_head = False
 
     async def run(self):
         """Bring the release, and put it on trial; raises Refused or OSError."""
         self._keys = read_keys(self._directory, self._board.store)
-        self._settings = provisioned(self._directory)
+        self._settings = settings_of(self._directory)
         files.make_directories(self._slot + "/release")
         # What has come stays, so each try goes on.
         await attempt(self._board, self._settings, self._fetch, TOTAL_MS)
@@ -67,22 +74,41 @@ class _Update:
         if int(self._wanted.get("keys", "0")) > self._keys.number:
             await self._renew_keys(int(self._wanted["keys"]))
         try:
-            await self._open(0)
-            await self._bring_head(new)
+            if not self._has_head:
+                await self._go_to(0)
+                await self._bring_head(new)
             with open(new, "rb") as file:
                 release = await self._verified(file)
                 self._check(release)
+                self._has_head = True  # so it is not fetched again in this boot
                 await self._bring_files(release)
                 self._read_back(release)
+        except AnswerError:
+            self._has_head = False  # the server may have another file now
+            raise
         finally:
-            if self._download is not None:
-                await self._download.close()
+            await self._leave()
         os.rename(new, self._slot + "/release")
 
-    async def _open(self, begin):
-        url = release_of(self._wanted)
-        self._download = download_of(self._board, url, self._settings)
-        await self._download.open(url, begin)
+    async def _go_to(self, at):
+        """Have the byte `at` come next; a few that come before it are let pass."""
+        if self._download is None or at - self._download.at > _SKIP_MAX:
+            await self._leave()
+            self._download = download_of(self._board, self._settings)
+            await self._download.open(release_of(self._wanted), at)
+        await self._copy(at - self._download.at, lambda _: None)
+
+    async def _leave(self):
+        download, self._download = self._download, None
+        if download is not None:
+            await download.close()
+
+    def _check_size(self, release):
+        """Raises AnswerError where the server's file is not as long as it must be."""
+        size = self._download and self._download.size
+        whole = release.start + release.size
+        if size is not None and size != whole:
+            raise AnswerError("too long" if size > whole else "cut short")
 
     async def _verified(self, file):
         """The `Release`; a key that is not known may be in a newer set."""
@@ -132,21 +158,20 @@ class _Update:
         room = os.statvfs(self._directory + "/")
         free = room[3] + files.blocks_in(self._slot, room[0])
         release.check_room(free * room[0] - _MARGIN, room[0])
+        self._check_size(release)
 
     async def _bring_files(self, release):
         """Each file that is not there; the slot is not whole from here on."""
         files.remove(self._slot + "/release")
-        named = {path for path, _, _ in release.entries()}
-        named.add("release.new")
+        named = {files.mark(path) for path, _, _ in release.entries()}
+        named.add(files.mark("release.new"))
         files.remove_strangers(self._slot, named)
         at = release.start
         for path, size, digest in release.entries():
             self._board.watchdog.feed()
             if files.sha256(self._slot + "/" + path) != digest:
-                if at - self._download.at > _SKIP_MAX:
-                    await self._download.close()
-                    await self._open(at)
-                await self._copy(at - self._download.at, lambda _: None)
+                await self._go_to(at)
+                self._check_size(release)
                 await self._bring_file(path, size, digest)
             at += size
 
@@ -171,6 +196,9 @@ class _Update:
                 raise AnswerError("damaged %s" % path)
 
     def _switch(self):
+        from egiz_edge import slots  # noqa: PLC0415  # as in `_end`
+        from egiz_edge.ota import order  # noqa: PLC0415  # as above
+
         order.keep(self._board.store, "trial", self._wanted["version"])
         data = self._board.data_directory
         boot_loop.write(data, 0, "reboot: update")  # no crashes of the other version

@@ -3,12 +3,12 @@
 import asyncio
 import os
 
-from egiz_edge import dns
-from egiz_edge.ota.fetch import AnswerError, Download, FetchError
+from egiz_edge import unload
+from egiz_edge.ota.fetch import AnswerError, BrokenError, Download, FetchError
 from egiz_edge.ota.keys import KeySet, modulus
 from egiz_edge.ota.signed import Refused
-from egiz_edge.startup import board_in
 
+_SETTINGS = ("wifi_ssid", "wifi_password", "tls")
 _CHUNK = 512
 _KEYS_MAX = 8192  # bytes of a key set
 _WAIT_MAX_S = 30  # between two tries; the first waits are shorter
@@ -17,9 +17,23 @@ _WRONG_MAX = 3  # tries, where the server answers, and wrongly
 
 def board_of(directory):
     """The `Board`, its watchdog fed: all of the updater's boots begin with it."""
-    board = board_in(directory)
+    from egiz_edge import startup  # noqa: PLC0415  # not kept, nor are the next ones
+
+    board = startup.board_in(directory)
     board.watchdog.feed()
+    del startup
+    unload("startup")
     return board
+
+
+def settings_of(directory):
+    """Network and TLS as safe mode has them, of which no more is loaded then."""
+    from egiz_edge import safe_mode  # noqa: PLC0415  # as above
+
+    settings = safe_mode.provisioned(directory)
+    del safe_mode
+    unload("safe_mode")
+    return {name: settings.get(name) for name in _SETTINGS}
 
 
 def read_keys(directory, store):
@@ -38,7 +52,7 @@ def read_keys(directory, store):
 async def newer_keys(board, directory, url, settings, least):
     """Fetch a key set of this number or a later one, and keep it; raises Refused."""
     root, path = modulus(board.store.get("root")), directory + "/keys"
-    download = download_of(board, url, settings)
+    download = download_of(board, settings)
     try:
         await download.open(url + "/keys")
         with open(path + ".new", "wb") as file:
@@ -61,20 +75,29 @@ def release_of(order):
     return "%s/%s.egz" % (order["url"], order["version"])
 
 
-def download_of(board, url, settings):
+def download_of(board, settings):
     """A `Download` over the network of a board, with the authority of its broker."""
 
     async def address_of(host):
-        return await dns.look_up(host, board.wifi.name_servers())
-
-    context = None
-    if url.startswith("https:"):
-        from egiz_edge import tls  # noqa: PLC0415  # most orders need none
+        from egiz_edge import dns  # noqa: PLC0415  # as above
 
         try:
-            context = tls.context(settings.get("tls"))
-        except ValueError as error:  # Mbed TLS's
-            raise OSError("tls: %s" % error)
+            return await dns.look_up(host, board.wifi.name_servers())
+        finally:
+            del dns
+            unload("dns")
+
+    def context():
+        from egiz_edge import tls  # noqa: PLC0415  # as above
+
+        try:
+            return tls.context(settings["tls"])
+        except (OSError, ValueError) as error:  # the latter is Mbed TLS's
+            raise AnswerError(str(error))  # no wait cures it
+        finally:
+            del tls
+            unload("tls")
+
     return Download(address_of, context)
 
 
@@ -110,6 +133,7 @@ async def _retried(wifi, settings, step, reasons):
         except FetchError as error:
             reasons.append(str(error))
             reasons.pop(0)
+            wait_s = 1 if type(error) is BrokenError else wait_s
             print("update: %s, retry in %d s" % (error, wait_s))
         await asyncio.sleep(wait_s)
         wait_s = min(2 * wait_s, _WAIT_MAX_S)

@@ -5,9 +5,8 @@ could not update again is not kept.
 """
 
 import asyncio
+import sys
 
-from egiz_edge import slots
-from egiz_edge.ota import order
 from egiz_edge.ota.fetch import AnswerError
 from egiz_edge.ota.release import Release
 from egiz_edge.ota.source import (
@@ -16,8 +15,8 @@ from egiz_edge.ota.source import (
     download_of,
     read_keys,
     release_of,
+    settings_of,
 )
-from egiz_edge.safe_mode import provisioned
 
 LIMIT_MS = 120000  # for a server that was there a moment ago
 _CHUNK = 512
@@ -29,26 +28,36 @@ def main(directory, wanted):
     Then the app has all tries of a trial, or none.
     """
     board = board_of(directory)
-    run, trial, _, word = slots.read(directory)
+    reason = security = None
     try:
-        settings = provisioned(directory)
+        settings = settings_of(directory)
         proving = lambda: _prove(board, directory, release_of(wanted), settings)  # noqa: E731
         security = asyncio.run(attempt(board, settings, proving, LIMIT_MS))
     except (OSError, ValueError) as error:
-        slots.write(directory, run, trial, 0, word)  # the selector rolls it back
-        return "cannot update again: %s" % error
-    wanted["proven"] = str(security)
-    order.write(board.data_directory, wanted)
-    slots.write(directory, run, trial, slots.TRIES, word)
-    return "reboot: update"
+        reason = "cannot update again: %s" % error
+    _keep(directory, board.data_directory, wanted, security)
+    return reason or "reboot: update"
+
+
+def _keep(directory, data, wanted, security):
+    """Give the app its tries; none without what was proven: it is rolled back then."""
+    from egiz_edge import slots  # noqa: PLC0415  # at the end there is room for them
+    from egiz_edge.ota import order  # noqa: PLC0415  # as above
+
+    tries = 0
+    if security is not None:
+        wanted["proven"], tries = str(security), slots.TRIES
+        order.write(data, wanted)
+    run, trial, _, word = slots.read(directory)
+    slots.write(directory, run, trial, tries, word)
 
 
 async def _prove(board, directory, url, settings):
     """The security number of the own release, once a server has the same head."""
-    with open("%s/%s/release" % (directory, slots.running()), "rb") as own:
+    with open(directory + sys.path[0] + "/release", "rb") as own:
         release = Release(own, read_keys(directory, board.store))
         own.seek(0)
-        download = download_of(board, url, settings)
+        download = download_of(board, settings)
         try:
             await download.open(url)
             while download.at < release.start:
