@@ -70,9 +70,11 @@ class Actions:
         try:
             from egiz_edge import update  # noqa: PLC0415  # large, and seldom needed
 
-            reason = update.accept(self._app, wanted)
+            device_id = self._app.settings.device_id
+            reason = update.accept(self._board, device_id, wanted)
         finally:
-            unload("update", "ota.order", "ota", "slots")
+            unload("update", "desired_firmware", "firmware")
+            unload("ota.order", "ota.rollout", "ota", "slots")
         if reason is not None:
             raise CommandError(reason, "refused")
         return lambda: self._app.stop("updating")

@@ -166,6 +166,8 @@ class App:
             await asyncio.sleep(_MAINTAIN_S)
             while self.downlink.is_waiting or self.is_trial_over():
                 await self._process()
+            if self.downlink.is_due(self._report.uptime_ms() // 1000):
+                await self._process()
             if self._report.is_due(self.settings.report_rate_ms):
                 self.uplink.report_soon()
             self._confirm_boot()

@@ -18,7 +18,8 @@ from egiz_edge import config_outcome, timeouts
 from egiz_edge.effective_settings import ConfigError, resolve
 
 _SETTINGS = "settings_crc"  # key in the store: of the settings of the boot before
-_NETWORK = ("wifi_ssid", "mqtt_broker")
+# Without these, neither a correction nor a better version is received.
+_RESCUE = ("wifi_ssid", "mqtt_broker", "firmware")
 _REV_MAX = 4294967295  # U32_MAX of the contract
 
 
@@ -34,6 +35,8 @@ class DesiredConfig:
     Attributes:
         is_on_trial: whether the network has changed, and is not confirmed.
         crc: CRC-32 of the message that was processed last, or None.
+        firmware: when to look at the one that is wanted, see firmware.py; None if that
+            has not changed.
     """
 
     def __init__(self, directory, store, settings, log):
@@ -44,13 +47,14 @@ class DesiredConfig:
         self._log = log
         self.rev, self.crc, self.error, self._refused_rev = config_outcome.load(store)
         self.is_on_trial = self._load(self._staged) is not None
+        self.firmware = None
 
     def restore(self, is_plain=False):
         """After a boot; new settings, which came by cable, win over what is stored.
 
         Args:
-            is_plain: the device crashed again and again: of the configuration, only the
-                network is kept, without which no correction is received.
+            is_plain: the device crashed again and again: of the configuration, only
+                network and firmware are kept.
         """
         self._keep_if_settings_are_the_same()
         if is_plain:
@@ -58,6 +62,8 @@ class DesiredConfig:
         config = self._load(self._staged) or self._load(self._in_force)
         if config is not None:
             self._apply(config)
+        else:
+            self._want({})
 
     def receive(self, msg, config, reason):
         """Process a message of the topic; there is no trial now.
@@ -116,6 +122,7 @@ class DesiredConfig:
             _remove(path)
         self.rev, self.crc, self.error, self._refused_rev = 0, None, None, None
         config_outcome.keep(self._store, self.last())
+        self._want({})
         self.is_on_trial = False
 
     def _keep_if_settings_are_the_same(self):
@@ -132,6 +139,10 @@ class DesiredConfig:
         self._store.put(_SETTINGS, crc)
 
     def _stage(self, config, msg):
+        if "firmware" in config:
+            from egiz_edge import firmware  # noqa: PLC0415  # few have one
+
+            firmware.check(config)
         resolved = resolve(config, self._settings.given)
         is_trial = self._changes_network(resolved)
         if is_trial and self._is_password_kept(resolved["password"]):
@@ -144,6 +155,7 @@ class DesiredConfig:
             os.rename(self._staged, self._in_force)
         self.is_on_trial = is_trial
         self._settings.update(resolved)
+        self._want(config, True)
 
     def _is_password_kept(self, password):
         """Whether there is one, and `password`, what the broker gets, is not it."""
@@ -166,6 +178,15 @@ class DesiredConfig:
 
     def _apply(self, config):
         self._settings.update(resolve(config, self._settings.given))
+        self._want(config)
+
+    def _want(self, config, is_asked=False):
+        """Keep which firmware is wanted."""
+        self.firmware = ()
+        if "firmware" in config or self._store.get("firmware"):
+            from egiz_edge import firmware  # noqa: PLC0415  # few have one
+
+            self.firmware = firmware.keep(self._store, config, is_asked)
 
     def _load(self, path):
         """The configuration in a file; None if there is none that is valid."""
@@ -191,7 +212,7 @@ class DesiredConfig:
         self.is_on_trial = False
         if config is None:
             return
-        kept = {name: config[name] for name in config if name in _NETWORK}
+        kept = {name: config[name] for name in config if name in _RESCUE}
         kept["device_id"] = self._settings.device_id
         try:
             _write(self._in_force, json.dumps(kept).encode())

@@ -9,6 +9,7 @@ from binascii import crc32
 from egiz_edge import unload
 
 _WAITING_MAX = 4
+_LOOK_S = 60
 _BYTES_MAX = 4096  # of the commands that wait
 
 
@@ -27,6 +28,7 @@ class Downlink:
         update: JSON member of the status, or None.
         crc: CRC-32 of the config message that was processed last, or None.
         is_on_trial: whether the network has changed, and is not confirmed.
+        firmware: when to look at the one that is wanted, see firmware.py; else empty.
     """
 
     def __init__(self, log):
@@ -35,6 +37,7 @@ class Downlink:
         self.refused = []
         self.newest = self.config = self.command = self.crc = self.update = None
         self.is_on_trial = False
+        self.firmware = ()
 
     @property
     def is_waiting(self):
@@ -49,6 +52,17 @@ class Downlink:
         confirms nothing.
         """
         return self.newest is not None and not self.is_on_trial
+
+    def is_due(self, uptime_s):
+        """Whether to look at the firmware that is wanted; not before a trial is over.
+
+        There is another look in a minute, if there is no memory for this one.
+        """
+        look = self.firmware
+        if not look or self.is_on_trial or uptime_s < look[0]:
+            return False
+        look[0] = uptime_s + _LOOK_S
+        return True
 
     def put_config(self, msg, _retain):
         """A message of the config topic: the newest replaces one that waits.

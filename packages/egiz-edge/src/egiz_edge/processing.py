@@ -25,6 +25,11 @@ async def process(app):
     if app.is_trial_over():
         await _end_trial(app)
         return
+    if not app.downlink.is_waiting:  # then it is a look at the firmware
+        from egiz_edge import firmware  # noqa: PLC0415  # it unloads itself
+
+        firmware.process(app)
+        return
     settings = app.settings
     network = (settings.host, settings.port, settings.wifi_ssid)
     after = await handle_next(app)
@@ -63,6 +68,8 @@ def _with_config(app, do):
     config = DesiredConfig(board.data_directory, board.store, app.settings, app.log)
     do(config)
     app.downlink.is_on_trial = config.is_on_trial
+    if config.firmware is not None:
+        app.downlink.firmware = config.firmware
     return config.last()
 
 
@@ -148,7 +155,7 @@ def _refuse(app, crc):
 
 def _unload_all():
     unload("incoming", "commands", "actions", "desired_config", "effective_settings")
-    unload("config_outcome")
+    unload("config_outcome", "firmware")
     unload_rules()
 
 

@@ -6,7 +6,9 @@ from egiz_edge import payloads
 from egiz_edge.report import FIRMWARE_VERSION
 
 # What the device can do besides measuring: the actions of actions.py.
-_CAN = '["reboot","identify","sample_now","reset_energy","factory_reset","ota"]'
+_CAN = (
+    '["reboot","identify","sample_now","reset_energy","factory_reset","ota","rollback"]'
+)
 
 
 def message(report, state, outcomes, codes):

@@ -15,23 +15,67 @@ _LOOKS = 6  # at a trial while CONFIRM_MS pass
 _LIMIT = 10  # times CONFIRM_MS and the longest period, until a trial is given up
 
 
-def accept(app, wanted):
+def accept(board, device_id, wanted):
     """Keep an order, which the next boot obeys; gives the reason of a refusal, or None.
 
     Args:
-        app: the `App`.
-        wanted: version and url, as the contract has them; None to roll back.
+        board: the `Board`.
+        device_id: of this device.
+        wanted: arguments of the command `ota`; None to roll back.
     """
-    from egiz_edge import slots  # noqa: PLC0415  # the caller unloads them
+    from egiz_edge.ota import order  # noqa: PLC0415  # the caller unloads them
 
-    if slots.is_on_trial(_directory(app.board)):
+    if wanted is None:
+        return _under_way(board) or _roll_back(board)
+    reason = refusal(board, wanted) or _not_now(board, device_id, wanted)
+    if reason is None:
+        order.give(_directory(board), board, wanted)
+    return reason
+
+
+def refusal(board, wanted):
+    """Why an order cannot be given to the updater, or None.
+
+    What else may be wrong with it is found by the updater: its modules are large.
+    """
+    reason = _under_way(board)
+    if reason is None and wanted["version"] == FIRMWARE_VERSION:
+        reason = "it is version %s" % FIRMWARE_VERSION
+    if reason is None and board.store.get("root") is None:
+        reason = "no key"
+    return reason
+
+
+def _under_way(board):
+    from egiz_edge import slots  # noqa: PLC0415  # as above
+    from egiz_edge.ota import order  # noqa: PLC0415  # as above
+
+    if slots.is_on_trial(_directory(board)):
         return "an update is on trial"
-    return _accept(app.board, wanted) if wanted else _roll_back(app.board)
+    if order.read(board.data_directory) is not None:
+        return "an update is on its way"
+    return None
+
+
+def _not_now(board, device_id, wanted):
+    """Why a command, which does not wait, cannot be obeyed at this moment, or None."""
+    from egiz_edge.ota import rollout  # noqa: PLC0415  # as above
+
+    reason = rollout.problem(wanted)
+    if reason is None and not rollout.is_chosen(wanted, device_id):
+        reason = "not of these %d percent" % wanted["percent"]
+    return reason or rollout.not_now(wanted, now_s(board))[0]
+
+
+def now_s(board):
+    """Since 1970, UTC; None while the clock is not set."""
+    clock = board.clock
+    return clock.now_ms() // 1000 if clock.is_synced() else None
 
 
 def _roll_back(board):
     """Have the other slot run, if a version is there that may."""
-    from egiz_edge import slots  # noqa: PLC0415  # as above
+    from egiz_edge import desired_firmware, slots  # noqa: PLC0415  # as above
     from egiz_edge.ota import order  # noqa: PLC0415  # as above
 
     directory = _directory(board)
@@ -44,6 +88,7 @@ def _roll_back(board):
     floor = int(board.store.get("floor") or 0)
     if security < floor:
         return "security %d, below %d" % (security, floor)
+    desired_firmware.take_back(board.store, FIRMWARE_VERSION)
     slots.write(directory, other)
     order.end(board, "rolled_back", FIRMWARE_VERSION, "command")
     return None
@@ -59,21 +104,6 @@ def _security(file):
         if line.startswith(b"security "):
             return int(line[9:])
     raise ValueError
-
-
-def _accept(board, wanted):
-    from egiz_edge.ota import order  # noqa: PLC0415  # as above
-
-    url = wanted["url"]
-    if wanted["version"] == FIRMWARE_VERSION:
-        return "it is version %s" % FIRMWARE_VERSION
-    if board.store.get("root") is None:
-        return "no key"
-    # What else may be wrong with it is found by the updater: its modules are large.
-    if url.startswith("https:") and not board.clock.is_synced():
-        return "clock not set"
-    order.give(_directory(board), board, wanted)
-    return None
 
 
 def restore(app):

@@ -13,7 +13,8 @@ import os
 from egiz_edge import slots
 
 TRIES = 3  # boots of the updater
-STORED = "ota"  # key in the store
+STORED = "ota"  # keys in the store
+LAST = "rollout"
 _ORDER = "/ota"
 _NEEDED = ("version", "url", "tries")
 
@@ -64,6 +65,9 @@ def outcome(directory, order):
 def end(board, state, version, error=None):
     """It has ended: keep how, and forget it."""
     keep(board.store, state, version, error)
+    ended = last(board.store)
+    if ended is not None and ended[1] == version:
+        keep_last(board.store, ended[0], version, ended[2], state)
     try:
         os.remove(board.data_directory + _ORDER)
     except OSError:
@@ -94,11 +98,32 @@ def keep(store, state, version, error=None):
 
 def kept(store):
     """What `keep` has kept, as a dict; an empty one where it is damaged."""
+    return _stored(store, STORED, dict) or {}
+
+
+def keep_last(store, number, version, times, state):
+    """Keep which order of a configuration was obeyed, how often, and how it ended."""
+    store.put(LAST, json.dumps([number, version, times, state]))
+
+
+def last(store):
+    """[number, version, times, state] of `keep_last`; None before the first one.
+
+    The state is `given` while the order has not ended, and where that was not kept.
+    """
+    found = _stored(store, LAST, list)
+    if found is None or [type(value) for value in found] != [int, str, int, str]:
+        return None
+    return found
+
+
+def _stored(store, key, kind):
+    """A JSON text of the store; None where it is damaged."""
     try:
-        found = json.loads(store.get(STORED) or "{}")
+        found = json.loads(store.get(key) or "null")
     except ValueError:
-        return {}
-    return found if type(found) is dict else {}
+        return None
+    return found if type(found) is kind else None
 
 
 def read(data):
