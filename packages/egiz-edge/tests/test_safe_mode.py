@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import time
 
 import egiz_edge_tools.virtual_board as board_module
 import pytest
 from egiz_edge_tools.bundle import stage
 from egiz_schema import Command, Topic, encode
+from rig import updates
 from rig.device import DEVICE
+from rig.rollouts import CRASHES, Rollouts
 from rig.waiting import eventually
 
 COMMAND = Topic("factory", DEVICE, "command")
@@ -45,10 +48,9 @@ def _answers(live, command_id):
     return [(one.result, one.error) for one in given if one.id == command_id]
 
 
-def _send(live, command_id, action="identify"):
-    live.publish(
-        COMMAND, encode(Command(device_id=DEVICE, id=command_id, action=action))
-    )
+def _send(live, command_id, action="identify", **more):
+    command = Command(device_id=DEVICE, id=command_id, action=action, **more)
+    live.publish(COMMAND, encode(command))
 
 
 RUBBISH = {
@@ -74,7 +76,8 @@ def test_whatever_comes_as_a_command_is_answered_or_ignored_and_the_next_obeyed(
     for rubbish in (b"", b"{", b"\xff" * 40, *map(_encoded, RUBBISH.values())):
         live.publish(COMMAND, rubbish, retain=retain)
     _send(live, "c1")
-    assert _answer(live, "c1") == ("refused", "safe mode: reboot only")
+    reason = "safe mode: reboot, ota and rollback only"
+    assert _answer(live, "c1") == ("refused", reason)
     assert _answer(live, "5") == ("refused", "id: not a text")
     answered = [
         m.last_command.id for m in _statuses(live, "safe_mode") if m.last_command
@@ -132,3 +135,72 @@ def test_a_power_cut_leads_out_of_safe_mode(crashed, device, mosquitto, live):
     born = eventually(lambda: _statuses(live, "online"))[0]
     assert born.reset_cause == "power_on"
     eventually(lambda: live.messages(DEVICE, "telemetry"))
+
+
+@pytest.fixture
+def crashing(device, mosquitto, tmp_path, umqtt, monkeypatch):
+    """A device with a firmware that crashes at each start, and releases for it."""
+    rollouts = Rollouts(tmp_path / "rollouts", {"egiz_edge/uplink.py": CRASHES})
+
+    def install(directory, *_):
+        rollouts.install(directory)
+        shutil.copytree(umqtt / "umqtt", directory / "umqtt")
+
+    monkeypatch.setattr(board_module, "stage", install)
+    rollouts.provision(tmp_path / f"flash-{DEVICE}")
+    device(mosquitto)
+    return rollouts
+
+
+WRONG = {
+    "ota": [
+        ({"version": "0.2.0"}, {}, "args.url: missing"),
+        ({"version": "0.1.0", "url": "http://u.lan"}, {}, "it is version 0.1.0"),
+        (
+            {"version": "0.2.0", "url": "http://u.lan", "window": "25:00-x"},
+            {},
+            "firmware.window: not like 22:00-04:00",
+        ),
+        (
+            {"version": "0.2.0", "url": "http://u.lan", "percent": 0},
+            {},
+            "not of these 0 percent",
+        ),
+        (
+            {"version": "0.2.0", "url": "http://u.lan"},
+            {"expires_at": 1_600_000_000},
+            "expired",
+        ),
+    ],
+    "rollback": [
+        ({}, {}, "args.confirm: missing"),
+        ({"confirm": "oven-009"}, {}, "args.confirm: not the device id"),
+        ({"confirm": DEVICE}, {}, "no other version"),
+    ],
+}
+
+
+def test_a_release_that_ends_in_safe_mode_is_updated_out_of_it(crashing, live):
+    eventually(lambda: _statuses(live, "safe_mode"), 90)
+    orders = [(action, *one) for action, given in WRONG.items() for one in given]
+    for number, (action, arguments, more, reason) in enumerate(orders):
+        _send(live, f"w{number}", action, args=arguments, **more)
+        assert _answer(live, f"w{number}") == ("refused", reason)
+    server = updates.UpdateServer(updates.file(crashing.release()))
+    try:
+        arguments = {"version": "0.2.0", "url": server.directory}
+        later = int(time.time()) + 600
+        _send(live, "u1", "ota", args=arguments, expires_at=later)
+        eventually(lambda: _updates(live, "done"), 90)
+    finally:
+        server.close()
+    (ordered, *_) = _updates(live, "updating")
+    assert ordered.state == "updating"
+    assert (ordered.last_command.id, ordered.last_command.result) == ("u1", "done")
+    assert live.messages(DEVICE, "status")[-1].firmware_version == "0.2.0"
+    assert live.rejected == []
+
+
+def _updates(live, state):
+    statuses = live.messages(DEVICE, "status")
+    return [m for m in statuses if m.ota and m.ota.state == state]

@@ -83,12 +83,7 @@ class Commands:
             raise CommandError("retained")
         if crc32(command["id"].encode()) in self._ids:
             raise CommandError("repeated")
-        expires_at = command.get("expires_at")
-        if expires_at is not None:
-            if not self._clock.is_synced():
-                raise CommandError("clock not set")
-            if expires_at * 1000 < self._clock.now_ms():
-                raise CommandError("expired")
+        check_expiry(command, self._clock)
         if command["action"] not in self._actions:
             raise CommandError("unknown action")
 
@@ -104,6 +99,16 @@ class Commands:
             members.append('"error":' + text(error))
         self._store.put(_LAST, "{" + ",".join(members) + "}")
         self._log("command %s: %s %s" % (command_id, result, error or ""))
+
+
+def check_expiry(command, clock):
+    """Raise CommandError for one that has expired, or may have."""
+    expires_at = command.get("expires_at")
+    if expires_at is not None:
+        if not clock.is_synced():
+            raise CommandError("clock not set")
+        if expires_at * 1000 < clock.now_ms():
+            raise CommandError("expired")
 
 
 def _id_of(command):

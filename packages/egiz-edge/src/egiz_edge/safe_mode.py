@@ -1,9 +1,10 @@
 """Safe mode: what runs on a device when its app crashes at every boot.
 
 It reports on the status topic (retained) that it is in safe mode and why, and executes
-one command: `reboot`. It shares no code with the app that has just crashed, but tls.py
-where the settings name TLS, and the contract's for an emoji in them; it only reads
-what was provisioned: identity and credentials stay. The MQTT client is the stock
+three commands: `reboot`, `ota` and `rollback`. It shares no code with the app that has
+just crashed, but tls.py where the settings name TLS, the contract's for an emoji in
+them, and for an update safe_orders.py; it only reads what was provisioned: identity and
+credentials stay. The MQTT client is the stock
 `umqtt.simple`, which waits without end for a broker that does not answer; the watchdog
 ends that.
 """
@@ -23,6 +24,7 @@ _JOIN_MS = 20000
 _RETRY_APP_MS = 900000  # the cause may be gone by then
 _ANSWERS_MAX = 16
 _TEXTS = ("user", "password", "wifi_ssid", "wifi_password")  # settings
+_ACTIONS = ("reboot", "ota", "rollback")
 _LAST_ID = "/safe_mode_id"  # of the last command: a retained one is sent again
 
 
@@ -37,7 +39,7 @@ def main(directory, data, count, reset_reason):
 
 
 def run(directory, reason):
-    """Until a reboot is ordered (True), or until it is time to try the app (False)."""
+    """Until a reset is ordered (True), or until it is time to try the app (False)."""
     print("safe mode: " + reason)
     since = time.ticks_ms()
     while time.ticks_diff(time.ticks_ms(), since) < _RETRY_APP_MS:
@@ -64,6 +66,7 @@ class _Session:
         self._device_id = settings["device_id"]
         self._topic = "sensors/%s/%s/" % (settings["facility"], settings["device_id"])
         self._is_ordered = False
+        self._update = None  # what the status has of one that is ordered
         self._answers = []  # that are to be reported
         self._client = MQTTClient(
             settings["device_id"],
@@ -80,7 +83,7 @@ class _Session:
         self._client.set_last_will(self._topic + "status", will, True, 1)
 
     def serve(self, since):
-        """Until a reboot is ordered; OSError when it breaks or takes too long."""
+        """Until a reset is ordered; OSError when it breaks or takes too long."""
         try:
             self._serve(since)
         finally:
@@ -121,7 +124,11 @@ class _Session:
         Each receives what comes meanwhile, and would drop the PUBACK of the other.
         """
         while self._answers:
-            self._report(last_command=self._answers.pop(0))
+            last = self._answers.pop(0)
+            if self._is_ordered and self._update and not self._answers:
+                self._report(last_command=last, state="updating", ota=self._update)
+            else:
+                self._report(last_command=last)
 
     def _receive(self, _topic, msg):
         """Execute or refuse a command; what is no command is only logged."""
@@ -134,18 +141,34 @@ class _Session:
             print("safe mode: message ignored, not a command: %r" % error)
             return
         last = {"id": _printable(command_id), "result": "refused"}
-        if action != "reboot":
-            last["error"] = "safe mode: reboot only"
+        if action not in _ACTIONS:
+            last["error"] = "safe mode: reboot, ota and rollback only"
         elif type(command_id) is not str:
             last["error"] = "id: not a text"
         elif _read(self._directory + "/data" + _LAST_ID) == command_id:
             last["error"] = "repeated"
         else:
             _keep(self._directory + "/data" + _LAST_ID, command_id)
-            last["result"] = "done"
-            self._is_ordered = True
+            last.update(self._obey(command))
         if len(self._answers) < _ANSWERS_MAX:
             self._answers.append(last)
+
+    def _obey(self, command):
+        """The result, and the reason of one that is no `done`."""
+        if command["action"] != "reboot":
+            try:
+                from egiz_edge import safe_orders  # noqa: PLC0415  # few need it
+
+                reason, self._update = safe_orders.obey(
+                    self._directory, command, self._device_id
+                )
+            except Exception as error:
+                return {"result": "failed", "error": _printable("%r" % error)}
+            if reason is not None:
+                safe_orders.unload_all()
+                return {"result": "refused", "error": reason}
+        self._is_ordered = True
+        return {"result": "done"}
 
 
 def provisioned(directory):
