@@ -84,6 +84,15 @@ class VirtualDay:
         self.now_s = until_s
         return boot.counts
 
+    def order_to(self, until_s: int) -> None:
+        """Let it run so far, also over resets; without a look at where it is."""
+        self._order(until_s, _ANSWER_MS)
+
+    def join_ap(self, key: str) -> None:
+        """A phone joins its network."""
+        assert self._board is not None
+        self._board.join_ap(key)
+
     def change_world(self) -> None:
         """After a change of the hardware's network or pins."""
         assert self._board is not None

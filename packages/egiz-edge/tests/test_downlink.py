@@ -226,18 +226,16 @@ def test_a_command_that_must_not_be_executed_is_refused_with_a_reason(
     assert {m.boot for m in live.messages(DEVICE, "status")} == {1}
 
 
-def test_a_factory_reset_deletes_the_configuration_and_keeps_the_identity(
+def test_a_board_without_a_label_refuses_what_only_a_cable_could_undo(
     device, mosquitto, live
 ):
     device(mosquitto, publish_rate_ms=400)
     _status(live, lambda m: m.state == "online")
-    live.publish(CONFIG, encode(Config(device_id=DEVICE, rev=9, publish_rate_ms=300)))
-    _config(live, 9, applied=True)
     _send_command(live, "wipe", "factory_reset", args={"confirm": DEVICE})
-    born = _status(live, lambda m: m.boot == 2)
-    assert (born.config, born.reset_cause) == (None, "reboot: factory_reset")
-    assert (born.last_command.id, born.last_command.result) == ("wipe", "done")
-    assert live.rejected == []
+    assert _result(live, "wipe") == ("refused", "no label")
+    _send_command(live, "open", "portal")
+    assert _result(live, "open") == ("refused", "no label")
+    assert {m.boot for m in live.messages(DEVICE, "status")} == {1}
 
 
 FIELDS = [

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from egiz_edge import processing, unload
+from egiz_edge import unload
 from egiz_edge.commands import CommandError
 
 _IDENTIFY_DEFAULT_S = 10
@@ -31,6 +31,7 @@ class Actions:
             "factory_reset": self._factory_reset,
             "ota": self._ota,
             "rollback": self._rollback,
+            "portal": self._portal,
         }
 
     async def _reboot(self, _args):
@@ -80,13 +81,20 @@ class Actions:
         return lambda: self._app.stop("updating")
 
     async def _factory_reset(self, _args):
-        """Delete all later configuration; what was provisioned stays."""
-        return lambda: _factory_reset(self._app)
+        """Erase settings, configuration and what waits, and open the portal."""
+        return self._leaving("factory_reset")
 
+    async def _portal(self, _args):
+        """Open the portal."""
+        return self._leaving("portal")
 
-def _factory_reset(app):
-    """Reset to what was provisioned, without configuration and waiting messages."""
-    processing.with_config(app, lambda config: config.erase())
-    while (message := app.outbox.peek()) is not None:
-        app.outbox.done(message[0])
-    app.reset("reboot: factory_reset")
+    def _leaving(self, what):
+        try:
+            from egiz_edge.portal import ordered  # noqa: PLC0415  # seldom needed
+
+            cause = ordered.accept(self._board, what, "command")
+        finally:
+            unload("portal.ordered", "portal.label", "portal")
+        if cause is None:
+            raise CommandError("no label", "refused")
+        return lambda: self._app.reset(cause)

@@ -16,6 +16,7 @@ from egiz_edge.ticker import Ticker
 from egiz_edge.window import Window
 
 _MAINTAIN_S = 0.5
+_AWAY_MS = 60000  # without Wi-Fi, until a portal is thought of
 
 
 class App:
@@ -46,6 +47,8 @@ class App:
         self.bus = asyncio.Lock()
         self.moved_ticks = time.ticks_ms()
         self.acked_before = 0
+        self._up_ticks = time.ticks_ms()  # when there was Wi-Fi last
+        self._watch = None  # see portal/network.py
         self._report = report
         self._is_stopping = False
         self._is_confirmed = False
@@ -161,7 +164,7 @@ class App:
         window.clear()
 
     async def _maintain(self):
-        """All that has no task of its own: trial, messages, status, boot."""
+        """All that has no task of its own: trial, messages, status, boot, portal."""
         while True:
             await asyncio.sleep(_MAINTAIN_S)
             while self.downlink.is_waiting or self.is_trial_over():
@@ -171,6 +174,7 @@ class App:
             if self._report.is_due(self.settings.report_rate_ms):
                 self.uplink.report_soon()
             self._confirm_boot()
+            self._look_for_portal()
 
     async def _process(self):
         from egiz_edge import processing  # noqa: PLC0415  # not kept, see unload
@@ -193,6 +197,20 @@ class App:
         if self._report.uptime_ms() > period_ms + timeouts.CONFIRM_MS:
             self._is_confirmed = True
             boot_loop.write(self.board.data_directory, 0)
+
+    def _look_for_portal(self):
+        """A held button, or no Wi-Fi for long: what follows is loaded only then."""
+        if self.board.wifi.is_up():
+            self._up_ticks = time.ticks_ms()
+        away_ms = time.ticks_diff(time.ticks_ms(), self._up_ticks)
+        if away_ms < _AWAY_MS:
+            away_ms = 0
+        if away_ms or self._watch or self.board.pins["button"].value():
+            from egiz_edge.portal import network  # noqa: PLC0415  # it unloads itself
+
+            self._watch = network.check(self, self._watch, away_ms)
+            if self._watch is None:
+                self._up_ticks = time.ticks_ms()  # the next look is in a minute
 
     def _note_stall(self, name):
         boot_loop.note_reset(self.board.data_directory, "watchdog: %s stalled" % name)

@@ -14,6 +14,8 @@ of the app, and no error in it makes a boot fail.
 import os
 
 NETWORK = "watchdog: network stalled"  # the reason of a reset that is not counted
+PORTAL = "portal: "  # begins the reason of a reset after which the portal opens
+ERASE = "erase"  # a file beside the settings: a factory reset, see portal/erase.py
 PLAIN = 3  # unconfirmed boots until the app runs without what its config topic set
 SAFE = 5  # unconfirmed boots until safe mode runs and not the app
 

@@ -2,7 +2,11 @@
 
 
 async def prepare(client, settings, names):
-    """Give an `MQTTClient` the broker of the settings; raises OSError."""
+    """Give an `MQTTClient` the broker of the settings; raises OSError.
+
+    The Wi-Fi is joined by now, and that is kept: see portal/fallback.py.
+    """
+    names.store.put("joined", settings.wifi_ssid or "")
     client.server, client.port = settings.host, settings.port
     client.user, client.password = settings.user, settings.password
     if settings.tls and client.ssl is None:

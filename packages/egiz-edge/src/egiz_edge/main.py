@@ -19,20 +19,28 @@ _IS_VIRTUAL = sys.platform != "esp32"
 def main(directory):
     """Run the board with the flash `directory`: it holds settings.json and `data`."""
     data = directory + "/data"
-    _update(directory, data)
     count, reset_reason = boot_loop.read(data)
+    names = os.listdir(directory or "/")
+    is_for_portal = (
+        reset_reason.startswith(boot_loop.PORTAL)
+        or boot_loop.ERASE in names
+        or "settings.json" not in names
+    )
+    del names  # else it would be there as long as the app runs
+    if not is_for_portal:
+        _update(directory, data)
     if reset_reason == boot_loop.NETWORK:
         count = max(0, count - 1)
-    if count >= boot_loop.SAFE:
+    if count >= boot_loop.SAFE and not is_for_portal:
         from egiz_edge import safe_mode  # noqa: PLC0415  # nothing else is loaded then
 
         safe_mode.main(directory, data, count, reset_reason)
     try:
-        if "settings.json" not in os.listdir(directory or "/"):
+        if is_for_portal:
             gc.threshold(8192)  # as below
-            from egiz_edge.portal import session  # noqa: PLC0415  # in a boot of its own
+            from egiz_edge.portal import boot  # noqa: PLC0415  # in a boot of its own
 
-            session.provision(directory, _IS_VIRTUAL and _stop_at_end_of_input)
+            boot.run(directory, reset_reason, _IS_VIRTUAL and _stop_at_end_of_input)
             return
         boot_loop.write(data, count + 1)
         asyncio.run(_run(directory, data, count, reset_reason))

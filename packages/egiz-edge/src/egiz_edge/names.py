@@ -10,11 +10,14 @@ class Names:
         wifi: the board's: it knows the name servers of the network.
         store: the board's.
         log: called with each line that a person may want to read.
+
+    Attributes:
+        store: as it was given.
     """
 
     def __init__(self, wifi, store, log):
         self._wifi = wifi
-        self._store = store
+        self.store = store
         self._log = log
 
     async def address(self, host):
@@ -27,7 +30,7 @@ class Names:
         try:
             return await dns.look_up(host, self._wifi.name_servers())
         except OSError as error:
-            address = known_names.address(self._store, host)
+            address = known_names.address(self.store, host)
             if address is None:
                 raise
             self._log("%s; trying its last good address, %s" % (error, address))
@@ -39,5 +42,5 @@ class Names:
         """The service of `host` has answered at `address`."""
         from egiz_edge import known_names  # noqa: PLC0415  # not kept, see unload
 
-        known_names.keep(self._store, host, address)
+        known_names.keep(self.store, host, address)
         unload("known_names")

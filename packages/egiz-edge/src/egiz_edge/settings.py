@@ -12,7 +12,9 @@ class Settings:
             states (as
             `Sensors` takes them), and tls (paths of DER files: ca,
             and cert and key where the broker wants them; its port is often 8883),
-            calibration (as `Sensors` takes it), and
+            calibration (as `Sensors` takes it),
+            ap_after (seconds without Wi-Fi until the board opens its own network; 0:
+            never), and
             password_for_any_broker (whether a broker that a configuration names gets
             user and password also without TLS).
 

@@ -17,6 +17,7 @@ _CHIPS = ("max31855", "max6675")  # as in drivers/thermocouple.py
 _SELECTS = ("tc_0", "tc_1", "tc_2")  # as in ports/
 _PINS = ("running", "fault", "input_3")
 _CALIBRATED = ("electrical_voltage_", "electrical_current_", "electrical_active_power_")
+_AP_AFTER = (0, 86400)  # s
 _TERMS = {"gain": (0.8, 1.25), "offset": (-100, 100)}
 _DIGITS = "0123456789abcdefABCDEF"
 
@@ -161,6 +162,10 @@ _CHECKS = {
     "password_for_any_broker": (lambda v: type(v) is bool, "true or false"),
     "wifi_ssid": (_is_ssid, "a text of 1 to 32 bytes"),
     "wifi_password": (_is_wifi_password, "a text of 8 to 64 characters"),
+    "ap_after": (
+        lambda v: _is_within(v, _AP_AFTER),
+        "seconds, an integer, %d to %d" % _AP_AFTER,
+    ),
     "ntp": (_is_ntp, "a host or host:port"),
     "tls": (_is_tls, "an object with ca, and cert and key if wanted"),
     "zones": (lambda v: _is_list(v, _is_rom), "ROM ids of 16 hexadecimal digits"),

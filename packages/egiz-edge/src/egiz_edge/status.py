@@ -7,7 +7,8 @@ from egiz_edge.report import FIRMWARE_VERSION
 
 # What the device can do besides measuring: the actions of actions.py.
 _CAN = (
-    '["reboot","identify","sample_now","reset_energy","factory_reset","ota","rollback"]'
+    '["reboot","identify","sample_now","reset_energy","factory_reset","ota","rollback",'
+    '"portal"]'
 )
 
 

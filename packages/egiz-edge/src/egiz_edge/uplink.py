@@ -32,6 +32,7 @@ class Uplink:
     Attributes:
         is_subscribed: whether the broker has refused none of our topics.
         state: of the status before DISCONNECT.
+        network: the `Backoff` between two tries of the Wi-Fi.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # each is another part of the device
@@ -54,7 +55,7 @@ class Uplink:
         self._live_from = 0  # messages from this position on were made in this session
         self._tried = None  # (position, payload) of the message without PUBACK
         self._callbacks = {}
-        self._wifi_backoff = Backoff()
+        self.network = Backoff()
         self._broker_backoff = Backoff()
         self._closed_backoff = Backoff(CLOSED_MS[0], CLOSED_MS[1])
         self._short = 0  # sessions in a row that were closed soon after CONNECT
@@ -135,7 +136,7 @@ class Uplink:
 
     def _backoff(self, failure, reason):
         if failure == "no network":
-            return self._wifi_backoff
+            return self.network
         if self._began is not None and not reason.endswith("in time"):
             self._count_session()
         self._began = None
@@ -174,7 +175,7 @@ class Uplink:
 
     async def _join(self):
         await self._wifi.connect()
-        self._wifi_backoff.reset()
+        self.network.reset()
 
     async def _session(self):
         """From CONNECT until the connection is lost (OSError) or the device stops."""

@@ -1,5 +1,7 @@
 """What an uplink needs beside a broker."""
 
+from _board import Store
+
 
 class Wifi:
     async def connect(self):
@@ -8,7 +10,7 @@ class Wifi:
 
 class Settings:
     facility, device_id, host = "factory", "oven-001", "127.0.0.1"
-    port = user = password = tls = None
+    port = user = password = tls = wifi_ssid = None
 
 
 class Timekeeper:
@@ -23,6 +25,8 @@ class Timekeeper:
 
 class Names:
     """Each name is its address."""
+
+    store = Store()
 
     async def address(self, host):
         return host

@@ -25,6 +25,7 @@ class Session:
         board: a port's `Board`.
         label: `Label`.
         path: of settings.json.
+        is_asked: whether a person has opened it.
 
     Attributes:
         state: `form`, `trying`, `done`.
@@ -36,7 +37,7 @@ class Session:
         token: what the form must bring, so that no other page can send it.
     """
 
-    def __init__(self, board, label, path):
+    def __init__(self, board, label, path, is_asked):
         self.board = board
         self.pin = Pin(board.store, label.pin, board.reset_cause() == "power_on")
         self.state, self.reason = "form", None
@@ -51,6 +52,11 @@ class Session:
         self._done_ticks = None
         self._was_there = False  # a phone, since then
         self._tasks = []
+        self._button = self._way_back = None
+        if self.settings:
+            from egiz_edge.portal.way_back import WayBack  # noqa: PLC0415  # not for a new board
+
+            self._way_back = WayBack(self, self.settings, is_asked, print)
 
     @property
     def device_id(self):
@@ -62,7 +68,7 @@ class Session:
         self._is_stopping = True
 
     async def run(self):
-        """Until there are settings, or `stop` is called: whether there are."""
+        """Until the board has to boot again (True), or until `stop` is called."""
         point = self.access_point
         self.networks = strongest(point.scan())
         server = Server(lambda request, writer: answers.answer(self, request, writer))
@@ -84,21 +90,40 @@ class Session:
         for task in self._tasks:
             task.cancel()
         point.stop()
-        return self.state == "done"
+        return not self._is_stopping
 
     def begin_trial(self, settings):
         """Try settings; they are stored if they lead to the broker."""
         self.state, self.reason, self.settings = "trying", None, settings
+        if self._way_back is not None:
+            self._way_back.stop()
         self._tasks.append(asyncio.create_task(self._try()))
 
     def _is_over(self):
-        """Whether the phone has had its time to read that it is done, or has left."""
+        """Whether the board has to boot again: the phone knows, if all is done."""
+        if self._is_reset_ordered():
+            return True
         if self._done_ticks is None:
-            return False
+            is_form = self.state == "form" and self._way_back is not None
+            return is_form and self._way_back.is_over()
         is_there = self.access_point.clients() > 0
         self._was_there = self._was_there or is_there  # the trial may have dropped it
         is_late = time.ticks_diff(time.ticks_ms(), self._done_ticks) > _OPEN_MS
         return is_late or (self._was_there and not is_there)
+
+    def _is_reset_ordered(self):
+        pin = self.board.pins["button"]
+        if self._button is None:
+            if not pin.value():
+                return False
+            from egiz_edge.portal.button import Button  # noqa: PLC0415  # seldom pressed
+
+            self._button = Button(pin, print)
+        if self._button.look() != "factory_reset":
+            return False
+        from egiz_edge.portal import ordered  # noqa: PLC0415  # it ends this boot
+
+        return ordered.accept(self.board, "factory_reset", "button") is not None
 
     async def _try(self):
         await asyncio.sleep(_ANSWER_S)
@@ -136,57 +161,6 @@ class Session:
         self.board.store.put("joined", self.settings["wifi_ssid"])
         boot_loop.write(self.board.data_directory, 0, "reboot: portal")
         print("portal: the settings lead to the broker, and are stored")
-
-
-def provision(directory, stopper):
-    """Open the portal of a board that has a label; with settings, it boots again.
-
-    Args:
-        directory: its flash.
-        stopper: a coroutine function that stops the `Session`, or False.
-    """
-    opened = _open_in(directory)
-    if opened is not None and asyncio.run(_until_over(opened, stopper)):
-        opened.board.reboot()
-
-
-async def _until_over(opened, stopper):
-    stopping = asyncio.create_task(stopper(opened)) if stopper else None
-    is_done = await opened.run()
-    if stopping:
-        stopping.cancel()
-    return is_done
-
-
-def _open_in(directory):
-    """The `Session`, or None where it has no label, and so no network."""
-    from egiz_edge import startup  # noqa: PLC0415  # not kept, see unload
-
-    board = startup.board_in(directory)
-    unload("startup")
-    label = _label(board.store)
-    if label is None:
-        print("no settings yet: egiz-edge deploy --settings FILE")
-        return None
-    return Session(board, label, directory + "/settings.json")
-
-
-class Label:
-    """What is printed on the board.
-
-    Attributes:
-        ssid: the name of its own network.
-        key: of that network.
-        pin: six digits, which the form asks for.
-    """
-
-    def __init__(self, ssid, key, pin):
-        self.ssid, self.key, self.pin = ssid, key, pin
-
-
-def _label(store):
-    words = (store.get("label") or "").split(" ")
-    return Label(words[0], words[1], words[2]) if len(words) == 3 else None
 
 
 def _stored(path):

@@ -9,7 +9,8 @@ _MEANINGS = {
     "identify": "Lights the LED, for 10 s unless `seconds` says otherwise",
     "sample_now": "Measures and publishes at once",
     "reset_energy": "Sets the energy counters of all meters to zero",
-    "factory_reset": "Deletes configuration and outbox; what was provisioned stays",
+    "factory_reset": "Deletes configuration and outbox; also what was provisioned, on"
+    " a device that a phone can set up",
     "ota": "Installs a release now, as `firmware` of a config does when it may",
     "rollback": "Runs the release of before again",
     "portal": "Opens the access point for new settings",

@@ -1,0 +1,49 @@
+"""The factory reset: it erases what makes this board a device of this factory.
+
+Label, keys of releases, floor, slots and the count of boots stay; so do wrong PINs, and
+the ids of commands: one that the broker sends again must not erase new settings.
+
+An empty file orders it. Once all else is erased, the settings themselves take its place
+by a rename: so a boot after a power cut goes on, and never erases settings that came
+after it.
+"""
+
+import os
+
+from egiz_edge import boot_loop
+
+_IN_STORE = ("config", "settings_crc", "joined", "last_command", "addresses")
+
+
+def run(directory, board, log):
+    """Erase what is in the flash `directory`."""
+    data = board.data_directory
+    ordered = directory + "/" + boot_loop.ERASE
+    if os.stat(ordered)[6] == 0:
+        for key in _IN_STORE:
+            board.store.delete(key)
+        for name in os.listdir(data):
+            if name != "boots":
+                _remove(data + "/" + name)
+        names = os.listdir(directory or "/")
+        for name in names:
+            if name.endswith(".der") or name == "settings.json.new":
+                _remove(directory + "/" + name)
+        if "settings.json" in names:
+            os.rename(directory + "/settings.json", ordered)
+    os.remove(ordered)
+    log("factory reset: settings, configuration and waiting messages are erased")
+
+
+def _remove(path):
+    """A file, or a directory with what is in it."""
+    try:
+        names = os.listdir(path)
+    except OSError:  # a file
+        names = ()
+    for name in names:
+        _remove(path + "/" + name)
+    try:
+        os.remove(path)
+    except OSError:
+        os.rmdir(path)

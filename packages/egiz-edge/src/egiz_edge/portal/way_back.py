@@ -1,0 +1,62 @@
+"""A portal of a board that has settings ends without new ones, and changes nothing."""
+
+import asyncio
+import time
+
+ALONE_MS = 600000  # without a phone
+RETRY_MS = 60000  # between two tries of the Wi-Fi
+
+
+class WayBack:
+    """Whether the app should run again.
+
+    Args:
+        session: the `Session`.
+        settings: as they are stored.
+        is_asked: whether a person has opened the portal, and not the loss of the Wi-Fi,
+            which then is tried while no phone is there.
+        log: called with each line that a person may want to read.
+    """
+
+    def __init__(self, session, settings, is_asked, log):
+        self._session = session
+        self._log = log
+        self._ssid = settings.get("wifi_ssid")
+        self._password = settings.get("wifi_password")
+        self._is_tried = not is_asked and self._ssid is not None
+        self._seen = self._tried = time.ticks_ms()  # a phone, the Wi-Fi
+        self._trying = None  # task
+        self._is_back = False  # the Wi-Fi
+
+    def is_over(self):
+        """Whether it is time; called each round, while the form is shown."""
+        now = time.ticks_ms()
+        if self._session.access_point.clients() > 0:
+            self._seen = now
+        elif self._is_back:
+            self._log("portal: the Wi-Fi is back; the app runs again")
+            return True
+        elif time.ticks_diff(now, self._seen) > ALONE_MS:
+            self._log("portal: no phone for 10 minutes; the app runs again")
+            return True
+        elif self._is_tried and time.ticks_diff(now, self._tried) > RETRY_MS:
+            self._tried = now
+            self._trying = asyncio.create_task(self._try())
+        return False
+
+    def stop(self):
+        """Leave the Wi-Fi to the trial of a form."""
+        if self._trying is not None:
+            self._trying.cancel()
+            self._trying = None
+        self._is_back = False
+
+    async def _try(self):
+        wifi = self._session.board.wifi
+        wifi.configure(self._ssid, self._password)
+        try:
+            await wifi.connect()
+            self._is_back = True
+        except OSError as error:
+            wifi.configure(None, None)  # a search would disturb its own network
+            self._log("portal: %s; tried again in a minute" % error)
