@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from egiz_edge_tools.hardware import Hardware
-from egiz_edge_tools.virtual_board import HEAP, VirtualBoard
+from egiz_edge_tools.virtual_board import FIRMWARE, HEAP, VirtualBoard
 
 from rig.process import free_port
 from rig.waiting import eventually
@@ -26,16 +26,23 @@ class PortalBoard:
         flash: a directory, kept from board to board.
         hardware: its parts and its environment.
         heap: of the interpreter.
+        program: that it runs.
     """
 
-    def __init__(self, flash: Path, hardware: Hardware, heap: str = HEAP) -> None:
+    def __init__(
+        self,
+        flash: Path,
+        hardware: Hardware,
+        heap: str = HEAP,
+        program: str = FIRMWARE,
+    ) -> None:
         flash.mkdir(exist_ok=True)
         (flash / "store_label").write_text(f"{SSID} {KEY} {PIN}")
         (flash / "label").touch()
         if hardware.portal_ports is None:
             hardware.portal_ports = (free_port(), free_port())
         self.flash = flash
-        self.board = VirtualBoard(None, hardware, flash, heap)
+        self.board = VirtualBoard(None, hardware, flash, heap, program)
         self.output: list[str] = []
         self._reader = threading.Thread(
             daemon=True, target=lambda: self.output.extend(self.board.lines())

@@ -51,6 +51,7 @@ def opened(micropython, tmp_path, near, firmware, monkeypatch):
 
     yield make
     while made:
+        print(*made[-1].output, sep="\n")  # noqa: T201  # shown if it fails
         made.pop().close()
 
 

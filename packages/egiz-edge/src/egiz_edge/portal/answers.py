@@ -1,5 +1,6 @@
 """The answers of the portal to a phone."""
 
+import gc
 import json
 
 from egiz_edge import portal, unload, unload_rules
@@ -55,6 +56,7 @@ async def _save(session, request, writer, here):
         raise Refused("403 Forbidden")
     if session.state == "form":
         async with session.lock:
+            gc.collect()  # a whole form needs a piece of memory that is as large
             given, reason, wrong, settings = _read(session, request)
         if reason is not None:
             await _show(session, request, writer, reason, given, wrong)

@@ -14,14 +14,21 @@ FIELDS = {
     "password": "password",
 }
 _PORT = 1883
+_FIELDS_MAX = 16  # the page has ten; a form of hundreds would not fit into memory
 
 
 def fields(body):
     """The fields of a form as a browser sends it; ValueError where it is none."""
-    found = {}
-    for pair in body.split(b"&"):
-        name, _, value = pair.partition(b"=")
+    if body.count(b"&") >= _FIELDS_MAX:
+        raise ValueError("too many fields")
+    found, at = {}, 0
+    while at < len(body):  # one after the other: all at once would be there twice
+        end = body.find(b"&", at)
+        if end < 0:
+            end = len(body)
+        name, _, value = body[at:end].partition(b"=")
         found[_decoded(name)] = _decoded(value)
+        at = end + 1
     return found
 
 
@@ -83,7 +90,11 @@ def _change_broker(new, text):
 
 def _decoded(text):
     """Of a form: + is a space, %41 is an A."""
-    parts = text.replace(b"+", b" ").split(b"%")
+    if b"+" in text:
+        text = text.replace(b"+", b" ")
+    if b"%" not in text:
+        return text.decode()
+    parts = text.split(b"%")
     found = parts[0]
     for part in parts[1:]:
         if len(part) < 2:
