@@ -130,7 +130,8 @@ class Session:
         try:
             found = await self._problem()
             if found is None:
-                self._commit()
+                commit(self.board, self._path, self.settings)
+                print("portal: the settings lead to the broker, and are stored")
                 self.state, self._done_ticks = "done", time.ticks_ms()
                 self._was_there = self.access_point.clients() > 0
                 return
@@ -153,14 +154,14 @@ class Session:
             del reach
             unload("reach", "mqtt", "tls")
 
-    def _commit(self):
-        """Keep what has proved itself; a power cut leaves the old or the new."""
-        with open(self._path + ".new", "w") as file:
-            json.dump(self.settings, file)
-        os.rename(self._path + ".new", self._path)
-        self.board.store.put("joined", self.settings["wifi_ssid"])
-        boot_loop.write(self.board.data_directory, 0, "reboot: portal")
-        print("portal: the settings lead to the broker, and are stored")
+
+def commit(board, path, settings):
+    """Keep what has proved itself; a power cut leaves the old or the new."""
+    with open(path + ".new", "w") as file:
+        json.dump(settings, file)
+    os.rename(path + ".new", path)
+    board.store.put("joined", settings["wifi_ssid"])
+    boot_loop.write(board.data_directory, 0, "reboot: portal")
 
 
 def _stored(path):
