@@ -92,9 +92,14 @@ class Browser:
         """Whether the whole page with this address is there."""
         return bool(self._shown(f"location.href == {json.dumps(url)}"))
 
-    def run(self, script: str) -> Any:
-        """The value of an expression in the page."""
-        answer = self._ask("Runtime.evaluate", expression=script, returnByValue=True)
+    def run(self, script: str, *, is_awaited: bool = False) -> Any:
+        """The value of an expression in the page, or of the promise that it is."""
+        answer = self._ask(
+            "Runtime.evaluate",
+            expression=script,
+            returnByValue=True,
+            awaitPromise=is_awaited,
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 

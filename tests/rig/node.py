@@ -9,17 +9,19 @@ from rig.process import require
 PACKAGES = (
     "@asyncapi/parser@3.6.6",
     "ajv@8.20.0",
+    "axe-core@4.11.0",
     "mqtt@5.16.0",
     "typescript@7.0.2",
 )
 
 
-def install(directory: Path) -> Path:
-    """Make `directory` one in which node finds the packages."""
+def install(directory: Path, *names: str) -> Path:
+    """Make `directory` one in which node finds the packages, or only those named."""
     require("node", "apt-get install nodejs")
     npm = require("npm", "apt-get install npm")
     quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
-    run([npm, "install", *quiet, "--prefix", str(directory), *PACKAGES], directory)
+    wanted = [one for one in PACKAGES if not names or one.rpartition("@")[0] in names]
+    run([npm, "install", *quiet, "--prefix", str(directory), *wanted], directory)
     return directory
 
 

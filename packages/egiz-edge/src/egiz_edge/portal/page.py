@@ -50,9 +50,9 @@ def _values(session, given, wrong):
     values = {
         "token": session.token,
         "state": session.state,
-        "is_form": is_form,
-        "is_trying": session.state == "trying",
-        "is_done": session.state == "done",
+        "form": is_form,
+        "try": session.state == "trying",
+        "end": session.state == "done",
         "has_key": is_form and bool(old.get("wifi_password")),
         "has_password": is_form and bool(old.get("password")),
         "readonly": " readonly" if is_named and "device_id" in old else "",
