@@ -43,8 +43,8 @@ def test_a_config_for_which_the_heap_is_too_small_is_refused_and_nothing_fails(
 
 
 @pytest.mark.usefixtures("micropython", "mosquitto")
-def test_a_config_of_2_kb_is_in_force_on_a_heap_of_132_kb_with_tls(tmp_path):
-    status = heap.outcome(tmp_path, "134k")
+def test_a_config_of_2_kb_is_in_force_on_a_heap_of_134_kb_with_tls(tmp_path):
+    status = heap.outcome(tmp_path, "136k")
     assert (status.config.rev, status.config.applied) == (1, True)
     assert status.config.crc == crc32(heap.config())
     assert status.health.free_memory_bytes >= SPARE
