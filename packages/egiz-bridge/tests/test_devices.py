@@ -374,13 +374,19 @@ def test_firmware_of_others_that_names_only_its_state_is_known_to_update():
     assert _updates(devices) == []
 
 
-def test_a_thousand_failed_updates_are_a_hundred_series_the_newest():
+def test_of_a_thousand_updates_there_are_a_hundred_for_each_state_that_matters():
+    """Of those that have not ended, the oldest; of those that failed, the newest."""
     devices = ledger.Devices()
+    states = ("updating", "failed", "waiting", "trial", "an invention")
     for number in range(1000):
-        ota = Ota(state="failed", version="0.2.0", error=f"status {number}")
+        ota = Ota(state=states[number % 5], version="0.2.0")
         _said(devices, f"oven-{number}", number * 1000, ota=ota)
     found = _updates(devices)
-    assert {one[0] for one in found} == {f"oven-{n}" for n in range(900, 1000)}
+    ends = {"updating": range(0, 500, 5), "failed": range(501, 1001, 5)}
+    for state, numbers in ends.items():
+        ids = {one[0] for one in found if one[1] == state}
+        assert ids == {f"oven-{n}" for n in numbers}
+    assert len(found) == 200
 
 
 def test_what_a_device_did_before_the_bridge_was_there_is_known(mosquitto, bridge):
