@@ -1,4 +1,7 @@
-"""A restore of InfluxDB 2.8 finishes and has every point: by files, or by `influx`."""
+"""A restore of InfluxDB 2.8 finishes and has every point: by files, or by `influx`.
+
+A day of messages is a soak of eight minutes: `hatch run engines -m soak FILE`.
+"""
 
 import re
 import shutil
