@@ -113,13 +113,18 @@ def words(*pieces: bytes) -> Behave:
     return behave
 
 
-def endless(begin: bytes, piece: bytes, over: Callable[[], threading.Event]) -> Behave:
+def endless(
+    begin: bytes,
+    piece: bytes,
+    over: Callable[[], threading.Event],
+    every_s: float = _ENDLESS_S,
+) -> Behave:
     """These bytes, and then the same ones again and again."""
 
     def behave(connection: socket.socket, head: bytes) -> None:
         del head
         connection.sendall(begin)
-        while not over().wait(_ENDLESS_S):
+        while not over().wait(every_s):
             connection.sendall(piece)
 
     return behave

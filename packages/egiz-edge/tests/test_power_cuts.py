@@ -6,6 +6,7 @@ operations of an update, so no cut repeats what came before it.
 """
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,9 +56,9 @@ def keys(tmp_path_factory):
     return Releases(tmp_path_factory.mktemp("keys") / "keys")
 
 
-def slot_of(keys, version, *, crashes=False, security=0):
+def slot_of(keys, version, *, crashes=False, security=0, more=None):
     """(the release as a file, what a slot with it holds: path -> content in hex)."""
-    files = {
+    files = (more or {}) | {
         "egiz_edge/__init__.py": (PACKAGE % (version, crashes)).encode(),
         "egiz_edge/page.html": f"<p>{version}".encode() * 60,  # several programs
         "egiz_edge/portal/same.txt": b"the same in all versions",
@@ -82,6 +83,7 @@ class Lives:
         whole: (events, end) without a power cut.
         operations: of the flash, without a power cut.
         erases: those of them that erase.
+        blocks: of the flash that it took.
         cut: (operations in which the power failed, events, end) of all others.
     """
 
@@ -97,10 +99,11 @@ class Lives:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr
         lines = done.stdout.splitlines()
         found = [json.loads(line) for line in lines if line.startswith("[[")]
-        ran = [json.loads(line) for line in lines if line.startswith('{"erases')]
+        ran = [json.loads(line) for line in lines if '"erases": ' in line]
         self.whole = found[0][1:]
         self.cut = found[1:]
         self.erases, self.operations = ran[0]["erases"], ran[0]["operations"]
+        self.blocks = ran[0]["blocks"]
 
 
 @pytest.fixture
@@ -108,7 +111,7 @@ def lives(micropython, firmware, keys):
     """A factory of `Lives`: slot a runs 0.2.0, b has 0.1.0, and 0.3.0 is ordered."""
     servers = []
 
-    def make(action, pairs=0, **release):
+    def make(action, pairs=0, blocks=96, *, is_cut=True, has_b=True, **release):
         slots = {version: slot_of(keys, version) for version in ("0.1.0", "0.2.0")}
         slots["0.3.0"] = slot_of(keys, "0.3.0", **release)
         server = updates.UpdateServer(updates.file(slots["0.3.0"][0]))
@@ -116,8 +119,9 @@ def lives(micropython, firmware, keys):
         order = {"version": "0.3.0", "url": server.directory}
         held = {version: files for version, (_, files) in slots.items()}
         case = {
-            "files": flash_of(keys, a=held["0.2.0"], b=held["0.1.0"]),
-            "blocks": 96,
+            "files": flash_of(keys, a=held["0.2.0"], b=held["0.1.0"] if has_b else {}),
+            "blocks": blocks,
+            "is_cut": is_cut,
             "slots": held,
             "wanted": {"ota": order, "rollback": {}}.get(action),
             "cable": held["0.3.0"] | NEW_SELECTOR if action == "deploy" else None,
@@ -258,3 +262,31 @@ def test_a_deploy_leaves_the_old_or_the_new_version_after_a_power_cut(lives):
     assert ran == sorted(ran)
     assert len(ran) == found.operations > 30
     assert {"a runs 0.2.0", "b runs 0.3.0"} == set(ran)
+
+
+def test_a_release_for_which_the_flash_has_no_room_touches_no_file_of_a_slot(lives):
+    more = {"egiz_edge/portal/large.html": bytes(200000)}
+    found = lives("ota", is_cut=False, more=more)
+    reason = json.loads(found.whole[1]["status"])["error"]
+    needs, has = re.fullmatch(r"no room: needs (\d+) KB, has (\d+)", reason).groups()
+    assert int(has) < 200 < int(needs) < 256
+    status = said("refused", "0.3.0", reason)
+    assert found.whole == [
+        ["a runs 0.2.0"] * 2,
+        ended(status, b="0.1.0", record="a - 0 "),
+    ]
+
+
+def test_an_update_of_the_whole_firmware_erases_little_and_fits_beside_another(
+    lives, firmware
+):
+    """With 4 KB a block, on a flash that has held nothing else."""
+    files = [path for path in firmware.rglob("*.*") if path.parent != firmware]
+    more = {path.relative_to(firmware).as_posix(): path.read_bytes() for path in files}
+    found = lives("ota", blocks=512, is_cut=False, has_b=False, more=more, security=3)
+    assert found.whole[0] == ["a runs 0.2.0", "b runs 0.3.0"]
+    # A block for nearly each file, and a few for directories: 90, and 436 KB.
+    assert len(more) < found.erases <= len(more) + 16
+    assert (
+        2 * found.blocks * 4096 <= 960 * 1024
+    )  # two of them, where the flash is small

@@ -1,7 +1,10 @@
 """An update over the air, from the order to its end, on a virtual board."""
 
 import shutil
+import ssl
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import egiz_edge_tools.virtual_board as board_module
@@ -12,7 +15,9 @@ from egiz_edge_tools.packing import pack
 from egiz_schema import Command, Topic, encode
 from rig import updates
 from rig.device import DEVICE
+from rig.live import LiveSubscriber
 from rig.releases import Releases
+from rig.tls import AUTHORITY, TlsBroker, der_files
 from rig.waiting import eventually
 
 COMMAND = Topic("factory", DEVICE, "command")
@@ -55,8 +60,8 @@ def release(firmware, keys):
 
 
 @pytest.fixture
-def updating(device, mosquitto, firmware, keys, tmp_path, monkeypatch):
-    """A device that knows the keys, and its flash."""
+def flash(firmware, keys, tmp_path, monkeypatch):
+    """Of a device that knows the keys."""
     monkeypatch.setattr(
         board_module,
         "stage",
@@ -67,6 +72,12 @@ def updating(device, mosquitto, firmware, keys, tmp_path, monkeypatch):
     shutil.copy(keys.directory / "keys", flash / "keys")
     root = (keys.directory / "root.modulus").read_text().strip()
     (flash / "store_root").write_text(root)
+    return flash
+
+
+@pytest.fixture
+def updating(device, mosquitto, flash):
+    """A device that knows the keys, and its flash."""
     return device(mosquitto), flash
 
 
@@ -75,8 +86,8 @@ def serve():
     """A factory of servers of a release."""
     servers = []
 
-    def make(behave):
-        servers.append(updates.UpdateServer(behave))
+    def make(behave, context=None):
+        servers.append(updates.UpdateServer(behave, context))
         return servers[-1]
 
     yield make
@@ -133,6 +144,72 @@ def test_a_release_that_crashes_is_rolled_back_and_the_reason_reported(
     eventually(lambda: ended in _updates(live), 90)
     assert slots.read(str(flash))[:3] == ("a", "-", 0)
     assert live.messages(DEVICE, "status")[-1].firmware_version == "0.1.0"
+
+
+@dataclass(frozen=True)
+class _Address:
+    host: str
+    port: int
+
+
+def test_with_the_authority_of_its_broker_a_device_updates_over_https(
+    device, flash, tmp_path, serve, release
+):
+    """Mutual TLS to the broker; the same authority has issued the server's."""
+    broker = TlsBroker(tmp_path / "broker")
+    broker.start()
+    live = LiveSubscriber(broker.host, broker.port)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert("localhost").configure_cert(context)
+    try:
+        files = der_files(tmp_path, DEVICE, AUTHORITY, AUTHORITY)
+        device(_Address("localhost", broker.tls_port), tls=files)
+        _order(live, serve(updates.file(release()), context))
+        eventually(lambda: ("online", "done", "0.2.0", None) in _updates(live), 90)
+        assert slots.read(str(flash)) == ("b", "-", 0, "confirmed")
+    finally:
+        live.close()
+        broker.kill()
+
+
+def test_a_server_without_the_release_costs_seconds_and_no_measurement_after_them(
+    updating, serve, live
+):
+    _, flash = updating
+    before = (flash / "settings.json").read_text()
+    answer = b"HTTP/1.1 404 Not Found\r\n\r\n"
+    _order(live, serve(updates.words(answer)))
+    eventually(
+        lambda: ("online", "failed", "0.2.0", "status 404") in _updates(live), 90
+    )
+    count = len(live.messages(DEVICE, "telemetry"))
+    eventually(lambda: len(live.messages(DEVICE, "telemetry")) > count + 2)
+    assert slots.read(str(flash))[:3] == ("a", "-", 0)
+    assert (flash / "settings.json").read_text() == before
+    assert live.messages(DEVICE, "status")[-1].firmware_version == "0.1.0"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["silent", "drips"])
+def test_a_server_without_end_has_the_app_back_in_five_minutes(
+    updating, serve, live, kind
+):
+    _, flash = updating
+    begin = b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\negz1 r1 384 16000\n"
+    pieces = {
+        "silent": (b"", b"", 1, "no answer in time"),
+        "drips": (begin, b"a", 2, ""),
+    }
+    first, piece, every_s, reason = pieces[kind]
+    server = serve(updates.endless(first, piece, lambda: server.is_over, every_s))
+    _order(live, server)
+    eventually(lambda: server.requests)
+    began = time.monotonic()
+    ended = ("online", "failed", "0.2.0", reason or "too slow")
+    eventually(lambda: ended in _updates(live), 400)
+    assert time.monotonic() - began < 300 + 30
+    assert slots.read(str(flash))[:3] == ("a", "-", 0)
 
 
 def _tampered(content):

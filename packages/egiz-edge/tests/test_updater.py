@@ -3,9 +3,14 @@
 import hashlib
 import json
 import shutil
+import ssl
+import time
 
 import egiz_edge_tools.virtual_board as board_module
 import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from egiz_edge import slots
 from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.hardware import Hardware
@@ -24,6 +29,12 @@ from egiz_edge.ota import boot
 if not slots.is_on_trial(""):
     boot.run("", "/data")
 """
+# The same in seconds, not minutes.
+BRIEF = """
+from egiz_edge.ota import fetch, install
+fetch.STALL_MS, install.TOTAL_MS = 1000, 6000
+"""
+OK = b"HTTP/1.1 200 OK\r\n"
 # The head of a release for the virtual board.
 HEAD = {
     "egiz": "1",
@@ -73,8 +84,8 @@ def release(keys):
 def serve():
     servers = []
 
-    def make(behave):
-        servers.append(updates.UpdateServer(behave))
+    def make(behave, context=None):
+        servers.append(updates.UpdateServer(behave, context))
         return servers[-1]
 
     yield make
@@ -95,20 +106,24 @@ class Updating:
         (flash / "settings.json").write_text(json.dumps(settings))
         self.printed = []
 
-    def order(self, server, heap="144k", **more):
+    def order(self, server, heap="144k", program=UPDATER, **more):
         """Until its boots have ended; gives what the status has of it."""
         named = {"version": "0.2.0", "url": server.directory, "tries": "0"} | more
         lines = "".join(f"{name} {value}\n" for name, value in named.items())
         install(self.flash, board_module.stage)
         slots.write(str(self.flash), "a")
         (self.flash / "data/ota").write_text(lines)
-        before = self.hashes("a")
-        board = VirtualBoard(None, Hardware(), self.flash, heap, UPDATER)
+        before = self.hashes("a"), self.settings()
+        board = VirtualBoard(None, Hardware(), self.flash, heap, program)
         self.printed = list(board.lines())
         self.boots = len(board.boots)
         board.close()
-        assert self.hashes("a") == before
+        assert (self.hashes("a"), self.settings()) == before
         return self.status()
+
+    def settings(self):
+        """What was provisioned."""
+        return (self.flash / "settings.json").read_text()
 
     def status(self):
         """What the status has of the update."""
@@ -158,6 +173,16 @@ def _changed(content):
     return content.replace(b"version 0.2.0", b"version 0.2.1", 1)
 
 
+def _unsigned(**head):
+    lines = [f"{name} {value}" for name, value in (HEAD | head).items()]
+    return compose("0.2.0", [*lines, ""], FILES)
+
+
+def _long(make):
+    """A manifest of 100,000 lines."""
+    return make([(f"egiz_edge/m{number:06}.mpy", b"") for number in range(100000)])
+
+
 BAD = {
     "tampered": (lambda make: _changed(make()), "wrong signature"),
     "a login page": (lambda _: b"<!DOCTYPE html>", "not a release"),
@@ -174,6 +199,44 @@ BAD = {
         lambda make: make([("egiz_edge/../main.py", b"1")]),
         "line 9: no file of a slot",
     ),
+    "with an unknown key": (
+        lambda _: _unsigned().signed("r9", bytes(384)),
+        "unknown or revoked key r9",
+    ),
+    "with a signature of 256 bytes": (
+        lambda _: _unsigned().signed("r1", bytes(256)),
+        "its first line is damaged",
+    ),
+    "without a signature": (lambda _: _unsigned().signed(), "not signed"),
+    "with a signature of zeros": (
+        lambda _: _unsigned().signed("r1", bytes(384)),
+        "wrong signature",
+    ),
+    "for a key set that is nowhere": (
+        lambda make: make(keys="2"),
+        "needs key set 2, not 1",
+    ),
+    "with a file twice": (
+        lambda make: make([FILES[0], FILES[0]]),
+        "line 10 is damaged",
+    ),
+    "of 100,000 files": (_long, "not a release"),
+    "of no file": (lambda make: make([]), "0 files"),
+}
+PATHS = (
+    "/egiz_edge/app.mpy",
+    "settings.json",
+    "release",
+    "/slot",
+    "main.py",
+    "data/boots",
+)
+BAD |= {
+    f"with the path {path}": (
+        lambda make, path=path: make([(path, b"1")]),
+        "line 9: no file of a slot",
+    )
+    for path in PATHS
 }
 
 
@@ -208,6 +271,11 @@ WRONG = {
         b"HTTP/1.1 200 OK\r\n" + b"A: 1\r\n" * 99,
         "more than 24 lines of head",
     ),
+    "a part that was not asked for": (
+        b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 9-99/100\r\n\r\n",
+        "another part than was asked for",
+    ),
+    "an error of its own": (b"HTTP/1.1 500 Oops\r\n\r\n<html>", "status 500"),
     "chunks": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         "sent in chunks",
@@ -223,6 +291,99 @@ def test_a_server_that_answers_wrongly_is_asked_three_times(updating, serve, kin
     assert said == ended("failed", reason)
     assert len(server.requests) == 3
     assert slots.read(str(updating.flash)) == ("a", "-", 0, "")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda content: content[:500], "cut short"),  # within its manifest
+        (lambda content: content[:-1], "cut short"),
+        (lambda content: content + b"1", "too long"),
+    ],
+    ids=["half a manifest", "a byte lacks", "a byte more"],
+)
+def test_a_file_of_another_length_than_its_manifest_says_touches_no_file_of_a_slot(
+    updating, serve, release, spoil, reason
+):
+    (updating.flash / "b/egiz_edge").mkdir(parents=True)
+    (updating.flash / "b/egiz_edge/app.mpy").write_text("the version before")
+    (updating.flash / "b/release").write_text("it is whole")
+    before = updating.hashes("b")
+    server = serve(updates.file(spoil(release())))
+    assert updating.order(server) == ended("failed", reason)
+    assert len(server.requests) == 3
+    assert updating.hashes("b") | {"release.new": 0} == before | {"release.new": 0}
+
+
+# What a server sends at once, what again and again, and every how many seconds.
+SLOW = {
+    "says nothing": (b"", b"", 1, "no answer in time"),
+    "stalls in its head": (OK, b"", 1, "no answer in time"),
+    "stalls in the file": (
+        OK + b"Content-Length: 9000\r\n\r\negz1 r1 384 400\n" + bytes(384),
+        b"",
+        1,
+        "no answer in time",
+    ),
+    "drips": (
+        OK + b"Content-Length: 9000\r\n\r\negz1 r1 384 400\n",
+        b"a",
+        0.2,
+        "too slow",
+    ),
+    "has a head without end": (OK, b"A: b\r\n", 0.01, "more than 24 lines of head"),
+    "has a line without end": (OK, b"b" * 50, 0.01, "a line of head over 512 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_a_server_that_has_no_end_costs_a_bounded_time(updating, serve, kind):
+    begin, piece, every_s, reason = SLOW[kind]
+    server = serve(updates.endless(begin, piece, lambda: server.is_over, every_s))
+    began = time.monotonic()
+    said = updating.order(server, program=BRIEF + UPDATER)
+    assert said == ended("failed", reason), updating.printed
+    assert time.monotonic() - began < 30  # 6 s, and what a busy machine needs
+    assert slots.read(str(updating.flash)) == ("a", "-", 0, "")
+    assert not (updating.flash / "data/ota").exists()
+
+
+def test_a_server_that_ignores_the_range_costs_bytes_and_no_update(
+    updating, serve, release
+):
+    content = release([*FILES[:2], ("egiz_edge/large.mpy", bytes(20000)), *FILES[2:]])
+
+    def behave(connection, head):
+        is_first = len(server.requests) == 1
+        cut_after = len(content) - 5000 if is_first else 0
+        updates.file(content, has_range=False, cut_after=cut_after)(connection, head)
+
+    server = serve(behave)
+    assert '"state":"trial"' in updating.order(server), updating.printed
+    assert len(server.requests) == 2
+    assert updates.first_byte(server.requests[1]) > 0
+
+
+def test_a_server_that_sends_another_range_is_not_believed(updating, serve, release):
+    content = release([*FILES[:2], ("egiz_edge/large.mpy", bytes(20000)), *FILES[2:]])
+    wrong = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 7-99/100\r\n\r\n"
+
+    def behave(connection, head):
+        if updates.first_byte(head):
+            connection.sendall(wrong + bytes(92))
+        else:
+            updates.file(content, cut_after=len(content) - 5000)(connection, head)
+
+    said = updating.order(serve(behave))
+    assert said == ended("failed", "another part than was asked for")
+    assert not (updating.flash / "b/release").exists()
+
+
+def test_a_foreign_key_of_the_same_name_is_refused(updating, serve, tmp_path):
+    other = Releases(tmp_path / "others")
+    content = other.signed(_unsigned())
+    said = updating.order(serve(updates.file(content)))
+    assert said == ended("refused", "wrong signature")
 
 
 def test_a_file_that_is_not_what_the_manifest_says_is_fetched_three_times(
@@ -278,6 +439,68 @@ def test_a_key_that_was_revoked_is_refused_once_the_order_names_the_new_set(
     said = updating.order(server, keys="2")
     assert said == ended("refused", "unknown or revoked key r1")
     assert (updating.flash / "keys").read_bytes() == sets
+
+
+def _tls(authority, name):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def with_authority(updating):
+    """A factory: the device trusts this authority, as it does for its broker."""
+
+    def make(authority):
+        certificate = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+        der = certificate.public_bytes(Encoding.DER)
+        (updating.flash / "ca.der").write_bytes(der)
+        settings = json.loads(updating.settings()) | {"tls": {"ca": "ca.der"}}
+        (updating.flash / "settings.json").write_text(json.dumps(settings))
+
+    return make
+
+
+def test_an_update_over_https_trusts_the_authority_of_the_device(
+    updating, serve, firmware, keys, with_authority
+):
+    """The whole firmware, on a heap that has little more than it needs."""
+    authority = trustme.CA()
+    with_authority(authority)
+    content = keys.signed(pack(firmware, "0.2.0", "linux", security=3))
+    server = serve(updates.file(content), _tls(authority, "localhost"))
+    said = updating.order(server, heap="84k")
+    assert said == '{"state":"trial","version":"0.2.0"}', updating.printed
+    assert updating.boots == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ours", "reason"),
+    [
+        ("localhost", False, "is not correctly signed by the truste"),
+        ("another.example", True, "Common Name (CN) does not match with "),
+    ],
+)
+def test_a_server_with_a_certificate_that_does_not_fit_gets_no_request(
+    updating, serve, with_authority, name, is_ours, reason
+):
+    authority = trustme.CA()
+    with_authority(authority)
+    issuer = authority if is_ours else trustme.CA()
+    server = serve(updates.file(b""), _tls(issuer, name))
+    said = updating.order(server)
+    # As long as the contract lets a reason be.
+    assert said == ended("failed", "no server (The certificate " + reason)
+    assert server.requests == []
+    assert slots.read(str(updating.flash)) == ("a", "-", 0, "")
+
+
+def test_https_without_an_authority_is_said_and_nothing_is_asked(updating, serve, release):
+    server = serve(updates.file(release()), _tls(trustme.CA(), "localhost"))
+    said = updating.order(server)
+    reason = "settings.json: tls: cannot be used, it needs a ca"
+    assert said == ended("failed", reason)
+    assert server.requests == []
 
 
 def _counted(behave, sent):

@@ -383,12 +383,17 @@ def part_of(number, size):
 def main(case):
     """A life without a power cut, then one for each; with `pairs`, for some of two."""
     before = formatted(case["files"], case["blocks"])
+    free = os.statvfs("/")[3]
     world = World(case["slots"], before[:], case["wanted"], case["cable"])
     world.live()
     report(case, world)
     journal = world.flash.journal
     erases = len([operation for operation in journal if operation[1] is None])
-    print(json.dumps({"erases": erases, "operations": len(journal)}))
+    counts = {"erases": erases, "operations": len(journal)}
+    counts["blocks"] = free - os.statvfs("/")[3]
+    print(json.dumps(counts))
+    if not case["is_cut"]:
+        return
     seed = case["pairs"]
     for cut, torn in after_cuts(before, journal, 0, None, part_of):
         world = World(case["slots"], torn[:])

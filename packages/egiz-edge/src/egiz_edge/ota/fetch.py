@@ -69,8 +69,10 @@ class Download:
             await self._in_time(self._writer.drain())
         except FetchError:
             raise
-        except (OSError, ValueError) as error:  # the latter is Mbed TLS's
+        except OSError as error:
             raise FetchError("no server (%s)" % str(error).strip())
+        except ValueError as error:  # Mbed TLS's, of a certificate: no wait cures it
+            raise AnswerError("no server (%s)" % str(error).strip())
         await self._read_head(begin)
         while self.at < begin:  # a server without Range
             if not await self.read(begin - self.at):
