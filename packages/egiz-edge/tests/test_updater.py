@@ -495,7 +495,7 @@ def test_a_server_with_a_certificate_that_does_not_fit_gets_no_request(
     assert slots.read(str(updating.flash)) == ("a", "-", 0, "")
 
 
-def test_https_without_an_authority_is_said_and_nothing_is_asked(updating, serve, release):
+def test_https_without_an_authority_is_said_and_not_asked(updating, serve, release):
     server = serve(updates.file(release()), _tls(trustme.CA(), "localhost"))
     said = updating.order(server)
     reason = "settings.json: tls: cannot be used, it needs a ca"
