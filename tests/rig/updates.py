@@ -6,6 +6,7 @@ import socket
 import socketserver
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -84,8 +85,17 @@ def path_of(head: bytes) -> str:
     return head.split(b" ")[1].decode()
 
 
-def file(content: bytes, *, has_range: bool = True, cut_after: int = 0) -> Behave:
-    """A sound answer; with `cut_after`, it ends after so many bytes of the body."""
+def file(
+    content: bytes, *, has_range: bool = True, cut_after: int = 0, rate: int = 0
+) -> Behave:
+    """A sound answer.
+
+    Args:
+        content: of the file.
+        has_range: whether a part may be asked for.
+        cut_after: the answer ends after so many bytes of the body; 0: with the body.
+        rate: bytes in a second; 0: as fast as it goes.
+    """
 
     def behave(connection: socket.socket, head: bytes) -> None:
         begin = first_byte(head) if has_range else 0
@@ -97,7 +107,11 @@ def file(content: bytes, *, has_range: bool = True, cut_after: int = 0) -> Behav
                 f"Content-Range: bytes {begin}-{len(content) - 1}/{len(content)}"
             )
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
-        connection.sendall(body[: cut_after or len(body)])
+        body = body[: cut_after or len(body)]
+        step = rate // 10 or len(body) or 1
+        for at in range(0, len(body), step):
+            connection.sendall(body[at : at + step])
+            time.sleep(0.1 if rate else 0)
 
     return behave
 

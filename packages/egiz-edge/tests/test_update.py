@@ -29,10 +29,11 @@ CRASHES = "raise ValueError('broken release')\n"
 
 
 @pytest.fixture(scope="module")
-def firmware(tmp_path_factory):
-    """The firmware with a brief trial, compiled."""
+def firmware(tmp_path_factory, request):
+    """The firmware with a brief trial, compiled; with `real`, as it is."""
     directory = tmp_path_factory.mktemp("firmware")
-    stage(directory, replaced={"egiz_edge/timeouts.py": BRIEF})
+    is_real = getattr(request, "param", None) == "real"
+    stage(directory, replaced={} if is_real else {"egiz_edge/timeouts.py": BRIEF})
     return directory
 
 
@@ -210,6 +211,30 @@ def test_a_server_without_end_has_the_app_back_in_five_minutes(
     eventually(lambda: ended in _updates(live), 400)
     assert time.monotonic() - began < 300 + 30
     assert slots.read(str(flash))[:3] == ("a", "-", 0)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("firmware", ["real"], indirect=True)
+@pytest.mark.parametrize(("rate", "done_s"), [(0, 90), (5120, 120)])
+@pytest.mark.usefixtures("updating")
+def test_an_update_is_confirmed_in_the_time_of_the_requirements(
+    serve, release, live, rate, done_s
+):
+    """With the timeouts of a device, over a fast link and over one of 5 KB a second."""
+    content = release()
+    _order(live, serve(updates.file(content, rate=rate)))
+    began = time.monotonic()
+    eventually(lambda: _versions(live) == {"0.1.0", "0.2.0"}, 120)
+    born_s = time.monotonic() - began
+    eventually(lambda: ("online", "done", "0.2.0", None) in _updates(live), 120)
+    took_s = time.monotonic() - began
+    print(f"{len(content)} bytes, born in {born_s:.1f} s, done in {took_s:.1f} s")  # noqa: T201  # the figures
+    assert rate or born_s < 3
+    assert took_s < done_s
+
+
+def _versions(live):
+    return {m.firmware_version for m in live.messages(DEVICE, "status")} - {None}
 
 
 def _tampered(content):
