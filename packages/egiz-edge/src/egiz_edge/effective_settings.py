@@ -13,32 +13,6 @@ class ConfigError(ValueError):
     """A configuration that cannot be applied; args[0] says why."""
 
 
-def provision(settings, given):
-    """Set the attributes of a `Settings` to what was provisioned."""
-    from egiz_edge.settings_check import problems, whole  # noqa: PLC0415  # not for a config
-
-    settings.unusable = problems(given)
-    given = {
-        name: whole(value) if type(value) is str else value
-        for name, value in given.items()
-        if name not in settings.unusable
-    }
-    if "tls" in settings.unusable:  # without one the device would connect in clear
-        given["tls"] = "unusable"
-    settings.given = given
-    settings.facility = given["facility"]
-    settings.device_id = given["device_id"]
-    settings.wifi_password = given.get("wifi_password")
-    settings.setpoint = given.get("setpoint")
-    settings.thermocouples = given.get("thermocouples") or ()
-    settings.states = given.get("states")
-    settings.calibration = given.get("calibration")
-    host, _, port = (given.get("ntp") or given["broker"]).partition(":")
-    settings.ntp = (host, int(port or 123))
-    settings.tls = given.get("tls")
-    settings.update(resolve({}, given))
-
-
 def resolve(config, given):
     """The settings that a valid config message leads to; raises ConfigError.
 

@@ -23,9 +23,9 @@ class Settings:
     """
 
     def __init__(self, given):
-        from egiz_edge import effective_settings  # noqa: PLC0415  # not kept, see unload
+        from egiz_edge import settings_check  # noqa: PLC0415  # not kept, see unload
 
-        effective_settings.provision(self, given)
+        settings_check.provision(self, given)
 
     def update(self, resolved):
         """Change to what `resolve` gives."""

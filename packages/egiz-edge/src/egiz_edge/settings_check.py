@@ -1,7 +1,7 @@
 """What is wrong in settings.json: for `deploy`, and for the device at each boot.
 
 A setting that cannot be used is left out at boot, and named; without identity or
-broker nothing can be run. In memory only while it checks.
+broker nothing can be run. In memory only while it checks, or provisions.
 """
 
 import json
@@ -52,6 +52,32 @@ def problems(given):
         if given.get(name) is None:
             found[name] = "must be " + _CHECKS[name][1]
     return found
+
+
+def provision(settings, given):
+    """Set the attributes of a `Settings` to what was provisioned."""
+    from egiz_edge.effective_settings import resolve  # noqa: PLC0415  # not to check
+
+    settings.unusable = problems(given)
+    given = {
+        name: whole(value) if type(value) is str else value
+        for name, value in given.items()
+        if name not in settings.unusable
+    }
+    if "tls" in settings.unusable:  # without one the device would connect in clear
+        given["tls"] = "unusable"
+    settings.given = given
+    settings.facility = given["facility"]
+    settings.device_id = given["device_id"]
+    settings.wifi_password = given.get("wifi_password")
+    settings.setpoint = given.get("setpoint")
+    settings.thermocouples = given.get("thermocouples") or ()
+    settings.states = given.get("states")
+    settings.calibration = given.get("calibration")
+    host, _, port = (given.get("ntp") or given["broker"]).partition(":")
+    settings.ntp = (host, int(port or 123))
+    settings.tls = given.get("tls")
+    settings.update(resolve({}, given))
 
 
 def whole(text):
