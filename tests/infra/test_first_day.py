@@ -4,21 +4,30 @@ What an operator does by the documentation, with the files and the listener that
 install.sh made: nothing here is a stand-in but the hardware of the board.
 """
 
+import itertools
 import json
+import shutil
 import time
 
 import pytest
 from egiz_dashboards.__main__ import DIRECTORY
+from egiz_edge_tools import virtual_board
+from egiz_edge_tools.hardware import Network
 from egiz_infra.errors import Refused
 from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
-from egiz_schema import Command, Config, Topic, decode, encode
+from egiz_schema import Command, Config, Firmware, Topic, decode, encode
+from rig import updates
+from rig.browser import Browser
 from rig.clock import FakeClock
 from rig.device import Device, full_hardware
 from rig.machine import Machine
+from rig.phone import ADDRESS, KEY, PIN, SSID, PortalBoard
 from rig.process import require
+from rig.rollouts import CRASHES, Rollouts
 from rig.waiting import eventually
 
-DEVICE = "oven-001"
+DEVICE, UPDATED = "oven-001", "oven-002"
+GAP_MS = 30000  # between two measurements of a device that is updated
 # Packages are built and installed before it begins.
 pytestmark = [
     pytest.mark.timeout(600),
@@ -78,14 +87,15 @@ class Board:
 class Service:
     """An account of the broker that publishes, and keeps what it receives."""
 
-    def __init__(self, machine, account):
+    def __init__(self, machine, account, device_id=DEVICE):
+        self._device_id = device_id
         secret = machine.secret(account)
         port = machine.ports["SERVICES"]
         self.probe = Probe(Login("127.0.0.1", port, account, secret))
         self.probe.subscribe("sensors/+/+/telemetry", "sensors/+/+/status")
 
     def send(self, kind, message):
-        topic = str(Topic("factory", DEVICE, kind))
+        topic = str(Topic("factory", self._device_id, kind))
         is_config = kind == "config"
         assert (
             self.probe.publish(topic, encode(message), retain=is_config)
@@ -96,7 +106,7 @@ class Service:
         return eventually(lambda: self.probe.turn(0.1) and self._status(is_so))
 
     def _status(self, is_so):
-        topic = str(Topic("factory", DEVICE, "status"))
+        topic = str(Topic("factory", self._device_id, "status"))
         for found in self.probe.received:
             if found.topic == topic and found.payload:
                 message = decode(found.topic, found.payload)
@@ -133,6 +143,112 @@ def _alerts(machine):
         for one in found["alerts"]
         if one["state"] == "firing"
     }
+
+
+@pytest.fixture
+def rollouts(tmp_path, monkeypatch):
+    """Releases with brief waits, and the firmware of the boards of this test."""
+    made = Rollouts(tmp_path / "rollouts")
+    monkeypatch.setattr(virtual_board, "stage", made.install)
+    return made
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def make(content):
+        servers.append(updates.UpdateServer(updates.file(content)))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def portal(machine, tmp_path, rollouts):
+    """A board with certificate and keys that does not know the Wi-Fi of the hall."""
+    machine.infra("issue", "device", UPDATED)
+    machine.infra("apply")
+    flash = tmp_path / "flash"
+    rollouts.provision(flash)
+    settings = {
+        "facility": "factory",
+        "device_id": UPDATED,
+        "broker": "localhost",
+        "port": machine.ports["DEVICES"],
+        "tls": {name: f"/{name}.der" for name in ("ca", "cert", "key")},
+        "wifi_ssid": "Office",
+        "sampling_rate_ms": 200,
+        "publish_rate_ms": 1000,
+    }
+    issued = machine.etc / "issued" / UPDATED
+    for name, of in (("ca", "ca"), ("cert", "certificate"), ("key", "key")):
+        shutil.copy(issued / f"{of}.der", flash / f"{name}.der")
+    (flash / "settings.json").write_text(json.dumps(settings))
+    hardware = full_hardware()
+    hardware.networks = {"Hall": Network("a password")}
+    made = PortalBoard(flash, hardware)
+    yield made
+    made.close()
+
+
+def _enter_wifi(portal, directory):
+    """As a person with a phone does, in its network; it is Chromium."""
+    eventually(lambda: portal.board.access_point == SSID)
+    browser = Browser(directory, portal.board.join_ap(KEY)[0])
+    try:
+        eventually(lambda: portal.phone().get("/state"))
+        browser.open(f"http://{ADDRESS}/")
+        browser.send(network="Hall", other="", key="a password", pin=PIN)
+        eventually(lambda: browser.has("Done."))
+    finally:
+        browser.close()
+    portal.board.leave_ap()
+
+
+def _wanted(server, version):
+    return Firmware(version=version, url=server.directory)
+
+
+def _ota(state, version):
+    return lambda m: m.ota and (m.ota.state, m.ota.version) == (state, version)
+
+
+def test_a_device_from_its_portal_to_a_release_that_crashes(
+    machine, portal, tmp_path, rollouts, serve
+):
+    fleet = Service(machine, "fleet", UPDATED)
+    # A phone brings it into the Wi-Fi.
+    _enter_wifi(portal, tmp_path / "browser")
+    born = fleet.wait_for_status(lambda status: status.state == "online")
+    assert born.reset_cause == "reboot: portal"
+
+    # A retained configuration brings the next release.
+    wanted = _wanted(serve(rollouts.release()), "0.2.0")
+    fleet.send("config", Config(device_id=UPDATED, rev=1, firmware=wanted))
+    done = fleet.wait_for_status(_ota("done", "0.2.0"))
+    assert (done.firmware_version, done.config.rev) == ("0.2.0", 1)
+
+    # The one after it crashes: the device is back, and says why.
+    crashing = {"egiz_edge/uplink.py": CRASHES}
+    bad = serve(rollouts.release("0.3.0", replaced=crashing))
+    wanted = _wanted(bad, "0.3.0")
+    fleet.send("config", Config(device_id=UPDATED, rev=2, firmware=wanted))
+    back = fleet.wait_for_status(_ota("rolled_back", "0.3.0"))
+    assert back.ota.error == "crash: ValueError('broken release',)"
+    assert (back.firmware_version, back.config.rev) == ("0.2.0", 2)
+
+    # In the database, it has measured all the time but for the reboots.
+    query = f"SELECT * FROM telemetry WHERE device_id = '{UPDATED}'"
+    stored = len(_rows(machine, query))
+    eventually(lambda: len(_rows(machine, query)) > stored + 3)
+    times = [row[0] for row in _rows(machine, query)]
+    gaps_ms = [after - before for before, after in itertools.pairwise(times)]
+    assert max(gaps_ms) <= GAP_MS, sorted(gaps_ms)[-3:]
+    assert not [line for line in portal.output if "failed, restarting" in line]
+    fleet.probe.close()
 
 
 def test_from_install_sh_to_a_revoked_device(machine, clock, tmp_path):

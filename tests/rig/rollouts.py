@@ -22,10 +22,12 @@ _BRIEF = {
         ("CLOCK_S = 15", "CLOCK_S = 1"),
     ),
     "ota/install.py": (("TOTAL_MS = 300000", "TOTAL_MS = 1500"),),
+    "app.py": (("_AWAY_MS = 60000", "_AWAY_MS = 2000"),),
     "downlink.py": (("_LOOK_S = 60", "_LOOK_S = 2"),),
     "desired_firmware.py": (
         ("_AFTER_S = 60", "_AFTER_S = 2"),
         ("_BUSY_S = 60", "_BUSY_S = 1"),
+        ("_BIRTH_S = 60", "_BIRTH_S = 3"),
     ),
 }
 

@@ -93,7 +93,7 @@ def test_a_retained_configuration_is_applied_and_then_brings_the_next_release(
 ):
     server = serve(rollouts.release())
     _configure(live, _wanted(server), rev=3, publish_rate_ms=400)
-    board()
+    running = board()
     eventually(lambda: ("done", "0.2.0", None) in _updates(live), 90)
     states = [state for state, _, _ in _updates(live)]
     assert [s for s in states if s != "waiting"] == ["updating", "trial", "done"]
@@ -102,6 +102,7 @@ def test_a_retained_configuration_is_applied_and_then_brings_the_next_release(
     last = live.messages(DEVICE, "status")[-1]
     assert (last.firmware_version, last.config.rev) == ("0.2.0", 3)
     assert slots.read(str(board.flash)) == ("b", "-", 0, "confirmed")
+    assert not [line for line in running.output if "failed" in line]
     assert live.rejected == []
 
 
@@ -268,3 +269,48 @@ def test_what_a_command_has_taken_back_the_configuration_does_not_bring_again(
     _wait_of_device(live, 4)  # longer than any wait here
     assert _updates(live)[-1] == back
     assert _boots(running) == booted + 1
+
+
+def test_an_order_is_obeyed_after_a_power_cut_without_the_broker(
+    board, live, serve, rollouts, hardware, mosquitto
+):
+    hardware.is_clock_set = False  # and there is no time server
+    server = serve(rollouts.release())
+    _configure(live, _wanted(server, window=_window(-60, 60)), rev=1)
+    running = board()
+    eventually(lambda: ("waiting", "0.2.0", "clock not set") in _updates(live))
+    running.kill()
+    mosquitto.kill()
+    hardware.is_clock_set = True
+    board()
+    eventually(lambda: server.requests)
+    mosquitto.start()
+    eventually(lambda: slots.read(str(board.flash)) == ("b", "-", 0, "confirmed"), 90)
+
+
+def test_a_board_without_keys_says_so_and_is_not_reset(board, live, serve, rollouts):
+    (board.flash / "store_root").unlink()
+    running = board()
+    _configure(live, _wanted(serve(rollouts.release())), rev=1)
+    eventually(lambda: ("refused", "0.2.0", "no key") in _updates(live))
+    _wait_of_device(live, 4)  # longer than any wait here
+    assert _boots(running) == 1
+
+
+def test_a_flash_that_cannot_count_the_updates_boots_does_not_reset_the_board_for_ever(
+    board, live, serve, rollouts
+):
+    server, data = serve(rollouts.release()), board.flash / "data"
+    running = board()
+    eventually(lambda: live.messages(DEVICE, "telemetry"))
+    running.kill()
+    (data / "ota.new").mkdir()  # nothing can be written there
+    (data / "ota").write_text(f"version 0.2.0\ntries 0\nurl {server.directory}\n")
+    slots.write(str(board.flash), "a")
+    running = board()
+    _wait_of_device(live, 3)
+    assert _boots(running) == 1
+    running.kill()
+    (data / "ota.new").rmdir()
+    board()
+    eventually(lambda: ("done", "0.2.0", None) in _updates(live), 90)
