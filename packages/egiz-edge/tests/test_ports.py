@@ -287,6 +287,19 @@ def test_a_failure_to_join_has_a_reason_and_leaves_the_driver_idle(
     assert Wlan.latest.calls[-1] == "disconnect"
 
 
+def test_an_error_that_micropython_has_no_words_for_is_one_of_the_network(esp32):
+    wifi = esp32.Wifi()
+    wifi.configure("Factory", "key")
+    Wlan.latest.answers = [1001]
+
+    def fails(*_):
+        raise RuntimeError("Wifi Unknown Error 0x0102")
+
+    Wlan.latest.connect = fails
+    with pytest.raises(OSError, match="Wi-Fi: Wifi Unknown Error 0x0102"):
+        asyncio.run(wifi.connect())
+
+
 def test_a_network_that_does_not_answer_is_given_up(esp32, monkeypatch):
     clock = iter(range(0, 100_000, 4000))
     monkeypatch.setattr(esp32.wifi.time, "ticks_ms", lambda: next(clock))

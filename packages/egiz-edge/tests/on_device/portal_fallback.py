@@ -26,9 +26,12 @@ class Point:
     def __init__(self):
         self.opened = None
         self.phones = 0
+        self.fails = False
 
     def start(self, ssid, key):
         assert key == "abcdefghjkmn"
+        if self.fails:
+            raise OSError("access point: Wifi Internal Error")
         self.opened = ssid
 
     def stop(self):
@@ -133,6 +136,16 @@ def test_a_network_on_trial_is_not_taken_for_one_that_was_never_joined():
     assert device.run_s(130) is None
     device.settings.wifi_ssid, device.downlink.is_on_trial = "Factory", False
     assert device.run_s(250) is None
+
+
+def test_an_access_point_that_cannot_be_opened_is_tried_again():
+    device = Device(ap_after=70)
+    device.point.fails = True
+    assert device.run_s(200) is None
+    assert len(device.log.lines) == 2
+    device.point.fails = False
+    assert device.run_s(80) is None
+    assert device.point.opened == "egiz-ab12"
 
 
 def test_a_held_button_is_followed_beside_an_outage():

@@ -43,18 +43,24 @@ class Fallback:
         if app.board.store.get("joined") != joined:
             self._leave("never joined", "the Wi-Fi %s was never joined" % joined)
         elif away_ms >= 1000 * self._after_s:
-            self._open()
+            return self._open()
         return True
 
     def _open(self):
         app = self._app
-        self._point = app.board.access_point()
-        self._point.start(self._label.ssid, self._label.key)
+        point = app.board.access_point()
+        try:
+            point.start(self._label.ssid, self._label.key)
+        except OSError as error:
+            app.log("%s; tried again in %d s" % (error, self._after_s))
+            return False
+        self._point = point
         app.uplink.network = Backoff(_RETRY_MS, _RETRY_MS)
         app.log(
             "no Wi-Fi for %d s: a phone in %s opens the portal; sampling goes on"
             % (self._after_s, self._label.ssid)
         )
+        return True
 
     def _leave(self, by, reason):
         self._app.log("%s: the portal opens" % reason)

@@ -35,6 +35,13 @@ class Wifi:
     - else IDLE after `disconnect`, also while `connect` is at work;
     - else CONNECTING: `connect` resets the count of tries; with `reconnects=0`, until
       the first failure, and then its number, such as 204.
+
+    Read there, too: `active(True)` returns once the interface is up; `config` takes
+    `reconnects` and `pm` of a station, and `pm` only of an active one; `connect` fails
+    while another try is under way (issue 17661 with 1.25), which `disconnect` ends;
+    `disconnect` fails where the driver is not started; `scan` gives nothing while the
+    station joins; `status("rssi")` fails without an access point. Where ESP-IDF has an
+    error that MicroPython has no words for, it raises RuntimeError (`esp_exceptions`).
     """
 
     def __init__(self):
@@ -57,14 +64,10 @@ class Wifi:
             return
         if self._ssid is None:
             raise OSError("Wi-Fi: not configured")
-        self._wlan.active(True)
-        # Sleeping between beacons would cost 100 to 300 ms a message.
-        self._wlan.config(reconnects=0, pm=network.WLAN.PM_NONE)
-        bssid = self._strongest(self._ssid.encode())
-        if bssid is None:
-            self._wlan.connect(self._ssid, self._password)
-        else:
-            self._wlan.connect(self._ssid, self._password, bssid=bssid)
+        try:
+            self._begin(self._ssid)
+        except RuntimeError as error:
+            raise OSError("Wi-Fi: %s" % error)
         # The driver may keep the last failure until it has an address.
         old = self._wlan.status()
         limit_ms = self._limit_ms(old)
@@ -81,6 +84,16 @@ class Wifi:
                 reason = "no answer in time" if is_late else "status %d" % status
                 raise OSError("Wi-Fi: " + _NOT_JOINED.get(status, reason))
             await asyncio.sleep(_POLL_S)
+
+    def _begin(self, ssid):
+        self._wlan.active(True)
+        # Sleeping between beacons would cost 100 to 300 ms a message.
+        self._wlan.config(reconnects=0, pm=network.WLAN.PM_NONE)
+        bssid = self._strongest(ssid.encode())
+        if bssid is None:
+            self._wlan.connect(ssid, self._password)
+        else:
+            self._wlan.connect(ssid, self._password, bssid=bssid)
 
     def _strongest(self, ssid):
         """The BSSID of the access point to join; None leaves it to the driver.
@@ -131,7 +144,7 @@ class Wifi:
         """dBm, or None."""
         try:
             return self._wlan.status("rssi") if self.is_up() else None
-        except OSError:
+        except (OSError, RuntimeError):
             return None  # the network was lost between the two calls
 
     def ip(self):
