@@ -48,9 +48,11 @@ def board(micropython, mosquitto, hardware, firmware, tmp_path, monkeypatch):
     (flash / "settings.json").write_text(json.dumps(settings))
     made = []
 
-    def make():
+    def make(damaged=None):
         while made:
             made.pop().close()
+        if damaged is not None:
+            (flash / "settings.json").write_text(damaged)
         made.append(PortalBoard(flash, hardware))
         return made[-1]
 
@@ -104,6 +106,24 @@ def test_the_command_opens_the_portal_and_a_power_cut_closes_it(board, live):
     _until_telemetry(live, 2)  # and no boot of the portal was counted
     assert portal.board.access_point is None
     assert portal.settings == before
+
+
+@pytest.mark.parametrize(
+    "damaged", ["{", "[]", '{"facility": 7, "wifi_ssid": 5, "device_id": "oven-001"}']
+)
+def test_settings_that_cannot_be_used_open_the_portal_too(board, live, damaged):
+    given = board().settings
+    portal = board(damaged)
+    phone = portal.phone()
+    assert portal.board.boots == ["power_on", "reboot"]
+    assert [line for line in portal.output if line.startswith("settings.json: ")]
+    fields = {name: given[name] for name in ("device_id", "facility")}
+    fields |= {"network": "Factory", "key": "a password"}
+    fields["broker"] = f"{given['broker']}:{given['port']}"
+    assert phone.fill(**fields).status == 303
+    eventually(lambda: phone.state() == "done")
+    portal.board.leave_ap()
+    eventually(lambda: live.messages(DEVICE, "telemetry"))
 
 
 def test_the_button_opens_the_portal_and_held_longer_is_a_factory_reset(board, live):

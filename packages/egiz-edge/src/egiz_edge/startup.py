@@ -1,6 +1,7 @@
 """From the settings to the `App`; in memory only until there is one."""
 
 import json
+import os
 import sys
 
 from egiz_edge import boot_loop, unload, unload_rules
@@ -9,13 +10,15 @@ from egiz_edge import boot_loop, unload, unload_rules
 def load(directory, data, count, reset_reason):
     """The `App` of a board, after `count` boots in a row that were not confirmed.
 
-    None where no device could run with the settings; the console then says so.
+    None where no device could run with the settings; the console then says so, and a
+    board that has a label opens its portal.
     """
     settings = _settings(directory + "/settings.json")
     # Before the app is loaded: there is no memory for both.
     unload("settings_check", "effective_settings")
     unload_rules()
     if settings is None:
+        _open_portal(directory, data)
         return None
     board = board_in(directory)
     if board.reset_cause() == "power_on":
@@ -28,6 +31,15 @@ def load(directory, data, count, reset_reason):
     unload("startup", "assembly", "processing")
     unload_rules()
     return app
+
+
+def _open_portal(directory, data):
+    """Reset into it; without a label there is none."""
+    if "label" in os.listdir(directory or "/"):
+        boot_loop.write(data, 0, boot_loop.PORTAL + "settings")
+        from machine import reset  # noqa: PLC0415  # no port is loaded, as in main.py
+
+        reset()
 
 
 def _settings(path):

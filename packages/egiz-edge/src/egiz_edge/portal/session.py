@@ -5,7 +5,7 @@ import json
 import os
 import time
 
-from egiz_edge import boot_loop, unload
+from egiz_edge import boot_loop, unload, unload_rules
 from egiz_edge.portal import answers, dns
 from egiz_edge.portal.http import Server
 from egiz_edge.portal.pin import Pin
@@ -165,12 +165,23 @@ def commit(board, path, settings):
 
 
 def _stored(path):
+    """The settings that can be used, and TLS in any case: never one step in clear."""
+    from egiz_edge import settings_check  # noqa: PLC0415  # not kept: it is large
+
+    found = {}
     try:
         with open(path) as file:
-            found = json.load(file)
-        return found if type(found) is dict else {}
-    except (OSError, ValueError):
-        return {}
+            given = json.load(file)
+        found = given if type(given) is dict else {}
+        for name in settings_check.problems(found):
+            if name != "tls":
+                found.pop(name, None)
+    except (OSError, ValueError, MemoryError):
+        pass  # none, or none that can be read
+    finally:
+        unload("settings_check")
+        unload_rules()
+    return found
 
 
 def strongest(found):
