@@ -3,6 +3,7 @@
 import itertools
 import json
 import time
+from datetime import UTC, datetime
 from statistics import median
 from types import SimpleNamespace
 from zlib import crc32
@@ -353,15 +354,22 @@ def test_an_update_ends_as_its_release_does(plant, order, until, outcome, by):
 
 
 def test_an_update_that_is_on_its_way_is_not_disturbed(order, until, command):
-    release = {"version": "2.0", "url": "http://releases/2.0#slow"}
-    order("freezer-001", "command", id="first", action="ota", args=release)
+    hour = (datetime.now(UTC).hour + 12) % 24  # so it waits
+    release = {"version": "2.0", "url": "http://releases/2.0"}
+    closed = release | {"window": f"{hour:02}:00-{hour:02}:30"}
+    order("freezer-001", "config", rev=1, firmware=closed)
     until("freezer-001", lambda s: s.ota and s.ota.state == "waiting")
     second = command("freezer-001", "ota", args=release | {"version": "3.0"})
     assert (second.result, second.error) == ("refused", "an update is on its way")
-    until("freezer-001", lambda s: s.ota and s.ota.state == "done")
-    confirm = {"confirm": "freezer-001"}
-    assert command("freezer-001", "rollback", args=confirm).result == "done"
-    back = until("freezer-001", lambda s: s.ota and s.ota.state == "rolled_back")
+
+
+def test_a_device_goes_back_to_the_version_before(until, command):
+    release = {"version": "2.0", "url": "http://releases/2.0#slow"}
+    assert command("freezer-003", "ota", args=release).result == "done"
+    until("freezer-003", lambda s: s.ota and s.ota.state == "done")
+    confirm = {"confirm": "freezer-003"}
+    assert command("freezer-003", "rollback", args=confirm).result == "done"
+    back = until("freezer-003", lambda s: s.ota and s.ota.state == "rolled_back")
     assert back.firmware_version.startswith("sim-")
 
 
