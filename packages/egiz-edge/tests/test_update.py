@@ -153,6 +153,7 @@ class _Address:
     port: int
 
 
+@pytest.mark.soak  # a brief trial over TLS is given up where the machine is busy
 def test_with_the_authority_of_its_broker_a_device_updates_over_https(
     device, flash, tmp_path, serve, release
 ):

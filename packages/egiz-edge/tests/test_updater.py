@@ -24,6 +24,7 @@ from rig.releases import FILES, PASSPHRASE, Releases
 
 # Without the selector and the app: it ends where one of them would run.
 UPDATER = """
+import egiz_edge.main  # which a boot has in its heap, too
 from egiz_edge import slots
 from egiz_edge.ota import boot
 if not slots.is_on_trial(""):
@@ -469,7 +470,7 @@ def test_an_update_over_https_trusts_the_authority_of_the_device(
     with_authority(authority)
     content = keys.signed(pack(firmware, "0.2.0", "linux", security=3))
     server = serve(updates.file(content), _tls(authority, "localhost"))
-    said = updating.order(server, heap="84k")
+    said = updating.order(server, heap="82k")
     assert said == '{"state":"trial","version":"0.2.0"}', updating.printed
     assert updating.boots == 2
 

@@ -14,7 +14,6 @@ from binascii import hexlify
 from egiz_edge import boot_loop
 from egiz_edge.ota import files
 from egiz_edge.ota.fetch import AnswerError
-from egiz_edge.ota.release import BOOT, Release
 from egiz_edge.ota.signed import LINE_MAX, RELEASE, KeyRefused, Refused, first_line
 from egiz_edge.ota.source import (
     attempt,
@@ -62,8 +61,8 @@ class _Update:
 
     async def run(self):
         """Bring the release, and put it on trial; raises Refused or OSError."""
-        self._keys = read_keys(self._directory, self._board.store)
         self._settings = settings_of(self._directory)
+        self._keys = read_keys(self._directory, self._board.store)
         files.make_directories(self._slot + "/release")
         # What has come stays, so each try goes on.
         await attempt(self._board, self._settings, self._fetch, TOTAL_MS)
@@ -112,6 +111,9 @@ class _Update:
 
     async def _verified(self, file):
         """The `Release`; a key that is not known may be in a newer set."""
+        # Only now: whoever looks up a name and begins with TLS needs memory as well.
+        from egiz_edge.ota.release import Release  # noqa: PLC0415
+
         try:
             return Release(file, self._keys)
         except KeyRefused as error:
@@ -150,6 +152,8 @@ class _Update:
 
     def _check(self, release):
         """Raises Refused for what this board cannot run, or was not ordered."""
+        from egiz_edge.ota.release import BOOT  # noqa: PLC0415  # as above
+
         if release.version != self._wanted["version"]:
             raise Refused("it is version %s" % release.version)
         floor = int(self._board.store.get("floor") or 0)

@@ -121,12 +121,13 @@ def number(text, most):
 
 def fits(signature, digest, modulus):
     """Whether the key of a modulus has signed a digest; compares the whole block."""
-    filling = MODULUS_BYTES - len(_DIGEST_INFO) - len(digest) - 3
-    block = b"\0\1" + b"\xff" * filling + b"\0" + _DIGEST_INFO + digest
     value = int.from_bytes(signature, "big")
     if len(signature) != MODULUS_BYTES or value >= modulus:
         return False
-    return pow(value, _EXPONENT, modulus) == int.from_bytes(block, "big")
+    value = pow(value, _EXPONENT, modulus)  # needs the most memory, so it comes first
+    filling = MODULUS_BYTES - len(_DIGEST_INFO) - len(digest) - 3
+    block = b"\0\1" + b"\xff" * filling + b"\0" + _DIGEST_INFO + digest
+    return value == int.from_bytes(block, "big")
 
 
 def feed(file, size, put):

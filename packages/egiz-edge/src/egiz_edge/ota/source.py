@@ -5,10 +5,11 @@ import os
 
 from egiz_edge import unload
 from egiz_edge.ota.fetch import AnswerError, BrokenError, Download, FetchError
-from egiz_edge.ota.keys import KeySet, modulus
 from egiz_edge.ota.signed import Refused
 
 _SETTINGS = ("wifi_ssid", "wifi_password", "tls")
+_TLS = "tls"
+_found = {}  # until something fails: addresses by host, and the context
 _CHUNK = 512
 _KEYS_MAX = 8192  # bytes of a key set
 _WAIT_MAX_S = 30  # between two tries; the first waits are shorter
@@ -36,22 +37,35 @@ def settings_of(directory):
     return {name: settings.get(name) for name in _SETTINGS}
 
 
+class Keys:
+    """What is kept of a `KeySet`, of which the module is not."""
+
+    def __init__(self, number, moduli):
+        self.number, self.moduli = number, moduli
+
+
 def read_keys(directory, store):
-    """The `KeySet` of a board; raises Refused without one that its root has signed."""
+    """The `Keys` of a board; raises Refused without a set that its root has signed."""
+    from egiz_edge.ota import keys  # noqa: PLC0415  # as above
+
     try:
-        root = modulus(store.get("root") or "")
+        root = keys.modulus(store.get("root") or "")
     except ValueError:
         raise Refused("no key")
     try:
         with open(directory + "/keys", "rb") as file:
-            return KeySet(file, root)
+            found = keys.KeySet(file, root)
     except OSError:
         raise Refused("no key set")
+    found = Keys(found.number, found.moduli)
+    del keys
+    unload("ota.keys", "ota")
+    return found
 
 
 async def newer_keys(board, directory, url, settings, least):
     """Fetch a key set of this number or a later one, and keep it; raises Refused."""
-    root, path = modulus(board.store.get("root")), directory + "/keys"
+    path = directory + "/keys"
     download = download_of(board, settings)
     try:
         await download.open(url + "/keys")
@@ -60,14 +74,20 @@ async def newer_keys(board, directory, url, settings, least):
                 file.write(piece)
                 if download.at > _KEYS_MAX:
                     raise Refused("key set: too long")
-        with open(path + ".new", "rb") as file:
-            keys = KeySet(file, root, least)
     except AnswerError as error:
         raise AnswerError("key set: %s" % error)
     finally:
         await download.close()
+    _check_keys(path + ".new", board.store, least)
     os.rename(path + ".new", path)
-    return keys
+    return read_keys(directory, board.store)
+
+
+def _check_keys(path, store, least):
+    from egiz_edge.ota import keys  # noqa: PLC0415  # as above
+
+    with open(path, "rb") as file:
+        keys.KeySet(file, keys.modulus(store.get("root")), least)
 
 
 def release_of(order):
@@ -79,24 +99,30 @@ def download_of(board, settings):
     """A `Download` over the network of a board, with the authority of its broker."""
 
     async def address_of(host):
-        from egiz_edge import dns  # noqa: PLC0415  # as above
+        key = "host " + host
+        if key not in _found:
+            from egiz_edge import dns  # noqa: PLC0415  # as above
 
-        try:
-            return await dns.look_up(host, board.wifi.name_servers())
-        finally:
-            del dns
-            unload("dns")
+            try:
+                servers = board.wifi.name_servers()
+                _found[key] = await dns.look_up(host, servers)
+            finally:
+                del dns
+                unload("dns")
+        return _found[key]
 
     def context():
-        from egiz_edge import tls  # noqa: PLC0415  # as above
+        if _TLS not in _found:  # in a heap of holes there may be no room for a second
+            from egiz_edge import tls  # noqa: PLC0415  # as above
 
-        try:
-            return tls.context(settings["tls"])
-        except (OSError, ValueError) as error:  # the latter is Mbed TLS's
-            raise AnswerError(str(error))  # no wait cures it
-        finally:
-            del tls
-            unload("tls")
+            try:
+                _found[_TLS] = tls.context(settings["tls"])
+            except (OSError, ValueError) as error:  # the latter is Mbed TLS's
+                raise AnswerError(str(error))  # no wait cures it
+            finally:
+                del tls
+                unload("tls")
+        return _found[_TLS]
 
     return Download(address_of, context)
 
@@ -118,6 +144,7 @@ async def attempt(board, settings, step, limit_ms):
         raise OSError(reasons[-1])
     finally:
         feeding.cancel()
+        _found.clear()
 
 
 async def _retried(wifi, settings, step, reasons):
@@ -133,7 +160,10 @@ async def _retried(wifi, settings, step, reasons):
         except FetchError as error:
             reasons.append(str(error))
             reasons.pop(0)
-            wait_s = 1 if type(error) is BrokenError else wait_s
+            if type(error) is BrokenError:
+                wait_s = 1
+            else:
+                _found.clear()  # the host may have another address now
             print("update: %s, retry in %d s" % (error, wait_s))
         await asyncio.sleep(wait_s)
         wait_s = min(2 * wait_s, _WAIT_MAX_S)

@@ -7,8 +7,8 @@ could not update again is not kept.
 import asyncio
 import sys
 
+from egiz_edge import unload
 from egiz_edge.ota.fetch import AnswerError
-from egiz_edge.ota.release import Release
 from egiz_edge.ota.source import (
     attempt,
     board_of,
@@ -31,8 +31,12 @@ def main(directory, wanted):
     reason = security = None
     try:
         settings = settings_of(directory)
-        proving = lambda: _prove(board, directory, release_of(wanted), settings)  # noqa: E731
-        security = asyncio.run(attempt(board, settings, proving, LIMIT_MS))
+        own = directory + sys.path[0] + "/release"
+        size, number = _verified(own, read_keys(directory, board.store))
+        url = release_of(wanted)
+        proving = lambda: _prove(board, own, size, url, settings)  # noqa: E731
+        asyncio.run(attempt(board, settings, proving, LIMIT_MS))
+        security = number
     except (OSError, ValueError) as error:
         reason = "cannot update again: %s" % error
     _keep(directory, board.data_directory, wanted, security)
@@ -52,19 +56,27 @@ def _keep(directory, data, wanted, security):
     slots.write(directory, run, trial, tries, word)
 
 
-async def _prove(board, directory, url, settings):
-    """The security number of the own release, once a server has the same head."""
-    with open(directory + sys.path[0] + "/release", "rb") as own:
-        release = Release(own, read_keys(directory, board.store))
-        own.seek(0)
+def _verified(path, keys):
+    """(bytes of the head, security number) of the own release, by its signature."""
+    from egiz_edge.ota.release import Release  # noqa: PLC0415  # not kept
+
+    with open(path, "rb") as file:
+        release = Release(file, keys)
+        found = release.start, release.security
+    del release, Release
+    unload("ota.release", "ota")
+    return found
+
+
+async def _prove(board, path, size, url, settings):
+    """Returns once a server has the same head."""
+    with open(path, "rb") as own:
         download = download_of(board, settings)
         try:
             await download.open(url)
-            while download.at < release.start:
-                most = min(_CHUNK, release.start - download.at)
-                piece = bytes(await download.read(most))
+            while download.at < size:
+                piece = bytes(await download.read(min(_CHUNK, size - download.at)))
                 if not piece or own.read(len(piece)) != piece:
                     raise AnswerError("its release is another one now")
         finally:
             await download.close()
-    return release.security
