@@ -201,7 +201,7 @@ def _enter_wifi(portal, directory):
     try:
         eventually(lambda: portal.phone().get("/state"))
         browser.open(f"http://{ADDRESS}/")
-        browser.send(network="Hall", other="", key="a password", pin=PIN)
+        browser.send(network="Hall", key="a password", pin=PIN)
         eventually(lambda: browser.has("Done."))
     finally:
         browser.close()

@@ -6,9 +6,11 @@ import shutil
 import socket
 import time
 from importlib.resources import files
+from types import SimpleNamespace
 
 import pytest
 from egiz_edge import reach
+from egiz_edge.portal import page
 from egiz_edge_tools import virtual_board
 from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.hardware import Hardware, Network
@@ -86,12 +88,28 @@ def test_every_language_has_the_texts_of_the_page_and_no_others():
     ]
     assert len(languages) == 2
     assert languages[0].keys() == languages[1].keys()
-    page = (directory / "page.html").read_text("utf-8")
-    assert len(page.encode()) <= 3 * 1024
-    named = set(re.findall(r"{{(\w+)}}", page)) & languages[0].keys()
+    shown = (directory / "page.html").read_text("utf-8")
+    assert len(shown.encode()) <= 3 * 1024
+    named = set(re.findall(r"{{(\w+)}}", shown)) & languages[0].keys()
     reasons = {reason for _, reason in reach._REASONS}  # noqa: SLF001  # all there are
     reasons |= {"no_broker", "expired", "wrong_pin", "locked", "wrong_field"}
     assert languages[0].keys() == named | reasons
+
+
+def test_the_network_until_now_is_in_the_list_and_does_not_win_over_a_choice():
+    """It was in the field for the name of a hidden one, which wins."""
+    session = SimpleNamespace(
+        settings={"wifi_ssid": "Old hall"},
+        networks=[("Hall", -60, False)],
+        device_id="oven-007",
+    )
+    assert page._shown(session)["other"] == ""  # noqa: SLF001  # what the page shows
+    listed = page._networks(session.networks, "Old hall")  # noqa: SLF001  # as above
+    assert [(one["ssid"], one["selected"]) for one in listed] == [
+        ("Old hall", " selected"),
+        ("Hall", ""),
+    ]
+    assert len(page._networks(session.networks, "Hall")) == 1  # noqa: SLF001  # as above
 
 
 def test_a_board_without_settings_gets_them_from_a_phone_and_publishes(

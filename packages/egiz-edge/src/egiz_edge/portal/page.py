@@ -68,12 +68,11 @@ def _values(session, given, wrong):
 def _shown(session):
     """The fields of the settings until now."""
     old = session.settings
-    near = [ssid for ssid, _, _ in session.networks]
-    ssid, broker = old.get("wifi_ssid") or "", old.get("broker") or ""
+    broker = old.get("broker") or ""
     if broker and old.get("port"):
         broker = "%s:%d" % (broker, old["port"])
     return {
-        "other": "" if ssid in near else ssid,
+        "other": "",  # it would win over the network that is chosen
         "device_id": session.device_id,
         "facility": old.get("facility") or "",
         "broker": broker,
@@ -82,6 +81,10 @@ def _shown(session):
 
 
 def _networks(near, chosen):
+    """The list of the page; the network until now is in it, though it may be away."""
+    if chosen and chosen not in [ssid for ssid, _, _ in near]:
+        near = list(near)
+        near.insert(0, (chosen, -100, False))
     return [
         {
             "ssid": ssid,
