@@ -1,11 +1,14 @@
 """The authority is replaced while everybody stays connected."""
 
+import os
 import shutil
 import socket
 import ssl
+from datetime import datetime, timedelta
 
 import pytest
-from egiz_infra import rollover
+from egiz_infra import apply, building, register, rollover
+from egiz_infra import authority as authority_module
 from egiz_infra.apply import write_files
 from egiz_infra.authority import Authority, Subject
 from egiz_infra.errors import Refused
@@ -176,7 +179,7 @@ def test_an_interrupted_start_leaves_one_sound_authority_and_is_completed(
         with monkeypatch.context() as patched:
             patched.setattr(Layout, "pki", property(pki))
             try:
-                rollover.start(infra.layout, "Second", rollover.timedelta(730))
+                rollover.start(infra.layout, "Second", timedelta(730))
             except KeyboardInterrupt:
                 continue
         done = step
@@ -247,3 +250,79 @@ def test_the_metrics_say_how_many_are_not_moved(infra):
     assert f"\n{metric} 1\n" in infra("metrics")
     infra("rollover", "finish", "--leave")
     assert f"\n{metric} 0\n" in infra("metrics")
+
+
+@pytest.fixture
+def years_later(infra, monkeypatch):
+    """Go to a day on which the first authority has expired; it is for one day."""
+    monkeypatch.setattr(authority_module, "AUTHORITY_DAYS", 1)
+    shutil.rmtree(infra.layout.root)
+    infra("init")
+    monkeypatch.undo()
+
+    def go():
+        class Later(datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return datetime.now(tz) + timedelta(2)
+
+        for module in (authority_module, building, register, apply):
+            monkeypatch.setattr(module, "datetime", Later)
+
+    return go
+
+
+def test_a_former_authority_that_has_expired_stops_no_revocation(infra, years_later):
+    infra("issue", "broker", "broker.factory")
+    infra("rollover", "start", "--name", "Second")
+    infra("issue", "device", "oven-001", "mixer-002")
+    years_later()
+    authority = Authority(infra.layout)
+    (revoked,) = infra.certificates("oven-001")
+    authority.revoke([revoked])
+    found = Authority(infra.layout)
+    assert found.is_revoked(revoked)
+    assert not found.is_revoked(*infra.certificates("mixer-002"))
+    infra("apply", "--files-only")
+    infra("rollover", "finish")
+
+
+def test_no_roll_over_from_an_authority_that_has_expired_is_begun(infra, years_later):
+    years_later()
+    before = _pki(infra.layout)
+    output = infra("rollover", "start", "--name", "Second", code=1)
+    assert "OpenEgiz has expired, and no device trusts what it signs" in output
+    assert not (infra.layout.pki / "next").exists()
+    assert {p: c for p, c in _pki(infra.layout).items() if p in before} == before
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_finish_that_is_killed_leaves_an_authority_that_works(
+    infra, monkeypatch, left
+):
+    """Killed when it has deleted so many files of the former authority."""
+    infra("issue", "broker", "broker.factory")
+    infra("rollover", "start", "--name", "Second")
+    real = os.unlink
+    deleted = 0
+
+    def unlink(path, **options):
+        nonlocal deleted
+        if str(path) in {"ca.pem", "ca.key", "crl.pem"}:
+            if deleted == left:
+                raise KeyboardInterrupt
+            deleted += 1
+        real(path, **options)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    with pytest.raises(KeyboardInterrupt):
+        rollover.finish(infra.layout, leave=False)
+    monkeypatch.undo()
+    infra("issue", "device", "oven-001")
+    infra("apply", "--files-only")
+    trusted = (infra.layout.broker / "ca.pem").read_bytes()
+    assert trusted == (infra.layout.pki / "ca.pem").read_bytes()
+    infra("rollover", "start", "--name", "Third")
+    infra("renew", "oven-001")
+    infra("rollover", "finish")
+    assert [path.name for path in infra.layout.pki.glob(".*")] == []

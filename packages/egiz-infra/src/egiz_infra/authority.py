@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from egiz_infra.authority_files import read_files
 from egiz_infra.building import (
     BACKDATED,
     PEM,
@@ -66,7 +67,7 @@ class Authority:
         former: the one that this one replaces, until the roll-over is finished.
 
     Raises:
-        InfraError: if there is none, or its files cannot be read.
+        InfraError: if there is none, or its files cannot be read or are not of one.
     """
 
     def __init__(self, layout: Layout, directory: Path | None = None) -> None:
@@ -76,22 +77,7 @@ class Authority:
             raise InfraError(
                 "a roll-over was interrupted: run `egiz-infra rollover start` again"
             )
-        try:
-            self.certificate = x509.load_pem_x509_certificate(
-                (self._directory / "ca.pem").read_bytes()
-            )
-            key = serialization.load_pem_private_key(
-                (self._directory / "ca.key").read_bytes(), None
-            )
-            self._crl = x509.load_pem_x509_crl(
-                (self._directory / "crl.pem").read_bytes()
-            )
-        except (OSError, ValueError) as error:
-            raise InfraError(
-                f"the authority in {self._directory} cannot be used: {error}"
-            ) from None
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        self._key = key
+        self.certificate, self._key, self._crl = read_files(self._directory)
         former = self._directory / FORMER
         self.former = Authority(layout, former) if former.exists() else None
 
@@ -125,8 +111,13 @@ class Authority:
         """Say of a new authority that whoever trusts this one may trust it.
 
         Raises:
-            InfraError: if this one was made without the right to do so.
+            InfraError: if this one has expired, or was made without the right to do so.
         """
+        if self._is_expired:
+            raise InfraError(
+                f"{self.name} has expired, and no device trusts what it signs: make a"
+                " new one in another directory, and give each device its certificate"
+            )
         limits = self.certificate.extensions.get_extension_for_class(
             x509.BasicConstraints
         ).value
@@ -221,11 +212,21 @@ class Authority:
         """Put them on the list; the broker refuses them once it has read it."""
         given = list(certificates)
         own = [one for one in given if self.issuer_of(one) is self]
-        numbers = [one.serial_number for one in own if not self.is_revoked(one)]
-        self._crl = revocation_list(self.certificate, self._key, [*self._crl], numbers)
-        write(self._directory / "crl.pem", self._crl.public_bytes(PEM))
+        # What has expired signs no list: whom it issued to is refused all the same.
+        if not self._is_expired:
+            self._add_to_list(
+                one.serial_number for one in own if not self.is_revoked(one)
+            )
         if self.former:
             self.former.revoke(one for one in given if one not in own)
+
+    @property
+    def _is_expired(self) -> bool:
+        return self.certificate.not_valid_after_utc <= datetime.now(UTC)
+
+    def _add_to_list(self, numbers: Iterable[int]) -> None:
+        self._crl = revocation_list(self.certificate, self._key, [*self._crl], numbers)
+        write(self._directory / "crl.pem", self._crl.public_bytes(PEM))
 
 
 def create(layout: Layout, name: str) -> Authority:

@@ -107,8 +107,11 @@ def finish(layout: Layout, *, leave: bool) -> Authority:
             f"not moved yet: {', '.join(left[:_SHOWN_MAX])}{more}. Renew each and carry"
             " the certificate to it, or revoke it; --leave shuts them out"
         )
-    shown = broker_certificate(authority)
-    shutil.rmtree(layout.pki / FORMER)
+    write(layout.broker / "broker.pem", pem_of(broker_certificate(authority)))
+    # In one step: half of it would be an authority that cannot be used.
+    gone = layout.pki / f".{FORMER}"
+    shutil.rmtree(gone, ignore_errors=True)
+    (layout.pki / FORMER).rename(gone)
+    shutil.rmtree(gone)
     (layout.pki / CROSS).unlink(missing_ok=True)
-    write(layout.broker / "broker.pem", pem_of(shown))
     return Authority(layout)
