@@ -1,12 +1,16 @@
 """Certificates for devices: with a key that is made here, or with their own."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from egiz_infra import authority
+from egiz_infra.errors import InfraError
 
 
 def test_the_files_of_a_device_are_der_of_one_pair(infra):
@@ -64,6 +68,7 @@ def test_settings_of_a_former_facility_do_not_stay(infra, tmp_path):
         ("[]", "must be a JSON object"),
         (json.dumps(_SHARED | {"broker": None}), "has no broker"),
         ('{"broker": "b"}', "has no wifi_ssid, wifi_password"),
+        (json.dumps(_SHARED | {"wifi_ssid": "\ud800"}), "has half a character"),
         (json.dumps(_SHARED | {"device_id": "x"}), "device_id: each device gets its"),
     ],
 )
@@ -98,6 +103,53 @@ def test_a_device_may_make_its_own_key(infra, tmp_path):
     one, other = (one.public_key() for one in infra.certificates("oven-001"))
     wanted = (key.public_key(), newer.public_key())
     assert wanted in [(one, other), (other, one)]
+
+
+def test_a_key_that_is_not_of_the_certificate_does_not_stay_beside_it(infra, tmp_path):
+    shared, request = tmp_path / "shared.json", tmp_path / "csr"
+    shared.write_text(json.dumps(_SHARED))
+    directory = infra.layout.issued / "oven-001"
+    for command in (
+        ("sign", "oven-001", str(request), "--facility", "south"),
+        ("renew", "oven-001", "--request", str(request)),
+    ):
+        infra("issue", "device", "oven-001", "--settings", str(shared))
+        own = (directory / "key.der").read_bytes()
+        _request(request, key=serialization.load_der_private_key(own, None))
+        infra(*command)
+        assert (directory / "key.der").read_bytes() == own  # its certificate is new
+        if command[0] == "sign":
+            (directory / "key.pem").write_bytes(b"damaged")
+        _request(request)
+        infra(*command)
+        names = {path.name for path in directory.iterdir()}
+        assert names == {"ca.der", "certificate.der"}
+
+
+def test_of_two_that_make_the_authority_at_once_one_is_refused(
+    infra_without_authority, monkeypatch
+):
+    infra = infra_without_authority
+    never, both = threading.Event(), []
+    real = authority.make
+
+    def make(*arguments):
+        never.wait(0.5)  # the other one would come here, too
+        both.append(arguments)
+        return real(*arguments)
+
+    def create():
+        try:
+            authority.create(infra.layout, "OpenEgiz")
+        except InfraError as error:
+            return str(error)
+        return "made"
+
+    monkeypatch.setattr(authority, "make", make)
+    with ThreadPoolExecutor(2) as pool:
+        found = sorted(pool.map(lambda _: create(), range(2)))
+    assert found == ["made", f"there is an authority in {infra.layout.pki} already"]
+    assert len(both) == 1
 
 
 @pytest.mark.parametrize("wrong", ["name", "rsa", "p384", "signature", "nonsense"])

@@ -235,11 +235,12 @@ def create(layout: Layout, name: str) -> Authority:
     Raises:
         InfraError: if there is one: its certificates would no longer be accepted.
     """
-    if (layout.pki / "ca.key").exists():
-        raise InfraError(f"there is an authority in {layout.pki} already")
     layout.create()
-    make(layout.pki, name)
-    return Authority(layout)
+    with layout.locked():
+        if (layout.pki / "ca.key").exists():
+            raise InfraError(f"there is an authority in {layout.pki} already")
+        make(layout.pki, name)
+        return Authority(layout)
 
 
 def make(directory: Path, name: str) -> x509.Certificate:

@@ -30,6 +30,13 @@ def read_shared(path: Path) -> Mapping[str, object]:
         raise InfraError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise InfraError(f"{path} is not JSON") from None
+    # Half a character, as "\\ud800", is JSON, and no text that a file can hold.
+    try:
+        json.dumps(shared, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InfraError(
+            f"{path} has half a character: a \\u that is no text"
+        ) from None
     if not isinstance(shared, dict):
         raise InfraError(f"{path} must be a JSON object")
     if missing := [name for name in _NEEDED if not shared.get(name)]:

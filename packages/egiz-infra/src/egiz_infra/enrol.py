@@ -59,7 +59,31 @@ def issue_for(
     check(subject)
     public_key = _requested(request, subject.name)
     certificate = authority.issue(subject, public_key, valid_for)
-    return _write_issued(authority, subject, certificate)
+    directory = _write_issued(authority, subject, certificate)
+    _remove_of_before(directory, public_key)
+    return directory
+
+
+def _remove_of_before(directory: Path, key: ec.EllipticCurvePublicKey) -> None:
+    """Files beside the certificate: of another key, and perhaps another facility."""
+    (directory / "settings.json").unlink(missing_ok=True)
+    for name in ("key.der", "key.pem"):
+        path = directory / name
+        if path.exists() and not _is_key_of(path, key):
+            path.unlink()
+
+
+def _is_key_of(path: Path, key: ec.EllipticCurvePublicKey) -> bool:
+    is_der = path.suffix == ".der"
+    load = (
+        serialization.load_der_private_key
+        if is_der
+        else serialization.load_pem_private_key
+    )
+    try:
+        return load(path.read_bytes(), None).public_key() == key
+    except (ValueError, TypeError):  # damaged, or with a password
+        return False
 
 
 def check(subject: Subject) -> None:
