@@ -53,6 +53,8 @@ TEXT
 
 SETTINGS='EGIZ_DEVICES EGIZ_DEVICES_TLS12 EGIZ_SERVICES EGIZ_NAMES EGIZ_INFLUXDB EGIZ_RETENTION EGIZ_BRIDGE
   EGIZ_EXPORTER EGIZ_NODE EGIZ_PROMETHEUS EGIZ_DOCS EGIZ_GRAFANA'
+LISTENERS='EGIZ_DEVICES EGIZ_DEVICES_TLS12 EGIZ_SERVICES EGIZ_INFLUXDB EGIZ_BRIDGE EGIZ_EXPORTER EGIZ_NODE
+  EGIZ_PROMETHEUS'
 SERVICES='mosquitto influxdb egiz-influxdb prometheus-mqtt-exporter prometheus-node-exporter
   prometheus egiz-bridge'
 TIMERS='egiz-certificates'
@@ -63,7 +65,7 @@ PACKAGES='mosquitto mosquitto-clients influxdb prometheus prometheus-mqtt-export
 DEBIANS='mosquitto influxdb prometheus-mqtt-exporter prometheus-node-exporter prometheus'
 step=''
 here=$(cd "$(dirname "$0")" && pwd)
-prefix='' wheels=''
+prefix='' wheels='' where=''
 
 main() {
   trap fault EXIT
@@ -72,7 +74,8 @@ main() {
   say 'settings'
   settings
   [ -n "$prefix" ] || packages
-  need mosquitto influxd prometheus prometheus-mqtt-exporter prometheus-node-exporter python3
+  need mosquitto influxd prometheus prometheus-mqtt-exporter prometheus-node-exporter python3 flock
+  alone
   # No && between them: `set -e` does not hold in a function that stands before one.
   say 'Python packages'
   python_packages
@@ -90,8 +93,9 @@ main() {
 options() {
   while [ $# -gt 0 ]; do
     case $1 in
-      --prefix) [ $# -gt 1 ] || wrong '--prefix needs a directory'; prefix=$2; shift ;;
-      --wheels) [ $# -gt 1 ] || wrong '--wheels needs a directory'; wheels=$2; shift ;;
+      # An empty one is a variable that was not set: it must not mean the whole machine.
+      --prefix) [ -n "${2:-}" ] || wrong '--prefix needs a directory'; prefix=$2; shift ;;
+      --wheels) [ -n "${2:-}" ] || wrong '--wheels needs a directory'; wheels=$2; shift ;;
       -h | --help) usage; exit 0 ;;
       *) wrong "unknown argument: $1" ;;
     esac
@@ -100,13 +104,17 @@ options() {
   [ -z "$wheels" ] || [ -d "$wheels" ] || wrong "--wheels: there is no directory $wheels"
   if [ -n "$prefix" ]; then
     mkdir -p "$prefix" && prefix=$(cd "$prefix" && pwd)
+    # It is part of units and configurations, where others would need quotes.
+    case $prefix in
+      *[!A-Za-z0-9_./+-]*) wrong "--prefix: $prefix: letters, digits and . _ - + / only" ;;
+    esac
   elif [ "$(id -u)" -ne 0 ]; then
     wrong 'it must be run as root; with --prefix DIR, any user may run it'
   fi
 }
 
 say() { step=$1; printf '%s ...\n' "$1"; }
-wrong() { step=''; printf 'install.sh: %s\nTry: infra/install.sh --help\n' "$1" >&2; exit 2; }
+wrong() { step=''; printf 'install.sh: %s%s\nTry: infra/install.sh --help\n' "$1" "$where" >&2; exit 2; }
 stop() { step=''; printf 'install.sh: %s\n' "$1" >&2; exit 1; }
 
 # Whatever fails ends this script, by `set -e`; what stop() has explained needs no more.
@@ -147,6 +155,38 @@ settings() {
     *EGIZ_DEVICES_TLS12=* | *' off') ;;
     *EGIZ_DEVICES=*) EGIZ_DEVICES_TLS12=${EGIZ_DEVICES%:*}:${EGIZ_DEVICES_TLS12##*:} ;;
   esac
+  # All of them: install.env may have been changed by hand.
+  [ ! -e "$etc/install.env" ] || where=" ($etc/install.env keeps the settings)"
+  for name in $SETTINGS; do eval "check $name \"\$$name\""; done
+  distinct
+}
+
+# Two services cannot listen on one port; the second would fail when all is installed.
+distinct() {
+  taken=''
+  for name in $LISTENERS; do
+    eval "value=\$$name"
+    for other in $taken; do
+      ! is_same "${other#*=}" "$value" ||
+        wrong "$name and ${other%%=*} are both at $value: give each a port of its own"
+    done
+    taken="$taken $name=$value"
+  done
+}
+
+is_same() {
+  [ "${1##*:}" = "${2##*:}" ] || return 1
+  case ${1%:*},${2%:*} in
+    "${2%:*},${2%:*}" | 0.0.0.0,* | *,0.0.0.0) ;;
+    localhost,127.0.0.1 | 127.0.0.1,localhost) ;;
+    *) return 1 ;;
+  esac
+}
+
+# Two at once would each replace files of the other. The lock ends with this script.
+alone() {
+  exec 9<"$prefix/"
+  flock --nonblock 9 || stop "another install.sh is at work in $prefix/: wait until it has ended"
 }
 
 # check NAME VALUE: before it is in any file, or is evaluated.
@@ -167,7 +207,7 @@ check() {
       is_retention "$2" || wrong "$1 must be a number and h, d or w, as 30d; or INF" ;;
     EGIZ_DEVICES_TLS12)
       [ "$2" = off ] || is_address "$2" || wrong "$1 must be address:port, or off" ;;
-    *) is_address "$2" || wrong "$1 must be address:port, as 127.0.0.1:1883" ;;
+    *) is_address "$2" || wrong "$1 must be address:port, as 127.0.0.1:1883; no IPv6" ;;
   esac
 }
 
@@ -177,6 +217,8 @@ is_address() {
     *:*) ;;
     *) return 1 ;;
   esac
+  case ${1##*:} in 0* | ??????*) return 1 ;; esac
+  [ "${1##*:}" -le 65535 ]
 }
 
 check_names() {
@@ -299,30 +341,42 @@ random() {
   printf %s "$text"
 }
 
-# The paths and addresses in our files are defaults: replace them by the settings.
+# The paths and addresses in our files are defaults: replace them by the settings. By names
+# first: the new address of one service may be the default of another.
 render() {
-  expression="
+  to_names="
     s|/etc/mosquitto|/etc/egiz/mosquitto|g
     s|^listener 8883$|listener ${EGIZ_DEVICES##*:} ${EGIZ_DEVICES%:*}|
     s|^listener 8884$|listener ${EGIZ_DEVICES_TLS12##*:} ${EGIZ_DEVICES_TLS12%:*}|
     s|^listener 1883 127.0.0.1$|listener ${EGIZ_SERVICES##*:} ${EGIZ_SERVICES%:*}|
-    s/\(localhost\|127\.0\.0\.1\):1883/$EGIZ_SERVICES/g
-    /inside its network\|socket-proxyd/!s/\(localhost\|127\.0\.0\.1\):8086/$EGIZ_INFLUXDB/g
-    s|http://localhost:8000|$EGIZ_DOCS|g
-    s|http://localhost:3000|$EGIZ_GRAFANA|g
-    s/^Environment=EGIZ_RETENTION=.*/Environment=EGIZ_RETENTION=$EGIZ_RETENTION/
-    s/\(localhost\|127\.0\.0\.1\):9471/$EGIZ_BRIDGE/g
-    s/\(localhost\|127\.0\.0\.1\):9641/$EGIZ_EXPORTER/g
-    s/\(localhost\|127\.0\.0\.1\):9100/$EGIZ_NODE/g
-    s/\(localhost\|127\.0\.0\.1\):9090/$EGIZ_PROMETHEUS/g
+    s/\(localhost\|127\.0\.0\.1\):1883/@EGIZ_SERVICES@/g
+    /inside its network\|socket-proxyd/!s/\(localhost\|127\.0\.0\.1\):8086/@EGIZ_INFLUXDB@/g
+    s|http://localhost:8000|@EGIZ_DOCS@|g
+    s|http://localhost:3000|@EGIZ_GRAFANA@|g
+    s/^Environment=EGIZ_RETENTION=.*/Environment=EGIZ_RETENTION=@EGIZ_RETENTION@/
+    s/\(localhost\|127\.0\.0\.1\):9471/@EGIZ_BRIDGE@/g
+    s/\(localhost\|127\.0\.0\.1\):9641/@EGIZ_EXPORTER@/g
+    s/\(localhost\|127\.0\.0\.1\):9100/@EGIZ_NODE@/g
+    s/\(localhost\|127\.0\.0\.1\):9090/@EGIZ_PROMETHEUS@/g
     s/-listen-address 127.0.0.1 -listen-port 9641/-listen-address ${EGIZ_EXPORTER%:*} -listen-port ${EGIZ_EXPORTER##*:}/"
-  [ -z "$prefix" ] || expression="$expression
-    s/127\.0\.0\.1:8086/$EGIZ_INFLUXDB/g
+  [ -z "$prefix" ] || to_names="$to_names
+    s/127\.0\.0\.1:8086/@EGIZ_INFLUXDB@/g
     s|/run/credentials/[a-z-]*\.service/|/etc/egiz/secrets/|g
     s|/etc/egiz|$etc|g
     s|/opt/egiz|$opt|g
     s|/var/lib/|$prefix/var/lib/|g"
-  sed "$expression"
+  to_values="
+    s|@EGIZ_SERVICES@|$EGIZ_SERVICES|g
+    s|@EGIZ_INFLUXDB@|$EGIZ_INFLUXDB|g
+    s|@EGIZ_DOCS@|$EGIZ_DOCS|g
+    s|@EGIZ_GRAFANA@|$EGIZ_GRAFANA|g
+    s|@EGIZ_RETENTION@|$EGIZ_RETENTION|g
+    s|@EGIZ_BRIDGE@|$EGIZ_BRIDGE|g
+    s|@EGIZ_EXPORTER@|$EGIZ_EXPORTER|g
+    s|@EGIZ_NODE@|$EGIZ_NODE|g
+    s|@EGIZ_PROMETHEUS@|$EGIZ_PROMETHEUS|g"
+  sed "$to_names
+$to_values"
 }
 
 # lay SOURCE TARGET: replace a file that we installed, never one that the operator changed.

@@ -1,5 +1,6 @@
 """install.sh, run for real: installed, started, used, and installed again."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -223,7 +224,16 @@ def test_it_explains_itself():
     [
         (["--prefx", "x"], {}, "unknown argument: --prefx"),
         (["--prefix"], {}, "--prefix needs a directory"),
+        # With a wrong argument after it, so that a failure here installs nothing.
+        (["--prefix", "", "--no"], {}, "--prefix needs a directory"),
+        (["--wheels", "", "--no"], {}, "--wheels needs a directory"),
+        (["--prefix", "{tmp}/a b"], {}, "letters, digits and . _ - + / only"),
+        (["--prefix", "{tmp}/a|b"], {}, "letters, digits and . _ - + / only"),
         (["--prefix", "{tmp}", "--wheels", "/none"], {}, "no directory /none"),
+        *(
+            (["--prefix", "{tmp}"], {"EGIZ_NODE": text}, "EGIZ_NODE must be address")
+            for text in ("a:0", "a:65536", "a:0x5", "::1:9100", "a:999999", "a:-1")
+        ),
         (["--prefix", "{tmp}"], {"EGIZ_BRIDGE": "9471"}, "EGIZ_BRIDGE must be address"),
         (["--prefix", "{tmp}"], {"EGIZ_BRIDGE": "a:b"}, "EGIZ_BRIDGE must be address"),
         (["--prefix", "{tmp}"], {"EGIZ_NAMES": "a'; id"}, "EGIZ_NAMES: letters"),
@@ -247,6 +257,108 @@ def test_wrong_usage_is_explained_and_changes_nothing(
     assert done.returncode == 2
     assert message in done.stderr
     assert not [path for path in target.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"EGIZ_DEVICES": "10.20.0.5:8884"},
+            "EGIZ_DEVICES_TLS12 and EGIZ_DEVICES are both at 10.20.0.5:8884",
+        ),
+        (
+            {"EGIZ_SERVICES": "0.0.0.0:8883"},
+            "EGIZ_SERVICES and EGIZ_DEVICES are both at 0.0.0.0:8883",
+        ),
+        (
+            {"EGIZ_BRIDGE": "localhost:9090"},
+            "EGIZ_PROMETHEUS and EGIZ_BRIDGE are both at 127.0.0.1:9090",
+        ),
+    ],
+)
+def test_two_services_at_one_port_are_refused_before_anything_is_written(
+    tmp_path, settings, message
+):
+    done = _run("--prefix", tmp_path, env={**os.environ, **settings})
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("EGIZ_NODE='127.0.0.1:9100'\r", "EGIZ_NODE: letters, digits"),
+        ("EGIZ_DOCS='http://docs.factory'\r", "EGIZ_DOCS: no character"),
+        ("EGIZ_NODE=9100", "EGIZ_NODE must be address:port"),
+        ("EGIZ_DEVICES=10.20.0.5:88830", "EGIZ_DEVICES must be address:port"),
+        ("EGIZ_NAMES='-x'", "-x is no name of a host"),
+        ("EGIZ_RETENTION=1y", "EGIZ_RETENTION must be"),
+    ],
+)
+def test_settings_that_were_changed_by_hand_are_checked_too(tmp_path, line, message):
+    _listeners(tmp_path)
+    path = tmp_path / "etc/egiz/install.env"
+    path.write_bytes(path.read_bytes() + f"{line}\n".encode())
+    before = _files(tmp_path)
+    done = _run("--prefix", tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert f"{path} keeps the settings" in done.stderr
+    assert _files(tmp_path) == before
+
+
+def _files(root):
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_the_new_address_of_a_service_may_be_the_former_one_of_another(tmp_path):
+    moved = {
+        "EGIZ_SERVICES": "127.0.0.1:8086",
+        "EGIZ_INFLUXDB": "127.0.0.1:9471",
+        "EGIZ_BRIDGE": "127.0.0.1:9641",
+        "EGIZ_EXPORTER": "127.0.0.1:9100",
+        "EGIZ_NODE": "127.0.0.1:9090",
+        "EGIZ_PROMETHEUS": "127.0.0.1:1883",
+        "EGIZ_DOCS": "http://localhost:3000",
+        "EGIZ_GRAFANA": "http://localhost:9090",
+    }
+    _listeners(tmp_path, **moved)
+    etc, units = tmp_path / "etc/egiz", tmp_path / "etc/systemd/system"
+    bridge = (etc / "bridge.toml").read_text()
+    assert 'url = "mqtt://127.0.0.1:8086"' in bridge
+    assert 'url = "http://127.0.0.1:9471"' in bridge
+    assert 'listen = "127.0.0.1:9641"' in bridge
+    assert "tcp://127.0.0.1:8086" in (etc / "prometheus/mqtt-exporter.yml").read_text()
+    targets = (etc / "prometheus/targets.yml").read_text()
+    found = [line.partition('"')[2][:-2] for line in targets.splitlines()]
+    assert [text for text in found if text] == [
+        *("127.0.0.1:9641", "127.0.0.1:9100", "127.0.0.1:9090")
+    ]
+    for unit, argument in (
+        ("prometheus", "--web.listen-address=127.0.0.1:1883\n"),
+        ("prometheus-node-exporter", "--web.listen-address=127.0.0.1:9090\n"),
+        ("prometheus-mqtt-exporter", "-listen-port 9100\n"),
+    ):
+        assert argument in (units / f"{unit}.service.d/egiz.conf").read_text()
+    alerts = (etc / "prometheus/alerts.yml").read_text()
+    assert "runbook_url: http://localhost:3000/" in alerts
+    assert "dashboard_url: http://localhost:9090/" in alerts
+
+
+def test_a_second_installation_at_the_same_time_changes_nothing(tmp_path):
+    _listeners(tmp_path)
+    before = _files(tmp_path)
+    lock = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = _run("--prefix", tmp_path, env={**os.environ, "EGIZ_NODE": "a:9"})
+    finally:
+        os.close(lock)
+    assert done.returncode == 1
+    assert "another install.sh is at work" in done.stderr
+    assert _files(tmp_path) == before
+    _listeners(tmp_path, EGIZ_NODE="a:9")
 
 
 def test_a_program_that_is_missing_is_named(tmp_path):
