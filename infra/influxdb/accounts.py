@@ -23,6 +23,7 @@ Exit codes: 0 database and accounts exist, 1 the database refuses or does not an
 """
 
 import base64
+import http.client
 import json
 import os
 import re
@@ -79,7 +80,8 @@ def _make_database(url: str, admin: str) -> None:
         raise RefusedError(f"EGIZ_RETENTION={wanted}: a number and h, d or w; or INF")
     state = os.environ.get("STATE_DIRECTORY", "")
     record = Path(state) / "retention" if state else None
-    last = record.read_text() if record and record.exists() else wanted
+    # Half a record, of a full disk, is none: a retention changed by hand must stay.
+    last = (record.read_text() if record and record.exists() else "") or wanted
     if [DATABASE] not in _ask(url, admin, "SHOW DATABASES"):
         # Again with another one would be an error, also after a change by hand.
         _ask(url, admin, f'CREATE DATABASE "{DATABASE}" WITH DURATION {wanted}')
@@ -87,17 +89,30 @@ def _make_database(url: str, admin: str) -> None:
         policy = f'RETENTION POLICY "autogen" ON "{DATABASE}"'
         _ask(url, admin, f"ALTER {policy} DURATION {wanted}")
     if record:
-        record.write_text(wanted)
+        _write(record, wanted)
+
+
+def _write(path: Path, text: str) -> None:
+    new = path.with_suffix(".new")
+    try:
+        new.write_text(text)
+        new.replace(path)
+    except OSError as error:
+        raise RefusedError(f"{path}: {error.strerror}") from error
 
 
 def _password(user: str) -> str:
     directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
     path = Path(directory) / f"influxdb-{user}"
     try:
-        text = path.read_text().strip()
+        text = path.read_text().strip().removeprefix(f"{user}:")
     except OSError as error:
         raise RefusedError(f"{path}: {error.strerror}") from error
-    return text.removeprefix(f"{user}:")
+    except UnicodeDecodeError:
+        raise RefusedError(f"{path} is not text") from None
+    if not text:  # the database would accept it, from everybody
+        raise RefusedError(f"{path} has no password in it")
+    return text
 
 
 def _wait_for(url: str) -> None:
@@ -105,7 +120,7 @@ def _wait_for(url: str) -> None:
     while True:
         try:
             urllib.request.urlopen(f"{url}/ping", timeout=5).close()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             if time.monotonic() > until:
                 raise RefusedError(f"{url} does not answer: {error}") from error
             time.sleep(0.2)
@@ -125,13 +140,23 @@ def _ask(url: str, password: str, statement: str) -> list[list[str]]:
         with urllib.request.urlopen(request, timeout=30) as answer:
             (result,) = json.load(answer)["results"]
     except urllib.error.HTTPError as error:
-        reason = json.load(error).get("error", error.reason)
         raise RefusedError(
-            f"{url}: {reason}; does influxdb-admin hold the password of admin?"
+            f"{url}: {_reason(error)}; does influxdb-admin hold the password of admin?"
         ) from error
+    except OSError as error:
+        raise RefusedError(f"{url} does not answer: {error}") from error
+    except (http.client.HTTPException, ValueError, TypeError, KeyError):
+        raise RefusedError(f"{url} is no InfluxDB 1: what listens there?") from None
     if "error" in result:
         raise RefusedError(f"{url}: {result['error']}")
     return [row for one in result.get("series", []) for row in one.get("values", [])]
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["error"])
+    except (ValueError, TypeError, KeyError):  # it is another server
+        return f"{error.code} {error.reason}"
 
 
 def _text(value: str) -> str:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from rig.servers import REPOSITORY, InfluxDb
@@ -72,3 +74,65 @@ def test_what_is_no_duration_is_refused(start, influxdb, wrong):
     assert "EGIZ_RETENTION" in done.stderr
     assert start("30d").returncode == 0  # nothing was made with the wrong one
     assert _hours(influxdb) == "720h0m0s"
+
+
+def test_half_a_record_changes_no_retention(start, influxdb, tmp_path):
+    assert start().returncode == 0
+    influxdb.query('ALTER RETENTION POLICY "autogen" ON factory DURATION 90d')
+    (tmp_path / "retention").write_text("")  # the disk was full
+    assert start().returncode == 0
+    assert _hours(influxdb) == "2160h0m0s"
+    assert (tmp_path / "retention").read_text() == "30d"
+
+
+@pytest.mark.parametrize("text", [b"", b"bridge:", b"bridge:\r\n", b"\xff\xfe"])
+def test_an_account_without_a_password_is_not_made(start, influxdb, tmp_path, text):
+    assert start().returncode == 0
+    influxdb.query("DROP USER bridge")
+    (tmp_path / "influxdb-bridge").write_bytes(text)
+    done = start()
+    assert done.returncode == 1
+    assert f"{tmp_path}/influxdb-bridge" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "bridge" not in _users(influxdb)
+
+
+def _users(influxdb):
+    return [row["user"] for row in influxdb.query("SHOW USERS")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(200, "<html>"), (200, "{}"), (200, "[1]"), (503, "<html>"), (404, "[]")],
+)
+def test_another_server_at_the_address_is_said_in_words(tmp_path, answer):
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(204)
+            self.end_headers()
+
+        def do_POST(self):
+            self.send_response(answer[0])
+            self.end_headers()
+            self.wfile.write(answer[1].encode())
+
+        def log_message(self, *_):
+            pass
+
+    (tmp_path / "influxdb-admin").write_text("admin:Secret-1")
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        done = subprocess.run(
+            [sys.executable, ACCOUNTS, f"http://127.0.0.1:{server.server_port}"],
+            env={**os.environ, "CREDENTIALS_DIRECTORY": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        server.shutdown()
+        thread.join()
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "Secret" not in done.stderr
+    assert f"http://127.0.0.1:{server.server_port}" in done.stderr
