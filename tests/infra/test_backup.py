@@ -150,6 +150,29 @@ def test_a_part_that_cannot_be_copied_leaves_no_backup(running, tmp_path, broken
     assert not list(tmp_path.glob("backup*"))
 
 
+@pytest.mark.parametrize("save", ["", " ", "systemctl 'kill"])
+def test_a_command_for_the_broker_that_cannot_be_run_leaves_no_backup(
+    running, tmp_path, save
+):
+    with pytest.raises(InfraError, match="--save-broker"):
+        back_up(running.kept(save), tmp_path / "backup", lambda _: None)
+    assert not list(tmp_path.glob("backup*"))
+
+
+def test_an_archive_that_was_cut_off_between_two_files_is_found(tmp_path):
+    path = tmp_path / "etc.tar"
+    with tarfile.open(path, "w") as tar:
+        for n in range(9):
+            (tmp_path / f"{n}").write_bytes(b"x" * 9)
+            tar.add(tmp_path / f"{n}", arcname=f"{n}")
+    whole = path.read_bytes()
+    # After each header or block: tarfile alone reads most of them without an error.
+    for size in range(0, 9 * 1024 + 1, 512):
+        path.write_bytes(whole[:size])
+        with pytest.raises(InfraError, match=r"etc.tar cannot be unpacked"):
+            drill(tmp_path, lambda *_: None)
+
+
 def test_a_backup_replaces_none(running, tmp_path):
     (tmp_path / "backup").mkdir()
     with pytest.raises(InfraError, match="is there already"):

@@ -172,7 +172,12 @@ def _copy_database(source: Path, target: Path) -> None:
 
 def _write_broker(kept: Kept, path: Path) -> str:
     asked = time.time()
-    command = shlex.split(kept.save_broker)
+    try:
+        command = shlex.split(kept.save_broker)
+    except ValueError as error:
+        raise InfraError(f"--save-broker {kept.save_broker!r}: {error}") from None
+    if not command:
+        raise InfraError("--save-broker names no program")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     runs = done.returncode == 0
     until = time.monotonic() + _SAVED_WITHIN_S

@@ -5,6 +5,7 @@ As root in a network of its own, where nothing reaches the copies.
 
 import ctypes
 import fcntl
+import os
 import socket
 import sqlite3
 import struct
@@ -21,6 +22,7 @@ from egiz_infra.errors import InfraError
 from egiz_infra.layout import Layout
 from egiz_infra.register import issued
 
+_END = bytes(2 * tarfile.BLOCKSIZE)
 _CLONE_NEWNET, _SIOCSIFFLAGS, _IFF_UP = 0x40000000, 0x8914, 1
 
 
@@ -76,10 +78,23 @@ def _network_of_its_own() -> Iterator[None]:
 
 def _unpack(path: Path, scratch: Path) -> None:
     try:
+        _check_end(path)
         with tarfile.open(path) as tar:
             tar.extractall(scratch, filter="tar")
     except (OSError, tarfile.TarError) as error:
         raise InfraError(f"{path} cannot be unpacked: {error}") from None
+
+
+def _check_end(path: Path) -> None:
+    """One that a full disk cut off between two files looks like a smaller one."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(_END)))
+        is_whole = size % tarfile.RECORDSIZE == 0 and file.read() == _END
+    if not is_whole:
+        raise InfraError(
+            f"{path} cannot be unpacked: its end is missing: copy it again"
+        )
 
 
 def _only(scratch: Path, pattern: str) -> Path:

@@ -117,6 +117,8 @@ def _ask(port: int, login: str, query: str) -> list[list[Any]]:
     if answer.status != HTTPStatus.OK:
         raise InfraError(f"the restored database answers {answer.status}: {text}")
     (result,) = json.loads(text)["results"]
+    if "error" in result:  # as if there were nothing: also when the database is missing
+        raise InfraError(f"the restored database answers: {result['error']}")
     return [row for one in result.get("series", []) for row in one["values"]]
 
 
