@@ -41,7 +41,8 @@ JUNK = (
     (bytes(600), b"431"),
     (b"GET /" + b"a" * 600, b"431"),
     (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 25 + b"\r\n", b"431"),
-    (b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 600, b"431"),
+    (b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 8174, b"431"),
+    (b"GET / HTTP/1.1\r\n" + (b"X: " + b"y" * 601 + b"\r\n") * 13 + b"X" * 299, b"431"),
     (HEAD + b"\r\n", b"411"),
     (HEAD + b"Content-Length: -1\r\n\r\n", b"400"),
     (HEAD + b"Content-Length: 99999\r\n\r\n", b"413"),
@@ -119,6 +120,22 @@ def test_a_thousand_junk_requests_leave_heap_and_settings_as_they_are(portal):
     assert "Too many" in phone.fill().said[0]  # of its wrong PINs
     assert not [line for line in portal.output if "Memory" in line]
     assert portal.board.boots == ["power_on"]
+
+
+def test_cookies_of_other_devices_at_this_address_keep_the_page_from_no_phone(portal):
+    phone = portal.phone()
+    for size in (500, 520, 769, 4000):
+        cookie = b"Cookie: a=" + b"b" * size + b"\r\n"
+        language = b"Accept-Language: de\r\n"
+        host = b"Host: " + ADDRESS.encode() + b"\r\n"
+        got = phone.raw(b"GET / HTTP/1.1\r\n" + host + cookie + language + b"\r\n")
+        assert got.startswith(b"HTTP/1.1 200 "), size
+        assert b'lang="de"' in got
+        posted = phone.raw(HEAD + cookie + b"Content-Length: 7\r\n\r\ntoken=1")
+        assert posted.startswith(b"HTTP/1.1 200 "), size
+    origin = b"Origin: http://" + b"b" * 600 + b"\r\n"
+    refused = phone.raw(HEAD + origin + b"Content-Length: 7\r\n\r\ntoken=1")
+    assert refused.startswith(b"HTTP/1.1 403 ")
 
 
 def test_the_page_comes_within_a_second_beside_four_idle_sockets(portal):

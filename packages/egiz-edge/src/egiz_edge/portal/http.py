@@ -4,6 +4,7 @@ import asyncio
 import time
 
 LINE_MAX, HEADERS_MAX, BODY_MAX = 512, 24, 2048  # bytes, lines, bytes
+HEAD_MAX = 8192  # bytes, of all lines
 CONNECTIONS_MAX = 4
 REQUEST_MS = 5000  # for a request to arrive
 ANSWER_MS = 5000  # more, for its answer to be read
@@ -96,7 +97,7 @@ async def read_request(reader):
         raise Refused("400 Bad Request")
     request = Request(words[0], words[1])
     for _ in range(HEADERS_MAX + 1):
-        line = await source.line()
+        line = await source.line(is_header=True)
         if not line:
             break
         name, _, value = line.partition(":")
@@ -140,18 +141,28 @@ class _Source:
     def __init__(self, reader):
         self._reader = reader
         self._data = b""
+        self._count = 0  # bytes that have come
 
-    async def line(self):
+    async def line(self, is_header=False):
+        """The next line; of a header that is too long its name only.
+
+        A phone sends the cookies of every device that it has met at this address.
+        """
+        name = None
         while True:
             end = self._data.find(b"\n")
             if end >= 0:
                 line, self._data = self._data[:end], self._data[end + 1 :]
                 try:
-                    return line.decode().rstrip("\r")
+                    return (name or line).decode().rstrip("\r")
                 except ValueError:
                     raise Refused("400 Bad Request")
-            if len(self._data) > LINE_MAX:
+            is_long = len(self._data) > LINE_MAX
+            if self._count > HEAD_MAX or (is_long and not is_header):
                 raise Refused("431 Request Header Fields Too Large")
+            if is_long:
+                name = name or self._data.partition(b":")[0] + b":"
+                self._data = b""
             await self._fill()
 
     async def exactly(self, length):
@@ -163,4 +174,5 @@ class _Source:
         more = await self._reader.read(_READ)
         if not more:
             raise EOFError
+        self._count += len(more)
         self._data += more
