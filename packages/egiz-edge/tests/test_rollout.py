@@ -223,8 +223,15 @@ def test_a_window_waits_for_a_clock_that_is_set(
     [
         ({"percent": 101}, "firmware.percent: not 0..100"),
         ({"window": "25:00-x"}, "firmware.window: not like 22:00-04:00"),
-        ({"url": "http://u.lan/a b"}, "firmware: a space in version or url"),
+        (
+            {"url": "http://u.lan/a b"},
+            "firmware: version or url has a space, or is not ASCII",
+        ),
         ({"url": "http://" + "u" * 300}, "firmware.url: not 1..200 characters"),
+        (
+            {"url": "http://user:secret@u.lan"},
+            "firmware.url: its server is not HOST or HOST:PORT",
+        ),
     ],
 )
 def test_an_order_that_cannot_be_obeyed_is_refused_with_the_configuration(

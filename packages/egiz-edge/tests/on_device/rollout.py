@@ -1,6 +1,6 @@
 """When an order of the configuration is obeyed, and how often."""
 
-from egiz_edge.ota import rollout
+from egiz_edge.ota import fetch, rollout
 from egiz_edge.ota.rollout import GO, NOTHING, REFUSE, WAIT
 
 DEVICE, RUNNING = "oven-001", "0.1.0"
@@ -171,7 +171,40 @@ def test_an_order_that_cannot_be_obeyed_is_named():
         assert problem == "firmware.url: not http:// or https://", wrong
     for wrong in ({"url": "http://u.lan/a b"}, {"version": "0.2 .0"}):
         problem = rollout.problem(_wanted(**wrong))
-        assert problem == "firmware: a space in version or url"
-    assert rollout.problem(_wanted(version="../x")) == "firmware.version: has a /"
-    for right in ({}, {"window": "22:00-04:00"}, {"url": "https://[::1]:1/x"}):
+        assert problem == "firmware: version or url has a space, or is not ASCII"
+    for version in ("../x", "0.2.0?a", "0.2.0#a", "0.2.0%2e"):
+        problem = rollout.problem(_wanted(version=version))
+        assert problem.startswith("firmware.version: has a "), version
+    for right in ({}, {"window": "22:00-04:00"}, {"version": "1.0+a-b_c.dev1"}):
         assert rollout.problem(_wanted(**right)) is None
+
+
+def test_a_url_that_the_updater_cannot_fetch_is_refused_before_it_boots():
+    def fetches(url):
+        try:
+            return bool(fetch.parse(url + "/0.2.0.egz"))
+        except fetch.AnswerError:
+            return False
+
+    for right in ("http://u.lan", "https://10.0.0.2:8000/a/b", "http://u:65535/%20"):
+        assert fetches(right)
+        assert rollout.problem(_wanted(url=right)) is None, right
+    for wrong in (
+        "http://user:secret@u.lan/x",
+        "http://user@u.lan",
+        "http://:80/x",
+        "http:///x",
+        "http://u.lan:/x",
+        "http://u.lan:0",
+        "http://u.lan:65536",
+        "http://u.lan:8e1",
+        "https://[::1]:1/x",
+        "http://[::1]",
+        "http://b\u00fcro.lan",
+        "http://u.lan/\u00fc",
+        "http://u.lan\t/x",
+    ):
+        assert not fetches(wrong), wrong
+        assert rollout.problem(_wanted(url=wrong)) is not None, wrong
+    for lost in ("http://u.lan/x?token=1", "http://u.lan/#x"):  # /0.2.0.egz would be
+        assert rollout.problem(_wanted(url=lost)) == "firmware.url: has a ? or #"

@@ -22,19 +22,42 @@ def problem(wanted):
 
     The contract has allowed it: these are texts, of a length that a status can carry.
     """
-    for character in wanted["version"] + wanted["url"]:
-        if character == " ":
-            return "firmware: a space in version or url"
-    if "/" in wanted["version"]:
-        return "firmware.version: has a /"
-    scheme, _, rest = wanted["url"].partition("://")
-    if scheme not in ("http", "https") or not rest:
-        return "firmware.url: not http:// or https://"
+    reason = _no_file(wanted["version"], wanted["url"])
+    if reason is not None:
+        return reason
     try:
         _span(wanted)
     except ValueError:
         return "firmware.window: not like 22:00-04:00"
     return None
+
+
+def _no_file(version, url):
+    """Why they do not name a file that ota/fetch.py could get, or None."""
+    for character in version + url:
+        if not "!" <= character <= "~":
+            return "firmware: version or url has a space, or is not ASCII"
+    for character in "/?#%":
+        if character in version:
+            return "firmware.version: has a " + character
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("http", "https") or not rest:
+        return "firmware.url: not http:// or https://"
+    if "?" in url or "#" in url:  # the name of the file comes behind it
+        return "firmware.url: has a ? or #"
+    is_known = _is_server(rest.split("/")[0])
+    return None if is_known else "firmware.url: its server is not HOST or HOST:PORT"
+
+
+def _is_server(text):
+    """Whether ota/fetch.py, which is too large to be asked here, has a use for it."""
+    host, colon, port = text.partition(":")
+    for character in port:
+        if not "0" <= character <= "9":
+            return False
+    if not host or "@" in host:
+        return False
+    return not colon or (0 < len(port) < 10 and 0 < int(port) < 65536)
 
 
 def number_of(wanted):
