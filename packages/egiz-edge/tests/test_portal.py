@@ -1,5 +1,6 @@
 """The portal under the real interpreter: from a board without settings to telemetry."""
 
+import json
 import random
 import re
 import shutil
@@ -163,6 +164,40 @@ def test_what_was_tried_in_vain_is_not_stored_and_the_page_says_why(
     assert (portal.settings or {})["wifi_password"] == "a password"
     for host, path in PROBES[:-1]:  # the true answers now, which close a phone's sheet
         assert phone.get(path, host).status in {200, 204}
+
+
+def test_names_and_passwords_of_any_characters_arrive_as_they_were_entered(
+    opened, fields, near, tmp_path
+):
+    every = "_-!\"#$%&'()*+,./:;<=>?@[\\]^`{|}~"
+    near |= {" 100% + Bäcker's ": Network(every), "🔥 hall": Network("a🔥🔥&b=c%20")}
+    flash = tmp_path / "flash"
+    (flash / "data").mkdir(parents=True)
+    (flash / "data/boots").write_text("0 portal: command")
+    old = {"wifi_ssid": "🔥 hall", "wifi_password": "a🔥🔥&b=c%20"}
+    # As `json.dumps` has them: an emoji is two escapes.
+    (flash / "settings.json").write_text(json.dumps(old | {"broker": "broker.lan"}))
+    others = {"broker": fields["broker"], "facility": "bakery", "device_id": "oven-007"}
+    phone = opened().phone()
+    assert phone.get().fields["network"] == "🔥 hall"
+    assert phone.fill(**others).status == 303
+    eventually(lambda: phone.state() == "done")
+    portal = opened()
+    assert (portal.settings or {}).items() >= old.items()
+    (flash / "data/boots").write_text("0 portal: command")
+    entered = {
+        "network": " 100% + Bäcker's ",
+        "key": every,
+        "user": "x",
+        "password": every,
+    }
+    portal = opened()
+    phone = portal.phone()
+    assert phone.fill(**others | entered).status == 303
+    eventually(lambda: phone.state() == "done")
+    stored = portal.settings or {}
+    assert stored["wifi_ssid"] == " 100% + Bäcker's "
+    assert stored["wifi_password"] == stored["password"] == every
 
 
 def test_a_wrong_field_is_named_and_the_form_keeps_all_but_secrets(opened, fields):

@@ -170,7 +170,8 @@ class VirtualBoard:
         world["wifi"] = str(int(hardware.has_wifi))
         near = hardware.networks
         world["networks"] = json.dumps(
-            near and {name: asdict(network) for name, network in near.items()}
+            near and {name: asdict(network) for name, network in near.items()},
+            ensure_ascii=False,  # a radio hears whole characters
         )
         servers = hardware.name_servers
         world["name_servers"] = " ".join(
@@ -284,7 +285,7 @@ def _free_port() -> int:
 def _replace(path: Path, text: str) -> None:
     """By a rename: the board never reads half of it."""
     new = path.with_name(path.name + ".new")
-    new.write_text(text)
+    new.write_text(text, "utf-8")
     new.replace(path)
 
 

@@ -176,6 +176,9 @@ def _stored(path):
         for name in settings_check.problems(found):
             if name != "tls":
                 found.pop(name, None)
+        for name, value in found.items():  # an emoji may be two halves
+            if type(value) is str:
+                found[name] = settings_check.whole(value)
     except (OSError, ValueError, MemoryError):
         pass  # none, or none that can be read
     finally:
