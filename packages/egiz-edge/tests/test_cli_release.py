@@ -87,6 +87,21 @@ def test_a_release_is_verified_with_the_public_files_alone(work):
     ).read_bytes()
 
 
+def test_all_releases_of_a_directory_are_verified_and_each_reason_is_said(work):
+    directory, edge = work
+    whole = (directory / "updates/0.1.0.egz").read_bytes()
+    for name in ("0.0.8", "0.0.9"):
+        (directory / f"updates/{name}.egz").write_bytes(whole)
+    line = "verify updates/0.0.8.egz updates/0.0.9.egz updates/0.1.0.egz --keys keys"
+    code, output = edge(line)
+    assert (code, output.count("signed by r1 of set 1\n")) == (0, 3)
+    (directory / "updates/0.0.8.egz").write_bytes(whole[:-1])
+    (directory / "updates/0.0.9.egz").write_bytes(b"<html>")
+    code, output = edge(line)
+    assert (code, output.count("signed by r1 of set 1\n")) == (1, 1)
+    assert "0.0.8.egz: cut short\nupdates/0.0.9.egz: not a release\n" in output
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [

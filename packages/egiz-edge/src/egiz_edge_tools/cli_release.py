@@ -183,9 +183,18 @@ def sign_command(file: Path, signature: Path, directory: Path | None) -> None:
 
 @command(
     "verify",
-    exit_codes={DONE: "it is sound and signed", FAILED: "it is not, for this reason"},
+    exit_codes={
+        DONE: "all are sound and signed",
+        FAILED: "one is not, for this reason",
+    },
 )
-@click.argument("file", type=InputFile(dir_okay=False))
+@click.argument(
+    "files",
+    metavar="FILE...",
+    type=InputFile(dir_okay=False),
+    nargs=-1,
+    required=True,
+)
 @click.option(
     "--keys",
     "directory",
@@ -194,20 +203,30 @@ def sign_command(file: Path, signature: Path, directory: Path | None) -> None:
     type=_directory,
     help="Directory with `keys` and `root.modulus`; needs no private key.",
 )
-def verify_command(file: Path, directory: Path) -> None:
-    """Read a release as a device does, to its end.
+def verify_command(files: tuple[Path, ...], directory: Path) -> None:
+    """Read releases as a device does, to their end.
 
     Checked are the key set, the signature, the manifest, and each file's size and
     SHA-256.
 
     \b
-      egiz-edge verify updates/0.1.0.egz --keys keys
+      egiz-edge verify updates/*.egz --keys keys
     """  # noqa: D301  # as above
+    reasons = []
     with translate_errors():
         keys = read_set(directory)
-        with _refused_as_failure(file):
-            found = verify(file, keys)
-    click.echo(
+        for file in files:
+            try:
+                click.echo(_verified(file, keys))
+            except Refused as error:
+                reasons.append(f"{file}: {error}")
+    if reasons:
+        raise click.ClickException("\n".join(reasons))
+
+
+def _verified(file: Path, keys: KeySet) -> str:
+    found = verify(file, keys)
+    return (
         f"{file}: version {found.version}, security {found.security}, for"
         f" {found.target}, .mpy {found.mpy[0]}, {found.count} files,"
         f" {found.size:,} bytes; {_signer_of(found.key, keys)}"
