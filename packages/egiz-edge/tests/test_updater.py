@@ -349,6 +349,16 @@ def test_a_server_that_has_no_end_costs_a_bounded_time(updating, serve, kind):
     assert not (updating.flash / "data/ota").exists()
 
 
+def test_the_reason_is_the_last_answer_also_where_the_time_ends_before_the_third(
+    updating, serve
+):
+    server = serve(updates.words(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"))
+    brief = "import egiz_edge.ota.install\negiz_edge.ota.install.TOTAL_MS = 2500\n"
+    said = updating.order(server, program=brief + UPDATER)
+    assert said == ended("failed", "status 503"), updating.printed
+    assert len(server.requests) < 3
+
+
 def test_a_server_that_ignores_the_range_costs_bytes_and_no_update(
     updating, serve, release
 ):

@@ -135,13 +135,13 @@ async def attempt(board, settings, step, limit_ms):
             wrongly again and again, or the flash fails.
         Refused: as `step` does.
     """
-    reasons = ["too slow"]
+    reasons = ["too slow"]  # the last one
     feeding = asyncio.create_task(_feed(board.watchdog))
     try:
         trying = _retried(board.wifi, settings, step, reasons)
         return await asyncio.wait_for(trying, limit_ms / 1000)
     except asyncio.TimeoutError:
-        raise OSError(reasons[-1])
+        raise OSError(reasons[0])
     finally:
         feeding.cancel()
         _found.clear()
@@ -153,14 +153,13 @@ async def _retried(wifi, settings, step, reasons):
         try:
             await _join(wifi, settings)
             return await step()
-        except AnswerError:
-            wrong += 1
-            if wrong == _WRONG_MAX:
-                raise
         except FetchError as error:
-            reasons.append(str(error))
-            reasons.pop(0)
-            if type(error) is BrokenError:
+            reasons[0] = str(error)
+            if isinstance(error, AnswerError):
+                wrong += 1
+                if wrong == _WRONG_MAX:
+                    raise
+            elif type(error) is BrokenError:
                 wait_s = 1
             else:
                 _found.clear()  # the host may have another address now
