@@ -343,3 +343,17 @@ def test_a_rollback_opens_no_hole_that_a_release_has_closed(updating, live):
     assert _answer(live, "r3")[0] == "refused"
     assert slots.read(str(flash))[:3] == ("a", "-", 0)
     assert {m.boot for m in live.messages(DEVICE, "telemetry")} == {1}
+
+
+def test_a_version_that_was_rolled_back_is_brought_back_by_no_command(
+    updating, serve, release, live
+):
+    """Else whoever takes a bad release back from a fleet would spread it."""
+    _, flash = updating
+    _order(live, serve(updates.file(release(uplink=CRASHES))))
+    reason = "crash: ValueError('broken release',)"
+    ended = ("online", "rolled_back", "0.2.0", reason)
+    eventually(lambda: ended in _updates(live), 90)
+    _roll_back(live)
+    assert _answer(live, "r1") == ("refused", "no other version")
+    assert slots.read(str(flash))[:3] == ("a", "-", 0)

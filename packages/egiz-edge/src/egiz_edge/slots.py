@@ -56,3 +56,16 @@ def is_on_trial(directory):
 def running():
     """The slot from which this program was loaded, whatever the record says."""
     return sys.path[0][1:]
+
+
+def other():
+    """The slot that does not run."""
+    return "b" if running() == "a" else "a"
+
+
+def spoil(directory):
+    """What failed on trial is no version that a command, or a crash, may bring back."""
+    try:
+        os.remove("%s/%s/release" % (directory, other()))
+    except OSError:
+        pass  # it is not there

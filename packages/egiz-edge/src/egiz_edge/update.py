@@ -79,7 +79,7 @@ def _roll_back(board):
     from egiz_edge.ota import order  # noqa: PLC0415  # as above
 
     directory = _directory(board)
-    other = "b" if slots.running() == "a" else "a"
+    other = slots.other()
     try:
         with open("%s/%s/release" % (directory, other), "rb") as file:
             security = _security(file)
@@ -116,6 +116,8 @@ def restore(app):
     if given is not None:
         ended = order.outcome(_directory(board), given)
         if ended is not None:
+            if ended[0] == "rolled_back":
+                slots.spoil(_directory(board))
             order.end(board, ended[0], given["version"], ended[1])
     if slots.is_on_trial(_directory(board)):
         asyncio.create_task(_watch(app))  # noqa: RUF006  # the loop of the board keeps it
