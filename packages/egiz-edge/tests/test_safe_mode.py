@@ -110,6 +110,19 @@ def test_a_retained_reboot_is_obeyed_once(crashed, device, mosquitto, live, tmp_
     assert _answers(live, "again").count(("done", None)) == 1
 
 
+def test_a_damaged_id_of_the_last_command_keeps_no_command_from_being_obeyed(
+    crashed, mosquitto, live, tmp_path
+):
+    running = crashed(mosquitto)
+    eventually(lambda: _statuses(live, "safe_mode"))
+    last = tmp_path / f"flash-{DEVICE}" / "data" / "safe_mode_id"
+    for command_id, damaged in (("c1", b"\xff" * 40), ("c2", b"1" * 300000)):
+        last.write_bytes(damaged)
+        _send(live, command_id, "rollback", args={"confirm": DEVICE})
+        assert _answer(live, command_id) == ("refused", "no other version")
+    assert sum(line.startswith("safe mode: ") for line in running.output) == 1
+
+
 def test_a_broker_that_hangs_does_not_hold_the_device_in_safe_mode(
     crashed, mosquitto, live, proxy, hardware
 ):

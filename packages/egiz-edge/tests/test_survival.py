@@ -126,7 +126,9 @@ def test_without_usable_settings_the_console_says_what_to_do(
 
 
 STORED = ("boot", "time", "config", "command_ids", "last_command", "addresses")
+STORED += ("ota", "rollout", "firmware", "floor", "joined", "label", "wrong_pins")
 FILES = ("boots", "config.json", "config.new", "outbox/1.seg", "outbox/007.seg")
+FILES += ("ota",)
 RUBBISH = {
     "zeros": b"\0" * 900,
     "erased": b"\xff" * 900,
@@ -135,6 +137,7 @@ RUBBISH = {
     "number": b"-7",
     "large": b"9" * 30,
     "list": b'[[1], "a", null]',
+    "endless": b"1" * 1000,  # and what a file system holds is longer than the heap
 }
 
 
@@ -146,6 +149,9 @@ def test_a_device_with_a_damaged_flash_measures_and_is_reached(
     (flash / "data/outbox/2.seg").mkdir(parents=True)
     for path in (*(f"store_{name}" for name in STORED), *(f"data/{x}" for x in FILES)):
         (flash / path).write_bytes(RUBBISH[rubbish])
+    if rubbish == "endless":
+        for path in FILES:
+            (flash / "data" / path).write_bytes(b"1" * 300000)
     running = device(mosquitto)
     seen = eventually(lambda: live.messages(DEVICE, "telemetry"))[-1]
     assert seen.electrical.voltage.a == 225.7

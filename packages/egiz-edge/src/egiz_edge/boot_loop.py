@@ -20,13 +20,14 @@ PLAIN = 3  # unconfirmed boots until the app runs without what its config topic 
 SAFE = 5  # unconfirmed boots until safe mode runs and not the app
 
 _FILE = "/boots"
+_MAX = 500  # characters; of a reason, more would not be reported
 
 
 def read(directory):
     """How many boots in a row were not confirmed, and the reason of the last reset."""
     try:
         with open(directory + _FILE) as file:
-            count, _, reset_reason = file.read().partition(" ")
+            count, _, reset_reason = file.read(_MAX).partition(" ")
             count = int(count)
     except (OSError, ValueError):
         return 0, ""

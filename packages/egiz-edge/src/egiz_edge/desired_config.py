@@ -21,6 +21,7 @@ _SETTINGS = "settings_crc"  # key in the store: of the settings of the boot befo
 # Without these, neither a correction nor a better version is received.
 _RESCUE = ("wifi_ssid", "mqtt_broker", "firmware")
 _REV_MAX = 4294967295  # U32_MAX of the contract
+_BYTES_MAX = 16384  # of a configuration; a device has no memory for a longer one
 
 
 class DesiredConfig:
@@ -191,8 +192,7 @@ class DesiredConfig:
     def _load(self, path):
         """The configuration in a file; None if there is none that is valid."""
         try:
-            with open(path) as file:
-                config = json.loads(file.read())
+            config = json.loads(_read(path))
             from egiz_schema.orders import check_config  # noqa: PLC0415  # few have one
 
             check_config(config, self._settings.device_id)
@@ -234,6 +234,13 @@ def _rev_of(config):
     """The revision that a message which is refused has, if it is one."""
     rev = config.get("rev") if type(config) is dict else None
     return rev if type(rev) is int and 0 <= rev <= _REV_MAX else None
+
+
+def _read(path):
+    if os.stat(path)[6] > _BYTES_MAX:
+        raise ValueError("too long")
+    with open(path) as file:
+        return file.read()
 
 
 def _write(path, data):

@@ -26,6 +26,7 @@ _ANSWERS_MAX = 16
 _TEXTS = ("user", "password", "wifi_ssid", "wifi_password")  # settings
 _ACTIONS = ("reboot", "ota", "rollback")
 _LAST_ID = "/safe_mode_id"  # of the last command: a retained one is sent again
+_ID_MAX = 99  # characters; the contract allows fewer
 
 
 def main(directory, data, count, reset_reason):
@@ -145,7 +146,7 @@ class _Session:
             last["error"] = "safe mode: reboot, ota and rollback only"
         elif type(command_id) is not str:
             last["error"] = "id: not a text"
-        elif _read(self._directory + "/data" + _LAST_ID) == command_id:
+        elif _last_id(self._directory) == command_id:
             last["error"] = "repeated"
         else:
             _keep(self._directory + "/data" + _LAST_ID, command_id)
@@ -183,7 +184,7 @@ def provisioned(directory):
         _change_network(settings, _text(config.get("wifi_ssid")))
         if config.get("mqtt_broker"):
             _change_broker(settings, config["mqtt_broker"])
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, MemoryError) as error:
         print("safe mode: config.json: %r" % error)
     return settings
 
@@ -274,10 +275,17 @@ def _keep(path, text):
         print("safe mode: a repeated command will not be known: %r" % error)
 
 
-def _read(path):
+def _last_id(directory):
+    try:
+        return _read(directory + "/data" + _LAST_ID, _ID_MAX)
+    except ValueError:  # not UTF-8
+        return None
+
+
+def _read(path, most=-1):
     try:
         with open(path) as file:
-            return file.read()
+            return file.read(most)
     except OSError:
         return None
 

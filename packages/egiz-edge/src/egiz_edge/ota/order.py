@@ -17,6 +17,7 @@ STORED = "ota"  # keys in the store
 LAST = "rollout"
 _ORDER = "/ota"
 _NEEDED = ("version", "url", "tries")
+_MAX, _ERROR_MAX = 500, 64  # characters: of an order, and of what is kept of an error
 
 
 def give(directory, board, wanted):
@@ -38,7 +39,7 @@ def is_due(directory, order):
 
 def note(data, order, error):
     """Keep why the updater failed."""
-    order["error"] = ("%r" % error).replace("\n", " ")
+    order["error"] = ("%r" % error).replace("\n", " ")[:_ERROR_MAX]
     try:
         write(data, order)
     except OSError:
@@ -131,9 +132,10 @@ def read(data):
     found = {}
     try:
         with open(data + _ORDER) as file:
-            for line in file:
-                name, _, value = line.rstrip("\n").partition(" ")
-                found[name] = value
+            for line in file.read(_MAX).split("\n"):
+                name, _, value = line.partition(" ")
+                if name:
+                    found[name] = value
     except (OSError, ValueError):  # none, or not UTF-8
         return None
     is_sound = all(found.get(name) for name in _NEEDED)
