@@ -17,6 +17,7 @@ from rig.waiting import eventually
 
 ADDRESS = "192.168.4.1"
 SSID, KEY, PIN = "egiz-ab12", "abcdefghjkmn", "123456"
+LABEL = f"{SSID} {KEY} {PIN}"
 
 
 class PortalBoard:
@@ -27,6 +28,7 @@ class PortalBoard:
         hardware: its parts and its environment.
         heap: of the interpreter.
         program: that it runs.
+        label: that its store has; None where it has lost that.
     """
 
     def __init__(
@@ -35,9 +37,11 @@ class PortalBoard:
         hardware: Hardware,
         heap: str = HEAP,
         program: str = FIRMWARE,
+        label: str | None = LABEL,
     ) -> None:
         flash.mkdir(exist_ok=True)
-        (flash / "store_label").write_text(f"{SSID} {KEY} {PIN}")
+        if label is not None:
+            (flash / "store_label").write_text(label)
         (flash / "label").touch()
         if hardware.portal_ports is None:
             hardware.portal_ports = (free_port(), free_port())

@@ -9,7 +9,7 @@ from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.hardware import Network
 from egiz_schema import Command, Config, Topic, encode
 from rig.device import DEVICE
-from rig.phone import KEY, PIN, SSID, PortalBoard
+from rig.phone import KEY, LABEL, PIN, SSID, PortalBoard
 from rig.waiting import eventually
 
 COMMAND = Topic("factory", DEVICE, "command")
@@ -48,12 +48,12 @@ def board(micropython, mosquitto, hardware, firmware, tmp_path, monkeypatch):
     (flash / "settings.json").write_text(json.dumps(settings))
     made = []
 
-    def make(damaged=None):
+    def make(damaged=None, *, has_label=True):
         while made:
             made.pop().close()
         if damaged is not None:
             (flash / "settings.json").write_text(damaged)
-        made.append(PortalBoard(flash, hardware))
+        made.append(PortalBoard(flash, hardware, label=LABEL if has_label else None))
         return made[-1]
 
     yield make
@@ -124,6 +124,13 @@ def test_settings_that_cannot_be_used_open_the_portal_too(board, live, damaged):
     eventually(lambda: phone.state() == "done")
     portal.board.leave_ap()
     eventually(lambda: live.messages(DEVICE, "telemetry"))
+
+
+def test_a_label_that_is_lost_resets_no_board_for_ever(board):
+    """The file says that there is one; the store has lost it, as an erased NVS has."""
+    portal = board("{", has_label=False)
+    eventually(lambda: [line for line in portal.output if "egiz-edge label" in line])
+    assert portal.board.boots == ["power_on", "reboot"]
 
 
 def test_the_button_opens_the_portal_and_held_longer_is_a_factory_reset(board, live):

@@ -31,6 +31,11 @@ def run(directory, reset_reason, stopper):
     elif not has_settings:
         print("no settings yet: egiz-edge deploy --settings FILE")
         return
+    elif reset_reason == boot_loop.PORTAL + "settings":
+        # The file that says there is one is older than an erased store. Without it the
+        # app would reset the board into its portal again, for ever.
+        print("the label is lost, so no portal opens: egiz-edge label")
+        return
     boot_loop.write(board.data_directory, 0, _CAUSE)
     board.reboot()
 
