@@ -109,6 +109,24 @@ def test_a_phone_in_the_network_opens_the_portal_and_what_waits_is_kept(
     eventually(lambda: _seqs(live) >= set(range(made)), 60)
 
 
+def test_a_phone_that_only_stays_in_the_network_keeps_no_board_from_measuring(
+    day, hardware, live, mosquitto
+):
+    day.switch_on()
+    day.run(60)
+    _put_wifi(day, hardware, mosquitto, is_there=False)
+    made = day.run(400).made
+    day.join_ap(KEY)
+    day.order_to(day.now_s + 10)
+    output = day.boots[0].output
+    eventually(lambda: [line for line in output if line.startswith("portal: join")])
+    day.join_ap(KEY)  # it comes back by itself, and its person is elsewhere
+    _put_wifi(day, hardware, mosquitto, is_there=True)
+    eventually(lambda: "portal: not used for 10 minutes; the app runs again" in output)
+    day.order_to(day.now_s + 700)
+    eventually(lambda: _seqs(live) >= set(range(made)), 60)
+
+
 def test_a_wifi_that_was_never_joined_opens_the_portal_until_it_is_there(
     day, hardware, live, mosquitto
 ):

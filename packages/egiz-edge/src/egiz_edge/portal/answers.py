@@ -26,6 +26,7 @@ _PROBES = {
 async def answer(session, request, writer):
     """Answer a request; whatever name a phone asks for, it gets to the page."""
     here = "http://" + session.access_point.address
+    session.is_used = session.is_used or request.path in ("/", "/save")
     if request.headers.get("host") != session.access_point.address:
         await _send_on(session, request, writer, here)
     elif request.method == "POST" and request.path == "/save":

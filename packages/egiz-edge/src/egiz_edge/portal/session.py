@@ -34,6 +34,7 @@ class Session:
             what was right in them need not be entered again.
         lock: of what needs much memory.
         networks: that are near, as `scan` of the access point gives them.
+        is_used: whether a phone has asked for the page since this was last False.
         token: what the form must bring, so that no other page can send it.
     """
 
@@ -45,6 +46,7 @@ class Session:
         self.token = os.urandom(8).hex()
         self.settings = _stored(path)
         self.networks = []
+        self.is_used = False
         self.lock = asyncio.Lock()
         self._label = label
         self._path = path

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-ALONE_MS = 600000  # without a phone
+ALONE_MS = 600000  # without a phone, or with one that does not ask for the page
 RETRY_MS = 60000  # between two tries of the Wi-Fi
 
 
@@ -27,19 +27,25 @@ class WayBack:
         self._seen = self._tried = time.ticks_ms()  # a phone, the Wi-Fi
         self._trying = None  # task
         self._is_back = False  # the Wi-Fi
+        self._is_there = False  # a phone, at the last look
 
     def is_over(self):
         """Whether it is time; called each round, while the form is shown."""
         now = time.ticks_ms()
-        if self._session.access_point.clients() > 0:
-            self._seen = now
-        elif self._is_back:
+        is_there = self._session.access_point.clients() > 0
+        # One that only stays in the network, as forgotten phones do, keeps no board.
+        if is_there and (self._session.is_used or not self._is_there):
+            self._seen, self._session.is_used = now, False
+        self._is_there = is_there
+        if time.ticks_diff(now, self._seen) > ALONE_MS:
+            self._log("portal: not used for 10 minutes; the app runs again")
+            return True
+        if is_there:
+            return False
+        if self._is_back:
             self._log("portal: the Wi-Fi is back; the app runs again")
             return True
-        elif time.ticks_diff(now, self._seen) > ALONE_MS:
-            self._log("portal: no phone for 10 minutes; the app runs again")
-            return True
-        elif self._is_tried and time.ticks_diff(now, self._tried) > RETRY_MS:
+        if self._is_tried and time.ticks_diff(now, self._tried) > RETRY_MS:
             self._tried = now
             self._trying = asyncio.create_task(self._try())
         return False
