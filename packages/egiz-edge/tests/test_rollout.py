@@ -152,6 +152,20 @@ def test_a_release_that_crashes_is_rolled_back_and_tried_by_no_later_boot(
     assert live.rejected == []
 
 
+def test_a_release_that_cannot_be_confirmed_is_rolled_back(
+    board, live, serve, rollouts
+):
+    """It would refuse every later order and command, as one is on trial."""
+    _configure(live, _wanted(serve(rollouts.release())), rev=1)
+    board()
+    stored = board.flash / "store_ota"
+    eventually(lambda: '"trial"' in stored.read_text())
+    (board.flash / "store_floor").write_text("damaged")
+    eventually(lambda: [u for u in _updates(live) if u[0] == "rolled_back"], 120)
+    assert _updates(live)[-1][2].startswith("not confirmed: ValueError(")
+    assert slots.read(str(board.flash))[:3] == ("a", "-", 0)
+
+
 class _Nowhere:
     """Where no server is."""
 

@@ -129,16 +129,26 @@ async def _watch(app):
     since = time.ticks_ms()
     while True:
         await asyncio.sleep(timeouts.CONFIRM_MS / 1000 / _LOOKS)
+        is_late = time.ticks_diff(time.ticks_ms(), since) > _limit_ms(app.settings)
         try:
-            reason = _missing(app) or _kept(app)
-            if reason is None:
+            if _is_over(app, is_late):
                 return
-            if time.ticks_diff(time.ticks_ms(), since) > _limit_ms(app.settings):
-                _give_up(app, reason)
         except Exception as error:
             app.log("update: the trial goes on: %r" % error)
         finally:
             _unload()
+
+
+def _is_over(app, is_late):
+    """Whether it is kept; one that cannot be kept must not stay on trial for ever."""
+    try:
+        reason = _missing(app) or _kept(app)
+    except Exception as error:
+        app.log("update: not confirmed: %r" % error)
+        reason = "not confirmed: %r" % error
+    if reason is not None and is_late:
+        _give_up(app, reason)
+    return reason is None
 
 
 def _limit_ms(settings):
@@ -177,8 +187,10 @@ def _kept(app):
 def _give_up(app, reason):
     from egiz_edge import slots  # noqa: PLC0415  # as above
 
-    app.log("update: given up: %s" % reason)
     run, trial, _, word = slots.read(_directory(app.board))
+    if trial == "-":
+        return  # only the end of the order is not kept yet
+    app.log("update: given up: %s" % reason)
     slots.write(_directory(app.board), run, trial, 0, word)  # so it is rolled back
     app.reset(reason)
 
