@@ -12,7 +12,7 @@ from rig.servers import REPOSITORY, InfluxQl
 from engines.cache import found
 
 ORG = "egiz"
-ADMIN_TOKEN = "the-token-of-the-administrator"
+ADMIN_TOKEN = "the-admins-token"
 
 
 class InfluxDb2(InfluxQl):

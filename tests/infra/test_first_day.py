@@ -261,7 +261,8 @@ def test_from_install_sh_to_a_revoked_device(machine, clock, tmp_path):
         fleet.wait_for_status(lambda status: status.state == "online")
 
         # Its points are in the database, and in a panel.
-        eventually(lambda: len(_rows(machine, "SELECT * FROM telemetry")) >= 3)
+        mine = f"SELECT * FROM telemetry WHERE device_id = '{DEVICE}'"
+        eventually(lambda: len(_rows(machine, mine)) >= 3)
         voltages = _rows(machine, _panel("Voltage"))
         assert {round(value, 1) for value in voltages[-1][1:]} == {225.7, 229.9, 230.1}
 
@@ -282,7 +283,7 @@ def test_from_install_sh_to_a_revoked_device(machine, clock, tmp_path):
     # It is off: the broker says so, and an alert after five minutes.
     fleet.wait_for_status(lambda status: status.state == "offline")
     # The bridge has it too: a message after the jump would be a sign of life.
-    eventually(lambda: _rows(machine, "SELECT * FROM status WHERE state = 'offline'"))
+    eventually(lambda: _rows(machine, f"SELECT * FROM status WHERE state = 'offline' AND device_id = '{DEVICE}'"))
     assert ("DeviceStale", DEVICE) not in _alerts(machine)
     clock.set("+6m")
     eventually(lambda: ("DeviceStale", DEVICE) in _alerts(machine))
