@@ -71,6 +71,40 @@ def test_settings_and_data_go_and_label_keys_slots_and_counters_stay():
         _flash.unmount()
 
 
+class _Worn:
+    """The flash cannot remove one of the files."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+    def remove(self, path):
+        if path.endswith(self._name):
+            raise OSError(5)
+        os.remove(path)
+
+    rmdir = remove
+
+
+def test_a_file_that_cannot_be_removed_is_said_and_the_rest_goes():
+    directory = _directory()
+    board = _provisioned(directory)
+    ordered.accept(board, "factory_reset", "x")
+    log = Log()
+    erase.os = _Worn("key.der")
+    try:
+        erase.run(directory, board, log)
+    finally:
+        erase.os = os
+    assert not _is_ordered(directory)
+    assert _there(directory) == ["a", "data", "key.der", "keys", "slot"]
+    assert any("key.der stays: " in line for line in log.lines)
+    if sys.implementation.name == "micropython":
+        _flash.unmount()
+
+
 def test_a_board_without_a_label_obeys_neither():
     directory = _directory()
     board = _provisioned(directory)

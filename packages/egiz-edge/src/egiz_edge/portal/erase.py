@@ -22,17 +22,28 @@ def run(directory, board, log):
     if os.stat(ordered)[6] == 0:
         for key in _IN_STORE:
             board.store.delete(key)
-        for name in os.listdir(data):
-            if name != "boots":
-                _remove(data + "/" + name)
         names = os.listdir(directory or "/")
-        for name in names:
-            if name.endswith(".der") or name == "settings.json.new":
-                _remove(directory + "/" + name)
+        for path in _erased(directory, names, data):
+            try:
+                _remove(path)
+            except OSError as error:  # else this order would reset the board for ever
+                log("factory reset: %s stays: %r" % (path, error))
         if "settings.json" in names:
             os.rename(directory + "/settings.json", ordered)
     os.remove(ordered)
     log("factory reset: settings, configuration and waiting messages are erased")
+
+
+def _erased(directory, names, data):
+    """The paths of all but the settings."""
+    try:
+        found = [data + "/" + name for name in os.listdir(data) if name != "boots"]
+    except OSError:  # no directory
+        found = [data]
+    for name in names:
+        if name.endswith(".der") or name == "settings.json.new":
+            found.append(directory + "/" + name)
+    return found
 
 
 def _remove(path):
