@@ -283,7 +283,8 @@ def test_from_install_sh_to_a_revoked_device(machine, clock, tmp_path):
     # It is off: the broker says so, and an alert after five minutes.
     fleet.wait_for_status(lambda status: status.state == "offline")
     # The bridge has it too: a message after the jump would be a sign of life.
-    eventually(lambda: _rows(machine, f"SELECT * FROM status WHERE state = 'offline' AND device_id = '{DEVICE}'"))
+    is_off = f"device_id = '{DEVICE}' AND state = 'offline'"
+    eventually(lambda: _rows(machine, f"SELECT * FROM status WHERE {is_off}"))
     assert ("DeviceStale", DEVICE) not in _alerts(machine)
     clock.set("+6m")
     eventually(lambda: ("DeviceStale", DEVICE) in _alerts(machine))
