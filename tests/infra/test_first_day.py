@@ -16,7 +16,6 @@ from egiz_edge_tools.hardware import Network
 from egiz_infra.errors import Refused
 from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
 from egiz_schema import Command, Config, Firmware, Topic, decode, encode
-from rig import updates
 from rig.browser import Browser
 from rig.clock import FakeClock
 from rig.device import Device, full_hardware
@@ -154,19 +153,6 @@ def rollouts(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def serve():
-    servers = []
-
-    def make(content):
-        servers.append(updates.UpdateServer(updates.file(content)))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture
 def portal(machine, tmp_path, rollouts):
     """A board with certificate and keys that does not know the Wi-Fi of the hall."""
     machine.infra("issue", "device", UPDATED)
@@ -217,7 +203,7 @@ def _ota(state, version):
 
 
 def test_a_device_from_its_portal_to_a_release_that_crashes(
-    machine, portal, tmp_path, rollouts, serve
+    machine, portal, tmp_path, rollouts, serve_release
 ):
     fleet = Service(machine, "fleet", UPDATED)
     # A phone brings it into the Wi-Fi.
@@ -226,14 +212,14 @@ def test_a_device_from_its_portal_to_a_release_that_crashes(
     assert born.reset_cause == "reboot: portal"
 
     # A retained configuration brings the next release.
-    wanted = _wanted(serve(rollouts.release()), "0.2.0")
+    wanted = _wanted(serve_release(rollouts.release()), "0.2.0")
     fleet.send("config", Config(device_id=UPDATED, rev=1, firmware=wanted))
     done = fleet.wait_for_status(_ota("done", "0.2.0"))
     assert (done.firmware_version, done.config.rev) == ("0.2.0", 1)
 
     # The one after it crashes: the device is back, and says why.
     crashing = {"egiz_edge/uplink.py": CRASHES}
-    bad = serve(rollouts.release("0.3.0", replaced=crashing))
+    bad = serve_release(rollouts.release("0.3.0", replaced=crashing))
     wanted = _wanted(bad, "0.3.0")
     fleet.send("config", Config(device_id=UPDATED, rev=2, firmware=wanted))
     back = fleet.wait_for_status(_ota("rolled_back", "0.3.0"))

@@ -11,6 +11,7 @@ import pytest
 from egiz_edge_tools.hardware import Hardware
 from hypothesis import HealthCheck, settings
 
+from rig import updates
 from rig.board import CodeOnBoard
 from rig.bridge import Bridge
 from rig.device import DEVICE, Device, full_hardware
@@ -126,6 +127,20 @@ def _build() -> None:
 def micropython() -> MicroPython:
     """The MicroPython interpreter."""
     return MicroPython()
+
+
+@pytest.fixture
+def serve_release() -> Iterator[Callable[[bytes], updates.UpdateServer]]:
+    """A factory of servers of one release: `serve_release(content)`."""
+    made: list[updates.UpdateServer] = []
+
+    def make(content: bytes) -> updates.UpdateServer:
+        made.append(updates.UpdateServer(updates.file(content)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import egiz_edge_tools.virtual_board as board_module
 import pytest
 from egiz_edge import slots
 from egiz_schema import Command, Config, Firmware, Topic, encode
-from rig import updates
 from rig.device import DEVICE
 from rig.process import free_port
 from rig.rollouts import CRASHES, Rollouts
@@ -34,19 +33,6 @@ def board(device, mosquitto, rollouts, tmp_path, monkeypatch):
 
     make.flash = flash
     return make
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def make(content):
-        servers.append(updates.UpdateServer(updates.file(content)))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        server.close()
 
 
 def _configure(live, firmware=None, **members):
@@ -89,9 +75,9 @@ def _boots(running):
 
 
 def test_a_retained_configuration_is_applied_and_then_brings_the_next_release(
-    board, live, serve, rollouts
+    board, live, serve_release, rollouts
 ):
-    server = serve(rollouts.release())
+    server = serve_release(rollouts.release())
     _configure(live, _wanted(server), rev=3, publish_rate_ms=400)
     running = board()
     eventually(lambda: ("done", "0.2.0", None) in _updates(live), 90)
@@ -107,9 +93,9 @@ def test_a_retained_configuration_is_applied_and_then_brings_the_next_release(
 
 
 def test_of_a_percent_without_this_device_nothing_is_done_and_nothing_said(
-    board, live, serve, rollouts
+    board, live, serve_release, rollouts
 ):
-    server = serve(rollouts.release())
+    server = serve_release(rollouts.release())
     board()
     for rev, percent in ((1, 0), (2, 10)):
         _configure(live, _wanted(server, percent=percent), rev=rev)
@@ -122,9 +108,10 @@ def test_of_a_percent_without_this_device_nothing_is_done_and_nothing_said(
 
 
 def test_a_release_that_crashes_is_rolled_back_and_tried_by_no_later_boot(
-    board, live, serve, rollouts
+    board, live, serve_release, rollouts
 ):
-    crashing = serve(rollouts.release(replaced={"egiz_edge/uplink.py": CRASHES}))
+    content = rollouts.release(replaced={"egiz_edge/uplink.py": CRASHES})
+    crashing = serve_release(content)
     _configure(live, _wanted(crashing), rev=1)
     first = board()
     reason = "crash: ValueError('broken release',)"
@@ -144,7 +131,7 @@ def test_a_release_that_crashes_is_rolled_back_and_tried_by_no_later_boot(
     assert len(crashing.requests) == fetched
     assert slots.read(str(board.flash))[0] == "a"
     # Another order is another one.
-    server = serve(rollouts.release("0.3.0"))
+    server = serve_release(rollouts.release("0.3.0"))
     _configure(live, _wanted(server, "0.3.0"), rev=3)
     eventually(lambda: ("done", "0.3.0", None) in _updates(live), 90)
     # The first one, updater, proof, three tries and the version before.
@@ -153,10 +140,10 @@ def test_a_release_that_crashes_is_rolled_back_and_tried_by_no_later_boot(
 
 
 def test_a_release_that_cannot_be_confirmed_is_rolled_back(
-    board, live, serve, rollouts
+    board, live, serve_release, rollouts
 ):
     """It would refuse every later order and command, as one is on trial."""
-    _configure(live, _wanted(serve(rollouts.release())), rev=1)
+    _configure(live, _wanted(serve_release(rollouts.release())), rev=1)
     board()
     stored = board.flash / "store_ota"
     eventually(lambda: '"trial"' in stored.read_text())
@@ -197,9 +184,9 @@ def _window(begin, end):
 
 
 def test_a_window_is_waited_for_also_over_a_power_cut_and_until_it_is_taken_back(
-    board, live, serve, rollouts
+    board, live, serve_release, rollouts
 ):
-    server, window = serve(rollouts.release()), _window(60, 120)
+    server, window = serve_release(rollouts.release()), _window(60, 120)
     _configure(live, _wanted(server, window=window), rev=1)
     running = board()
     waiting = ("waiting", "0.2.0", f"window {window}")
@@ -220,11 +207,11 @@ def test_a_window_is_waited_for_also_over_a_power_cut_and_until_it_is_taken_back
 
 
 def test_a_window_waits_for_a_clock_that_is_set(
-    board, live, serve, rollouts, hardware, chrony
+    board, live, serve_release, rollouts, hardware, chrony
 ):
     hardware.is_clock_set = False
     chrony.stop()
-    server = serve(rollouts.release())
+    server = serve_release(rollouts.release())
     _configure(live, _wanted(server, window=_window(-60, 60)), rev=1)
     board(ntp=f"{chrony.host}:{chrony.port}")
     eventually(lambda: ("waiting", "0.2.0", "clock not set") in _updates(live))
@@ -262,9 +249,10 @@ def test_an_order_that_cannot_be_obeyed_is_refused_with_the_configuration(
 
 
 def test_a_network_is_confirmed_before_the_update_of_its_configuration_begins(
-    board, live, serve, rollouts, mosquitto, proxy
+    board, live, serve_release, rollouts, mosquitto, proxy
 ):
-    server, between = serve(rollouts.release()), proxy(mosquitto.host, mosquitto.port)
+    server = serve_release(rollouts.release())
+    between = proxy(mosquitto.host, mosquitto.port)
     board()
     _status(live, lambda m: m.state == "online")
     broker = f"{between.host}:{between.port}"
@@ -275,9 +263,9 @@ def test_a_network_is_confirmed_before_the_update_of_its_configuration_begins(
 
 
 def test_what_a_command_has_taken_back_the_configuration_does_not_bring_again(
-    board, live, serve, rollouts
+    board, live, serve_release, rollouts
 ):
-    _configure(live, _wanted(serve(rollouts.release())), rev=1)
+    _configure(live, _wanted(serve_release(rollouts.release())), rev=1)
     running = board()
     eventually(lambda: ("done", "0.2.0", None) in _updates(live), 90)
     booted = _boots(running)
@@ -293,10 +281,10 @@ def test_what_a_command_has_taken_back_the_configuration_does_not_bring_again(
 
 
 def test_an_order_is_obeyed_after_a_power_cut_without_the_broker(
-    board, live, serve, rollouts, hardware, mosquitto
+    board, live, serve_release, rollouts, hardware, mosquitto
 ):
     hardware.is_clock_set = False  # and there is no time server
-    server = serve(rollouts.release())
+    server = serve_release(rollouts.release())
     _configure(live, _wanted(server, window=_window(-60, 60)), rev=1)
     running = board()
     eventually(lambda: ("waiting", "0.2.0", "clock not set") in _updates(live))
@@ -309,19 +297,21 @@ def test_an_order_is_obeyed_after_a_power_cut_without_the_broker(
     eventually(lambda: slots.read(str(board.flash)) == ("b", "-", 0, "confirmed"), 90)
 
 
-def test_a_board_without_keys_says_so_and_is_not_reset(board, live, serve, rollouts):
+def test_a_board_without_keys_says_so_and_is_not_reset(
+    board, live, serve_release, rollouts
+):
     (board.flash / "store_root").unlink()
     running = board()
-    _configure(live, _wanted(serve(rollouts.release())), rev=1)
+    _configure(live, _wanted(serve_release(rollouts.release())), rev=1)
     eventually(lambda: ("refused", "0.2.0", "no key") in _updates(live))
     _wait_of_device(live, 4)  # longer than any wait here
     assert _boots(running) == 1
 
 
 def test_a_flash_that_cannot_count_the_updates_boots_does_not_reset_the_board_for_ever(
-    board, live, serve, rollouts
+    board, live, serve_release, rollouts
 ):
-    server, data = serve(rollouts.release()), board.flash / "data"
+    server, data = serve_release(rollouts.release()), board.flash / "data"
     running = board()
     eventually(lambda: live.messages(DEVICE, "telemetry"))
     running.kill()

@@ -7,7 +7,6 @@ import egiz_edge_tools.virtual_board as board_module
 import pytest
 from egiz_edge.ota import rollout
 from egiz_schema import Config, Firmware, Topic, encode
-from rig import updates
 from rig.rollouts import CRASHES, Rollouts
 from rig.waiting import eventually
 
@@ -21,19 +20,6 @@ TIMEOUT_S = 300
 @pytest.fixture(scope="module")
 def rollouts(tmp_path_factory):
     return Rollouts(tmp_path_factory.mktemp("rollouts"))
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def make(content):
-        servers.append(updates.UpdateServer(updates.file(content)))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        server.close()
 
 
 @pytest.fixture
@@ -97,10 +83,10 @@ def _check_ledger(live, device_ids):
 )
 @pytest.mark.timeout(900)
 def test_a_bad_release_reaches_some_devices_and_a_good_one_then_all_of_them(
-    fleet, live, serve, rollouts, device_ids
+    fleet, live, serve_release, rollouts, device_ids
 ):
-    bad = serve(rollouts.release(replaced={"egiz_edge/uplink.py": CRASHES}))
-    good = serve(rollouts.release("0.3.0"))
+    bad = serve_release(rollouts.release(replaced={"egiz_edge/uplink.py": CRASHES}))
+    good = serve_release(rollouts.release("0.3.0"))
     first = {one: _canaries(device_ids, one) for one in ("0.2.0", "0.3.0")}
     assert all(first.values())
     fleet(device_ids)
