@@ -36,7 +36,8 @@ def test_what_clients_connect_by_is_a_name_of_a_broker(infra, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["a:b", ".a", "a.", "a..b", "*.factory", "a-", "1.2.3.4.5-"]
+    "name",
+    ["a:b", ".a", "a.", "a..b", "*.factory", "a-", "1.2.3.4.5-", "10.20.0.500", "7"],
 )
 def test_what_no_client_connects_by_is_refused_as_a_name_of_a_broker(infra, name):
     assert "is no host name or IP address" in infra("issue", "broker", name, code=2)

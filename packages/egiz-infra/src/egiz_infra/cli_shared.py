@@ -41,7 +41,8 @@ def check_name(_context: click.Context, parameter: click.Parameter, text: str) -
 
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+# No top level is a number: such a text is an IP address with a slip.
+_HOST = re.compile(rf"(?!(?:.*\.)?[0-9]+\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
 
 
 def check_host(
