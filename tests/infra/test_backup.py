@@ -180,6 +180,36 @@ def test_a_backup_replaces_none(running, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a network")
+def test_a_directory_of_somebody_else_is_not_removed_for_a_backup(running, tmp_path):
+    other = tmp_path / "target.new"
+    other.mkdir()
+    (other / "photo.jpg").write_bytes(b"x")
+    with pytest.raises(InfraError, match=r"is in the way, with photo\.jpg"):
+        back_up(running.kept(), tmp_path / "target", lambda _: None)
+    assert (other / "photo.jpg").read_bytes() == b"x"
+    (other / "photo.jpg").rename(
+        other / "etc.tar"
+    )  # as a backup that was killed leaves
+    (running.data / "mosquitto/mosquitto.db").unlink()
+    back_up(running.kept(), tmp_path / "target", lambda _: None)
+
+
+def test_a_second_backup_at_once_is_refused_and_the_first_is_complete(
+    running, tmp_path
+):
+    (running.data / "mosquitto/mosquitto.db").unlink()
+    refused = []
+
+    def report(_):
+        with pytest.raises(InfraError, match=r"another backup of .* is being made"):
+            back_up(running.kept(), tmp_path / "second", lambda _: None)
+        refused.append(True)
+
+    back_up(running.kept(), tmp_path / "first", report)
+    assert len(refused) == 4
+    assert not (tmp_path / "second").exists()
+
+
 def test_no_program_outside_reaches_the_port_that_wants_no_password(tmp_path):
     """InfluxDB in its own network, and systemd's proxy to its HTTP: as the units."""
     activate = require("systemd-socket-activate", "apt install systemd")

@@ -5,6 +5,7 @@ port for backups, and its restore is a query that a time limit ends. Files are c
 in an order in which a copy is what a crash at that moment would have left.
 """
 
+import fcntl
 import os
 import shlex
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from egiz_infra.errors import InfraError
+from egiz_infra.layout import Layout
 
 PARTS = ("etc", "influxdb", "bridge", "broker")
 _PRIVATE = 0o700
@@ -60,7 +62,30 @@ def back_up(kept: Kept, target: Path, report: Callable[[str], None]) -> None:
     if target.exists():
         raise InfraError(f"{target} is there already: name another directory")
     made = target.with_name(f"{target.name}.new")
-    shutil.rmtree(made, ignore_errors=True)
+    with _alone(kept.data):
+        _back_up(kept, target, made, report)
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Two at once would remove each other's snapshot."""
+    try:
+        directory = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise InfraError(f"{data} cannot be read: {error.strerror}") from None
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise InfraError(f"another backup of {data} is being made: wait") from None
+    finally:
+        os.close(directory)
+
+
+def _back_up(
+    kept: Kept, target: Path, made: Path, report: Callable[[str], None]
+) -> None:
+    _remove_cut_off(made)
     try:
         made.mkdir(parents=True, mode=_PRIVATE)
         made.chmod(_PRIVATE)
@@ -71,6 +96,17 @@ def back_up(kept: Kept, target: Path, report: Callable[[str], None]) -> None:
         raise InfraError(f"no backup was made: {error}") from None
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _remove_cut_off(made: Path) -> None:
+    """What a backup that was killed has left, and nothing else."""
+    names = [path.name for path in made.iterdir()] if made.is_dir() else []
+    ours = {f"{part}.tar" for part in PARTS}
+    if foreign := [n for n in names if n not in ours and not n.endswith(".copy")]:
+        raise InfraError(
+            f"{made} is in the way, with {foreign[0]}: move it, or remove it"
+        )
+    shutil.rmtree(made, ignore_errors=True)
 
 
 @contextmanager
@@ -84,7 +120,8 @@ def _archive(path: Path) -> Iterator[tarfile.TarFile]:
 
 
 def _write_etc(kept: Kept, path: Path) -> str:
-    with _archive(path) as tar:
+    # Not while a command changes it: a key would be beside another one's certificate.
+    with Layout(kept.etc).locked(), _archive(path) as tar:
         tar.add(kept.etc)
     return f"{kept.etc}: with the key of the authority, keep it encrypted"
 
