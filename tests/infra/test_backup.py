@@ -150,6 +150,13 @@ def test_a_part_that_cannot_be_copied_leaves_no_backup(running, tmp_path, broken
     assert not list(tmp_path.glob("backup*"))
 
 
+def test_a_broker_that_could_not_be_asked_is_not_said_to_be_stopped(running, tmp_path):
+    said = []
+    back_up(running.kept("ls /not/there"), tmp_path / "backup", said.append)
+    assert "of its last save, right if the broker is stopped (ls: " in said[-1]
+    assert "/not/there" in said[-1]
+
+
 @pytest.mark.parametrize("save", ["", " ", "systemctl 'kill"])
 def test_a_command_for_the_broker_that_cannot_be_run_leaves_no_backup(
     running, tmp_path, save

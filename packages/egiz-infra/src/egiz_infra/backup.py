@@ -225,8 +225,10 @@ def _write_broker(kept: Kept, path: Path) -> str:
     with _archive(path) as tar:
         if kept.broker.exists():
             tar.add(kept.broker)
-    state = "as it was a moment ago" if runs else "as the broker left it; it is stopped"
-    return f"{kept.broker}: {state}"
+    if runs:
+        return f"{kept.broker}: as it was a moment ago"
+    why = done.stderr.strip() or f"exit code {done.returncode}"
+    return f"{kept.broker}: of its last save, right if the broker is stopped ({why})"
 
 
 def _is_newer(path: Path, than: float) -> bool:
