@@ -168,8 +168,9 @@ CRASH = "crash: ValueError('broken release',)"
 
 
 def rolled_back(reason):
+    """What has failed its trial is no version to go back to."""
     record = f"a - 0 rolled back: {reason}"
-    return ended(said("rolled_back", "0.3.0", reason), b="0.3.0", record=record)
+    return ended(said("rolled_back", "0.3.0", reason), b=None, record=record)
 
 
 def check(lives, ends, befores, last):

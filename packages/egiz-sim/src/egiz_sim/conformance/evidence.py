@@ -243,6 +243,16 @@ class Evidence:
         margin = _MARGIN_S if self._has_ms() else _COARSE_S
         return self.epoch_of(reading) < self.outage.back_epoch - margin
 
+    def cut_epoch(self) -> float:
+        """Seconds since 1970 when the connection was cut."""
+        assert self.outage is not None
+        return self.outage.back_epoch - (self.outage.back - self.outage.cut)
+
+    def is_after_cut(self, reading: Reading) -> bool:
+        """Whether it was measured when the device may know of the outage."""
+        margin = _MARGIN_S if self._has_ms() else _COARSE_S
+        return self.epoch_of(reading) > self.cut_epoch() + margin
+
     def after_return(self) -> float:
         """Seconds since 1970 when the device was connected again."""
         assert self.outage is not None

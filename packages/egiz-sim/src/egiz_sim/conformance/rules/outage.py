@@ -41,13 +41,12 @@ def _gaps(evidence: Evidence, readings: list[Reading]) -> tuple[float, float]:
     """Seconds between readings: the longest in the outage, and the median of all."""
     outage = evidence.outage
     assert outage is not None
-    begins = outage.back_epoch - (outage.back - outage.cut)
     times = sorted({evidence.epoch_of(each) for each in readings})
     pairs = list(itertools.pairwise(times))
     of_outage = [
         later - earlier
         for earlier, later in pairs
-        if later > begins and earlier < outage.back_epoch
+        if later > evidence.cut_epoch() and earlier < outage.back_epoch
     ]
     return max(of_outage, default=0.0), median(b - a for a, b in pairs)
 
@@ -91,12 +90,15 @@ def _order(evidence: Evidence) -> Iterator[str]:
 )
 def _marked(evidence: Evidence) -> Iterator[str]:
     found = evidence.of_outage()
-    # One that was on its way when the connection broke is sent again, as it was.
+    # One that was on its way when the connection broke is sent again, as it was; so is
+    # one that was given to a connection whose end was not noticed yet.
     resent = {message.payload for _, message in evidence.sent() if message.is_dup}
     unmarked = [
         each
         for each in found
-        if not each.message.buffered and each.seen.payload not in resent
+        if not each.message.buffered
+        and each.seen.payload not in resent
+        and evidence.is_after_cut(each)
     ]
     if unmarked:
         yield f"{len(unmarked)} readings of the outage are not marked"
