@@ -1,10 +1,11 @@
-"""`egiz-sim check` of a device that sent too little: none passes of nothing."""
+"""Rules of `egiz-sim check`, judged of what was seen at given times."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from egiz_schema import Status, Telemetry, encode
-from egiz_sim.conformance.evidence import Evidence, Seen
+from egiz_sim.conformance.evidence import Evidence, Outage, Seen
 from egiz_sim.conformance.rules import RULES, judged
 
 NOW = 1_795_771_488
@@ -52,3 +53,46 @@ def test_no_rule_of_telemetry_passes_of_a_device_that_sent_only_its_birth():
 @pytest.mark.parametrize("rule", ["seq.counts", "time.unique"])
 def test_no_rule_that_compares_readings_passes_of_a_single_one(rule):
     assert rule not in _passed(_birth(), _reading())
+
+
+CUT, BACK = 100, 104  # seconds after NOW, and of the monotonic clock
+STEPS = range(90 * 5, 110 * 5)  # a reading each 0.2 s
+
+
+def _verdict(rule_id, *, silent=(), unmarked=()):
+    """Of a device whose `seq` is of no use; ranges of steps in which it differs."""
+    seen = []
+    for step in STEPS:
+        is_waiting = CUT <= step / 5 < BACK
+        message = Telemetry(
+            device_id="oven-1",
+            timestamp=NOW + step // 5,
+            ms=step % 5 * 200,
+            boot=1,
+            seq=2 * step,
+            buffered=is_waiting and step not in unmarked,
+            values={"humidity": 20.0},
+        )
+        at, topic = BACK if is_waiting else step / 5, "sensors/factory/oven-1/telemetry"
+        if step not in silent:
+            one = Seen(at, NOW + at, topic, encode(message), 1, False, message)
+            seen.append(one)
+    session = SimpleNamespace(begun=1.0, unreadable=None, sent=[])
+    outage = Outage(CUT, BACK, NOW + BACK)
+    evidence = Evidence(
+        "factory", "oven-1", seen=seen, sessions=[session], outage=outage
+    )
+    (rule,) = [rule for rule in RULES if rule.id == rule_id]
+    return judged(rule, evidence).verdict
+
+
+def test_what_was_not_measured_before_an_outage_is_no_loss_of_it():
+    assert _verdict("outage.kept") == "pass"
+    assert _verdict("outage.kept", silent=range(460, 475)) == "pass"
+    assert _verdict("outage.kept", silent=range(502, 517)) == "fail"
+
+
+def test_what_was_given_to_a_connection_that_was_just_cut_need_not_be_marked():
+    assert _verdict("outage.marked") == "pass"
+    assert _verdict("outage.marked", unmarked=[500]) == "pass"
+    assert _verdict("outage.marked", unmarked=[510]) == "fail"
