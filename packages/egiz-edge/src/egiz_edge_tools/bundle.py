@@ -15,6 +15,7 @@ import ast
 import hashlib
 import shutil
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -33,7 +34,7 @@ from egiz_edge_tools.compact import (
     with_own_literals,
     without_unused,
 )
-from egiz_edge_tools.compiling import compile_file
+from egiz_edge_tools.compiling import compiled
 from egiz_edge_tools.errors import BundleError
 from egiz_edge_tools.packing import pack
 
@@ -204,23 +205,44 @@ def stage(
     Raises:
         BundleError: if a file does not compile.
     """
+    for path, code in _of_device(tuple((_texts(arch) | dict(replaced)).items())):
+        _write((directory / path).with_suffix(".mpy"), compiled(code, path, arch))
+    for data in _data():
+        _write(directory / "egiz_edge/portal" / data.name, data.read_bytes())
+    _write(directory / "egiz_schema/__init__.py", b"")
+
+
+def _texts(arch: str) -> dict[str, str]:
+    """Path -> code, of every source file as it is written."""
     found = {f"egiz_edge/{path}": file for path, file in sources(arch)}
     found |= {f"egiz_schema/{name}": files("egiz_schema") / name for name in _CONTRACT}
-    codes = {path: _code(file, path) for path, file in found.items()}
-    codes = _with_literals({**codes, **replaced})
+    return {path: file.read_text(encoding="utf-8") for path, file in found.items()}
+
+
+@lru_cache(maxsize=16)  # each board of a fleet would do it again; it takes a second
+def _of_device(texts: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The same files, as short as a device gets them; raises BundleError."""
+    codes = {path: _code(text, path) for path, text in texts}
+    codes = _with_literals(codes)
     named = {name for code in codes.values() for name in named_in_calls(code)}
+    shortened = []
     for path, code in codes.items():
         used = code
         if path.startswith("egiz_schema/") or path in _OF_LITERALS:
             used = without_unused(code, [codes[one] for one in codes if one != path])
-        compile_file(compacted(used, named), directory, path, arch)
-    for data in _data():
-        (directory / "egiz_edge/portal" / data.name).write_bytes(data.read_bytes())
-    (directory / "egiz_schema/__init__.py").touch()
+        shortened.append((path, compacted(used, named)))
+    return tuple(shortened)
 
 
-def _code(file: Traversable, path: str) -> str:
-    code = file.read_text(encoding="utf-8")
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    except OSError as error:
+        raise BundleError(f"{file}: {error.strerror}") from None
+
+
+def _code(code: str, path: str) -> str:
     try:
         ast.parse(code)
     except SyntaxError as error:
