@@ -166,6 +166,29 @@ def test_a_command_for_the_broker_that_cannot_be_run_leaves_no_backup(
     assert not list(tmp_path.glob("backup*"))
 
 
+def test_a_command_for_the_broker_that_hangs_leaves_no_backup(
+    running, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("egiz_infra.backup._ASKED_WITHIN_S", 0.5)
+    with pytest.raises(InfraError, match=r"--save-broker .* has not ended within"):
+        back_up(running.kept("sleep 1000"), tmp_path / "backup", lambda _: None)
+    assert not list(tmp_path.glob("backup*"))
+
+
+@pytest.mark.parametrize(
+    "place", ["etc/egiz/b", "lib/influxdb/a/b", "lib/egiz-bridge/b", "link/b"]
+)
+def test_a_backup_inside_of_what_is_backed_up_is_refused(
+    running, tmp_path, monkeypatch, place
+):
+    (tmp_path / "link").symlink_to(running.etc)
+    monkeypatch.chdir(tmp_path)
+    for target in (Path(place), tmp_path / place):
+        with pytest.raises(InfraError, match=r"is inside .*, which is backed up"):
+            back_up(running.kept(), target, lambda _: None)
+    assert not list(tmp_path.rglob("b")) + list(tmp_path.rglob("b.new"))
+
+
 def test_an_archive_that_was_cut_off_between_two_files_is_found(tmp_path):
     path = tmp_path / "etc.tar"
     with tarfile.open(path, "w") as tar:

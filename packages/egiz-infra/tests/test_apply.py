@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from egiz_infra.acl import compile_acl
-from egiz_infra.apply import broker_certificate, lint
+from egiz_infra.apply import apply, broker_certificate, lint
 from egiz_infra.authority import Subject, create
 from egiz_infra.building import new_key, pem_of, pem_of_key
 from egiz_infra.errors import InfraError, Refused
@@ -347,3 +347,50 @@ def test_apply_reports_a_broker_that_still_serves_its_old_certificate(secure_mos
     done = secure_mosquitto.try_infra("apply", EGIZ_RELOAD=f"sh {script}")
     assert (done.returncode, done.stdout) == (1, "")
     assert "serves another certificate than broker.pem" in done.stderr
+
+
+@pytest.fixture
+def hanging(tmp_path):
+    """A program that hangs, with another one that has its output; ends both."""
+    pids = tmp_path / "pids"
+    script = tmp_path / "hangs"
+    script.write_text(
+        f"#!/bin/sh\necho $$ >{pids}\nsleep 1000 &\necho $! >>{pids}\nwait\n"
+    )
+    script.chmod(0o755)
+
+    def is_over():
+        running = [int(pid) for pid in pids.read_text().split()]
+        return not [pid for pid in running if Path(f"/proc/{pid}/exe").exists()]
+
+    return str(script), is_over
+
+
+def test_a_checker_that_hangs_does_not_hold_the_lock(infra, hanging, monkeypatch):
+    monkeypatch.setattr("egiz_infra.apply._CHECKED_WITHIN_S", 0.5)
+    program, is_over = hanging
+    infra("account", "health")
+    infra("issue", "broker", "localhost")
+    before = (infra.layout.broker / "acl").read_text()
+    output = infra("apply", "--reload", "true", "--mosquitto", program, code=1)
+    assert "cannot check the access list: it has not answered within 0 s" in output
+    assert "skip the check with --mosquitto ''" in output
+    assert (infra.layout.broker / "acl").read_text() == before
+    eventually(is_over)
+    infra("account", "bridge")  # the lock is free
+
+
+def test_a_reload_that_hangs_leaves_the_former_list_in_force(
+    secure_mosquitto, hanging, monkeypatch
+):
+    monkeypatch.setattr("egiz_infra.running._ENDS_WITHIN_S", 0.5)
+    program, is_over = hanging
+    broker = secure_mosquitto
+    broker.start()
+    at = ((broker.host, port) for port in (broker.port, broker.device_port))
+    running = Running(broker.layout, program, *at, "")
+    with pytest.raises(
+        InfraError, match=r"it has not ended within 0 s.*in force again"
+    ):
+        apply(broker.authority, running)
+    eventually(is_over)

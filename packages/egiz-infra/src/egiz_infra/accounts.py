@@ -4,12 +4,13 @@ import base64
 import hashlib
 import re
 import secrets
+from pathlib import Path
 
 from egiz_schema import topics
 
 from egiz_infra.acl import ROLES, role_of
 from egiz_infra.errors import InfraError
-from egiz_infra.layout import Layout, read_of_broker, write
+from egiz_infra.layout import Layout, read_of_broker, write, write_together
 
 # mosquitto_passwd's format 7: PBKDF2 with SHA-512. The rounds protect passwords that
 # can be guessed; these are 256 random bits.
@@ -37,7 +38,7 @@ def check_account(name: str) -> None:
 def roles(layout: Layout) -> dict[str, str]:
     """The roles that were given to accounts which are not named for one."""
     try:
-        lines = (layout.pki / "roles").read_text().splitlines()
+        lines = _file_of_roles(layout).read_text().splitlines()
     except FileNotFoundError:
         return {}
     pairs = (line.partition(" ") for line in lines)
@@ -58,7 +59,7 @@ def give_role(layout: Layout, name: str, role: str) -> None:
         )
     if role_of(name) or topics.is_device_id(name):
         raise InfraError(f"{name!r} is the name of a role or of a device")
-    _write_roles(layout, roles(layout) | {name: role})
+    write(_file_of_roles(layout), _text_of(roles(layout) | {name: role}))
 
 
 def remove(layout: Layout, name: str) -> None:
@@ -71,15 +72,23 @@ def remove(layout: Layout, name: str) -> None:
     kept = [line for line in lines if not line.startswith(f"{name}:")]
     if kept == lines:
         raise InfraError(f"there is no account {name!r}")
-    write(layout.broker / "passwd", "".join(f"{line}\n" for line in kept).encode())
+    given = {k: v for k, v in roles(layout).items() if k != name}
+    files: dict[Path, bytes | None] = {
+        layout.broker / "passwd": "".join(f"{line}\n" for line in kept).encode(),
+        _file_of_roles(layout): _text_of(given),
+    }
     if _NAME.fullmatch(name):
-        (layout.secrets / name).unlink(missing_ok=True)
-    _write_roles(layout, {k: v for k, v in roles(layout).items() if k != name})
+        files[layout.secrets / name] = None
+    write_together(layout, files)
 
 
-def _write_roles(layout: Layout, given: dict[str, str]) -> None:
-    text = "".join(f"{name} {role}\n" for name, role in sorted(given.items()))
-    write(layout.pki / "roles", text.encode())
+def _file_of_roles(layout: Layout) -> Path:
+    return layout.pki / "roles"
+
+
+def _text_of(given: dict[str, str]) -> bytes:
+    lines = (f"{name} {role}\n" for name, role in sorted(given.items()))
+    return "".join(lines).encode()
 
 
 def accounts(layout: Layout) -> list[str]:
@@ -98,10 +107,12 @@ def set_password(layout: Layout, name: str) -> None:
     password = secrets.token_urlsafe(32)
     kept = [line for line in _hashes(layout) if not line.startswith(f"{name}:")]
     text = "\n".join(sorted([*kept, f"{name}:{_hashed(password)}"])) + "\n"
-    write(layout.broker / "passwd", text.encode())
-    # Last: install.sh makes an account again whose password is not there.
-    # No newline: some programs would read it as a part of the password.
-    write(layout.secrets / name, password.encode())
+    files: dict[Path, bytes | None] = {
+        layout.broker / "passwd": text.encode(),
+        # No newline: some programs would read it as a part of the password.
+        layout.secrets / name: password.encode(),
+    }
+    write_together(layout, files)
 
 
 def _hashes(layout: Layout) -> list[str]:

@@ -7,6 +7,7 @@ During a roll-over (rollover.py) there is a former one in `pki/former`, which is
 and revokes, and issues nothing.
 """
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,12 +26,14 @@ from egiz_infra.building import (
     general_name,
     key_usage,
     new_key,
+    numbered,
     pem_of,
     pem_of_key,
     revocation_list,
+    sequence_of,
 )
 from egiz_infra.errors import InfraError
-from egiz_infra.layout import Layout, write
+from egiz_infra.layout import Layout, write, write_together
 
 Kind = Literal["broker", "service", "device"]
 
@@ -43,6 +46,7 @@ _PURPOSE: dict[Kind, x509.ObjectIdentifier] = {
 # In the directory of the authority, during a roll-over.
 NEXT, FORMER, CROSS = "next", "former", "cross.pem"
 _ALWAYS = ("localhost", "127.0.0.1")  # where the broker is probed
+_NUMBER = re.compile(r"-([0-9a-f]{40})\.pem\Z")
 
 
 class Subject(NamedTuple):
@@ -163,18 +167,36 @@ class Authority:
         valid_for: timedelta,
     ) -> x509.Certificate:
         """Sign a certificate and keep a copy."""
-        certificate = self.sign(subject, public_key, valid_for)
-        name = f"{subject.name}-{certificate.serial_number:040x}.pem"
-        write(self.layout.pki / "certificates" / name, pem_of(certificate))
+        certificate, copy = self.prepare(subject, public_key, valid_for)
+        write_together(self.layout, copy)
         return certificate
+
+    def prepare(
+        self,
+        subject: Subject,
+        public_key: ec.EllipticCurvePublicKey,
+        valid_for: timedelta,
+    ) -> tuple[x509.Certificate, dict[Path, bytes]]:
+        """Sign a certificate, and give it with the copy that must be kept of it."""
+        number = numbered(_last_issued(self.layout) + 1)
+        certificate = self.sign(subject, public_key, valid_for, number)
+        path = self.layout.copies / f"{subject.name}-{number:040x}.pem"
+        return certificate, {path: pem_of(certificate)}
 
     def sign(
         self,
         subject: Subject,
         public_key: ec.EllipticCurvePublicKey,
         valid_for: timedelta,
+        number: int | None = None,
     ) -> x509.Certificate:
         """Sign a certificate; no copy is kept.
+
+        Args:
+            subject: what it is for.
+            public_key: of whom it is for.
+            valid_for: never longer than the authority.
+            number: random, if it is not given.
 
         Raises:
             InfraError: the authority has expired, or this machine's clock is wrong.
@@ -190,7 +212,7 @@ class Authority:
             raise InfraError(f"the authority expired on {end:%Y-%m-%d}: {fix}")
         until = min(now + valid_for, end)
         builder = (
-            builder_of(_name(subject), self.certificate.subject, public_key)
+            builder_of(_name(subject), self.certificate.subject, public_key, number)
             .not_valid_before(now - BACKDATED)
             .not_valid_after(until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
@@ -227,6 +249,12 @@ class Authority:
     def _add_to_list(self, numbers: Iterable[int]) -> None:
         self._crl = revocation_list(self.certificate, self._key, [*self._crl], numbers)
         write(self._directory / "crl.pem", self._crl.public_bytes(PEM))
+
+
+def _last_issued(layout: Layout) -> int:
+    """By the names of the copies: to read thousands of them would last seconds."""
+    numbers = (_NUMBER.search(path.name) for path in layout.copies.glob("*.pem"))
+    return max((sequence_of(int(one[1], 16)) for one in numbers if one), default=0)
 
 
 def create(layout: Layout, name: str) -> Authority:

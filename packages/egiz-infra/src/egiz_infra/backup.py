@@ -10,7 +10,6 @@ import os
 import shlex
 import shutil
 import sqlite3
-import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,10 +19,12 @@ from typing import NamedTuple
 
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import Layout
+from egiz_infra.programs import run
 
 PARTS = ("etc", "influxdb", "bridge", "broker")
 _PRIVATE = 0o700
 _TRIES = 10
+_ASKED_WITHIN_S = 60.0
 _SAVED_WITHIN_S = 120.0
 _PAUSE_S = 0.2
 
@@ -61,6 +62,12 @@ def back_up(kept: Kept, target: Path, report: Callable[[str], None]) -> None:
     """
     if target.exists():
         raise InfraError(f"{target} is there already: name another directory")
+    for source in (kept.etc, kept.influxdb, kept.bridge, kept.broker.parent):
+        if target.resolve().is_relative_to(source.resolve()):
+            raise InfraError(
+                f"{target} is inside {source}, which is backed up: each backup would"
+                " have those before it; name a directory elsewhere"
+            )
     made = target.with_name(f"{target.name}.new")
     with _alone(kept.data):
         _back_up(kept, target, made, report)
@@ -215,7 +222,10 @@ def _write_broker(kept: Kept, path: Path) -> str:
         raise InfraError(f"--save-broker {kept.save_broker!r}: {error}") from None
     if not command:
         raise InfraError("--save-broker names no program")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = run(command, _ASKED_WITHIN_S)
+    except TimeoutError as error:
+        raise InfraError(f"--save-broker {kept.save_broker!r}: {error}") from None
     runs = done.returncode == 0
     until = time.monotonic() + _SAVED_WITHIN_S
     while runs and not _is_newer(kept.broker, asked):

@@ -1,6 +1,7 @@
 """Keys, and how certificates and revocation lists are built."""
 
 import ipaddress
+import secrets
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 PEM = serialization.Encoding.PEM
 # A clock that is a little behind must not refuse a new certificate as not yet valid.
 BACKDATED = timedelta(hours=1)
+# A certificate's number: which one of those issued here it is, and random bits.
+_SEQUENCE_BITS, _RANDOM_BITS = 48, 64
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -47,16 +50,33 @@ def general_name(address: str) -> x509.GeneralName:
         return x509.DNSName(address)
 
 
+def numbered(sequence: int) -> int:
+    """The number of the certificate that is issued as this one, counted from 1.
+
+    The order is in the certificate itself, so that it does not depend on a clock.
+    """
+    return sequence << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+
+
+def sequence_of(number: int) -> int:
+    """Which one it was; 0 if it was issued when numbers had 159 random bits."""
+    is_ours = number.bit_length() <= _SEQUENCE_BITS + _RANDOM_BITS
+    return number >> _RANDOM_BITS if is_ours else 0
+
+
 def builder_of(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    number: int | None = None,
 ) -> x509.CertificateBuilder:
-    """A certificate with a number of its own; validity and purpose are left out."""
+    """A certificate with its number, or a random one; no validity, no purpose."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public_key)
-        .serial_number(x509.random_serial_number())
+        .serial_number(number or x509.random_serial_number())
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), False)
     )
 
@@ -87,8 +107,9 @@ def revocation_list(
 ) -> x509.CertificateRevocationList:
     """The list; it is good for as long as the authority.
 
-    A list that has expired locks every device out. The broker gets this one at the
-    moment of the revocation, so an earlier date would protect from nothing.
+    A list that has expired locks every device out, and so does one of the future,
+    which a clock that was ahead had made. The broker gets this one at the moment of
+    the revocation, so other dates would protect from nothing.
     """
     now = datetime.now(UTC)
     new = (x509.RevokedCertificateBuilder(number, now).build() for number in numbers)
@@ -96,7 +117,7 @@ def revocation_list(
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(certificate.subject)
-        .last_update(now - BACKDATED)
+        .last_update(certificate.not_valid_before_utc)
         .next_update(certificate.not_valid_after_utc)
         .add_extension(x509.CRLNumber(len(entries)), False)
         .add_extension(

@@ -93,8 +93,9 @@ def account(
     """  # noqa: D301  # as above
     if (is_removed and (role or keep_password)) or (keep_password and not role):
         raise click.UsageError("--keep-password needs --role, and --remove is alone")
-    with layout.locked():
-        if is_removed:
+    with layout.locked() as removed:
+        # Done by now, if it was this command that was interrupted.
+        if is_removed and layout.secrets / name not in removed:
             remove(layout, name)
         if role:
             give_role(layout, name, role)

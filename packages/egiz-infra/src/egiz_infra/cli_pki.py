@@ -20,12 +20,13 @@ from egiz_infra.cli_shared import (
     translate_errors,
     with_target,
 )
-from egiz_infra.device_settings import read_shared, write_settings
+from egiz_infra.device_settings import FILE as SETTINGS
+from egiz_infra.device_settings import read_shared, settings_of
 from egiz_infra.enrol import check, issue_for
 from egiz_infra.enrol import issue as issue_pair
 from egiz_infra.enrol import issue_broker as issue_broker_pair
 from egiz_infra.layout import Layout
-from egiz_infra.register import Issued, expiring, issued, newest
+from egiz_infra.register import Issued, current, expiring, issued, newest
 from egiz_infra.revoke import revoke as revoke_all
 
 _NOT_DONE = {FAILED: "it was not possible; the reason is printed"}
@@ -62,9 +63,18 @@ def init(layout: Layout, name: str) -> None:
     \b
       egiz-infra --directory /etc/egiz init
     """  # noqa: D301  # \b is click's mark for lines that stay as they are
-    write_files(create(layout, name))
+    layout.create()
     layout.broker.chmod(0o750)
+    write_files(_interrupted(layout, name) or create(layout, name))
     click.echo(f"{layout.pki / 'ca.key'}: keep a copy of it off this machine")
+
+
+def _interrupted(layout: Layout, name: str) -> Authority | None:
+    """The authority of that name, if `init` was killed before the last file."""
+    if (layout.broker / "acl").exists() or not (layout.pki / "ca.key").exists():
+        return None
+    found = Authority(layout)
+    return found if found.name == name else None
 
 
 @group()
@@ -149,10 +159,11 @@ def issue_device(
         for subject in subjects:
             check(subject)  # all of them, before the first is issued
         for subject in subjects:
-            made = issue_pair(authority, subject, timedelta(days))
-            has_settings = write_settings(made, subject, shared)
+            # None removes those of before: they may be of another facility.
+            beside = {SETTINGS: settings_of(subject, shared)}
+            made = issue_pair(authority, subject, timedelta(days), beside)
             files = "key.der, certificate.der, ca.der"
-            click.echo(f"{made}: {files}{', settings.json' if has_settings else ''}")
+            click.echo(f"{made}: {files}{f', {SETTINGS}' if shared else ''}")
     _remind()
 
 
@@ -245,7 +256,8 @@ def revoke(layout: Layout, target: Target, name: str) -> None:
     "list",
     exit_codes={
         DONE: "none expires soon",
-        FAILED: "one expires soon and is not renewed, or there is no authority",
+        FAILED: "one expires soon and is not renewed, or is not valid yet; or there is"
+        " no authority",
     },
 )
 @click.option(
@@ -271,7 +283,7 @@ def list_(layout: Layout, within: int, as_json: bool) -> None:
     soon = expiring(everything, timedelta(within))
     for one in everything:
         click.echo(_as_json(one) if as_json else _as_line(one, one in soon))
-    if soon:
+    if soon or any(one.is_early for one in current(everything)):
         raise click.exceptions.Exit(FAILED)
 
 

@@ -69,7 +69,6 @@ def finish(layout: Layout, leave: bool) -> None:
     """  # noqa: D301  # as above
     with layout.locked():
         authority = finish_it(layout, leave=leave)
-        write_files(authority)
     click.echo(f"only {authority.name} is trusted")
     click.echo(_RESTART, err=True)
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from egiz_infra.authority import Subject
 from egiz_infra.errors import InfraError
-from egiz_infra.layout import write
 
-_FILE = "settings.json"
+FILE = "settings.json"
 _PORT = 8883  # of production; without one, a device takes that of plain MQTT
 _NEEDED = ("broker", "wifi_ssid", "wifi_password")
 _OF_THE_DEVICE = ("facility", "device_id", "tls")
@@ -46,18 +45,10 @@ def read_shared(path: Path) -> Mapping[str, object]:
     return shared
 
 
-def write_settings(
-    directory: Path, subject: Subject, shared: Mapping[str, object] | None
-) -> bool:
-    """Write them, or remove those of before: they may be of another facility.
-
-    Returns whether there are any.
-    """
-    path = directory / _FILE
+def settings_of(subject: Subject, shared: Mapping[str, object] | None) -> bytes | None:
+    """Its settings; None without shared ones."""
     if shared is None:
-        path.unlink(missing_ok=True)
-        return False
+        return None
     own = {"facility": subject.facility, "device_id": subject.name, "tls": _TLS}
     text = json.dumps({"port": _PORT, **shared, **own}, indent=2, ensure_ascii=False)
-    write(path, f"{text}\n".encode())
-    return True
+    return f"{text}\n".encode()

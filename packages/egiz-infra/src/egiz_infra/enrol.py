@@ -1,5 +1,6 @@
 """Issue certificates: with a key that is made here, or for one made elsewhere."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,36 +14,52 @@ from egiz_infra.accounts import check_account
 from egiz_infra.authority import Authority, Subject
 from egiz_infra.building import der_of_key, new_key, pem_of, pem_of_key
 from egiz_infra.errors import InfraError
-from egiz_infra.layout import write
+from egiz_infra.layout import Layout, write_together
 
 _DER = serialization.Encoding.DER
 _P256_BITS = 256
 
 
-def issue(authority: Authority, subject: Subject, valid_for: timedelta) -> Path:
+# What goes into the directory of a device or a service; None removes a file.
+_Files = Mapping[str, bytes | None]
+
+
+def issue(
+    authority: Authority,
+    subject: Subject,
+    valid_for: timedelta,
+    beside: _Files | None = None,
+) -> Path:
     """Make a key and a certificate; returns the directory with both.
+
+    Args:
+        authority: what signs it.
+        subject: what it is for.
+        valid_for: never longer than the authority.
+        beside: other files of the directory that belong to the certificate.
 
     Raises:
         InfraError: if the name is not one of the contract.
     """
     check(subject)
     key = new_key()
-    certificate = authority.issue(subject, key.public_key(), valid_for)
-    directory = _write_issued(authority, subject, certificate)
-    if subject.kind == "device":
-        write(directory / "key.der", der_of_key(key))
-    else:
-        write(directory / "key.pem", pem_of_key(key))
-    return directory
+    certificate, copy = authority.prepare(subject, key.public_key(), valid_for)
+    is_device = subject.kind == "device"
+    files = _of_certificate(authority, certificate, is_device) | dict(beside or {})
+    files |= {"key.der": der_of_key(key)} if is_device else {"key.pem": pem_of_key(key)}
+    return _write(authority.layout, subject.name, files, copy)
 
 
 def issue_broker(authority: Authority, subject: Subject, valid_for: timedelta) -> None:
     """Make a key and a certificate for the broker, where the broker reads them."""
     key = new_key()
-    certificate = authority.issue(subject, key.public_key(), valid_for)
+    certificate, copy = authority.prepare(subject, key.public_key(), valid_for)
     directory = authority.layout.broker
-    write(directory / "broker.key", pem_of_key(key))
-    write(directory / "broker.pem", authority.chain(certificate))
+    pair = {
+        directory / "broker.key": pem_of_key(key),
+        directory / "broker.pem": authority.chain(certificate),
+    }
+    write_together(authority.layout, copy | pair)
 
 
 def issue_for(
@@ -58,19 +75,22 @@ def issue_for(
     """
     check(subject)
     public_key = _requested(request, subject.name)
-    certificate = authority.issue(subject, public_key, valid_for)
-    directory = _write_issued(authority, subject, certificate)
-    _remove_of_before(directory, public_key)
-    return directory
+    certificate, copy = authority.prepare(subject, public_key, valid_for)
+    files = _of_certificate(authority, certificate, subject.kind == "device")
+    files |= _of_before(authority.layout.issued / subject.name, public_key)
+    return _write(authority.layout, subject.name, files, copy)
 
 
-def _remove_of_before(directory: Path, key: ec.EllipticCurvePublicKey) -> None:
-    """Files beside the certificate: of another key, and perhaps another facility."""
-    (directory / "settings.json").unlink(missing_ok=True)
+def _of_before(
+    directory: Path, key: ec.EllipticCurvePublicKey
+) -> dict[str, bytes | None]:
+    """What must go: files of another key, and perhaps of another facility."""
+    names = ["settings.json"]
     for name in ("key.der", "key.pem"):
         path = directory / name
         if path.exists() and not _is_key_of(path, key):
-            path.unlink()
+            names.append(name)
+    return dict.fromkeys(names)
 
 
 def _is_key_of(path: Path, key: ec.EllipticCurvePublicKey) -> bool:
@@ -105,18 +125,22 @@ def check(subject: Subject) -> None:
         check_account(subject.name)
 
 
-def _write_issued(
-    authority: Authority,
-    subject: Subject,
-    certificate: x509.Certificate,
+def _of_certificate(
+    authority: Authority, certificate: x509.Certificate, is_device: bool
+) -> dict[str, bytes | None]:
+    if is_device:
+        own, ca = certificate.public_bytes(_DER), authority.certificate
+        return {"certificate.der": own, "ca.der": ca.public_bytes(_DER)}
+    return {"certificate.pem": pem_of(certificate), "ca.pem": authority.pem}
+
+
+def _write(
+    layout: Layout, name: str, files: _Files, copy: Mapping[Path, bytes]
 ) -> Path:
-    directory = authority.layout.issued / subject.name
-    if subject.kind == "device":
-        write(directory / "certificate.der", certificate.public_bytes(_DER))
-        write(directory / "ca.der", authority.certificate.public_bytes(_DER))
-    else:
-        write(directory / "certificate.pem", pem_of(certificate))
-        write(directory / "ca.pem", authority.pem)
+    """Into the directory of that name, and the copy into that of the authority."""
+    directory = layout.issued / name
+    issued = {directory / file: content for file, content in files.items()}
+    write_together(layout, {**copy, **issued})
     return directory
 
 

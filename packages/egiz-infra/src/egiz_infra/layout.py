@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,11 @@ class Layout:
         return self.root / "pki"
 
     @property
+    def copies(self) -> Path:
+        """Of each certificate that was issued."""
+        return self.pki / "certificates"
+
+    @property
     def secrets(self) -> Path:
         """Passwords of accounts."""
         return self.root / "secrets"
@@ -54,8 +59,11 @@ class Layout:
             directory.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_DIRECTORY)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Let a second egiz-infra wait while this one changes something."""
+    def locked(self) -> Iterator[set[Path]]:
+        """Let a second egiz-infra wait while this one changes something.
+
+        Gives the files whose removal was interrupted, and that are removed by now.
+        """
         try:
             file = (self.pki / "lock").open("a")
         except FileNotFoundError:
@@ -65,7 +73,12 @@ class Layout:
             ) from None
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            removed = _finish(self)
+            for left in self.copies.glob(
+                ".*"
+            ):  # by a kill, and never again of this name
+                left.unlink()
+            yield removed
 
 
 def read_of_broker(path: Path) -> bytes | None:
@@ -103,18 +116,29 @@ def write(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
     Raises:
         InfraError: if it cannot be written.
     """
+    with _named(path):
+        _stage(path, content, mode)
+        _staged(path).replace(path)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        _write(path, content, mode)
+        yield
     except OSError as error:
         raise InfraError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
+def _staged(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _stage(path: Path, content: bytes, mode: int) -> None:
     path.parent.mkdir(exist_ok=True, mode=_PRIVATE_DIRECTORY)
-    temporary = path.with_name(f".{path.name}.new")
+    staged = _staged(path)
     with suppress(FileNotFoundError):
-        temporary.unlink()
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        staged.unlink()
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         owner, made = path.parent.stat(), os.fstat(descriptor)
         is_other = (owner.st_uid, owner.st_gid) != (made.st_uid, made.st_gid)
@@ -124,4 +148,53 @@ def _write(path: Path, content: bytes, mode: int) -> None:
         file.write(content)
         file.flush()
         os.fsync(descriptor)
-    temporary.replace(path)
+
+
+def write_together(layout: Layout, files: Mapping[Path, bytes | None]) -> None:
+    """Replace files that belong together, as a key and its certificate.
+
+    All are written beside those in force, and then a list of them. A kill before that
+    changes nothing; after it, whoever has the lock next does the rest.
+
+    Args:
+        layout: where they are.
+        files: the content of each; None removes it.
+
+    Raises:
+        InfraError: if one cannot be written.
+    """
+    for path, content in files.items():
+        if content is not None:
+            with _named(path):
+                _stage(path, content, PRIVATE)
+    lines = (
+        f"{'-' if content is None else '+'}{path.relative_to(layout.root)}\n"
+        for path, content in files.items()
+    )
+    write(_list_of(layout), "".join(lines).encode())
+    _finish(layout)
+
+
+def _finish(layout: Layout) -> set[Path]:
+    """Do what is left of it: a file that is not staged has been replaced already."""
+    removed: set[Path] = set()
+    try:
+        lines = _list_of(layout).read_text().splitlines()
+    except FileNotFoundError:
+        return removed
+    for line in lines:
+        path = layout.root / line[1:]
+        with _named(path):
+            if line.startswith("-"):
+                path.unlink(missing_ok=True)
+                removed.add(path)
+            else:
+                with suppress(FileNotFoundError):
+                    _staged(path).replace(path)
+    _list_of(layout).unlink()
+    return removed
+
+
+def _list_of(layout: Layout) -> Path:
+    """In a directory that only root can write to."""
+    return layout.pki / ".together"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from cryptography import x509
 
 from egiz_infra.authority import Authority, Subject, subject_of
+from egiz_infra.building import sequence_of
 from egiz_infra.errors import InfraError
 
 
@@ -16,8 +17,8 @@ class Issued(NamedTuple):
     Attributes:
         issuer: the authority; empty if it is no longer trusted.
         is_former: whether that is the one before a roll-over.
-        written_ns: when its copy was written: certificates count in seconds, and two of
-            a name may be of the same one.
+        written_ns: when its copy was written: of two of a name that have no sequence,
+            both may be of the same second.
     """
 
     subject: Subject
@@ -28,9 +29,10 @@ class Issued(NamedTuple):
     written_ns: int
 
     @property
-    def since(self) -> tuple[datetime, int]:
-        """When it was issued: a later one is greater."""
-        return self.certificate.not_valid_before_utc, self.written_ns
+    def order(self) -> tuple[int, datetime, int]:
+        """What was issued later is greater, whatever the clock was then."""
+        sequence = sequence_of(self.certificate.serial_number)
+        return sequence, self.certificate.not_valid_before_utc, self.written_ns
 
     @property
     def until(self) -> datetime:
@@ -43,8 +45,13 @@ class Issued(NamedTuple):
         return self.until <= datetime.now(UTC)
 
     @property
+    def is_early(self) -> bool:
+        """Whether it begins later: this machine's clock was ahead, or is behind."""
+        return self.certificate.not_valid_before_utc > datetime.now(UTC)
+
+    @property
     def is_good(self) -> bool:
-        """Whether the broker accepts it."""
+        """Whether the broker accepts it, once it has begun."""
         return bool(self.issuer) and not (self.is_revoked or self.is_expired)
 
     @property
@@ -54,7 +61,9 @@ class Issued(NamedTuple):
             return "revoked"
         if self.is_expired:
             return "expired"
-        return "good" if self.issuer else "of no authority"
+        if not self.issuer:
+            return "of no authority"
+        return "not valid yet" if self.is_early else "good"
 
 
 def issued(authority: Authority) -> list[Issued]:
@@ -64,7 +73,7 @@ def issued(authority: Authority) -> list[Issued]:
     for a shorter time, and only the later one says where it is.
     """
     found = list(_read(authority))
-    return sorted(found, key=lambda one: (one.subject.name, one.since))
+    return sorted(found, key=lambda one: (one.subject.name, one.order))
 
 
 def newest(authority: Authority, name: str) -> Issued:
@@ -138,7 +147,7 @@ def not_moved(authority: Authority) -> list[Issued]:
 
 
 def _read(authority: Authority) -> Iterator[Issued]:
-    for path in (authority.layout.pki / "certificates").glob("[!.]*.pem"):
+    for path in authority.layout.copies.glob("[!.]*.pem"):
         try:
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
         except ValueError as error:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from cryptography import x509
 
-from egiz_infra.apply import broker_certificate
+from egiz_infra.apply import broker_certificate, write_files
 from egiz_infra.authority import CROSS, FORMER, NEXT, Authority, make, subject_of
 from egiz_infra.building import pem_of
 from egiz_infra.enrol import issue_broker
@@ -98,8 +98,18 @@ def finish(layout: Layout, *, leave: bool) -> Authority:
         InfraError: if there is no roll-over, or somebody would be refused.
     """
     authority = Authority(layout)
-    if not authority.former:
+    if authority.former:
+        _leave_former(authority, leave=leave)
+    elif not (layout.pki / CROSS).exists():  # else it was interrupted
         raise InfraError("there is no roll-over: begin one with `rollover start`")
+    shutil.rmtree(layout.pki / f".{FORMER}", ignore_errors=True)
+    authority = Authority(layout)
+    write_files(authority)
+    (layout.pki / CROSS).unlink()
+    return authority
+
+
+def _leave_former(authority: Authority, *, leave: bool) -> None:
     left = [one.subject.name for one in not_moved(authority)]
     if left and not leave:
         more = f" and {len(left) - _SHOWN_MAX} more" if len(left) > _SHOWN_MAX else ""
@@ -107,11 +117,9 @@ def finish(layout: Layout, *, leave: bool) -> Authority:
             f"not moved yet: {', '.join(left[:_SHOWN_MAX])}{more}. Renew each and carry"
             " the certificate to it, or revoke it; --leave shuts them out"
         )
+    layout = authority.layout
     write(layout.broker / "broker.pem", pem_of(broker_certificate(authority)))
     # In one step: half of it would be an authority that cannot be used.
     gone = layout.pki / f".{FORMER}"
     shutil.rmtree(gone, ignore_errors=True)
     (layout.pki / FORMER).rename(gone)
-    shutil.rmtree(gone)
-    (layout.pki / CROSS).unlink(missing_ok=True)
-    return Authority(layout)

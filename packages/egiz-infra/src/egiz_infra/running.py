@@ -5,7 +5,6 @@ import shlex
 import shutil
 import socket
 import ssl
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,8 +21,10 @@ from egiz_infra.building import new_key, pem_of, pem_of_key
 from egiz_infra.errors import BrokerIsOpen, InfraError, NoAnswer, Refused
 from egiz_infra.layout import Layout
 from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
+from egiz_infra.programs import run
 
 _MUST_BE_DENIED = "health/denied"
+_ENDS_WITHIN_S = 120.0  # the command; if it restarts the broker, that saves its queues
 _LOADED_WITHIN_S = 15.0
 _CONNECTS_WITHIN_S = 5.0
 # A broker that was open before may need a moment to load the list that closes it.
@@ -90,9 +91,7 @@ class Running:
             InfraError: if it fails.
         """
         try:
-            done = subprocess.run(
-                shlex.split(self.reload), capture_output=True, text=True, check=False
-            )
+            done = run(shlex.split(self.reload), _ENDS_WITHIN_S)
         except (OSError, ValueError) as error:
             raise InfraError(f"--reload {self.reload!r}: {error}") from None
         if done.returncode != 0:

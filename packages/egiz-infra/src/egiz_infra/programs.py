@@ -1,0 +1,79 @@
+"""Programs of others, with a limit of time: a lock is held while they run.
+
+What hangs is ended with all that it has started itself. A shell that is ended alone
+leaves its programs, which keep its output open.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+def run(command: list[str], within_s: float) -> "subprocess.CompletedProcess[str]":
+    """Run it to its end.
+
+    Raises:
+        TimeoutError: it did not end in time.
+        OSError: it cannot be run.
+    """
+    with _started(command, subprocess.PIPE) as process:
+        try:
+            output, errors = process.communicate(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            raise TimeoutError(f"it has not ended within {within_s:.0f} s") from None
+        finally:
+            _end(process)
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+@contextmanager
+def lines_of(command: list[str], within_s: float) -> Iterator[Iterator[str]]:
+    """What it prints, line by line, until the block ends; that ends the program, too.
+
+    Raises:
+        TimeoutError: from the block, if it was the time that ended the program.
+        OSError: it cannot be run.
+    """
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        _kill(process)
+
+    with _started(command, subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        timer = threading.Timer(within_s, end)
+        timer.start()
+        try:
+            yield iter(process.stdout)
+        finally:
+            timer.cancel()
+            _end(process)
+    if is_late.is_set():
+        raise TimeoutError(f"it has not answered within {within_s:.0f} s")
+
+
+def _started(command: list[str], errors: int) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    if process.poll() is None:
+        _kill(process)
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
