@@ -5,7 +5,7 @@ umask 022
 
 usage() {
   cat <<'TEXT'
-Usage: infra/install.sh [--prefix DIR] [--wheels DIR]
+Usage: infra/install.sh [--prefix DIR] [--wheels DIR] [--take-over]
 
 Installs the ingestion layer on this Debian 12 machine, as root, from this checkout:
 Mosquitto, InfluxDB 1, egiz-bridge, Prometheus and the broker's exporter, as hardened
@@ -21,6 +21,9 @@ file in /etc/egiz that you changed stays, too; ours is written beside it as FILE
   --wheels DIR  install the project's packages from DIR (`make build` makes them) instead
                 of building them. With PIP_NO_INDEX=1 the others, too: for a machine
                 without Internet
+  --take-over   also if Mosquitto, InfluxDB or Prometheus were configured here by
+                somebody else. They run with our configuration from then on; a copy of
+                each file that is no longer in force is kept in /etc/egiz/before
   --help        this text
 
 Settings, from the environment; /etc/egiz/install.env keeps them for the next run:
@@ -65,7 +68,7 @@ PACKAGES='mosquitto mosquitto-clients influxdb prometheus prometheus-mqtt-export
 DEBIANS='mosquitto influxdb prometheus-mqtt-exporter prometheus-node-exporter prometheus'
 step=''
 here=$(cd "$(dirname "$0")" && pwd)
-prefix='' wheels='' where=''
+prefix='' wheels='' where='' takes_over=''
 
 main() {
   trap fault EXIT
@@ -73,6 +76,7 @@ main() {
   etc=$prefix/etc/egiz opt=$prefix/opt/egiz units=$prefix/etc/systemd/system
   say 'settings'
   settings
+  [ -n "$prefix" ] || strangers
   [ -n "$prefix" ] || packages
   need mosquitto influxd prometheus prometheus-mqtt-exporter prometheus-node-exporter python3 flock
   alone
@@ -96,6 +100,7 @@ options() {
       # An empty one is a variable that was not set: it must not mean the whole machine.
       --prefix) [ -n "${2:-}" ] || wrong '--prefix needs a directory'; prefix=$2; shift ;;
       --wheels) [ -n "${2:-}" ] || wrong '--wheels needs a directory'; wheels=$2; shift ;;
+      --take-over) takes_over=yes ;;
       -h | --help) usage; exit 0 ;;
       *) wrong "unknown argument: $1" ;;
     esac
@@ -241,13 +246,63 @@ is_retention() {
   esac
 }
 
+# What somebody else has configured, who may need it as it is: nothing is changed without
+# --take-over. Ours is known by the record of its drop-in.
+strangers() {
+  found=''
+  for service in $DEBIANS; do
+    [ ! -e "$etc/.laid/etc+systemd+system+$service.service.d+egiz.conf" ] || continue
+    for path in $(changed "$service"; added "$service"); do found="$found $service=$path"; done
+  done
+  [ -n "$found" ] || return 0
+  if [ -z "$takes_over" ]; then
+    for one in $found; do printf '  %s: %s\n' "${one%%=*}" "${one#*=}" >&2; done
+    stop 'these were configured here by somebody else, and nothing was changed. They would run with our
+  configuration, and refuse whoever uses them now: install on another machine. If they are no longer needed
+  as they are: run this again with --take-over; a copy of each file is kept in /etc/egiz/before'
+  fi
+  for one in $found; do keep "${one%%=*}" "${one#*=}"; done
+}
+
+# changed SERVICE: files of its package that are not as Debian made them.
+changed() {
+  # shellcheck disable=SC2016  # for dpkg-query
+  dpkg-query --show --showformat '${Conffiles}\n' "$1" 2>/dev/null | while read -r path sum _; do
+    [ ! -f "$path" ] || printf '%s  %s\n' "$sum" "$path" | md5sum --check --status || echo "$path"
+  done
+}
+
+# added SERVICE: what it reads beside the files of its package, and databases.
+added() {
+  units=/etc/systemd/system/$1.service
+  find "$units" "$units.d" -type f 2>/dev/null || :
+  case $1 in
+    mosquitto) find /etc/mosquitto/conf.d -type f -name '*.conf' 2>/dev/null || : ;;
+    influxdb)
+      find /etc/default/influxdb -type f 2>/dev/null || :
+      find /var/lib/influxdb/data -mindepth 1 -maxdepth 1 -type d ! -name _internal 2>/dev/null || : ;;
+  esac
+}
+
+# keep SERVICE PATH: a copy, once; what would overrule our drop-ins goes from its place.
+keep() {
+  [ -f "$2" ] || { printf '  %s: %s stays; a password is needed from now on\n' "$1" "$2"; return 0; }
+  copy=$etc/before$2
+  mkdir -p "$(dirname "$copy")"
+  [ -e "$copy" ] || { cp -p "$2" "$copy.new" && mv "$copy.new" "$copy"; }
+  case $2 in /etc/systemd/*) rm "$2" ;; esac
+  printf '  %s no longer runs with %s: a copy is in %s\n' "$1" "$2" "$copy"
+}
+
 packages() {
   # shellcheck disable=SC1091
   . /etc/os-release
   [ "${ID:-}${VERSION_ID:-}" = debian12 ] ||
     stop "this is ${PRETTY_NAME:-unknown}, and only Debian 12 was tested: see --prefix"
+  # Not if the installation of one was interrupted: that is finished first.
   # shellcheck disable=SC2086  # a list of words
-  dpkg -s $PACKAGES >/dev/null 2>&1 && return
+  [ "$(dpkg -s $PACKAGES 2>/dev/null | grep -c '^Status: .* ok installed$')" != "$(echo $PACKAGES | wc -w)" ] ||
+    return 0
   say "Debian's packages"
   # None may start before it has our configuration: InfluxDB's own listens everywhere and
   # wants no password. Not for this start of the machine only: if a later step fails, and
@@ -261,7 +316,8 @@ packages() {
 }
 
 python_packages() {
-  [ -x "$opt/bin/python" ] || python3 -m venv "$opt" ||
+  # Not if that was interrupted before it had pip.
+  "$opt/bin/python" -m pip --version >/dev/null 2>&1 || python3 -m venv "$opt" ||
     stop 'python3 -m venv failed: apt install python3-venv'
   set --
   for name in schema cli bridge infra; do
@@ -379,11 +435,19 @@ render() {
 $to_values"
 }
 
-# lay SOURCE TARGET: replace a file that we installed, never one that the operator changed.
+# lay SOURCE TARGET: our file, with the settings.
 lay() {
-  target=$prefix$2 record=$etc/.laid/$(printf %s "${2#/}" | tr / +)
-  mkdir -p "$(dirname "$target")" "$etc/.laid"
-  render <"$here/$1" >"$target.new"
+  mkdir -p "$(dirname "$prefix$2")"
+  render <"$here/$1" >"$prefix$2.new"
+  place "$2"
+}
+
+# place TARGET: TARGET.new replaces a file that we installed, never one that the operator changed.
+place() {
+  target=$prefix$1 record=$etc/.laid/$(printf %s "${1#/}" | tr / +)
+  mkdir -p "$etc/.laid"
+  # If it was killed between the two, the file is ours and its record is not in its place.
+  ! cmp -s "$target" "$record.new" || mv "$record.new" "$record"
   if [ ! -e "$target" ] || cmp -s "$target" "$record" || cmp -s "$target" "$target.new"; then
     cp "$target.new" "$record.new"
     mv "$target.new" "$target"
@@ -448,7 +512,7 @@ systemd_units() {
 # The commands for the operator, with the settings of this machine.
 commands() {
   mkdir -p "$prefix/usr/local/sbin"
-  cat >"$prefix/usr/local/sbin/egiz-infra" <<TEXT
+  cat >"$prefix/usr/local/sbin/egiz-infra.new" <<TEXT
 #!/bin/sh
 # The settings of this machine, unless the environment has others.
 set -ea
@@ -457,7 +521,8 @@ kept=\$(sed -n "s/^\(EGIZ_[A-Z0-9_]*\)=\(.*\)/: \\\${\1:=\2}/p" $etc/install.env
 eval "\$kept"
 exec $opt/bin/egiz-infra "\$@"
 TEXT
-  chmod 0755 "$prefix/usr/local/sbin/egiz-infra"
+  chmod 0755 "$prefix/usr/local/sbin/egiz-infra.new"
+  place /usr/local/sbin/egiz-infra
   ln -sf "$opt/bin/egiz-bridge" "$prefix/usr/local/sbin/egiz-bridge"
 }
 

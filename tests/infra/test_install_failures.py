@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -43,11 +44,12 @@ def failing(tmp_path):
     return make
 
 
-def _run(script, *arguments, path, **env):
+def _run(script, *arguments, path, is_alone=False, **env):
     everything = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", **env}
     return subprocess.run(
         ["sh", script, *arguments],
         env=everything,
+        start_new_session=is_alone,
         capture_output=True,
         text=True,
         check=False,
@@ -135,7 +137,8 @@ def test_an_upgrade_installs_the_wheels_that_were_given_by_their_path(tmp_path):
     wheels = _wheels(tmp_path / "wheels", *ALL, "click-8.1.0")
     done = _run(INSTALL, "--prefix", root, "--wheels", wheels, path="/nowhere")
     assert done.returncode == 0, done.stderr
-    first, second = (tmp_path / "pip").read_text().splitlines()
+    asked = (tmp_path / "pip").read_text().splitlines()
+    first, second = (line for line in asked if " install " in line)
     for line in (first, second):
         given = [word for word in line.split() if word.endswith(".whl")]
         assert given == [str(wheels / f"{name}-py3-none-any.whl") for name in ALL]
@@ -164,7 +167,7 @@ def test_wheels_that_are_not_one_of_each_are_refused(tmp_path, names, message):
 # As root on a machine: /etc, /opt and /usr/local are layers that end with the test.
 ON_A_MACHINE = """\
 set -eu
-for place in /etc /opt /usr/local; do
+for place in /etc /opt /usr/local /var/lib; do
   new={layers}$place
   mkdir -p $new/upper $new/work
   given=lowerdir=$place,upperdir=$new/upper,workdir=$new/work
@@ -172,12 +175,14 @@ for place in /etc /opt /usr/local; do
 done
 mkdir -p /opt/egiz/bin
 cp {ours}/* /opt/egiz/bin/
-exec sh {install}
+{before}
+exec sh {install} {options}
 """
 SYSTEM = """\
 echo "{name} $*" >>{log}
 case "{name} $*" in {fails}) echo "{name}: disk full" >&2; exit 1 ;; esac
-case "{name} $*" in "dpkg -s"*) exit 1 ;; "systemctl show"*) echo 0 ;; esac
+case "{name} $*" in "systemctl show"*) echo 0 ;; esac
+[ {name} != dpkg ] || for one; do echo "{dpkg}"; done | sed 1d
 """
 
 
@@ -189,11 +194,11 @@ def on_a_machine():
     with tempfile.TemporaryDirectory(prefix="egiz-machine-", dir="/dev/shm") as name:
         directory = Path(name)
 
-        def run(fails):
+        def run(fails, before="", options="", dpkg=""):
             log = directory / "log"
             log.unlink(missing_ok=True)
-            for program in ("apt-get", "dpkg", "systemctl", "sleep"):
-                text = SYSTEM.format(name=program, log=log, fails=fails)
+            for program in ("apt-get", "dpkg", "systemctl", "sleep", "flock"):
+                text = SYSTEM.format(name=program, log=log, fails=fails, dpkg=dpkg)
                 _stand_in(directory / "bin" / program, text)
             _stand_in(directory / "ours/python", "exit 0")
             _stand_in(
@@ -205,9 +210,14 @@ def on_a_machine():
             layers = directory / "layers"
             script.write_text(
                 ON_A_MACHINE.format(
-                    layers=layers, ours=directory / "ours", install=INSTALL
+                    layers=layers,
+                    ours=directory / "ours",
+                    install=INSTALL,
+                    before=before,
+                    options=options,
                 )
             )
+            run.root = layers
             done = subprocess.run(
                 ["unshare", "--mount", "sh", script],
                 env={
@@ -220,7 +230,7 @@ def on_a_machine():
             )
             if "mount" in done.stderr and not log.exists():
                 pytest.skip(f"no overlay here: {done.stderr}")
-            return done, log.read_text().splitlines()
+            return done, log.read_text().splitlines() if log.exists() else []
 
         yield run
 
@@ -256,6 +266,152 @@ def test_on_a_machine_a_step_that_fails_is_named_and_nothing_starts_open(
     mask = next(call for call in calls if call.startswith("systemctl mask"))
     assert "--runtime" not in mask  # a start of the machine would end that
     assert {"influxdb", "mosquitto", "prometheus"} <= set(mask.split())
+
+
+# Of each service: what somebody configured, and what install.sh names.
+UNITS = "/etc/systemd/system"
+OF_OTHERS = {
+    "mosquitto": (
+        """\
+echo 'listener 1884' >/etc/mosquitto/conf.d/site.conf
+echo '# theirs' >>/etc/mosquitto/mosquitto.conf""",
+        ["/etc/mosquitto/mosquitto.conf", "/etc/mosquitto/conf.d/site.conf"],
+    ),
+    "influxdb": (
+        "mkdir -p /var/lib/influxdb/data/telegraf /var/lib/influxdb/data/_internal",
+        ["/var/lib/influxdb/data/telegraf"],
+    ),
+    "prometheus": (
+        "echo '# theirs' >>/etc/prometheus/prometheus.yml",
+        ["/etc/prometheus/prometheus.yml"],
+    ),
+    "prometheus-node-exporter": (
+        f"""\
+mkdir -p {UNITS}/prometheus-node-exporter.service.d
+echo '[Service]' >{UNITS}/prometheus-node-exporter.service.d/override.conf""",
+        [f"{UNITS}/prometheus-node-exporter.service.d/override.conf"],
+    ),
+}
+
+
+def _upper(on_a_machine, path):
+    """What install.sh has changed of /etc or /var/lib."""
+    top = next(p for p in ("/etc", "/var/lib") if path.startswith(p))
+    return on_a_machine.root / top[1:] / "upper" / path.removeprefix(f"{top}/")
+
+
+@pytest.mark.parametrize("service", OF_OTHERS)
+def test_what_somebody_else_configured_is_named_and_not_taken_over(
+    on_a_machine, service
+):
+    before, files = OF_OTHERS[service]
+    done, calls = on_a_machine("none", before)
+    assert done.returncode == 1, done.stdout + done.stderr
+    named = [line.split(": ") for line in done.stderr.splitlines() if ": /" in line]
+    assert named == [[f"  {service}", file] for file in files]
+    assert "nothing was changed" in done.stderr
+    assert "run this again with --take-over" in done.stderr
+    assert not [call for call in calls if call.startswith(("systemctl", "apt"))]
+    assert not _upper(on_a_machine, "/etc/egiz").exists()
+
+
+def test_what_is_taken_over_is_kept_and_never_asked_for_again(on_a_machine):
+    before = "\n".join(text for text, _ in OF_OTHERS.values())
+    done, _ = on_a_machine("none", before, "--take-over")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for service, (_, files) in OF_OTHERS.items():
+        for file in files:
+            assert f"{service}" in done.stdout
+            assert file in done.stdout
+            kept = _upper(on_a_machine, f"/etc/egiz/before{file}")
+            assert kept.is_file() == ("influxdb/data" not in file)
+    # It would be in force after ours.
+    drop_in = OF_OTHERS["prometheus-node-exporter"][1][0]
+    assert not _upper(on_a_machine, drop_in).is_file()
+    ours = drop_in.replace("override", "egiz")
+    assert _upper(on_a_machine, ours).is_file()
+    done, _ = on_a_machine("none")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no longer runs with" not in done.stdout
+
+
+def test_a_package_that_is_half_installed_is_finished(on_a_machine):
+    half = "Status: install ok half-configured"
+    done, calls = on_a_machine("none", dpkg=half)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "apt-get install" in " ".join(calls)
+    done, calls = on_a_machine("none", dpkg="Status: install ok installed")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "apt-get" not in " ".join(calls)
+
+
+# Ends install.sh, and all that it has started, before or after its N-th call.
+KILLER = """\
+#!/bin/sh
+echo x >>{calls}
+is_now() {{ [ "$(/usr/bin/wc -l <{calls})" = {at} ]; }}
+[ {when} = after ] || ! is_now || kill -KILL 0
+{real} "$@" || exit
+! is_now || kill -KILL 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "at", "when"),
+    [
+        *(("mv", 3, "before"), ("mv", 9, "before"), ("mv", 19, "after")),
+        *(("mv", 10, "after"), ("mv", 40, "after"), ("cp", 12, "after")),
+        *(("chmod", 1, "before"), ("ln", 1, "before"), ("sed", 9, "after")),
+    ],
+)
+def test_an_installation_that_was_killed_is_finished_by_another_run(
+    whole, tmp_path, program, at, when
+):
+    root = tmp_path / "root"
+    _programs_of_ours(root)
+    shim = tmp_path / "kills" / program
+    calls = tmp_path / "calls"
+    text = KILLER.format(calls=calls, at=at, when=when, real=shutil.which(program))
+    _stand_in(shim, text.removeprefix("#!/bin/sh\n"))
+    done = _run(INSTALL, "--prefix", root, path=shim.parent, is_alone=True)
+    assert done.returncode == -signal.SIGKILL
+    # With another setting: a file that it wrote is not one that the operator changed.
+    settings = {"EGIZ_NODE": "127.0.0.1:9"}
+    done = _run(INSTALL, "--prefix", root, path="/nowhere", **settings)
+    assert done.returncode == 0, done.stderr
+    assert "you changed" not in done.stdout
+    settings = {"EGIZ_NODE": "127.0.0.1:9100"}
+    done = _run(INSTALL, "--prefix", root, path="/nowhere", **settings)
+    assert done.returncode == 0, done.stderr
+    assert "you changed" not in done.stdout
+    expected, at_first = whole
+    found = {k: v for k, v in _laid(root).items() if not k.endswith(".new")}
+    assert found == {k: v.replace(at_first, str(root)) for k, v in expected.items()}
+
+
+def test_an_environment_without_pip_is_made_again(tmp_path):
+    """Killed while it was made: there is a Python in it, and no pip yet."""
+    root = tmp_path / "root"
+    _programs_of_ours(root)
+    pip = tmp_path / "pip"
+    _stand_in(root / "opt/egiz/bin/python", f"[ -e {pip} ]")
+    _stand_in(
+        tmp_path / "bin/python3", f'[ "$*" = "-m venv {root}/opt/egiz" ] && >{pip}'
+    )
+    done = _run(INSTALL, "--prefix", root, path=tmp_path / "bin")
+    assert done.returncode == 0, done.stderr
+    assert pip.exists()
+
+
+def test_a_command_of_the_operator_that_was_changed_stays(tmp_path):
+    root = tmp_path / "root"
+    _programs_of_ours(root)
+    _run(INSTALL, "--prefix", root, path="/nowhere")
+    program = root / "usr/local/sbin/egiz-infra"
+    program.write_text(program.read_text() + "# by hand\n")
+    done = _run(INSTALL, "--prefix", root, path="/nowhere", EGIZ_NODE="a:9")
+    assert done.returncode == 0, done.stderr
+    assert "# by hand" in program.read_text()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
