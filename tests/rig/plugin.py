@@ -2,12 +2,15 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from egiz_edge_tools import virtual_board
+from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.hardware import Hardware
 from hypothesis import HealthCheck, settings
 
@@ -20,6 +23,7 @@ from rig.micropython import MicroPython
 from rig.process import Process, own_program
 from rig.process_state import process_state  # noqa: F401  # a fixture of every test
 from rig.proxy import Proxy
+from rig.rollouts import Rollouts
 from rig.scripted_http import ScriptedHttp
 from rig.secure import SecureMosquitto
 from rig.serial_board import SerialBoard
@@ -127,6 +131,30 @@ def _build() -> None:
 def micropython() -> MicroPython:
     """The MicroPython interpreter."""
     return MicroPython()
+
+
+@pytest.fixture(scope="session")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The firmware as a board gets it, for tests that only read it."""
+    directory = tmp_path_factory.mktemp("firmware")
+    stage(directory)
+    return directory
+
+
+@pytest.fixture
+def compiled_once(firmware: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each virtual board gets that firmware; else it would be compiled for each."""
+
+    def copied(directory: Path, *_: str) -> None:
+        shutil.copytree(firmware, directory, dirs_exist_ok=True)
+
+    monkeypatch.setattr(virtual_board, "stage", copied)
+
+
+@pytest.fixture(scope="module")
+def rollouts(tmp_path_factory: pytest.TempPathFactory) -> Rollouts:
+    """Firmware, keys and releases that update in seconds."""
+    return Rollouts(tmp_path_factory.mktemp("rollouts"))
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import pytest
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.release import make
 from rig.process import free_port, own_program
 from rig.releases import Releases
@@ -59,13 +58,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture(scope="module")
-def firmware(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("firmware")
-    stage(directory)
-    return directory
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import subprocess
 import pytest
 from egiz_edge.ota.keys import KeySet
 from egiz_edge.ota.signed import Refused
-from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.keys import read_root, set_text, signed_set
 from egiz_edge_tools.private_keys import load, sign
 from rig.releases import PASSPHRASE, Releases
@@ -17,13 +16,6 @@ from rig.releases import PASSPHRASE, Releases
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory):
     return Releases(tmp_path_factory.mktemp("work") / "keys")
-
-
-@pytest.fixture(scope="module")
-def firmware(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("firmware")
-    stage(directory)
-    return directory
 
 
 def _key_set(releases, text, key="root"):

@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import shutil
 import socket
 import time
 from importlib.resources import files
@@ -12,8 +11,6 @@ from types import SimpleNamespace
 import pytest
 from egiz_edge import reach
 from egiz_edge.portal import page
-from egiz_edge_tools import virtual_board
-from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.hardware import Hardware, Network
 from rig.browser import Browser
 from rig.phone import ADDRESS, KEY, PIN, PortalBoard
@@ -27,23 +24,10 @@ def near():
     return {"Factory": Network("a password"), 'Büro <2>, "x"': Network(None, -80)}
 
 
-@pytest.fixture(scope="module")
-def firmware(tmp_path_factory):
-    """Compiled once for all boards here."""
-    directory = tmp_path_factory.mktemp("firmware")
-    stage(directory)
-    return directory
-
-
 @pytest.fixture
-def opened(micropython, tmp_path, near, firmware, monkeypatch):
+def opened(micropython, tmp_path, near, compiled_once):
     """A factory of boards with the same flash; a new one is the next power-on."""
-    del micropython  # whether there is an interpreter
-    monkeypatch.setattr(
-        virtual_board,
-        "stage",
-        lambda directory: shutil.copytree(firmware, directory, dirs_exist_ok=True),
-    )
+    del micropython, compiled_once  # whether there is an interpreter
     made = []
 
     def make(heap=SMALL):

@@ -1,11 +1,8 @@
 """When a board that has settings opens its portal, and the factory reset."""
 
 import json
-import shutil
 
 import pytest
-from egiz_edge_tools import virtual_board
-from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.hardware import Network
 from egiz_schema import Command, Config, Topic, encode
 from rig.device import DEVICE
@@ -15,23 +12,10 @@ from rig.waiting import eventually
 COMMAND = Topic("factory", DEVICE, "command")
 
 
-@pytest.fixture(scope="module")
-def firmware(tmp_path_factory):
-    """Compiled once for all boards here."""
-    directory = tmp_path_factory.mktemp("firmware")
-    stage(directory)
-    return directory
-
-
 @pytest.fixture
-def board(micropython, mosquitto, hardware, firmware, tmp_path, monkeypatch):
+def board(micropython, mosquitto, hardware, compiled_once, tmp_path):
     """A factory of boards with the same flash: a label, and settings that work."""
-    del micropython  # whether there is an interpreter
-    monkeypatch.setattr(
-        virtual_board,
-        "stage",
-        lambda directory: shutil.copytree(firmware, directory, dirs_exist_ok=True),
-    )
+    del micropython, compiled_once  # whether there is an interpreter
     hardware.networks = {"Factory": Network("a password")}
     flash = tmp_path / "flash"
     flash.mkdir()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from egiz_edge.ota.release import is_path, is_version
-from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.release import make
 from rig.process import own_program
 from rig.releases import FILES, HEAD, PASSPHRASE, Releases
@@ -22,13 +21,6 @@ HOSTILE += [f"egiz_edge/{'a' * 60}.mpy", "other/app.mpy", "./egiz_edge/app.mpy"]
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory):
     return Releases(tmp_path_factory.mktemp("work") / "keys")
-
-
-@pytest.fixture(scope="module")
-def firmware(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("firmware")
-    stage(directory)
-    return directory
 
 
 @pytest.fixture

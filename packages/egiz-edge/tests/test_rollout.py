@@ -9,16 +9,11 @@ from egiz_edge import slots
 from egiz_schema import Command, Config, Firmware, Topic, encode
 from rig.device import DEVICE
 from rig.process import free_port
-from rig.rollouts import CRASHES, Rollouts
+from rig.rollouts import CRASHES
 from rig.waiting import eventually
 
 CONFIG = Topic("factory", DEVICE, "config")
 COMMAND = Topic("factory", DEVICE, "command")
-
-
-@pytest.fixture(scope="module")
-def rollouts(tmp_path_factory):
-    return Rollouts(tmp_path_factory.mktemp("rollouts"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import egiz_edge_tools.virtual_board as board_module
 import pytest
 from egiz_edge.ota import rollout
 from egiz_schema import Config, Firmware, Topic, encode
-from rig.rollouts import CRASHES, Rollouts
+from rig.rollouts import CRASHES
 from rig.waiting import eventually
 
 GAP_S = 30  # between two measurements, whatever is updated meanwhile
@@ -15,11 +15,6 @@ GAP_S = 30  # between two measurements, whatever is updated meanwhile
 TEN = [f"oven-{number:03}" for number in range(11, 21)]
 FIFTY = [f"oven-{number:03}" for number in range(1, 51)]
 TIMEOUT_S = 300
-
-
-@pytest.fixture(scope="module")
-def rollouts(tmp_path_factory):
-    return Rollouts(tmp_path_factory.mktemp("rollouts"))
 
 
 @pytest.fixture

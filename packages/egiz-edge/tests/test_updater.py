@@ -12,7 +12,6 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from egiz_edge import slots
-from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.hardware import Hardware
 from egiz_edge_tools.packing import compose, pack
 from egiz_edge_tools.private_keys import revoke
@@ -21,6 +20,8 @@ from egiz_edge_tools.virtual_flash import install
 from rig import updates
 from rig.device import DEVICE
 from rig.releases import FILES, PASSPHRASE, Releases
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 # Without the selector and the app: it ends where one of them would run.
 UPDATER = """
@@ -51,23 +52,6 @@ HEAD = {
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
     return Releases(tmp_path_factory.mktemp("keys") / "keys")
-
-
-@pytest.fixture(scope="module")
-def firmware(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("firmware")
-    stage(directory)
-    return directory
-
-
-@pytest.fixture(autouse=True)
-def compiled_once(firmware, monkeypatch):
-    """The firmware of all boards here."""
-
-    def copied(to, *_):
-        shutil.copytree(firmware, to, dirs_exist_ok=True)
-
-    monkeypatch.setattr(board_module, "stage", copied)
 
 
 @pytest.fixture
