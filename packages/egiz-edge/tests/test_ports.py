@@ -55,7 +55,7 @@ def test_both_boards_have_the_same_members_and_arguments():
 class Wlan:
     """network.WLAN, as far as a station sees it."""
 
-    PM_NONE = 0
+    IF_STA, PM_NONE = 0, 0
 
     latest = None
 
@@ -153,13 +153,13 @@ def machine():
 def esp32(monkeypatch, machine):
     network = SimpleNamespace(
         WLAN=Wlan,
-        STA_IF=0,
         STAT_IDLE=1000,
         STAT_CONNECTING=1001,
         STAT_GOT_IP=1010,
         STAT_NO_AP_FOUND=201,
         STAT_WRONG_PASSWORD=202,
         STAT_HANDSHAKE_TIMEOUT=204,
+        STAT_NO_AP_FOUND_IN_AUTHMODE_THRESHOLD=211,
     )
     simulated = {
         "machine": machine,
@@ -174,7 +174,9 @@ def esp32(monkeypatch, machine):
         monkeypatch.delitem(sys.modules, name, raising=False)
     port, wifi = map(importlib.import_module, names)
     monkeypatch.setattr(wifi, "_POLL_S", 0)
-    ticks = SimpleNamespace(ticks_ms=lambda: 0, ticks_diff=lambda a, b: a - b)
+    ticks = SimpleNamespace(
+        ticks_ms=lambda: 0, ticks_diff=lambda a, b: a - b, sleep_ms=lambda _: None
+    )
     monkeypatch.setattr(wifi, "time", ticks)
     monkeypatch.setattr(port, "wifi", wifi, raising=False)
     yield port
@@ -274,6 +276,7 @@ def test_the_name_server_is_that_of_dhcp_and_none_where_it_gave_none(esp32):
         (201, "no network"),
         (202, "wrong password"),
         (204, "handshake failed"),
+        (211, "no WPA2 there, but a password"),
         (203, "status 203"),
     ],
 )
@@ -285,6 +288,68 @@ def test_a_failure_to_join_has_a_reason_and_leaves_the_driver_idle(
     with pytest.raises(OSError, match=reason):
         _join(wifi, [1001, 1001, status])
     assert Wlan.latest.calls[-1] == "disconnect"
+
+
+class Leaving:
+    """A driver that says only later that a network is left, as that of ESP-IDF."""
+
+    IF_STA, PM_NONE = 0, 0
+    latest = None
+
+    def __init__(self, _interface):
+        Leaving.latest = self
+        self.joined = self.wanted = None
+        self.looks = 0  # until the event of a disconnection has arrived
+
+    def active(self, *_):
+        return True
+
+    def config(self, **_):
+        pass
+
+    def scan(self):
+        return []
+
+    def connect(self, ssid, _key):
+        assert not self.isconnected()
+        self.wanted = ssid
+
+    def disconnect(self):
+        self.wanted, self.looks = None, 3
+
+    def isconnected(self):
+        if self.looks:
+            self.looks -= 1
+            if not self.looks:
+                self.joined = None
+        elif self.wanted:
+            self.joined, self.wanted = self.wanted, None
+        return self.joined is not None
+
+    def status(self):
+        return 1010 if self.joined else 1001
+
+
+def test_the_network_until_now_is_not_taken_for_the_new_one(esp32, monkeypatch):
+    monkeypatch.setattr(esp32.wifi.network, "WLAN", Leaving)
+    wifi = esp32.Wifi()
+    for ssid in ("Factory", "Office"):
+        wifi.configure(ssid, "key")
+        asyncio.run(wifi.connect())
+        assert Leaving.latest.joined == ssid
+
+
+def test_a_driver_that_has_nothing_to_leave_fails_as_the_network_does(esp32):
+    wifi = esp32.Wifi()
+    wifi.configure("Factory", "key")
+
+    def fails():
+        raise RuntimeError("Wifi Unknown Error 0xffffffff")
+
+    Wlan.latest.disconnect = fails
+    with pytest.raises(OSError, match="Wi-Fi: no network"):
+        _join(wifi, [1001, 1001, 201])
+    wifi.configure("Office", "key")
 
 
 def test_an_error_that_micropython_has_no_words_for_is_one_of_the_network(esp32):
@@ -319,7 +384,7 @@ class Keeping:
     is associated, and then says its signal, unless it `is_mute`.
     """
 
-    PM_NONE = 0
+    IF_STA, PM_NONE = 0, 0
     is_cleared = False  # whether `disconnect` in a try replaces the failure
     is_mute = False
     join_s, back_s = 3.0, 0.0

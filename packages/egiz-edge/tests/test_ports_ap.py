@@ -70,6 +70,7 @@ class Driver:
 class Wlan:
     """network.WLAN."""
 
+    IF_STA, IF_AP, SEC_WPA2 = STATION, POINT, WPA2
     driver = None
 
     def __init__(self, interface):
@@ -109,7 +110,7 @@ class Wlan:
 @pytest.fixture
 def driver(monkeypatch):
     monkeypatch.setattr(Wlan, "driver", Driver())
-    network = SimpleNamespace(WLAN=Wlan, STA_IF=0, AP_IF=1, AUTH_WPA2_PSK=WPA2)
+    network = SimpleNamespace(WLAN=Wlan)
     monkeypatch.setitem(sys.modules, "network", network)
     yield Wlan.driver
     sys.modules.pop("egiz_edge.ports.esp32_ap", None)

@@ -110,8 +110,10 @@ def _received(sock, query):
             if error.args[0] == errno.EAGAIN:
                 return None
             raise
-        found = parse(reply, query)
-        if found is not None:
+        # After one without a byte, a socket of the ESP32 gives no other for ever
+        # (SOCKET_STATE_PEER_CLOSED in its modsocket.c): the next query has a new one.
+        found = parse(reply, query) if reply else None
+        if found is not None or not reply:
             return found
 
 

@@ -244,7 +244,7 @@ def _join(settings):
         import network  # noqa: PLC0415  # the unix port has none
     except ImportError:
         return
-    station = network.WLAN(network.STA_IF)
+    station = network.WLAN(network.WLAN.IF_STA)
     station.active(True)
     if not station.isconnected():
         station.connect(settings.get("wifi_ssid"), settings.get("wifi_password"))

@@ -94,8 +94,10 @@ async def _reply(sock, nonce, started, window_ms):
         try:
             return parse(reply, nonce, round_trip_ms, window_ms)
         except SntpError as error:
-            # After a forged or late reply, the right one may still come.
-            if error.args[0] not in {"not a reply", "reply to another request"}:
+            # After a forged or late reply, the right one may still come; but after one
+            # without a byte, a socket of the ESP32 gives no other for ever.
+            known = {"not a reply", "reply to another request"}
+            if not reply or error.args[0] not in known:
                 raise
 
 

@@ -39,7 +39,7 @@ class NameServer:
     def __init__(self, answers):
         self._answers = answers
         self.queries = []
-        self.socket, self.address = _bound()
+        self.socket, self.address = bound()
 
     async def serve(self):
         while True:
@@ -54,7 +54,7 @@ class NameServer:
             self.client = client
 
 
-def _bound():
+def bound():
     """A socket, and its address and port: MicroPython cannot ask for the latter."""
     while True:
         port = 20000 + random.getrandbits(13)  # below the ephemeral ones

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 
+import _sockets
 from _board import Log, Store
 from _name_server import AAAA, CNAME, POINTER, A, NameServer, record, reply
 from egiz_edge import dns
@@ -123,6 +124,20 @@ def test_replies_to_another_query_are_ignored_and_the_right_one_is_waited_for():
         ]
 
     assert _answered(answers) == FOUND
+
+
+def test_after_a_reply_without_a_byte_the_next_query_finds_the_address():
+    server = NameServer(
+        lambda query: (
+            ([] if server.queries[1:] else [b""]) + [reply(query, record(A, ADDRESS))]
+        )
+    )
+    dns.socket, kept = _sockets, dns.socket
+    try:
+        assert _with(server)[0] == FOUND
+    finally:
+        dns.socket = kept
+    assert len(server.queries) == 2
 
 
 def test_a_reply_from_another_address_is_not_believed():

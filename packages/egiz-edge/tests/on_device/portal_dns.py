@@ -1,7 +1,10 @@
 """The name server of the portal."""
 
+import asyncio
 import os
 
+import _sockets
+from _name_server import bound
 from egiz_edge.portal import dns
 
 HEAD = b"ab\1\0\0\1\0\0\0\0\0\0"
@@ -16,6 +19,41 @@ def test_every_name_is_the_board():
     assert reply[-16:] == b"\xc0\x0c\0\1\0\1\0\0\0\x0a\0\4\xc0\xa8\4\1"
     with_edns = b"ab\1\0\0\1\0\0\0\0\0\1" + NAME + b"\0\1\0\1" + b"\0\0\x29\x04\xd0" * 2
     assert dns.answer(with_edns, ADDRESS) == reply
+
+
+def test_after_a_datagram_without_a_byte_the_next_query_is_answered():
+    reserved, where = bound()
+    reserved.close()
+    phone, _ = bound()
+    dns.socket, kept = _sockets, dns.socket
+
+    async def run():
+        serving = asyncio.create_task(dns.serve(where[1], ADDRESS))
+        try:
+            return await _asked(phone, where)
+        finally:
+            serving.cancel()
+
+    try:
+        reply = asyncio.run(run())
+    finally:
+        dns.socket = kept
+        phone.close()
+    assert reply == dns.answer(HEAD + NAME + b"\0\1\0\1", ADDRESS)
+
+
+async def _asked(phone, where):
+    """The reply to a query, which is sent again and again, after an empty datagram."""
+    to = _sockets.getaddrinfo(*where)[0][-1]
+    await asyncio.sleep(0.05)
+    for sent in [b""] + 50 * [HEAD + NAME + b"\0\1\0\1"]:
+        phone.sendto(sent, to)
+        await asyncio.sleep(0.1)
+        try:
+            return phone.recv(512)
+        except OSError:
+            continue
+    return None
 
 
 def test_another_type_has_no_record_and_that_is_no_error():

@@ -1,5 +1,11 @@
 """SNTP replies: the true one, and those that must not set a clock."""
 
+import asyncio
+
+import _sockets
+from _name_server import NameServer
+from _ticks import Real
+from egiz_edge import sntp
 from egiz_edge.sntp import SntpError, parse, request
 
 NONCE = b"\x11\x22\x33\x44\x55\x66\x77\x88"
@@ -111,6 +117,47 @@ def test_a_server_that_answers_within_a_millisecond_is_believed():
     now_ms = NOW_S * 1000 + 1
     reply = _reply(received_ms=now_ms - 1, sent_ms=now_ms)
     assert parse(reply, NONCE, 0, WINDOW_MS) == now_ms
+
+
+class _Stream:
+    """Stands in for a stream of MicroPython, which CPython's asyncio does not have."""
+
+    def __init__(self, sock):
+        self._sock = sock
+
+    async def read(self, length):
+        while True:
+            await asyncio.sleep(0.01)
+            try:
+                return self._sock.recv(length)
+            except OSError:
+                continue
+
+
+class _Asyncio:
+    StreamReader, TimeoutError = _Stream, asyncio.TimeoutError
+    wait_for = staticmethod(asyncio.wait_for)
+
+
+def test_a_reply_without_a_byte_ends_a_query_and_does_not_block():
+    server = NameServer(lambda _: [b""])
+    kept = sntp.asyncio, sntp.socket, sntp.time
+    sntp.asyncio, sntp.socket, sntp.time = _Asyncio, _sockets, Real()
+
+    async def run():
+        serving = asyncio.create_task(server.serve())
+        try:
+            await sntp.ask(server.address[0], server.address[1], WINDOW_MS)
+        except SntpError as error:
+            return error.args[0]
+        finally:
+            serving.cancel()
+
+    try:
+        assert asyncio.run(run()) == "not a reply"
+    finally:
+        sntp.asyncio, sntp.socket, sntp.time = kept
+        server.socket.close()
 
 
 def test_times_of_a_server_that_contradict_each_other_are_refused():

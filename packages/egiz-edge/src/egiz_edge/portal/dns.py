@@ -17,27 +17,41 @@ _RECORD = b"\xc0\x0c\0\1\0\1\0\0\0\x0a\0\4"  # the name asked for; A, IN, 10 s
 
 async def serve(port, address):
     """Answer for ever."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(socket.getaddrinfo("0.0.0.0", port)[0][-1])  # noqa: S104  # its own network
-        sock.setblocking(False)
-        while True:
-            await asyncio.sleep(_POLL_S)
-            _answer_those_that_wait(sock, address)
-    finally:
-        sock.close()
+    while True:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(socket.getaddrinfo("0.0.0.0", port)[0][-1])  # noqa: S104  # its own network
+            sock.setblocking(False)
+            await _answer(sock, address)
+        finally:
+            sock.close()
+        await asyncio.sleep(_POLL_S)
+
+
+async def _answer(sock, address):
+    while True:
+        await asyncio.sleep(_POLL_S)
+        if not _answer_those_that_wait(sock, address):
+            return
 
 
 def _answer_those_that_wait(sock, address):
+    """Whether the socket can be used further.
+
+    After a datagram without a byte, one of the ESP32 receives nothing for ever.
+    """
     for _ in range(_BURST):
         try:
             query, sender = sock.recvfrom(_QUERY_MAX)
+            if not query:
+                return False
             reply = answer(query, address)
             if reply is not None:
                 sock.sendto(reply, sender)
         except OSError:  # none waits, or the phone is gone
-            return
+            break
+    return True
 
 
 def answer(query, address):

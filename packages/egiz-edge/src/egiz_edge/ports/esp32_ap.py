@@ -2,8 +2,8 @@
 
 Apart from the station: only the portal needs them, and memory is short.
 
-What each call does was read in ports/esp32/network_wlan.c of MicroPython (commit
-3ecb7411, between 1.24 and 1.25), in its issues and in the manual of ESP-IDF:
+What each call does was read in ports/esp32/network_wlan.c of MicroPython 1.26.1 and of
+commit 3ecb7411, between 1.24 and 1.25, in its issues and in the manual of ESP-IDF:
 
 - an error of ESP-IDF is an OSError, or a RuntimeError with its number where MicroPython
   has no words for it (`esp_exceptions`; issue 7504 has one);
@@ -11,11 +11,12 @@ What each call does was read in ports/esp32/network_wlan.c of MicroPython (commi
   (quick reference for the ESP32); ESP-IDF says of `esp_wifi_set_config` that it is for
   interfaces that are enabled, so beside an active station it may fail;
 - without `security` the network is open, whatever its key is (issue 8407);
-- `config(channel=)` fails where the driver is not started, or the station is at work
-  (manual, `esp_wifi_set_channel`); 1.24 then loses it (issue 16165), newer ones keep it
-  (pull request 16225); with a station that is joined its channel is that one's;
+- `config(channel=)` of 1.24 fails where the driver is not started, or the station is at
+  work (manual, `esp_wifi_set_channel`), and loses it (issue 16165); that of 1.26.1 is
+  a part of the configuration; with a station that is joined its channel is that one's;
 - `active(True)` returns once the network is there, `active()` gives its mode;
-- `status("stations")` fails where there is no access point;
+- `status("stations")` fails where there is no access point; it compares its argument by
+  identity, so that must be a literal;
 - `scan` needs an active station, and gives no network while that one joins another.
 """
 
@@ -33,13 +34,13 @@ class AccessPoint:
     """The board's own network, beside the one that `wifi` joins."""
 
     def __init__(self):
-        self._wlan = network.WLAN(network.AP_IF)
+        self._wlan = network.WLAN(network.WLAN.IF_AP)
         self.address = ADDRESS
         self.ports = PORTS
 
     def scan(self):
         """The networks that are near; blocks all tasks for 2 to 3 s."""
-        station = network.WLAN(network.STA_IF)
+        station = network.WLAN(network.WLAN.IF_STA)
         try:
             station.active(True)
             return [(one[0], one[3], one[4] == 0) for one in station.scan()]
@@ -70,13 +71,13 @@ class AccessPoint:
         self._wlan.config(
             ssid=ssid,
             key=key,
-            security=network.AUTH_WPA2_PSK,
+            security=network.WLAN.SEC_WPA2,
             max_clients=_CLIENTS_MAX,
         )
 
     def _is_protected(self, ssid):
         wlan = self._wlan
-        is_wpa2 = wlan.config("security") == network.AUTH_WPA2_PSK
+        is_wpa2 = wlan.config("security") == network.WLAN.SEC_WPA2
         return is_wpa2 and wlan.config("ssid") == ssid
 
     def _choose_channel(self):

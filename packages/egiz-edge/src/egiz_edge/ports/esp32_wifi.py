@@ -6,6 +6,7 @@ import time
 import network
 
 _JOIN_MS, _POLL_S = 15000, 0.1
+_LEAVE_MS, _LEAVE_STEP_MS = 1000, 20
 # Where the driver does not say that it has failed: until a board without an access
 # point tries again, and how many such tries there are to one that waits longer.
 _BRIEF_MS, _BRIEF_TRIES = 5000, 31
@@ -18,6 +19,8 @@ _NOT_JOINED = {
     network.STAT_WRONG_PASSWORD: "wrong password",
     # What a WPA2 access point does with a wrong password, mostly.
     network.STAT_HANDSHAKE_TIMEOUT: "handshake failed: a wrong password, a weak signal",
+    # With a password, ESP-IDF joins no network that is open, or has WEP or WPA alone.
+    network.STAT_NO_AP_FOUND_IN_AUTHMODE_THRESHOLD: "no WPA2 there, but a password",
 }
 
 
@@ -26,8 +29,8 @@ class Wifi:
 
     It would go on without end, and every `connect` meanwhile would fail.
 
-    What `status()` gives was read in ports/esp32/network_wlan.c of MicroPython (commit
-    3ecb7411, with ESP-IDF 5.2; that of 1.25 behaves as well as that: issue 17339):
+    What `status()` gives was read in ports/esp32/network_wlan.c of MicroPython 1.26.1,
+    and of commit 3ecb7411, between 1.24 and 1.25, which does the same:
 
     - GOT_IP with an address, and then no failure is kept;
     - else 201, 202 (also for 205) and 210 to 212, where that was the last failure,
@@ -39,13 +42,17 @@ class Wifi:
     Read there, too: `active(True)` returns once the interface is up; `config` takes
     `reconnects` and `pm` of a station, and `pm` only of an active one; `connect` fails
     while another try is under way (issue 17661 with 1.25), which `disconnect` ends;
-    `disconnect` fails where the driver is not started; `scan` gives nothing while the
-    station joins; `status("rssi")` fails without an access point. Where ESP-IDF has an
-    error that MicroPython has no words for, it raises RuntimeError (`esp_exceptions`).
+    `disconnect` fails where the driver is not started, and returns before the network
+    is left: until an event of the driver has arrived, `isconnected` is true; `scan`
+    gives nothing while the station joins; `status("rssi")` fails without an access
+    point, and its argument must be a literal, as it is compared by identity. Where
+    ESP-IDF has an error that MicroPython has no words for, it raises RuntimeError
+    (`esp_exceptions`). `network.STA_IF` and its like are gone in MicroPython 2; those
+    of WLAN are there in both of these versions.
     """
 
     def __init__(self):
-        self._wlan = network.WLAN(network.STA_IF)
+        self._wlan = network.WLAN(network.WLAN.IF_STA)
         self._ssid = None
         self._password = None
         self._tries = 0  # that began with the status of an old failure
@@ -56,7 +63,7 @@ class Wifi:
         """What `connect` joins from now on."""
         self._ssid, self._password = ssid, password
         if self._wlan.active():
-            self._wlan.disconnect()
+            self._leave()
 
     async def connect(self):
         """Join the network; raises OSError where that fails."""
@@ -80,10 +87,21 @@ class Wifi:
             if is_late and limit_ms < _JOIN_MS and self._is_associated():
                 limit_ms, is_late = _JOIN_MS, False  # its address is on the way
             if is_late or (status != old and status not in _ON_ITS_WAY):
-                self._wlan.disconnect()
+                self._leave()
                 reason = "no answer in time" if is_late else "status %d" % status
                 raise OSError("Wi-Fi: " + _NOT_JOINED.get(status, reason))
             await asyncio.sleep(_POLL_S)
+
+    def _leave(self):
+        """Until it is left, the old network would be taken for the one to join."""
+        try:
+            self._wlan.disconnect()
+        except (OSError, RuntimeError):
+            return  # the driver has nothing to leave
+        left_ms = _LEAVE_MS
+        while self.is_up() and left_ms > 0:
+            time.sleep_ms(_LEAVE_STEP_MS)
+            left_ms -= _LEAVE_STEP_MS
 
     def _begin(self, ssid):
         self._wlan.active(True)
