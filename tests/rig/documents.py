@@ -17,6 +17,8 @@ FULL_HEALTH = {
     "dropped": 2,
     "time_synced": False,
     "fault_codes": ["a", "b"],
+    "samples": 1,
+    "samples_expected": 5,
 }
 # As the tests know it, value by value; `FULL` has what is new, too.
 GIVEN = {

@@ -127,6 +127,8 @@ def test_home_assistant_knows_each_quantity():
         "status_free_memory_bytes": ("B", "data_size", "measurement"),
         "status_buffer_depth": (None, None, "measurement"),
         "status_dropped": (None, None, "total_increasing"),
+        "status_samples": (None, None, "measurement"),
+        "status_samples_expected": (None, None, "measurement"),
         # `name` is a channel that the birth here does not declare.
         "values_name": (None, None, "measurement"),
         "counters_name": (None, None, "total_increasing"),

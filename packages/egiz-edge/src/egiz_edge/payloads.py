@@ -77,6 +77,9 @@ def telemetry(named, window, setpoint, health, others=()):
         status.insert(0, member("operational_state", text(window.state)))
     if window.faults:
         status.append(names("fault_codes", window.faults))
+    few = window.count()
+    if few:
+        status.append('"samples":%d,"samples_expected":%d' % few)
     groups.append(group("status", status))
     return ("{" + named + "," + ",".join(groups) + "}").encode()
 
@@ -88,7 +91,7 @@ def as_buffered(payload):
 
 def names(name, listed):
     """A member that lists fault codes or sensors: as many as the contract allows."""
-    return _array(name, [text(one) for one in listed[:CODES_MAX]])
+    return member(name, "[" + ",".join([text(one) for one in listed[:CODES_MAX]]) + "]")
 
 
 def status(device_id, state, boot, members=()):
@@ -105,7 +108,7 @@ def _electrical(window):
         phases = _phases(window.mean, quantity, digits)
         if phases:
             members.append(group(name, phases))
-    energy = _phases(window.last, "e", 0)
+    energy = _phases(window.last.get, "e", 0)
     if energy:
         members.append(group("energy_wh", energy))
     for name, quantity, digits in _ALONE:
@@ -129,7 +132,7 @@ def _thermal(window, setpoint):
     for zone in range(window.zones):
         value = window.mean("t%d" % zone)
         zones.append("null" if value is None else decimal(value, 2))
-    members = [_array("temperature_zones", zones)]
+    members = [member("temperature_zones", "[" + ",".join(zones) + "]")]
     if setpoint is not None:
         members.append(member("setpoint", decimal(setpoint, 2)))
     return group("thermal", members)
@@ -138,7 +141,3 @@ def _thermal(window, setpoint):
 def group(name, members):
     """A member that is an object, of members that are written."""
     return member(name, "{" + ",".join(members) + "}")
-
-
-def _array(name, values):
-    return member(name, "[" + ",".join(values) + "]")

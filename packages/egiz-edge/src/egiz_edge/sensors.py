@@ -85,7 +85,9 @@ class Sensors:
             window.state = state
         for number, names in enumerate(_METERS):
             reading = await _read(names[0], self._meters[number], window)
-            if reading is not None:
+            if reading is None:
+                window.add(names[1], None)
+            else:
                 self._add(window, number, reading)
         window.zones = len(self._thermometers) + len(self._thermocouples)
         if self._thermometers:
@@ -125,7 +127,7 @@ class Sensors:
         if fault:
             window.fault(names[0] + ":" + fault)
         if energy is not None:
-            window.keep(names[4], energy)
+            window.last[names[4]] = energy
             if energy < self._energy[number]:
                 window.fault(names[0] + ":energy_fell")
             self._energy[number] = energy

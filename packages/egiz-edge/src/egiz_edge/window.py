@@ -7,6 +7,7 @@ class Window:
     Attributes:
         state: the last operational state, or None.
         faults: fault codes, each once, in the order in which they came.
+        last: the last sample of what has no mean: a counter, by its name.
         zones: how many zones there are, read or not.
     """
 
@@ -17,7 +18,8 @@ class Window:
         """Begin a new window: nothing of the old one is left in it."""
         self._sums = {}
         self._counts = {}
-        self._last = {}
+        self._missed = {}
+        self.last = {}
         self.faults = []
         self.state = None
         self.zones = 0
@@ -25,13 +27,10 @@ class Window:
     def add(self, name, value):
         """Add a sample of what is published as its mean: a scaled integer, or None."""
         if value is None:
+            self._missed[name] = self._missed.get(name, 0) + 1
             return
         self._sums[name] = self._sums.get(name, 0) + value
         self._counts[name] = self._counts.get(name, 0) + 1
-
-    def keep(self, name, value):
-        """Keep the last sample of what has no mean: a counter."""
-        self._last[name] = value
 
     def fault(self, code):
         """Note a fault code, once."""
@@ -45,6 +44,14 @@ class Window:
             return None
         return (2 * self._sums[name] + count) // (2 * count)
 
-    def last(self, name):
-        """The last sample, or None if nothing was sampled."""
-        return self._last.get(name)
+    def count(self):
+        """(Samples, those expected) of the mean that lacks the most; None if none does.
+
+        What has no sample at all has no mean: its fault code says so.
+        """
+        found = None
+        for name, missed in self._missed.items():
+            count = self._counts.get(name)
+            if count and (not found or count * found[1] < found[0] * (count + missed)):
+                found = count, count + missed
+        return found

@@ -12,7 +12,7 @@ def _window():
         window.add("u" + phase, volts)
         window.add("i" + phase, 108)
         window.add("p" + phase, 244)
-        window.keep("e" + phase, 38)
+        window.last["e" + phase] = 38
     window.add("f", 500)
     window.add("pf", 99)
     window.add("t0", -1855)
@@ -56,6 +56,17 @@ def test_a_message_has_device_time_sequence_and_boot():
     assert written["device_id"] == "oven-001"
     assert (written["timestamp"], written["ms"]) == (1733299200, 123)
     assert (written["seq"], written["boot"]) == (7, 3)
+
+
+def test_a_message_says_how_many_samples_a_mean_has_only_if_some_are_missing():
+    window = _window()
+    assert set(_written(window)["status"]) == {"operational_state", "fault_codes"}
+    window.add("uc", None)
+    status = _written(window)["status"]
+    assert (status["samples"], status["samples_expected"]) == (1, 2)
+    only = Window()
+    only.add("ua", None)
+    assert "samples" not in _written(only)["status"]
 
 
 def test_a_board_without_any_reading_still_reports_its_health():

@@ -82,6 +82,38 @@ def test_states_are_those_of_the_settings():
     assert window.state == "cleaning"
 
 
+class _Sometimes:
+    """A meter that answers one time in five."""
+
+    def __init__(self):
+        self._asked = 0
+
+    async def read(self):
+        self._asked += 1
+        if self._asked % 5:
+            raise sensors.SensorError("no_reply")
+        return 2310, 0, 0, 7, 500, None, "range"
+
+
+def test_a_mean_of_one_sample_in_five_is_that_sample_and_says_so():
+    sensors.Pzem = lambda _bus, address: _Sometimes() if address == 1 else _Meter([])
+    try:
+        sampler = sensors.Sensors(_Board(), [])
+    finally:
+        sensors.Pzem = pzem.Pzem
+    window = Window()
+
+    async def run():
+        for _ in range(5):
+            await sampler.sample(window)
+
+    asyncio.run(run())
+    assert (window.mean("ua"), window.last["ea"]) == (2310, 7)
+    assert window.mean("ub") == 2300
+    assert window.count() == (1, 5)
+    assert window.faults == ["pzem_a:no_reply", "pzem_a:range"]
+
+
 def _codes_of(*readings):
     """Fault codes of the first meter, sample by sample; None is a command between."""
     sensors.Pzem = lambda _bus, address: _Meter(readings if address == 1 else [])
@@ -98,7 +130,7 @@ def _codes_of(*readings):
                 assert await sampler.reset_energy() == []
                 continue
             await sampler.sample(window)
-            assert window.last("ea") == watt_hours  # metering goes on
+            assert window.last["ea"] == watt_hours  # metering goes on
             codes.append(window.faults)
 
     asyncio.run(run())

@@ -69,7 +69,8 @@ class Thermal(_Part, frozen=True, kw_only=True, gc=False):
 class Health(_Part, frozen=True, kw_only=True, gc=False):
     """How machine and device are: `status` of telemetry, `health` of status.
 
-    `operational_state` is running, stopped, fault, or another: an open set.
+    `operational_state` is running, stopped, fault, or another: an open set. `samples`
+    is there only if a reading is the mean of fewer than `samples_expected`.
     """
 
     operational_state: t.OperationalState | None = None
@@ -80,6 +81,8 @@ class Health(_Part, frozen=True, kw_only=True, gc=False):
     dropped: t.Dropped | None = None
     time_synced: bool | None = None
     fault_codes: t.Codes = []
+    samples: t.Samples | None = None
+    samples_expected: t.SamplesExpected | None = None
 
 
 class Telemetry(_Part, frozen=True, kw_only=True, gc=False):

@@ -239,6 +239,12 @@ Uptime = Annotated[int, *_between(_NATURAL, "s", "Time since boot")]
 FreeMemory = Annotated[int, *_between(_NATURAL, "By", "Free heap")]
 Depth = Annotated[int, *_between(_NATURAL, "1", "Messages that wait in the outbox")]
 Dropped = Annotated[int, *_between(_NATURAL, "1", "Messages lost since boot")]
+Samples = Annotated[
+    int, *_between(_NATURAL, "1", "Samples of the mean that lacks the most of them")
+]
+SamplesExpected = Annotated[
+    int, *_between(_NATURAL, "1", "Samples that this mean would have had")
+]
 Text = Annotated[str, *_text("Printable ASCII")]
 Name = Annotated[str, *_text("Printable ASCII, not empty", span=_NOT_EMPTY)]
 Codes = Annotated[

@@ -40,6 +40,8 @@ CLASSES = {
     "free_memory_bytes": "data_size",
     "buffer_depth": None,
     "dropped": None,
+    "samples": None,
+    "samples_expected": None,
 }
 _COUNTERS = {"energy_wh", "dropped"}
 

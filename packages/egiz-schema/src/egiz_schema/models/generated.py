@@ -71,7 +71,8 @@ class Thermal(Part):
 class Health(Part):
     """How machine and device are: `status` of telemetry, `health` of status.
 
-    `operational_state` is running, stopped, fault, or another: an open set.
+    `operational_state` is running, stopped, fault, or another: an open set. `samples`
+    is there only if a reading is the mean of fewer than `samples_expected`.
     """
 
     operational_state: t.OperationalState | None = None
@@ -82,6 +83,8 @@ class Health(Part):
     dropped: t.Dropped | None = None
     time_synced: bool | None = None
     fault_codes: t.Codes = []
+    samples: t.Samples | None = None
+    samples_expected: t.SamplesExpected | None = None
 
 
 class Telemetry(TelemetryPart):

@@ -103,7 +103,8 @@ export interface Thermal {
 /**
  * How machine and device are: `status` of telemetry, `health` of status.
  *
- * `operational_state` is running, stopped, fault, or another: an open set.
+ * `operational_state` is running, stopped, fault, or another: an open set. `samples`
+ * is there only if a reading is the mean of fewer than `samples_expected`.
  */
 export interface Health {
   /** What the machine does */
@@ -122,6 +123,10 @@ export interface Health {
   time_synced?: boolean | null;
   /** What is wrong; empty is nothing */
   fault_codes?: Array<string>;
+  /** Samples of the mean that lacks the most of them (unit 1, 0 to 9007199254740991) */
+  samples?: number | null;
+  /** Samples that this mean would have had (unit 1, 0 to 9007199254740991) */
+  samples_expected?: number | null;
 }
 
 /**
