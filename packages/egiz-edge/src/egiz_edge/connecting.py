@@ -1,12 +1,14 @@
 """What a session with the broker begins with; in memory only meanwhile."""
 
+_NAMES_MAX = 4  # networks that are known to have been joined
+
 
 async def prepare(client, settings, names):
     """Give an `MQTTClient` the broker of the settings; raises OSError.
 
     The Wi-Fi is joined by now, and that is kept: see portal/fallback.py.
     """
-    names.store.put("joined", settings.wifi_ssid or "")
+    keep(names.store, settings.wifi_ssid or "")
     client.server, client.port = settings.host, settings.port
     client.user, client.password = settings.user, settings.password
     if settings.tls and client.ssl is None:
@@ -14,6 +16,15 @@ async def prepare(client, settings, names):
 
         client.ssl = tls.context(settings.tls)
     client.address = await names.address(settings.host)
+
+
+def keep(store, ssid):
+    """Keep that this network was joined: its name is one of the last few, by lines."""
+    stored = store.get("joined")
+    known = [] if stored is None else stored.split("\n")
+    if ssid not in known:
+        known.append(ssid)
+        store.put("joined", "\n".join(known[-_NAMES_MAX:]))
 
 
 async def subscribe(client, topic, log):

@@ -2,6 +2,7 @@
 
 from _board import Log, Store
 from _ticks import Ticks
+from egiz_edge import connecting
 from egiz_edge.backoff import Backoff
 from egiz_edge.portal import network
 
@@ -56,6 +57,7 @@ class Device:
             store=store,
             pins={"button": Thing(value=lambda: self.level)},
             access_point=lambda: self.point,
+            data_directory="/there is none/data",
         )
         self.settings = Thing(wifi_ssid="Factory", given={})
         if ap_after != 300:
@@ -121,6 +123,21 @@ def test_a_wifi_that_was_never_joined_leads_to_the_portal_after_a_minute():
         device = Device(joined=joined)
         assert device.run_s(59) is None
         assert device.run_s(2) == "portal: never joined"
+
+
+def test_each_of_two_networks_that_were_joined_in_turn_is_known_to_be_right():
+    store, written = Store(), []
+    for ssid in 3 * ["Factory", "Office"]:
+        connecting.keep(store, ssid)
+        written.append(store.get("joined"))
+    assert written[1:] == 5 * ["Factory\nOffice"]  # so it costs no flash again
+    device = Device(joined=written[-1])
+    assert device.run_s(3600) is None
+    assert device.point.opened == "egiz-ab12"
+    for number in range(9):
+        connecting.keep(store, "x" * 31 + str(number))
+    assert len(store.get("joined").split("\n")) == 4
+    assert "Factory" not in store.get("joined")
 
 
 def test_a_board_that_may_not_opens_nothing():

@@ -56,6 +56,9 @@ def _cut_at(operation, old, new):
     assert _found() == new
     assert sorted(os.listdir("/flash")) == ["data", "settings.json"]
     _flash.unmount()
+    for one in (old, new):  # so that equal ones are there once
+        if found == one:
+            return one or "none"
     return found or "none"
 
 

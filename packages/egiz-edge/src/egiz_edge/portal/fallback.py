@@ -40,7 +40,8 @@ class Fallback:
         if is_idle or app.downlink.is_on_trial:
             return False
         joined = app.settings.wifi_ssid or ""
-        if app.board.store.get("joined") != joined:
+        stored = app.board.store.get("joined")
+        if stored is None or joined not in stored.split("\n"):
             self._leave("never joined", "the Wi-Fi %s was never joined" % joined)
         elif away_ms >= 1000 * self._after_s:
             return self._open()

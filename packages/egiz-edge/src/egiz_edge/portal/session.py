@@ -158,11 +158,16 @@ class Session:
 
 
 def commit(board, path, settings):
-    """Keep what has proved itself; a power cut leaves the old or the new."""
+    """Keep what has proved itself; a power cut leaves the old or the new.
+
+    OSError where the flash is full; then nothing is changed.
+    """
+    from egiz_edge import connecting  # noqa: PLC0415  # once in the life of a portal
+
+    connecting.keep(board.store, settings["wifi_ssid"])
     with open(path + ".new", "w") as file:
         json.dump(settings, file)
     os.rename(path + ".new", path)
-    board.store.put("joined", settings["wifi_ssid"])
     boot_loop.write(board.data_directory, 0, "reboot: portal")
 
 
