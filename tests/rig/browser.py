@@ -74,9 +74,10 @@ class Browser:
             mobile=True,
         )
 
-    def be_dark(self) -> None:
-        """Prefer dark pages."""
-        feature = {"name": "prefers-color-scheme", "value": "dark"}
+    def be_dark(self, is_dark: bool = True) -> None:
+        """Prefer dark pages, or light ones."""
+        scheme = "dark" if is_dark else "light"
+        feature = {"name": "prefers-color-scheme", "value": scheme}
         self._ask("Emulation.setEmulatedMedia", features=[feature])
 
     def forbid_scripts(self) -> None:

@@ -78,6 +78,7 @@ def test_every_language_has_the_texts_of_the_page_and_no_others():
     named = set(re.findall(r"{{(\w+)}}", shown)) & languages[0].keys()
     reasons = {reason for _, reason in reach._REASONS}  # noqa: SLF001  # all there are
     reasons |= {"no_broker", "expired", "wrong_pin", "locked", "wrong_field"}
+    reasons |= {"not_stored", "unchanged"}
     assert languages[0].keys() == named | reasons
 
 
@@ -183,6 +184,41 @@ def test_names_and_passwords_of_any_characters_arrive_as_they_were_entered(
     stored = portal.settings or {}
     assert stored["wifi_ssid"] == " 100% + Bäcker's "
     assert stored["wifi_password"] == stored["password"] == every
+
+
+def test_a_network_that_is_open_now_is_joined_without_the_password_until_now(
+    opened, fields, near, tmp_path
+):
+    (tmp_path / "flash/data").mkdir(parents=True)
+    (tmp_path / "flash/data/boots").write_text("0 portal: command")
+    old = {"wifi_ssid": "Factory", "wifi_password": "a password"}
+    (tmp_path / "flash/settings.json").write_text(json.dumps(old))
+    near["Factory"] = Network(None)
+    portal = opened()
+    phone = portal.phone()
+    assert phone.fill(**fields | {"key": ""}).status == 303
+    eventually(lambda: phone.state() == "form")
+    assert "has no WPA2" in phone.get().said[0]
+    assert phone.fill(**fields | {"key": "", "open": "on"}).status == 303
+    eventually(lambda: phone.state() == "done")
+    assert "wifi_password" not in (portal.settings or {"wifi_password": 1})
+
+
+def test_settings_that_cannot_be_stored_are_said_not_to_be_and_nothing_changes(
+    opened, fields, tmp_path
+):
+    in_the_way = tmp_path / "flash/settings.json.new"
+    in_the_way.mkdir(parents=True)  # as a full flash, it cannot be written
+    portal = opened()
+    phone = portal.phone()
+    assert phone.fill(**fields).status == 303
+    eventually(lambda: phone.state() == "form")
+    assert "could not store the settings" in phone.get().said[0]
+    assert portal.settings is None
+    in_the_way.rmdir()
+    assert phone.fill(**fields).status == 303
+    eventually(lambda: phone.state() == "done")
+    assert portal.settings is not None
 
 
 def test_a_wrong_field_is_named_and_the_form_keeps_all_but_secrets(opened, fields):

@@ -9,6 +9,7 @@ _JOIN_S = 20  # the port gives up after 15
 _REASONS = (
     ("Wi-Fi: no network", "no_network"),
     ("wrong password", "wrong_key"),
+    ("no WPA2", "weak_key"),
     ("no answer in time", "no_answer"),
     ("Wi-Fi:", "not_joined"),
     ("bad user name", "no_login"),

@@ -67,6 +67,12 @@ def test_a_password_alone_can_be_changed():
     assert _changed(password="new")[0] == dict(OLD, port=1883, password="new")
 
 
+def test_a_network_without_a_password_now_loses_the_one_that_was_kept():
+    assert _changed(open="on")[0].get("wifi_password") is None
+    assert _changed(open="on", key="another key")[0]["wifi_password"] == "another key"
+    assert _changed(open="")[0]["wifi_password"] == "a password"
+
+
 def test_the_port_of_a_broker_stays_with_it():
     old = dict(OLD, port=8883)
     assert _changed(old, broker="10.0.0.2:8883")[0]["port"] == 8883

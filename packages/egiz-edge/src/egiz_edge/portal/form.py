@@ -14,7 +14,7 @@ FIELDS = {
     "password": "password",
 }
 _PORT = 1883
-_FIELDS_MAX = 16  # the page has ten; a form of hundreds would not fit into memory
+_FIELDS_MAX = 16  # the page has eleven; a form of hundreds would not fit into memory
 
 
 def fields(body):
@@ -43,6 +43,8 @@ def settings(given, old):
     new = dict(old)
     new["wifi_ssid"] = given.get("other") or given.get("network")
     _change(new, old, "wifi_password", given.get("key"), ("wifi_ssid",))
+    if given.get("open") and not given.get("key"):
+        new["wifi_password"] = None
     for name in ("facility", "device_id"):
         new[name] = given.get(name, "").strip() or old.get(name)
     if is_named_by_certificate(old):

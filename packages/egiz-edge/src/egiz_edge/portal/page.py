@@ -57,6 +57,7 @@ def _values(session, given, wrong):
         "has_password": is_form and bool(old.get("password")),
         "readonly": " readonly" if is_named and "device_id" in old else "",
         "device_id": session.device_id,
+        "checked": " checked" if given and given.get("open") else "",
     }
     for name in wrong:
         values["e_" + name] = True
@@ -111,6 +112,8 @@ def texts(code):
     with open(_DIRECTORY + _TEXTS % code) as file:
         for line in file:
             name, _, text = line.rstrip("\n").partition(" ")
+            if text[:1] == "=":  # how most reasons begin
+                text = found["unchanged"] + text[1:]
             found[name] = text
     return found
 

@@ -130,9 +130,8 @@ class Session:
     async def _try(self):
         await asyncio.sleep(_ANSWER_S)
         try:
-            found = await self._problem()
+            found = await self._problem() or self._not_stored()
             if found is None:
-                commit(self.board, self._path, self.settings)
                 print("portal: the settings lead to the broker, and are stored")
                 self.state, self._done_ticks = "done", time.ticks_ms()
                 self._was_there = self.access_point.clients() > 0
@@ -146,6 +145,14 @@ class Session:
             self.reason = "no_broker"
         self.board.wifi.configure(None, None)  # a search would disturb its own network
         self.state = "form"
+
+    def _not_stored(self):
+        """Why the settings cannot be kept, as `_problem` has it, or None."""
+        try:
+            commit(self.board, self._path, self.settings)
+        except OSError as error:
+            return "not_stored", "settings.json cannot be written: %r" % error
+        return None
 
     async def _problem(self):
         from egiz_edge import reach  # noqa: PLC0415  # not kept: it is large

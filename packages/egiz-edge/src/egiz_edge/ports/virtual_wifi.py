@@ -44,6 +44,8 @@ class Wifi:
             raise OSError("Wi-Fi: " + network["fails"])
         if network["rssi"] < _WEAK_DBM and self._tries % _WEAK_TRIES:
             raise OSError("Wi-Fi: no answer in time")
+        if network["key"] is None and self._wanted[1]:
+            raise OSError("Wi-Fi: no WPA2 there, but a password")
         if network["key"] != self._wanted[1]:
             raise OSError("Wi-Fi: wrong password")
 
