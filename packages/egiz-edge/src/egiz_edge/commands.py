@@ -14,6 +14,7 @@ from egiz_edge.payloads import text
 _IDS = "command_ids"  # keys in the store
 _LAST = "last_command"  # read by downlink.py
 _REMEMBERED = 16
+_CUT = "interrupted"
 
 
 class CommandError(Exception):
@@ -57,6 +58,8 @@ class Commands:
         except CommandError as error:
             self._record(_id_of(command), "refused", error.args[0])
             return None
+        # Else a power cut would leave no word of it.
+        self._keep(command["id"], "failed", _CUT)
         self._remember(command["id"])
         return await self._execute(command)
 
@@ -94,11 +97,14 @@ class Commands:
         self._store.put(_IDS, json.dumps(self._ids))
 
     def _record(self, command_id, result, error=None):
+        self._keep(command_id, result, error)
+        self._log("command %s: %s %s" % (command_id, result, error or ""))
+
+    def _keep(self, command_id, result, error):
         members = ['"id":' + text(command_id), '"result":' + text(result)]
         if error is not None:
             members.append('"error":' + text(error))
         self._store.put(_LAST, "{" + ",".join(members) + "}")
-        self._log("command %s: %s %s" % (command_id, result, error or ""))
 
 
 def check_expiry(command, clock):

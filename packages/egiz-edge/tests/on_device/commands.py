@@ -84,6 +84,28 @@ def test_a_failure_is_reported():
         assert "boom" in last["error"] or error
 
 
+class PowerCutError(BaseException):
+    """Nothing of the program is run after it."""
+
+
+def test_a_command_that_a_power_cut_interrupts_leaves_word_of_it():
+    device = Device()
+    device.receive(_command("c1"))
+
+    def cut(*_):
+        raise PowerCutError
+
+    device._work = cut
+    try:
+        device.receive(_command("c2"))
+        raise AssertionError
+    except PowerCutError:
+        pass
+    last = json.loads(device.store.get("last_command"))
+    assert (last["id"], last["result"]) == ("c2", "failed")
+    assert last["error"] == "interrupted"
+
+
 def test_an_id_is_remembered_over_boots_and_among_the_last_sixteen():
     device = Device()
     for number in range(17):
