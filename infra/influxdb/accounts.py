@@ -37,6 +37,7 @@ from pathlib import Path
 DATABASE = "factory"
 RETENTION = re.compile(r"[1-9][0-9]*[hdw]|INF")
 ACCOUNTS = {"bridge": "WRITE", "grafana": "READ"}
+DAY_H, WEEK_H = 24, 168
 ANSWER_WITHIN_S = 60.0
 
 
@@ -87,9 +88,22 @@ def _make_database(url: str, admin: str) -> None:
         _ask(url, admin, f'CREATE DATABASE "{DATABASE}" WITH DURATION {wanted}')
     elif last != wanted:
         policy = f'RETENTION POLICY "autogen" ON "{DATABASE}"'
-        _ask(url, admin, f"ALTER {policy} DURATION {wanted}")
+        # Shards keep their length, and a shorter retention than that is refused; of a
+        # longer one there would be hundreds.
+        shard = f"SHARD DURATION {_shard_h(wanted)}h"
+        _ask(url, admin, f"ALTER {policy} DURATION {wanted} {shard}")
     if record:
         _write(record, wanted)
+
+
+def _shard_h(retention: str) -> int:
+    """Hours of a shard, as InfluxDB has them for a new database."""
+    if retention == "INF":
+        return WEEK_H
+    hours = int(retention[:-1]) * {"h": 1, "d": DAY_H, "w": WEEK_H}[retention[-1]]
+    if hours < 2 * DAY_H:
+        return 1
+    return DAY_H if hours < 180 * DAY_H else WEEK_H
 
 
 def _write(path: Path, text: str) -> None:

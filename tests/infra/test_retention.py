@@ -60,6 +60,23 @@ def test_another_setting_changes_it_once(start, influxdb):
     assert _hours(influxdb) == "0s"
 
 
+@pytest.mark.parametrize("setting", ["1h", "47h", "2d", "179d", "52w", "INF"])
+def test_shards_are_as_long_as_those_of_a_new_database_with_that_retention(
+    start, influxdb, setting
+):
+    """Else a short one is refused, and a year of days is hundreds of open shards."""
+    assert start("30d").returncode == 0
+    done = start(setting)
+    assert done.returncode == 0, done.stderr
+    influxdb.query(f"CREATE DATABASE fresh WITH DURATION {setting}")
+    policies = (
+        influxdb.query(f"SHOW RETENTION POLICIES ON {name}")
+        for name in ("factory", "fresh")
+    )
+    lengths = [row["shardGroupDuration"] for (row,) in policies]
+    assert lengths[0] == lengths[1]
+
+
 def test_a_database_of_an_earlier_version_keeps_its_own(start, influxdb):
     influxdb.query("CREATE DATABASE factory WITH DURATION 7d")
     assert start("30d").returncode == 0
