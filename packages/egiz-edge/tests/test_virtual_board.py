@@ -1,6 +1,8 @@
 """The board's interface, as its firmware sees it, in the real interpreter."""
 
+import contextlib
 import shutil
+import socket
 import time
 
 import egiz_edge_tools.virtual_board as board_module
@@ -115,6 +117,49 @@ with open(board.data_directory + "/file", "w") as file:
     emit(file.write("kept"))
 """
     assert run(code).ended() == [["refused"], ["refused"], [4]]
+
+
+@pytest.fixture
+def mute_port():
+    """A port whose machine lets no connection come about, nor refuses one."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(3):  # more than its queue holds
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+def test_a_broker_whose_machine_does_not_answer_leaves_no_socket_open(run, mute_port):
+    code = f"""
+import asyncio, socket
+from egiz_edge import mqtt
+
+mqtt.CONNECT_S = 0.05
+
+def first_free():
+    sock = socket.socket()
+    number = sock.fileno()
+    sock.close()
+    return number
+
+async def reasons():
+    client = mqtt.MQTTClient("oven-001", "127.0.0.1", {mute_port})
+    found = set()
+    for _ in range(10):
+        try:
+            await client.connect()
+        except OSError as error:
+            found.add(str(error))
+    return list(found)
+
+before = first_free()
+emit(asyncio.run(reasons()), first_free() - before)
+"""
+    assert run(code).ended() == [[["no CONNACK in time"], 0]]
 
 
 def test_an_unset_clock_runs_from_the_year_2000_until_it_is_set(run):
