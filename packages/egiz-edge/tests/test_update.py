@@ -134,6 +134,28 @@ def test_an_ordered_release_is_installed_tried_and_confirmed(
     assert live.rejected == []
 
 
+def test_a_reboot_that_is_ordered_is_no_try_of_a_trial(updating, serve, release, live):
+    _, flash = updating
+    slower = BRIEF.replace(", 3000, 1000", ", 8000, 1000")
+    _order(live, serve(updates.file(release(timeouts=slower))))
+    for number in range(2):
+        births = 1 + number
+        eventually(lambda births=births: len(_trials(live)) >= births, 90)
+        assert slots.read(str(flash))[:3] == ("a", "b", slots.TRIES - 1)
+        command = Command(device_id=DEVICE, id=f"r{number}", action="reboot")
+        live.publish(COMMAND, encode(command))
+    eventually(lambda: ("online", "done", "0.2.0", None) in _updates(live), 90)
+
+
+def _trials(live):
+    """The boots of a version on trial that have said so."""
+    return {
+        m.boot
+        for m in live.messages(DEVICE, "status")
+        if m.ota and m.ota.state == "trial"
+    }
+
+
 def test_a_release_that_crashes_is_rolled_back_and_the_reason_reported(
     updating, serve, release, live
 ):

@@ -35,6 +35,9 @@ class Actions:
         }
 
     async def _reboot(self, _args):
+        from egiz_edge import slots  # noqa: PLC0415  # seldom needed
+
+        slots.restore(self._board.data_directory[: -len("/data")])
         return lambda: self._app.reset("reboot: command")
 
     async def _identify(self, args):
@@ -94,7 +97,7 @@ class Actions:
 
             cause = ordered.accept(self._board, what, "command")
         finally:
-            unload("portal.ordered", "portal.label", "portal")
+            unload("portal.ordered", "portal.label", "portal", "slots")
         if cause is None:
             raise CommandError("no label", "refused")
         return lambda: self._app.reset(cause)

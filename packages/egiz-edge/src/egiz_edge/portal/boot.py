@@ -37,6 +37,10 @@ def run(directory, reset_reason, stopper):
         print("the label is lost, so no portal opens: egiz-edge label")
         return
     boot_loop.write(board.data_directory, 0, _CAUSE)
+    if reset_reason in _ASKED:
+        from egiz_edge import slots  # noqa: PLC0415  # few portals are asked for
+
+        slots.restore(directory)
     board.reboot()
 
 

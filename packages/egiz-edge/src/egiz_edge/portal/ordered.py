@@ -1,6 +1,6 @@
 """What a person orders of a running board: its portal, or a factory reset."""
 
-from egiz_edge import boot_loop
+from egiz_edge import boot_loop, slots
 from egiz_edge.portal import label
 
 FACTORY_RESET = "factory_reset"
@@ -19,8 +19,10 @@ def accept(board, what, by):
     """
     if label.read(board.store) is None:
         return None
+    directory = board.data_directory[: -len("/data")]
+    slots.restore(directory)
     if what != FACTORY_RESET:
         return boot_loop.PORTAL + by
-    with open(board.data_directory[: -len("data")] + boot_loop.ERASE, "w"):
+    with open(directory + "/" + boot_loop.ERASE, "w"):
         pass
     return "reboot: factory_reset"
