@@ -32,9 +32,12 @@ def board(micropython, mosquitto, hardware, compiled_once, tmp_path):
     (flash / "settings.json").write_text(json.dumps(settings))
     made = []
 
-    def make(damaged=None, *, has_label=True):
+    def make(damaged=None, *, has_label=True, boots=None):
         while made:
             made.pop().close()
+        if boots is not None:
+            (flash / "data").mkdir(exist_ok=True)
+            (flash / "data/boots").write_text(boots)
         if damaged is not None:
             (flash / "settings.json").write_text(damaged)
         made.append(PortalBoard(flash, hardware, label=LABEL if has_label else None))
@@ -129,6 +132,19 @@ def test_the_button_opens_the_portal_and_held_longer_is_a_factory_reset(board, l
     phone = portal.phone()
     assert phone.get().fields["facility"] == ""
     assert phone.fill(pin="000000").said[0].startswith("This is not the PIN")
+
+
+@pytest.mark.parametrize(
+    ("until", "has_settings"),
+    [("and the portal opens", True), ("for a factory reset", False)],
+)
+def test_the_button_does_the_same_in_safe_mode(board, until, has_settings):
+    portal = board(boots="5 crash: test")
+    eventually(lambda: "safe mode: crash: test" in portal.output)
+    _hold_button(portal, until)
+    assert portal.phone().get().status == 200
+    assert portal.board.boots == ["power_on", "reboot"]
+    assert (portal.settings is not None) is has_settings
 
 
 def test_a_factory_reset_by_command_keeps_label_counter_and_slots(board, live):

@@ -10,6 +10,7 @@ ends that.
 """
 
 import json
+import sys
 import time
 
 from machine import WDT, reset
@@ -27,6 +28,8 @@ _TEXTS = ("user", "password", "wifi_ssid", "wifi_password")  # settings
 _ACTIONS = ("reboot", "ota", "rollback")
 _LAST_ID = "/safe_mode_id"  # of the last command: a retained one is sent again
 _ID_MAX = 99  # characters; the contract allows fewer
+_BUTTON = 0  # BOOT, as ports/esp32.py has it
+_looks = []  # what each wait calls
 
 
 def main(directory, data, count, reset_reason):
@@ -34,9 +37,29 @@ def main(directory, data, count, reset_reason):
     # Without a command, the app is tried once before safe mode runs again: also after a
     # power cut, and after the watchdog has ended a wait for a broker that hangs.
     boot_loop.write(data, boot_loop.SAFE - 1, reset_reason)
+    _look_at_button(directory)
     is_ordered = run(directory, reset_reason or "%d boots were not confirmed" % count)
     boot_loop.write(data, 0 if is_ordered else boot_loop.SAFE - 1, "reboot: safe_mode")
     reset()
+
+
+def _look_at_button(directory):
+    def look():
+        if is_pressed(directory):
+            from egiz_edge import safe_button  # noqa: PLC0415  # seldom pressed
+
+            _looks[:] = [safe_button.Button(directory).obey]
+
+    _looks[:] = [look]
+
+
+def is_pressed(directory):
+    """Whether the BOOT button is: no port is loaded here."""
+    if sys.platform != "esp32":  # the virtual board
+        return _read(directory + "/pin_button") == "1"
+    from machine import Pin  # noqa: PLC0415  # as above
+
+    return not Pin(_BUTTON, Pin.IN, Pin.PULL_UP).value()
 
 
 def run(directory, reason):
@@ -259,6 +282,8 @@ def _wait(ms):
     """Sleep, and feed the watchdog meanwhile."""
     while ms > 0:
         _feed()
+        for look in _looks:
+            look()
         time.sleep_ms(min(ms, _ROUND_MS))
         ms -= _ROUND_MS
 
