@@ -1,15 +1,13 @@
 """Firmware, releases and a flash for updates on virtual boards, in seconds."""
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
 from egiz_edge import __name__ as package
-from egiz_edge_tools.bundle import stage
-from egiz_edge_tools.packing import pack
 
+from rig.firmware import Firmware
 from rig.releases import Releases
 
 CRASHES = "raise ValueError('broken release')\n"
@@ -55,10 +53,9 @@ class Rollouts:
     def __init__(
         self, directory: Path, replaced: Mapping[str, str] | None = None
     ) -> None:
-        self._sound, self._installed = directory / "sound", directory / "installed"
-        stage(self._sound, replaced=brief())
-        shutil.copytree(self._sound, self._installed)
-        self._replace(self._installed, replaced or {})
+        self._sound = Firmware(directory / "sound", brief())
+        self._installed = directory / "installed"
+        self._sound.write(self._installed, replaced=replaced)
         self.keys = Releases(directory / "keys")
 
     def install(self, directory: Path, *_: str) -> None:
@@ -76,16 +73,4 @@ class Rollouts:
         self, version: str = "0.2.0", replaced: Mapping[str, str] | None = None
     ) -> bytes:
         """A release of the firmware; its version is of five characters."""
-        with tempfile.TemporaryDirectory() as name:
-            directory = Path(name) / "firmware"
-            shutil.copytree(self._sound, directory)
-            for path in directory.rglob("*.mpy"):
-                code = path.read_bytes().replace(b"0.1.0", version.encode())
-                path.write_bytes(code)
-            self._replace(directory, replaced or {})
-            return self.keys.signed(pack(directory, version, "linux"))
-
-    def _replace(self, directory: Path, replaced: Mapping[str, str]) -> None:
-        for path, code in replaced.items():
-            (directory / path).with_suffix(".mpy").unlink()
-            (directory / path).write_text(code)
+        return self.keys.signed(self._sound.release(version, replaced))

@@ -18,7 +18,7 @@ from egiz_edge_tools.bundle import (
     load,
     selector,
     sources,
-    stage,
+    stage_modules,
     unpack,
 )
 from egiz_edge_tools.errors import BundleError
@@ -46,16 +46,34 @@ def _content(directory):
 PAGE = ("page.html", "texts_de.txt", "texts_en.txt")
 
 
-def test_every_source_file_is_compiled_and_nothing_else_is_there(bundle):
-    firmware = {f"slot/egiz_edge/{path[:-3]}.mpy" for path, _ in sources("xtensawin")}
-    contract = {
-        f"slot/egiz_schema/{name}.mpy" for name in ("topics", "limits", "orders")
-    }
-    others = {"slot/egiz_schema/__init__.py", "slot/release", "main.py"}
-    others |= {f"slot/egiz_edge/portal/{name}" for name in PAGE}
-    assert set(_content(bundle)) == firmware | contract | others
-    assert "slot/egiz_edge/drivers/pzem.mpy" in firmware
-    assert _content(bundle)["main.py"] == selector()
+# Packages without a line of code have no file.
+WITHOUT_CODE = {"egiz_edge/ota/__init__.py", "egiz_edge/portal/__init__.py"}
+
+
+def test_every_source_file_is_compiled_and_nothing_else_is_there(tmp_path):
+    stage_modules(tmp_path, "xtensawin")
+    found = {f"egiz_edge/{path}" for path, _ in sources("xtensawin")} - WITHOUT_CODE
+    firmware = {path.replace(".py", ".mpy") for path in found}
+    contract = {f"egiz_schema/{name}.mpy" for name in ("topics", "limits", "orders")}
+    others = {"egiz_schema/__init__.py", *(f"egiz_edge/portal/{name}" for name in PAGE)}
+    assert set(_content(tmp_path)) == firmware | contract | others
+    assert "egiz_edge/drivers/pzem.mpy" in firmware
+
+
+def test_a_slot_has_containers_page_and_texts_in_two_directories(bundle):
+    content = _content(bundle)
+    packs = {path for path in content if path.endswith(".pack")}
+    own = {f"slot/egiz_edge/{name}" for name in ("__init__.mpy", *PAGE)}
+    others = {"slot/egiz_schema/__init__.mpy", "slot/release", "main.py"}
+    assert set(content) == packs | own | others
+    assert packs == {f"slot/egiz_edge/{number}.pack" for number in range(len(packs))}
+    assert content["main.py"] == selector()
+
+
+def test_no_container_has_more_than_a_block_where_its_modules_have_less(bundle):
+    sizes = [path.stat().st_size for path in bundle.rglob("*.pack")]
+    assert max(sizes) <= 4096
+    assert sum(sizes) > 0.95 * 4096 * (len(sizes) - 1)  # beside the index
 
 
 def _imported(code):
@@ -102,13 +120,14 @@ def _importable(start, other_port):
 def test_a_bundle_has_the_modules_that_main_can_import_and_no_others(
     tmp_path, arch, other_port
 ):
-    stage(tmp_path, arch)
+    stage_modules(tmp_path, arch)
     staged = {
         path.relative_to(tmp_path).with_suffix("").as_posix().removesuffix("/__init__")
         for path in tmp_path.rglob("*.*py")
     }
     reached = _importable("egiz_edge/main", other_port)
-    assert staged == reached | PACKAGES | FOR_OTHER_DRIVERS
+    without_code = {path.removesuffix("/__init__.py") for path in WITHOUT_CODE}
+    assert staged | without_code == reached | PACKAGES | FOR_OTHER_DRIVERS
 
 
 def test_the_release_file_has_size_and_hash_of_every_file(bundle):
@@ -175,11 +194,11 @@ def test_a_file_that_does_not_compile_is_named(tmp_path, monkeypatch, code):
 
 
 def _change(directory):
-    (directory / "slot/egiz_edge/app.mpy").write_bytes(b"M")
+    (directory / "slot/egiz_edge/1.pack").write_bytes(b"M")
 
 
 def _remove(directory):
-    (directory / "slot/egiz_edge/app.mpy").unlink()
+    (directory / "slot/egiz_edge/1.pack").unlink()
 
 
 def _remove_release(directory):
@@ -196,15 +215,15 @@ def _garble(directory):
 
 def _lead_out(directory):
     release = directory / SLOT / RELEASE
-    changed = release.read_bytes().replace(b"egiz_edge/app.mpy", b"../../edge/ap.mpy")
+    changed = release.read_bytes().replace(b"egiz_edge/1.pack", b"../../edge/1.pac")
     release.write_bytes(changed)
 
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (_change, "app.mpy: not what release says"),
-        (_remove, "app.mpy: not what release says"),
+        (_change, "1.pack: not what release says"),
+        (_remove, "1.pack: not what release says"),
         (_remove_release, "make a bundle with `egiz-edge build`"),
         (_remove_selector, "main.py: missing; build the bundle again"),
         (_garble, "release: manifest is damaged; build it again"),

@@ -12,6 +12,7 @@ from egiz_edge_tools.compact import (
     with_literals,
     with_own_literals,
     without_unused,
+    without_unused_imports,
 )
 
 SOURCES = dict(sources("host")) | dict(sources("xtensawin"))
@@ -141,3 +142,25 @@ def test_what_no_file_uses_is_left_out_and_the_lines_stay():
     code += "\n\ndef f():\n    return D\n\n\nD = 4\n"
     assert without_unused(code, ["C"]) == "\n\n\n\n\nC = 3\n" + "\n" * 7
     assert without_unused(code, ["f(B)", "C"]) == code
+
+
+def test_a_module_of_which_no_name_is_left_is_not_imported_and_the_lines_stay():
+    code = """
+from egiz_edge import boot_loop, timeouts
+from egiz_edge import (
+    names,
+)
+import gc
+boot_loop.read(30000)
+"""
+    assert (
+        without_unused_imports(code)
+        == """
+from egiz_edge import boot_loop
+
+
+
+import gc
+boot_loop.read(30000)
+"""
+    )

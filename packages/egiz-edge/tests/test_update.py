@@ -2,19 +2,16 @@
 
 import shutil
 import ssl
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import egiz_edge_tools.virtual_board as board_module
 import pytest
 from egiz_edge import slots
-from egiz_edge_tools.bundle import stage
-from egiz_edge_tools.packing import pack
 from egiz_schema import Command, Topic, encode
 from rig import updates
 from rig.device import DEVICE
+from rig.firmware import Firmware
 from rig.live import LiveSubscriber
 from rig.releases import Releases
 from rig.tls import AUTHORITY, TlsBroker, der_files
@@ -31,10 +28,9 @@ CRASHES = "raise ValueError('broken release')\n"
 @pytest.fixture(scope="module")
 def firmware(tmp_path_factory, request):
     """The firmware with a brief trial, compiled; with `real`, as it is."""
-    directory = tmp_path_factory.mktemp("firmware")
     is_real = getattr(request, "param", None) == "real"
-    stage(directory, replaced={} if is_real else {"egiz_edge/timeouts.py": BRIEF})
-    return directory
+    replaced = {} if is_real else {"egiz_edge/timeouts.py": BRIEF}
+    return Firmware(tmp_path_factory.mktemp("firmware"), replaced)
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +40,11 @@ def keys(tmp_path_factory):
 
 @pytest.fixture
 def release(firmware, keys):
-    """A factory of releases of the firmware, as version 0.2.0."""
+    """A factory of releases of the firmware."""
 
-    def make(**replaced):
-        with tempfile.TemporaryDirectory() as name:
-            directory = Path(name) / "firmware"
-            shutil.copytree(firmware, directory)
-            for path in directory.rglob("*.mpy"):
-                path.write_bytes(path.read_bytes().replace(b"0.1.0", b"0.2.0"))
-            for module, code in replaced.items():
-                (directory / f"egiz_edge/{module}.mpy").unlink()
-                (directory / f"egiz_edge/{module}.py").write_text(code)
-            return keys.signed(pack(directory, "0.2.0", "linux"))
+    def make(version="0.2.0", *, is_contained=True, **replaced):
+        paths = {f"egiz_edge/{module}.py": code for module, code in replaced.items()}
+        return keys.signed(firmware.release(version, paths, is_contained=is_contained))
 
     return make
 
@@ -63,11 +52,7 @@ def release(firmware, keys):
 @pytest.fixture
 def flash(firmware, keys, tmp_path, monkeypatch):
     """Of a device that knows the keys."""
-    monkeypatch.setattr(
-        board_module,
-        "stage",
-        lambda to, *_: shutil.copytree(firmware, to, dirs_exist_ok=True),
-    )
+    monkeypatch.setattr(board_module, "stage", firmware.stage)
     flash = tmp_path / f"flash-{DEVICE}"
     flash.mkdir()
     shutil.copy(keys.directory / "keys", flash / "keys")
@@ -196,6 +181,38 @@ def test_with_the_authority_of_its_broker_a_device_updates_over_https(
         broker.kill()
 
 
+@pytest.fixture
+def of_single_files(flash, firmware, monkeypatch):
+    """The flash of a device that has the firmware of before there were containers."""
+
+    def stage(to, *_):
+        to.rmdir()
+        firmware.write(to, is_contained=False)
+
+    monkeypatch.setattr(board_module, "stage", stage)
+    return flash
+
+
+def test_a_firmware_of_single_files_is_updated_to_containers_and_back(
+    of_single_files, device, mosquitto, serve, release, live
+):
+    flash = of_single_files
+    device(mosquitto)
+    _order(live, serve(updates.file(release())))
+    eventually(lambda: ("online", "done", "0.2.0", None) in _updates(live), 90)
+    assert (flash / "a/egiz_edge/app.mpy").exists()
+    assert not (flash / "b/egiz_edge/app.mpy").exists()
+    assert (flash / "b/egiz_edge/0.pack").exists()
+    server = serve(updates.file(release("0.3.0", is_contained=False)))
+    command = {"version": "0.3.0", "url": server.directory}
+    again = Command(device_id=DEVICE, id="u2", action="ota", args=command)
+    live.publish(COMMAND, encode(again))
+    eventually(lambda: ("online", "done", "0.3.0", None) in _updates(live), 90)
+    assert slots.read(str(flash)) == ("a", "-", 0, "confirmed")
+    assert (flash / "a/egiz_edge/app.mpy").exists()
+    assert live.rejected == []
+
+
 def test_a_server_without_the_release_costs_seconds_and_no_measurement_after_them(
     updating, serve, live
 ):
@@ -283,7 +300,7 @@ def test_what_is_not_signed_is_refused_and_the_running_version_stays(
     ended = ("online", "refused", "0.2.0", reason)
     eventually(lambda: ended in _updates(live), 90)
     assert slots.read(str(flash))[:3] == ("a", "-", 0)
-    assert [path.name for path in (flash / "b").rglob("*.mpy")] == []
+    assert {path.name for path in (flash / "b").rglob("*.*")} <= {"release.new"}
 
 
 @pytest.mark.usefixtures("updating")

@@ -306,13 +306,13 @@ def test_other_firmware_goes_into_the_other_slot_and_what_came_by_air_stays(
 
     def changed(directory, *_):
         stage(directory)
-        (directory / "egiz_edge/alerts.mpy").unlink()
+        (directory / "egiz_edge/page.html").unlink()
 
     monkeypatch.setattr(board_module, "stage", changed)
     boot()
     assert slots.read(str(tmp_path)) == ("a", "-", 0, "by cable")
-    assert not (tmp_path / "a/egiz_edge/alerts.mpy").exists()
-    assert (tmp_path / "b/egiz_edge/alerts.mpy").exists()
+    assert not (tmp_path / "a/egiz_edge/page.html").exists()
+    assert (tmp_path / "b/egiz_edge/page.html").exists()
 
 
 def test_a_version_that_hangs_while_it_is_loaded_is_reset_and_rolled_back(
@@ -320,8 +320,7 @@ def test_a_version_that_hangs_while_it_is_loaded_is_reset_and_rolled_back(
 ):
     boot()
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    (tmp_path / "b/egiz_edge/main.mpy").unlink()
-    (tmp_path / "b/egiz_edge/main.py").write_text("while True:\n    pass\n")
+    (tmp_path / "b/egiz_edge/__init__.py").write_text("while True:\n    pass\n")
     slots.write(str(tmp_path), "a", "b", 1)
     before = _count_boots(tmp_path) if (tmp_path / "store_boot").exists() else 0
     running = boot(boot_watchdog_s=1)

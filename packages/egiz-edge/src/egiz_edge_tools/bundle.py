@@ -4,8 +4,8 @@
     ├── main.py                   the selector
     └── slot/                     what becomes /a or /b of a board
         ├── release               version, interpreter, size and SHA-256 of each file
-        ├── egiz_edge/…           .mpy
-        └── egiz_schema/…         .mpy, the contract's own files among them
+        ├── egiz_edge/…           containers of the modules, and the portal's page
+        └── egiz_schema/…         says that its modules are there, too
 
 The same sources give the same bytes: nothing in a bundle depends on the machine, the
 directory or the time.
@@ -33,8 +33,10 @@ from egiz_edge_tools.compact import (
     with_literals,
     with_own_literals,
     without_unused,
+    without_unused_imports,
 )
-from egiz_edge_tools.compiling import compiled
+from egiz_edge_tools.compiling import compile_file, write
+from egiz_edge_tools.containers import contain
 from egiz_edge_tools.errors import BundleError
 from egiz_edge_tools.packing import pack
 
@@ -194,7 +196,7 @@ def stage(
     arch: str = "host",
     replaced: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Write the firmware into `directory`, ready to be a device's import path.
+    """Write the firmware into `directory`, ready to be a slot or an import path.
 
     Args:
         directory: is created where it is not there.
@@ -205,11 +207,21 @@ def stage(
     Raises:
         BundleError: if a file does not compile.
     """
+    stage_modules(directory, arch, replaced)
+    contain(directory, arch)
+
+
+def stage_modules(
+    directory: Path,
+    arch: str = "host",
+    replaced: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """The same, before each module, a file until then, is put into a container."""
     for path, code in _of_device(tuple((_texts(arch) | dict(replaced)).items())):
-        _write((directory / path).with_suffix(".mpy"), compiled(code, path, arch))
+        compile_file(code, directory, path, arch)
     for data in _data():
-        _write(directory / "egiz_edge/portal" / data.name, data.read_bytes())
-    _write(directory / "egiz_schema/__init__.py", b"")
+        write(directory / "egiz_edge/portal" / data.name, data.read_bytes())
+    write(directory / "egiz_schema/__init__.py", b"")
 
 
 def _texts(arch: str) -> dict[str, str]:
@@ -227,19 +239,13 @@ def _of_device(texts: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...
     named = {name for code in codes.values() for name in named_in_calls(code)}
     shortened = []
     for path, code in codes.items():
+        if not ast.parse(code).body[1:] and path.endswith("/__init__.py"):
+            continue  # a package is a directory; a file with nothing costs memory
         used = code
         if path.startswith("egiz_schema/") or path in _OF_LITERALS:
             used = without_unused(code, [codes[one] for one in codes if one != path])
         shortened.append((path, compacted(used, named)))
     return tuple(shortened)
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    except OSError as error:
-        raise BundleError(f"{file}: {error.strerror}") from None
 
 
 def _code(code: str, path: str) -> str:
@@ -256,7 +262,7 @@ def _with_literals(codes: dict[str, str]) -> dict[str, str]:
         literals = literals_of(codes[path])
         codes = codes | {path: with_own_literals(codes[path])}
         codes = {one: with_literals(codes[one], module, literals) for one in codes}
-    return codes
+    return {one: without_unused_imports(code) for one, code in codes.items()}
 
 
 def sources(arch: str) -> list[tuple[str, Traversable]]:

@@ -114,6 +114,24 @@ def _with_values(code: str, values: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
+def without_unused_imports(code: str) -> str:
+    """Import no module of ours at the top of a file that uses none of its names.
+
+    That is so where its literals have taken their places. Lines stay where they are.
+    """
+    lines, used = code.split("\n"), _names_in(code)
+    for statement in ast.parse(code).body:
+        if not isinstance(statement, ast.ImportFrom) or statement.module != "egiz_edge":
+            continue
+        kept = [one.name for one in statement.names if used[one.name] > 1]
+        end = statement.end_lineno or statement.lineno
+        if len(kept) < len(statement.names):
+            lines[statement.lineno - 1 : end] = [""] * (end - statement.lineno + 1)
+        if kept and len(kept) < len(statement.names):
+            lines[statement.lineno - 1] = f"from egiz_edge import {', '.join(kept)}"
+    return "\n".join(lines)
+
+
 def without_unused(code: str, others: list[str]) -> str:
     """Leave out what is defined at the top of a file, and that no file uses.
 

@@ -19,8 +19,8 @@ from egiz_edge_tools.send_keys import public_keys, send_keys
 _SETTINGS = "/settings.json"
 _MAIN = "/main.py"
 _OLD = "/lib"  # where the firmware was before there were slots
-# littlefs keeps a pair of blocks for a directory: the slot, and five within.
-_BLOCKS_FOR_DIRECTORIES = 12
+# littlefs keeps a pair of blocks for a directory: the slot, and two within.
+_BLOCKS_FOR_DIRECTORIES = 6
 
 Show = Callable[[str], None]
 

@@ -91,6 +91,7 @@ def gather(slot):
     for path in files_in(slot):  # a .py would be imported before an .mpy
         if path[len(slot) + 1 :] not in wanted and path[len(slot) :] not in _RELEASE:
             os.remove(path)
+    remove_empty(slot)
     for path in wrong:
         make_directories(slot + "/" + path)
         for other in SLOTS + ("/lib",):  # noqa: RUF005  # not there
@@ -177,6 +178,18 @@ def remove_tree(directory):
         else:
             os.remove(path)
     os.rmdir(directory)
+
+
+def remove_empty(directory):
+    """Directories without a file: each has two blocks."""
+    for entry in list(os.ilistdir(directory)):
+        if entry[1] & _DIRECTORY:
+            path = directory + "/" + entry[0]
+            remove_empty(path)
+            try:
+                os.rmdir(path)
+            except OSError:
+                pass  # it has files
 
 
 def make_directories(path):

@@ -397,10 +397,12 @@ def main(case):
     counts = {"erases": erases, "operations": len(journal)}
     counts["blocks"] = free - os.statvfs("/")[3]
     print(json.dumps(counts))
-    if not case["is_cut"]:
+    if not case["every"]:
         return
     seed = case["pairs"]
     for cut, torn in after_cuts(before, journal, 0, None, part_of):
+        if cut % case["every"]:
+            continue
         world = World(case["slots"], torn[:])
         world.live()
         report(case, world, cut)

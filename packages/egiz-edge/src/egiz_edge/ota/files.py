@@ -44,6 +44,8 @@ def remove(path):
 def remove_strangers(slot, named):
     """Remove what a release does not name: a .py would be imported before an .mpy.
 
+    Directories that are empty then are removed, too.
+
     Args:
         slot: its directory.
         named: what `mark` gives of the paths within it that stay.
@@ -56,7 +58,19 @@ def remove_strangers(slot, named):
         for path in strangers:
             os.remove(path)
         if not strangers:
-            return
+            break
+    _remove_empty(slot)
+
+
+def _remove_empty(directory):
+    """Directories without a file: each has two blocks."""
+    for name in [one[0] for one in os.ilistdir(directory) if one[1] & _DIRECTORY]:
+        path = directory + "/" + name
+        _remove_empty(path)
+        try:
+            os.rmdir(path)
+        except OSError:
+            pass  # it has files
 
 
 def mark(path):

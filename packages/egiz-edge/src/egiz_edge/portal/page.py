@@ -98,12 +98,19 @@ def _networks(near, chosen):
 
 def language(accepted):
     """The one of a browser's list, as it sends it, that there are texts in."""
-    names = os.listdir(_DIRECTORY)
     for wanted in (accepted or "").split(","):
         code = wanted.strip().split(";")[0].split("-")[0].lower()
-        if code and _TEXTS % code in names:
+        if code.isalpha() and _has(code):
             return code
     return _DEFAULT
+
+
+def _has(code):
+    try:
+        open(_DIRECTORY + _TEXTS % code).close()
+    except OSError:
+        return False
+    return True
 
 
 def texts(code):
