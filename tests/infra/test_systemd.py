@@ -1,6 +1,5 @@
 """Units and drop-ins, read by systemd itself as they are on a machine."""
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -80,13 +79,6 @@ def test_the_broker_is_not_root_as_it_is_with_debian():
     assert "User=mosquitto" in (OURS / "mosquitto.conf").read_text().splitlines()
 
 
-def test_the_broker_is_reloaded_without_a_program_that_a_minimal_system_lacks():
-    """`/bin/kill` is in procps; a shell has its own."""
-    text = (OURS / "mosquitto.conf").read_text()
-    commands = re.findall(r"^ExecReload=(.*)$", text, re.MULTILINE)
-    assert commands == ["", "/bin/sh -c 'kill -HUP $MAINPID'"]
-
-
 def _last(unit, key):
     """The value that counts: a drop-in comes after the unit."""
     files = [unit, *sorted(unit.with_name(f"{unit.name}.d").iterdir())]
@@ -104,3 +96,46 @@ def test_a_service_that_cannot_start_is_started_again_for_ever(unit):
         return
     assert _last(unit, "Restart") in {"always", "on-failure"}
     assert _last(unit, "StartLimitIntervalSec") == "0"
+
+
+@pytest.mark.parametrize(
+    "name", ["egiz-bridge", "mosquitto", "prometheus", "prometheus-alertmanager"]
+)
+def test_what_is_reloaded_needs_no_program_that_a_minimal_system_lacks(name):
+    assert not any("/bin/kill" in line for line in _reloads(name))
+    assert _reloads(name)[-1] == "/bin/sh -c 'kill -HUP $MAINPID'"
+
+
+def _reloads(name):
+    """Commands of its reload, those of Debian first: an empty one removes them."""
+    found = []
+    for file in (
+        DEBIANS / f"{name}.service",
+        OURS / f"{name}.service",
+        OURS / f"{name}.conf",
+    ):
+        for line in file.read_text().splitlines() if file.exists() else ():
+            key, _, command = line.partition("=")
+            if key == "ExecReload":
+                found = [*found, command] if command else []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [("prometheus", "alerts.yml"), ("prometheus-alertmanager", "alertmanager.yml")],
+)
+def test_a_reload_with_a_file_that_cannot_be_read_fails_and_says_why(
+    tmp_path, name, broken
+):
+    """They would go on with the rules of before, without a word to who reloads."""
+    shutil.copytree(REPOSITORY / "infra/prometheus", tmp_path / "etc")
+    check = _reloads(name)[0].replace("/etc/egiz/prometheus", str(tmp_path / "etc"))
+    assert (
+        subprocess.run(check.split(), capture_output=True, check=False).returncode == 0
+    )
+    with (tmp_path / "etc" / broken).open("a") as file:
+        file.write("nonsense: [\n")
+    done = subprocess.run(check.split(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert broken in done.stdout + done.stderr

@@ -101,6 +101,19 @@ def test_what_was_issued_before_there_was_an_order_is_older(infra, monkeypatch):
     assert found == {"north": 0, "south": 1, "factory": 2}
 
 
+def test_a_copy_that_was_renamed_by_hand_keeps_its_place_in_the_order(infra):
+    infra("issue", "device", "mixer-002", "oven-001", "--facility", "north")
+    (copy,) = (infra.layout.pki / "certificates").glob("oven-001-*.pem")
+    copy.rename(copy.with_name("oven-001.old.pem"))
+    infra("issue", "device", "oven-001", "--facility", "south")
+    assert "sensors/south/oven-001/" in infra("acl")
+    numbers = [
+        building.sequence_of(one.certificate.serial_number)
+        for one in register.issued(Authority(infra.layout))
+    ]
+    assert numbers == [1, 2, 3]
+
+
 def test_a_list_of_what_is_revoked_is_not_of_the_future(infra, clock_ahead):
     """The broker refuses every device with one that is."""
     infra("issue", "device", "oven-001")

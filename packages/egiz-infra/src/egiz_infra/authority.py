@@ -9,6 +9,7 @@ and revokes, and issues nothing.
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -253,8 +254,18 @@ class Authority:
 
 def _last_issued(layout: Layout) -> int:
     """By the names of the copies: to read thousands of them would last seconds."""
-    numbers = (_NUMBER.search(path.name) for path in layout.copies.glob("*.pem"))
-    return max((sequence_of(int(one[1], 16)) for one in numbers if one), default=0)
+    numbers = map(_number_of, layout.copies.glob("[!.]*.pem"))
+    return max(map(sequence_of, numbers), default=0)
+
+
+def _number_of(copy: Path) -> int:
+    found = _NUMBER.search(copy.name)
+    if found:
+        return int(found[1], 16)
+    # Renamed by hand, or of somebody else.
+    with suppress(ValueError):
+        return x509.load_pem_x509_certificate(copy.read_bytes()).serial_number
+    return 0
 
 
 def create(layout: Layout, name: str) -> Authority:
