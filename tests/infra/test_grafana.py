@@ -360,6 +360,28 @@ def test_a_rank_is_hidden_and_all_of_it_is_chosen():
     assert len(RANKS) == 9
 
 
+# What Grafana fills in itself, by its documentation of variables and of each source.
+BUILT_IN = {
+    *("timeFilter", "__interval", "__rate_interval", "tag_device_id", "col"),
+    *("__value", "__url_time_range", "__all"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BOARDS))
+def test_each_variable_that_a_dashboard_names_is_one_of_its_own(name):
+    """Grafana leaves the name of another one as it is: the query then finds nothing."""
+    own = {one["name"]: one for one in BOARDS[name]["templating"]["list"]}
+    text = json.dumps(BOARDS[name]).replace("$/", "/")
+    named = set(re.findall(r"\$\{?(\w+)", text))
+    assert named - BUILT_IN <= own.keys()
+    shown = {key for key, one in own.items() if one.get("hide", 0) == 0}
+    assert own.keys() - shown == RANKS.keys() & own.keys()
+    # No circle: a rank asks with the choices of the reader, and no other rank.
+    for key in own.keys() - shown:
+        asked = set(re.findall(r"\$\{?(\w+)", own[key]["query"]))
+        assert asked - BUILT_IN <= shown
+
+
 @pytest.mark.parametrize("name", sorted(RANKS))
 def test_every_rank_is_answered_with_devices(seeded, name):
     rows = seeded[0].query(_as_grafana_asks(RANKS[name]["query"]))
