@@ -167,6 +167,7 @@ def test_wheels_that_are_not_one_of_each_are_refused(tmp_path, names, message):
 # As root on a machine: /etc, /opt and /usr/local are layers that end with the test.
 ON_A_MACHINE = """\
 set -eu
+[ -d {layers} ] && is_first= || is_first=yes
 for place in /etc /opt /usr/local /var/lib; do
   new={layers}$place
   mkdir -p $new/upper $new/work
@@ -175,6 +176,10 @@ for place in /etc /opt /usr/local /var/lib; do
 done
 mkdir -p /opt/egiz/bin
 cp {ours}/* /opt/egiz/bin/
+# What this machine itself has of others.
+[ -z "$is_first" ] || rm -rf /etc/mosquitto/conf.d/*.conf /etc/default/influxdb \\
+  /var/lib/influxdb/data /etc/systemd/system/mosquitto* /etc/systemd/system/influxdb* \\
+  /etc/systemd/system/prometheus*
 {before}
 exec sh {install} {options}
 """
