@@ -1,6 +1,7 @@
 """Who owns the files that egiz-infra writes."""
 
 import errno
+import fcntl
 import os
 
 import pytest
@@ -65,3 +66,14 @@ def test_a_full_disk_is_named_and_the_old_file_stays(infra, monkeypatch):
     output = infra("apply", "--files-only", code=1)
     assert "cannot be written: No space left on device" in output
     assert (infra.layout.broker / "acl").read_bytes() == before
+
+
+def test_a_command_that_was_suspended_is_not_waited_for_without_a_word(
+    infra, monkeypatch
+):
+    monkeypatch.setattr("egiz_infra.layout._WAITS_S", 0.2)
+    with (infra.layout.pki / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        output = infra("account", "bridge", code=1)
+    assert f"another egiz-infra has been at work in {infra.layout.root}" in output
+    infra("account", "bridge")

@@ -11,15 +11,19 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from egiz_infra.errors import InfraError
 
 PRIVATE = 0o600
 _PRIVATE_DIRECTORY = 0o700
+_WAITS_S = 600.0  # longer than any command works: each step has a limit of time
+_PAUSE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +76,26 @@ class Layout:
                 " another directory with --directory"
             ) from None
         with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            self._wait_for(file)
             removed = _finish(self)
             for left in self.copies.glob(
                 ".*"
             ):  # by a kill, and never again of this name
                 left.unlink()
             yield removed
+
+    def _wait_for(self, lock: TextIO) -> None:
+        """One that was suspended (Ctrl-Z) has its lock until it goes on or is ended."""
+        until = time.monotonic() + _WAITS_S
+        while time.monotonic() < until:
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(_PAUSE_S)
+        raise InfraError(
+            f"another egiz-infra has been at work in {self.root} for"
+            f" {_WAITS_S / 60:.0f} minutes: let it go on, or end it"
+        )
 
 
 def read_of_broker(path: Path) -> bytes | None:
