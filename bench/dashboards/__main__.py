@@ -8,6 +8,7 @@ Grafana asks it. The files are in a temporary folder and are removed.
 import argparse
 import itertools
 import json
+import os
 import statistics
 import tempfile
 import threading
@@ -18,7 +19,7 @@ import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from egiz_dashboards.__main__ import DIRECTORY
 from rig.servers import InfluxDb
@@ -131,7 +132,7 @@ def size_gb(directory: Path) -> float:
 
 
 def measure(database: InfluxDb, period: str) -> None:
-    """Print the median of each query of each panel, and how large its answer is."""
+    """Print medians of each panel: seconds, CPU of the database, size of the answer."""
     for name in ("fleet", "lines", "device"):
         board = json.loads((DIRECTORY / f"{name}.json").read_text())
         ranks = dict(_ranks(database, name, board, period))
@@ -142,12 +143,9 @@ def measure(database: InfluxDb, period: str) -> None:
             interval = _interval(panel, _RANGES[period])
             chosen = "oven-0500" if name == "device" else ".*"
             text = [_asked(query, period, interval, chosen, ranks) for query in queries]
-            rounds = [_seconds(database, text) for _ in range(_ROUNDS)]
-            seconds = statistics.median(one for one, _ in rounds)
-            size = rounds[0][1]
-            if size > len(queries) * _NO_ROWS_BYTES:
-                where = f"{name}: {panel['title']}"
-                print(f"{period:>4} {where:32} {seconds:6.2f} s {size / 1e3:7.0f} kB")
+            asked = _median(database, text)
+            if asked.size > len(queries) * _NO_ROWS_BYTES:
+                print(f"{period:>4} {f'{name}: ' + panel['title']:32} {asked}")
 
 
 def _interval(panel: dict[str, object], seconds: int) -> int:
@@ -164,13 +162,10 @@ def _ranks(
     for variable in board["templating"]["list"]:
         if variable.get("hide"):
             query = _asked(variable["query"], period, 60, ".*", {})
-            seconds = statistics.median(
-                _seconds(database, [query])[0] for _ in range(_ROUNDS)
-            )
+            asked = _median(database, [query])
             found = [row["device_id"] for row in database.query(query)]
             if found:
-                where = f"{name}: {variable['name']}"
-                print(f"{period:>4} {where:32} {seconds:6.2f} s")
+                print(f"{period:>4} {f'{name}: ' + variable['name']:32} {asked}")
             yield variable["name"], f"({'|'.join(found)})"
 
 
@@ -190,15 +185,46 @@ def _asked(
     return query
 
 
-def _seconds(database: InfluxDb, queries: list[str]) -> tuple[float, int]:
-    """(seconds, bytes) of all queries of a panel, one after the other."""
-    begun, size = time.monotonic(), 0
+class _Asked(NamedTuple):
+    """All queries of a panel, one after the other.
+
+    Attributes:
+        seconds: until the last answer; on a busy machine, mostly waiting for others.
+        cpu: seconds of the database, which do not depend on what else runs.
+        size: bytes of the answers.
+    """
+
+    seconds: float
+    cpu: float
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.seconds:6.2f} s {self.cpu:6.2f} s CPU {self.size / 1e3:7.0f} kB"
+
+
+def _median(database: InfluxDb, queries: list[str]) -> _Asked:
+    rounds = [_ask(database, queries) for _ in range(_ROUNDS)]
+    return _Asked(
+        statistics.median(one.seconds for one in rounds),
+        statistics.median(one.cpu for one in rounds),
+        rounds[0].size,
+    )
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _ask(database: InfluxDb, queries: list[str]) -> _Asked:
+    begun, cpu, size = time.monotonic(), _cpu_s(database.pid), 0
     for query in queries:
         form = urllib.parse.urlencode({"q": query, "db": database.database}).encode()
         url = f"{database.url}/query?epoch=ms"
         with urllib.request.urlopen(url, form, timeout=_QUERY_TIMEOUT_S) as answer:
             size += len(answer.read())
-    return time.monotonic() - begun, size
+    cpu = _cpu_s(database.pid) - cpu
+    return _Asked(time.monotonic() - begun, cpu, size)
 
 
 def _options() -> argparse.Namespace:
@@ -217,6 +243,7 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="egiz-bench-") as name:
         database = InfluxDb(Path(name) / "influxdb")
+        database.answers_within_s = int(_QUERY_TIMEOUT_S)
         database.start()
         try:
             begun = time.monotonic()
@@ -231,6 +258,8 @@ def main() -> None:
             )
             for period in options.ranges:
                 measure(database, period)
+                load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+                print(f"load of 1, 5 and 15 minutes: {load}", flush=True)
         finally:
             database.kill()
 
