@@ -133,7 +133,7 @@ def mute_port():
         yield listening.getsockname()[1]
 
 
-def test_a_broker_whose_machine_does_not_answer_leaves_no_socket_open(run, mute_port):
+def test_a_machine_that_does_not_answer_leaves_no_socket_open(run, mute_port):
     code = f"""
 import asyncio, socket
 from egiz_edge import mqtt
