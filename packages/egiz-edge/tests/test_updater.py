@@ -464,7 +464,7 @@ def test_an_update_over_https_trusts_the_authority_of_the_device(
     with_authority(authority)
     content = keys.signed(pack(firmware, "0.2.0", "linux", security=3))
     server = serve(updates.file(content), _tls(authority, "localhost"))
-    said = updating.order(server, heap="82k")
+    said = updating.order(server, heap="72k")
     assert said == '{"state":"trial","version":"0.2.0"}', updating.printed
     assert updating.boots == 2
 
@@ -546,10 +546,10 @@ def test_a_file_that_was_changed_while_it_came_is_read_from_its_beginning(
     assert held in (content[: len(held)], changed[: len(held)])
 
 
-def test_an_update_of_the_whole_firmware_works_on_76_kb_of_heap(
+def test_an_update_of_the_whole_firmware_works_on_72_kb_of_heap(
     updating, serve, firmware, keys
 ):
     content = keys.signed(pack(firmware, "0.2.0", "linux", security=3))
-    said = updating.order(serve(updates.file(content)), heap="76k")
+    said = updating.order(serve(updates.file(content)), heap="72k")
     assert said == '{"state":"trial","version":"0.2.0"}', updating.printed
     assert updating.boots == 2  # no boot of the updater has failed

@@ -2,7 +2,7 @@
 
 Each file of littlefs has blocks of its own, and most modules are far smaller than one.
 So a slot has containers `1.pack`, `2.pack` and so on, each of some compiled modules one
-after another, and `0.pack`, the index. It has eight bytes for each module: the CRC-32
+after another, and `0.pack`, the index. It has seven bytes for each module: the CRC-32
 of its path, the number of its container, and where it begins there. A package has a
 number that no container has.
 
@@ -19,7 +19,7 @@ import vfs
 
 _POINT = "/m"  # short: the interpreter keeps the path of each module
 _PACKAGE = 255
-_PART = 128  # bytes of the index that are in memory; whole entries
+_PART = 126  # bytes of the index that are in memory; whole entries
 _FILE = 0x8000
 _DIRECTORY = 0x4000
 _ABSENT = 2  # ENOENT
@@ -52,7 +52,7 @@ def stat(path):
                     if not file.readinto(part):
                         raise OSError(_ABSENT)
                     at = part.find(key)
-            _found[2] = bytes(part[at + 4 : at + 8])
+            _found[2] = bytes(part[at + 4 : at + 7])
             _found[1] = path
         if _found[2][0] == _PACKAGE:
             _found[0] = _DIRECTORY

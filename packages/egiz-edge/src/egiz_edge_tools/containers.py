@@ -17,7 +17,7 @@ _NAMED, _INDEX = "{}.pack", 0
 # cost more where a download breaks off, as a file is fetched from its beginning.
 _BLOCK = 4096
 _POINTER = 4  # what the second one begins with
-_PART = 128  # bytes of the index that a board reads at once
+_PART = 126  # bytes of the index that a board reads at once
 _PACKAGE = 255
 _OWN, _SCHEMA = "egiz_edge/__init__.py", "egiz_schema/__init__.py"
 _LOADER = "containers.py"  # becomes a part of the package itself
@@ -68,7 +68,6 @@ def put(package: Path, modules: Mapping[str, bytes]) -> None:
             content += modules[name]
         write(package / _NAMED.format(number), content)
     index = b"".join(sorted(_entry(name, *place) for name, place in places.items()))
-    index += b"\0" * (-len(index) % _PART)
     for name, place in places.items():
         assert _found(index, name) == _entry(name, *place), name
     for name in {f"{package}/__init__" for package in packages} - set(places):
@@ -92,7 +91,7 @@ def _filled(modules: Mapping[str, bytes]) -> list[list[str]]:
 
 
 def _entry(name: str, number: int, at: int) -> bytes:
-    return _key(name) + bytes([number]) + at.to_bytes(3, "big")
+    return _key(name) + bytes([number]) + at.to_bytes(2, "big")
 
 
 def _key(name: str) -> bytes:
@@ -101,10 +100,11 @@ def _key(name: str) -> bytes:
 
 def _found(index: bytes, name: str) -> bytes:
     """What a board finds: bytes of another entry may be those that it looks for."""
-    key = _key(name)
+    key, part = _key(name), bytes(_PART)
     for begin in range(0, len(index), _PART):
-        part = index[begin : begin + _PART]
+        new = index[begin : begin + _PART]
+        part = new + part[len(new) :]  # the last one does not fill the buffer
         at = part.find(key)
         if at >= 0:
-            return part[at : at + 8]
+            return part[at : at + 7]
     return b""

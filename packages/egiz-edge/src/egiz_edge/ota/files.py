@@ -1,36 +1,10 @@
-"""Files of a slot."""
+"""What a slot has, and what of it must go; in memory only while that is looked at."""
 
-import hashlib
 import os
-from binascii import crc32, hexlify
+from binascii import crc32
 
 _DIRECTORY = 0x4000
-_CHUNK = 512
 _AT_ONCE = 8  # paths in memory
-
-
-def sha256(path):
-    """Of a file, in hexadecimal bytes; None if it is not there."""
-    digest, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
-    try:
-        with open(path, "rb") as file:
-            while True:
-                count = file.readinto(buffer)
-                if not count:
-                    return hexlify(digest.digest())
-                digest.update(buffer[:count])
-    except OSError:
-        return None
-
-
-def make_directories(path):
-    """All that are above a path."""
-    parts = path.split("/")[:-1]
-    for depth in range(2, len(parts) + 1):
-        try:
-            os.mkdir("/".join(parts[:depth]))
-        except OSError:
-            pass  # it is there, or what is written there says so
 
 
 def remove(path):

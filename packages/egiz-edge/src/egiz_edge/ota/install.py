@@ -6,24 +6,20 @@ all that the manifest says of this board, were checked.
 """
 
 import asyncio
-import hashlib
 import os
 import sys
-from binascii import hexlify
 
-from egiz_edge import boot_loop
-from egiz_edge.ota import files
+from egiz_edge import boot_loop, unload
 from egiz_edge.ota.fetch import AnswerError
-from egiz_edge.ota.signed import LINE_MAX, RELEASE, KeyRefused, Refused, first_line
-from egiz_edge.ota.source import (
-    attempt,
-    board_of,
-    download_of,
-    newer_keys,
-    read_keys,
-    release_of,
-    settings_of,
+from egiz_edge.ota.signed import (
+    LINE_MAX,
+    RELEASE,
+    KeyRefused,
+    Refused,
+    Signed,
+    first_line,
 )
+from egiz_edge.ota.source import attempt, download_of, release_of
 
 TOTAL_MS = 300000  # then the app runs again
 _SKIP_MAX = 4096  # bytes that are read and dropped before a new request is made
@@ -32,9 +28,15 @@ _MARGIN = 16384  # bytes of flash that stay free
 
 def main(directory, wanted):
     """Run it for an order, and keep how that ended; gives the next reset's cause."""
-    board = board_of(directory)
+    from egiz_edge.ota import provisioned  # noqa: PLC0415  # not kept
+
+    board = provisioned.board_of(directory)
     try:
-        asyncio.run(_Update(directory, board, wanted).run())
+        settings = provisioned.settings_of(directory)
+        keys = provisioned.read_keys(directory, board.store)
+        del provisioned
+        unload("ota.provisioned", "ota")
+        asyncio.run(_Update(directory, board, wanted, settings, keys).run())
     except Refused as error:
         _end(board, "refused", wanted["version"], str(error))
     except OSError as error:
@@ -49,21 +51,25 @@ def _end(board, state, version, error):
 
 
 class _Update:
-    def __init__(self, directory, board, wanted):
+    def __init__(self, directory, board, wanted, settings, keys):
         self._directory = directory
         self._board = board
         self._wanted = wanted
+        self._settings = settings
+        self._keys = keys
         self._runs = sys.path[0][1:]  # as `slots.running`
         self._other = "b" if self._runs == "a" else "a"
         self._slot = directory + "/" + self._other
-        self._keys = self._settings = self._download = None
+        self._download = None
+        self._size = 0  # of the whole release
         self._has_head = False
 
     async def run(self):
         """Bring the release, and put it on trial; raises Refused or OSError."""
-        self._settings = settings_of(self._directory)
-        self._keys = read_keys(self._directory, self._board.store)
-        files.make_directories(self._slot + "/release")
+        try:
+            os.mkdir(self._slot)
+        except OSError:
+            pass  # it is there, or what is written there says so
         # What has come stays, so each try goes on.
         await attempt(self._board, self._settings, self._fetch, TOTAL_MS)
         self._switch()
@@ -77,16 +83,19 @@ class _Update:
                 await self._go_to(0)
                 await self._bring_head(new)
             with open(new, "rb") as file:
-                release = await self._verified(file)
-                self._check(release)
+                await self._verify(file)
                 self._has_head = True  # so it is not fetched again in this boot
-                await self._bring_files(release)
-                self._read_back(release)
+                # Only now: what verifies needs the memory.
+                from egiz_edge.ota import bringing  # noqa: PLC0415  # not kept
+
+                parts = (self._slot, file, self._board.watchdog)
+                await bringing.Bringing(*parts).run(self._come)
         except AnswerError:
             self._has_head = False  # the server may have another file now
             raise
         finally:
             await self._leave()
+            unload("ota.bringing", "ota")
         os.rename(new, self._slot + "/release")
 
     async def _go_to(self, at):
@@ -102,32 +111,32 @@ class _Update:
         if download is not None:
             await download.close()
 
-    def _check_size(self, release):
+    def _check_size(self):
         """Raises AnswerError where the server's file is not as long as it must be."""
         size = self._download and self._download.size
-        whole = release.start + release.size
-        if size is not None and size != whole:
-            raise AnswerError("too long" if size > whole else "cut short")
+        if size is not None and size != self._size:
+            raise AnswerError("too long" if size > self._size else "cut short")
 
-    async def _verified(self, file):
-        """The `Release`; a key that is not known may be in a newer set."""
-        # Only now: whoever looks up a name and begins with TLS needs memory as well.
-        from egiz_edge.ota.release import Release  # noqa: PLC0415
-
+    async def _verify(self, file):
+        """Check a head; a key that is not known may be in a newer set."""
         try:
-            return Release(file, self._keys)
+            self._check(file)
         except KeyRefused as error:
-            reason = error
-        try:
-            await self._renew_keys(self._keys.number + 1)
-        except Refused:  # there is no newer one
-            raise reason
-        file.seek(0)
-        return Release(file, self._keys)
+            try:
+                await self._renew_keys(self._keys.number + 1)
+            except Refused:  # there is no newer one
+                raise error
+            self._check(file)
 
     async def _renew_keys(self, least):
+        from egiz_edge.ota import provisioned  # noqa: PLC0415  # as in `main`
+
         parts = (self._board, self._directory, self._wanted["url"], self._settings)
-        self._keys = await newer_keys(*parts, least)
+        try:
+            self._keys = await provisioned.newer_keys(*parts, least)
+        finally:
+            del provisioned
+            unload("ota.provisioned", "ota")
 
     async def _bring_head(self, new):
         """Line, signature and manifest."""
@@ -150,54 +159,44 @@ class _Update:
             put(piece)
             size -= len(piece)
 
-    def _check(self, release):
+    def _check(self, file):
         """Raises Refused for what this board cannot run, or was not ordered."""
-        from egiz_edge.ota.release import BOOT  # noqa: PLC0415  # as above
+        # One after the other, as there is no memory for all that they need.
+        free, block = self._room()
+        file.seek(0)
+        Signed(file, RELEASE).check(self._keys.moduli)
+        file.seek(0)
+        from egiz_edge.ota import release  # noqa: PLC0415  # not kept
 
-        if release.version != self._wanted["version"]:
-            raise Refused("it is version %s" % release.version)
-        floor = int(self._board.store.get("floor") or 0)
-        mpy = getattr(sys.implementation, "_mpy", 0)
-        release.check_board(sys.platform, mpy, BOOT, floor)
+        try:
+            found = release.Release(file, self._keys, True)
+            if found.version != self._wanted["version"]:
+                raise Refused("it is version %s" % found.version)
+            floor = int(self._board.store.get("floor") or 0)
+            mpy = getattr(sys.implementation, "_mpy", 0)
+            found.check_board(sys.platform, mpy, release.BOOT, floor)
+            found.check_room(free, block)
+            self._size = found.start + found.size
+        finally:
+            del release
+            unload("ota.release", "ota")
+        self._check_size()
+
+    def _room(self):
+        """Bytes for the slot, with those of its files; bytes of a block."""
+        from egiz_edge.ota import files  # noqa: PLC0415  # not kept
+
         room = os.statvfs(self._directory + "/")
         free = room[3] + files.blocks_in(self._slot, room[0])
-        release.check_room(free * room[0] - _MARGIN, room[0])
-        self._check_size(release)
+        del files
+        unload("ota.files", "ota")
+        return free * room[0] - _MARGIN, room[0]
 
-    async def _bring_files(self, release):
-        """Each file that is not there; the slot is not whole from here on."""
-        files.remove(self._slot + "/release")
-        named = {files.mark(path) for path, _, _ in release.entries()}
-        named.add(files.mark("release.new"))
-        files.remove_strangers(self._slot, named)
-        at = release.start
-        for path, size, digest in release.entries():
-            self._board.watchdog.feed()
-            if files.sha256(self._slot + "/" + path) != digest:
-                await self._go_to(at)
-                self._check_size(release)
-                await self._bring_file(path, size, digest)
-            at += size
-
-    async def _bring_file(self, path, size, digest):
-        files.make_directories(self._slot + "/" + path)
-        found = hashlib.sha256()
-        with open(self._slot + "/" + path, "wb") as file:
-
-            def put(piece):
-                found.update(piece)
-                file.write(piece)
-
-            await self._copy(size, put)
-        if hexlify(found.digest()) != digest:
-            raise AnswerError("damaged %s" % path)  # it may have been on its way
-
-    def _read_back(self, release):
-        """Every file, from the flash."""
-        for path, _, digest in release.entries():
-            self._board.watchdog.feed()
-            if files.sha256(self._slot + "/" + path) != digest:
-                raise AnswerError("damaged %s" % path)
+    async def _come(self, at, size, put):
+        """Give a part of the release to `put`; raises AnswerError if some lacks."""
+        await self._go_to(at)
+        self._check_size()
+        await self._copy(size, put)
 
     def _switch(self):
         from egiz_edge import slots  # noqa: PLC0415  # as in `_end`

@@ -9,14 +9,7 @@ import sys
 
 from egiz_edge import unload
 from egiz_edge.ota.fetch import AnswerError
-from egiz_edge.ota.source import (
-    attempt,
-    board_of,
-    download_of,
-    read_keys,
-    release_of,
-    settings_of,
-)
+from egiz_edge.ota.source import attempt, download_of, release_of
 
 LIMIT_MS = 120000  # for a server that was there a moment ago
 _CHUNK = 512
@@ -27,12 +20,17 @@ def main(directory, wanted):
 
     Then the app has all tries of a trial, or none.
     """
-    board = board_of(directory)
+    from egiz_edge.ota import provisioned  # noqa: PLC0415  # not kept
+
+    board = provisioned.board_of(directory)
     reason = security = None
     try:
-        settings = settings_of(directory)
+        settings = provisioned.settings_of(directory)
+        keys = provisioned.read_keys(directory, board.store)
+        del provisioned
+        unload("ota.provisioned", "ota")
         own = directory + sys.path[0] + "/release"
-        size, number = _verified(own, read_keys(directory, board.store))
+        size, number = _verified(own, keys)
         url = release_of(wanted)
         proving = lambda: _prove(board, own, size, url, settings)  # noqa: E731
         asyncio.run(attempt(board, settings, proving, LIMIT_MS))
