@@ -1,5 +1,6 @@
 """A backup of a running machine, the drill, and a restore that finishes."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -187,6 +188,28 @@ def test_a_backup_inside_of_what_is_backed_up_is_refused(
         with pytest.raises(InfraError, match=r"is inside .*, which is backed up"):
             back_up(running.kept(), target, lambda _: None)
     assert not list(tmp_path.rglob("b")) + list(tmp_path.rglob("b.new"))
+
+
+@pytest.mark.parametrize("refuses", [True, False], ids=["FAT", "a share"])
+def test_a_place_where_everybody_could_read_it_gets_no_backup(
+    running, tmp_path, monkeypatch, refuses
+):
+    """As such file systems do: all have the same rights, whatever is asked for."""
+    real = Path.mkdir
+
+    def mkdir(path, mode=0o777, **options):
+        real(path, 0o755 if mode == 0o700 else mode, **options)
+
+    def chmod(*_):
+        if refuses:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", mkdir)
+        patched.setattr(Path, "chmod", chmod)
+        with pytest.raises(InfraError, match="without owners and rights"):
+            back_up(running.kept(), tmp_path / "backup", lambda _: None)
+    assert not list(tmp_path.glob("backup*"))
 
 
 def test_an_archive_that_was_cut_off_between_two_files_is_found(tmp_path):

@@ -10,10 +10,11 @@ import os
 import shlex
 import shutil
 import sqlite3
+import stat
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,8 +95,7 @@ def _back_up(
 ) -> None:
     _remove_cut_off(made)
     try:
-        made.mkdir(parents=True, mode=_PRIVATE)
-        made.chmod(_PRIVATE)
+        _make_private(made)
         for part in PARTS:
             report(_WRITERS[part](kept, made / f"{part}.tar"))
         made.rename(target)
@@ -103,6 +103,18 @@ def _back_up(
         raise InfraError(f"no backup was made: {error}") from None
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _make_private(made: Path) -> None:
+    made.mkdir(parents=True, mode=_PRIVATE)
+    with suppress(PermissionError):  # of FAT; a share of Windows does as if it did it
+        made.chmod(_PRIVATE)
+    if stat.S_IMODE(made.stat().st_mode) != _PRIVATE:
+        raise InfraError(
+            f"{made.parent} is on a file system without owners and rights (as FAT):"
+            " whoever reaches it could read the key of the authority. Name a directory"
+            " elsewhere, and carry the backup there encrypted"
+        )
 
 
 def _remove_cut_off(made: Path) -> None:
