@@ -212,6 +212,35 @@ def test_a_place_where_everybody_could_read_it_gets_no_backup(
     assert not list(tmp_path.glob("backup*"))
 
 
+def test_what_a_link_leads_to_is_backed_up_and_not_the_link(
+    running, tmp_path, monkeypatch
+):
+    """As on a machine whose data was moved to a larger disk."""
+    for path in (running.etc, running.data / "mosquitto"):
+        moved = tmp_path / f"moved-{path.name}"
+        shutil.move(path, moved)
+        path.symlink_to(moved)
+    (running.data / "mosquitto/mosquitto.db").rename(tmp_path / "saved")
+    (running.data / "mosquitto/mosquitto.db").symlink_to(tmp_path / "saved")
+
+    def other_disk(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    running.database.write(_lines(0, 5000))
+    monkeypatch.setattr(Path, "hardlink_to", other_disk)
+    back_up(running.kept(), tmp_path / "backup", lambda _: None)
+    assert f"{running.etc}/pki/ca.key" in _names(tmp_path / "backup/etc.tar")
+    with tarfile.open(tmp_path / "backup/broker.tar") as tar:
+        (saved,) = tar
+        assert f"/{saved.name}" == f"{running.data}/mosquitto/mosquitto.db"
+        assert tar.extractfile(saved).read() == b"saved"
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with tarfile.open(tmp_path / "backup/influxdb.tar") as tar:
+        tar.extractall(scratch, filter="tar")
+    assert _counted(scratch) == 5000
+
+
 def test_an_archive_that_was_cut_off_between_two_files_is_found(tmp_path):
     path = tmp_path / "etc.tar"
     with tarfile.open(path, "w") as tar:

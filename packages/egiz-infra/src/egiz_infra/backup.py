@@ -141,7 +141,7 @@ def _archive(path: Path) -> Iterator[tarfile.TarFile]:
 def _write_etc(kept: Kept, path: Path) -> str:
     # Not while a command changes it: a key would be beside another one's certificate.
     with Layout(kept.etc).locked(), _archive(path) as tar:
-        tar.add(kept.etc)
+        tar.add(kept.etc.resolve(), arcname=kept.etc)  # a link alone would be no backup
     return f"{kept.etc}: with the key of the authority, keep it encrypted"
 
 
@@ -189,12 +189,13 @@ def _names(source: Path) -> set[Path]:
 
 
 def _take(source: str, target: str) -> None:
-    """Data files do not change once they are there: a link is a copy."""
+    """Data files do not change once they are there: a link is a copy, on one disk."""
     if source.endswith(".tsm"):
-        Path(target).hardlink_to(source)
-    else:
-        shutil.copy2(source, target)
-        _give(Path(target), Path(source))
+        with suppress(OSError):
+            Path(target).hardlink_to(source)
+            return
+    shutil.copy2(source, target)
+    _give(Path(target), Path(source))
 
 
 def _give(target: Path, source: Path) -> None:
@@ -246,7 +247,7 @@ def _write_broker(kept: Kept, path: Path) -> str:
         time.sleep(_PAUSE_S)
     with _archive(path) as tar:
         if kept.broker.exists():
-            tar.add(kept.broker)
+            tar.add(kept.broker.resolve(), arcname=kept.broker)
     if runs:
         return f"{kept.broker}: as it was a moment ago"
     why = done.stderr.strip() or f"exit code {done.returncode}"
