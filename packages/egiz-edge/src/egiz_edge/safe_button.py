@@ -6,26 +6,25 @@ from egiz_edge import boot_loop, safe_mode, startup
 from egiz_edge.portal import button, ordered
 
 
-class Button:
-    """Looked at twice a second, on the board with the flash `directory`."""
+class _Pin:
+    value = staticmethod(safe_mode.is_pressed)
 
-    def __init__(self, directory):
-        self._directory = directory
-        self._press = button.Button(self, print)
 
-    def value(self):
-        """Whether it is pressed."""
-        return safe_mode.is_pressed(self._directory)
+def look(presses):
+    """Follow a press, twice a second; one that has ended is obeyed by a reset.
 
-    def obey(self):
-        """A press that has ended; then it resets the board."""
-        what = self._press.look()
-        if what is None:
-            return
-        board = startup.board_in(self._directory)
-        cause = ordered.accept(board, what, "button")
-        if cause is None:
-            print("button: no label, so no portal: egiz-edge label")
-            return
-        boot_loop.write(board.data_directory, 0, cause)
-        reset()
+    Args:
+        presses: empty before the first look.
+    """
+    if not presses:
+        presses.append(button.Button(_Pin, print))
+    what = presses[0].look()
+    if what is None:
+        return
+    board = startup.board_in("")
+    cause = ordered.accept(board, what, "button")
+    if cause is None:
+        print("button: no label, so no portal: egiz-edge label")
+        return
+    boot_loop.write(board.data_directory, 0, cause)
+    reset()

@@ -29,7 +29,7 @@ _ACTIONS = ("reboot", "ota", "rollback")
 _LAST_ID = "/safe_mode_id"  # of the last command: a retained one is sent again
 _ID_MAX = 99  # characters; the contract allows fewer
 _BUTTON = 0  # BOOT, as ports/esp32.py has it
-_looks = []  # what each wait calls
+_presses = []  # of the button, the one that has begun
 
 
 def main(directory, data, count, reset_reason):
@@ -37,29 +37,9 @@ def main(directory, data, count, reset_reason):
     # Without a command, the app is tried once before safe mode runs again: also after a
     # power cut, and after the watchdog has ended a wait for a broker that hangs.
     boot_loop.write(data, boot_loop.SAFE - 1, reset_reason)
-    _look_at_button(directory)
     is_ordered = run(directory, reset_reason or "%d boots were not confirmed" % count)
     boot_loop.write(data, 0 if is_ordered else boot_loop.SAFE - 1, "reboot: safe_mode")
     reset()
-
-
-def _look_at_button(directory):
-    def look():
-        if is_pressed(directory):
-            from egiz_edge import safe_button  # noqa: PLC0415  # seldom pressed
-
-            _looks[:] = [safe_button.Button(directory).obey]
-
-    _looks[:] = [look]
-
-
-def is_pressed(directory):
-    """Whether the BOOT button is: no port is loaded here."""
-    if sys.platform != "esp32":  # the virtual board
-        return _read(directory + "/pin_button") == "1"
-    from machine import Pin  # noqa: PLC0415  # as above
-
-    return not Pin(_BUTTON, Pin.IN, Pin.PULL_UP).value()
 
 
 def run(directory, reason):
@@ -282,10 +262,21 @@ def _wait(ms):
     """Sleep, and feed the watchdog meanwhile."""
     while ms > 0:
         _feed()
-        for look in _looks:
-            look()
+        if _presses or is_pressed():
+            from egiz_edge import safe_button  # noqa: PLC0415  # seldom pressed
+
+            safe_button.look(_presses)
         time.sleep_ms(min(ms, _ROUND_MS))
         ms -= _ROUND_MS
+
+
+def is_pressed():
+    """Whether the BOOT button is: no port is loaded here."""
+    if sys.platform != "esp32":  # the virtual board
+        return _read("/pin_button") == "1"
+    from machine import Pin  # noqa: PLC0415  # as above
+
+    return not Pin(_BUTTON, Pin.IN, Pin.PULL_UP).value()
 
 
 def _feed():

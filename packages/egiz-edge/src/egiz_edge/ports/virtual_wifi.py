@@ -1,9 +1,7 @@
 """The network of the virtual board."""
 
 import asyncio
-import errno
 import json
-import socket
 
 _SCAN_S = 0.05  # until a network is found to be away
 _WEAK_DBM, _WEAK_TRIES = -85, 3  # below that, each third try succeeds
@@ -81,12 +79,15 @@ def read(path):
         return None
 
 
-async def _open_connection(host, port, ssl=None, server_hostname=None):
+def _open_connection(host, port, ssl=None, server_hostname=None):
     """As that of asyncio, which leaves its socket open where it is cancelled.
 
     On a board, the next garbage collection closes it; here, none does: some hours of a
     broker whose machine does not answer would use up the files of the process.
     """
+    import errno  # noqa: PLC0415  # a name in a module costs the heap
+    import socket  # noqa: PLC0415  # as above
+
     sock = socket.socket()
     try:
         sock.setblocking(False)
@@ -100,15 +101,11 @@ async def _open_connection(host, port, ssl=None, server_hostname=None):
                 sock, server_hostname=server_hostname, do_handshake_on_connect=False
             )
         stream = asyncio.StreamReader(sock)
-        await _until_writable(sock)
+        yield asyncio.core._io_queue.queue_write(sock)  # noqa: SLF001  # as asyncio does
     except BaseException:  # also where the task is cancelled
         sock.close()
         raise
     return stream, stream
-
-
-def _until_writable(sock):
-    yield asyncio.core._io_queue.queue_write(sock)  # noqa: SLF001  # as asyncio does
 
 
 asyncio.open_connection = _open_connection
