@@ -2,7 +2,7 @@
 
 import egiz_schema as egiz
 from egiz_edge import channels, payloads
-from egiz_edge.window import Window
+from egiz_edge.payloads import Window
 
 DEVICE = "cold-room-001"
 

@@ -25,7 +25,7 @@ ELECTRICAL = {name for name in TRUTH if name[0] != "t"}
 ZONES = set(TRUTH) - ELECTRICAL  # 0.01 °C
 
 SAMPLE = f"""
-from egiz_edge.window import Window
+from egiz_edge.payloads import Window
 from egiz_edge.sensors import Sensors
 roms = [bytes.fromhex(rom) for rom in {[one.hex() for one in ROMS]}]
 chips = (("max31855", "tc_0"), ("max6675", "tc_1"))

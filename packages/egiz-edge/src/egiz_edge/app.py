@@ -13,7 +13,6 @@ from egiz_edge.downlink import Downlink
 from egiz_edge.sensors import Sensors
 from egiz_edge.supervisor import Supervisor
 from egiz_edge.ticker import Ticker
-from egiz_edge.window import Window
 
 _MAINTAIN_S = 0.5
 _AWAY_MS = 60000  # without Wi-Fi, until a portal is thought of
@@ -52,7 +51,7 @@ class App:
         self._report = report
         self._is_stopping = False
         self._is_confirmed = False
-        self._window = Window()
+        self._window = payloads.Window()
         self._sensors = self._zones = None  # `_zones`: those of `_sensors`
         self._seq = 0  # of the next message
         self._sampling = Ticker(lambda: settings.sampling_rate_ms)

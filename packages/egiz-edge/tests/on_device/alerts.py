@@ -1,7 +1,7 @@
 """Alerts: raised beyond a threshold, ended by a band before it."""
 
 from egiz_edge.alerts import Alerts
-from egiz_edge.window import Window
+from egiz_edge.payloads import Window
 
 
 def _window(**means):

@@ -3,7 +3,7 @@
 import json
 
 from egiz_edge import channels, payloads
-from egiz_edge.window import Window
+from egiz_edge.payloads import Window
 
 _MAX = 32  # as limits.py has it: in the bundle, only the number is left
 

@@ -3,7 +3,7 @@
 import json
 
 from egiz_edge import payloads
-from egiz_edge.window import Window
+from egiz_edge.payloads import Window
 
 
 def _window():

@@ -6,8 +6,8 @@ from _bus import Bus, Pin, scratchpad
 from _ticks import Ticks
 from egiz_edge import sensors
 from egiz_edge.drivers import pzem
+from egiz_edge.payloads import Window
 from egiz_edge.ports.virtual import OneWire  # noqa: TID251  # its bound is tested
-from egiz_edge.window import Window
 
 ROM = b"\x28\0\0\0\0\0\0\x1e"
 

@@ -3,8 +3,8 @@
 import asyncio
 
 from egiz_edge import payloads, time_sync, timekeeping
+from egiz_edge.payloads import Window
 from egiz_edge.timekeeping import Timekeeper
-from egiz_edge.window import Window
 
 BUILT_MS = 1767225600000
 YEAR_2000_MS = 946684800000

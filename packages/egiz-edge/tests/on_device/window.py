@@ -1,6 +1,6 @@
 """The window: means of scaled integers."""
 
-from egiz_edge.window import Window
+from egiz_edge.payloads import Window
 
 
 def test_a_mean_is_rounded_half_up_also_below_zero():
