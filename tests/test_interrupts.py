@@ -160,8 +160,23 @@ def main():
 """
 
 
-def test_an_interrupt_that_python_ignores_is_not_lost(tmp_path):
-    (tmp_path / "ignores.py").write_text(IGNORED)
+# A machine that is busy begins with another thread, and not soon with this one again.
+SLOW = """
+import threading
+
+_start = threading.Thread.start
+
+def start(thread):
+    _start(thread)
+    time.sleep(0.3)
+
+threading.Thread.start = start
+"""
+
+
+@pytest.mark.parametrize("machine", ["", SLOW], ids=["idle", "busy"])
+def test_an_interrupt_that_python_ignores_is_not_lost(tmp_path, machine):
+    (tmp_path / "ignores.py").write_text(IGNORED + machine)
     code = "from egiz_launch import launch; launch('ignores')"
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -11,6 +11,8 @@ and this module, Python itself answers SIGINT, and may print a traceback.
 import os
 import signal
 import sys
+import time
+from _thread import get_ident
 from importlib import import_module
 
 INTERRUPTED = 130  # egiz_cli.INTERRUPTED: importing it would be what is waited for
@@ -49,12 +51,22 @@ def _interrupt_again(ignored: "sys.UnraisableHookArgs") -> None:
     if ignored.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(ignored)
         return
-    from threading import Timer, main_thread  # noqa: PLC0415  # seldom needed
+    from threading import Thread  # noqa: PLC0415  # seldom needed
 
     # Not here, where it would be ignored, too.
-    again = Timer(0.01, signal.pthread_kill, (main_thread().ident, signal.SIGINT))
-    again.daemon = True
-    again.start()
+    Thread(target=_interrupt_later, args=(get_ident(),), daemon=True).start()
+
+
+def _interrupt_later(thread: int) -> None:
+    """Once that thread has left the function above, however slow the machine is."""
+    is_there = True
+    while is_there:
+        time.sleep(0.01)
+        frame = sys._current_frames().get(thread)  # noqa: SLF001  # no other way to see
+        while frame and frame.f_code is not _interrupt_again.__code__:
+            frame = frame.f_back
+        is_there = frame is not None
+    signal.pthread_kill(thread, signal.SIGINT)
 
 
 def _end(*_: object) -> None:
