@@ -19,6 +19,9 @@ def in_archive(path: Path) -> Points:
     """Of the SQLite archive, read as any other program would.
 
     The bridge makes the file with the first message; until then it holds nothing.
+
+    Raises:
+        BlockingIOError: after a kill, until a bridge has opened it.
     """
     if not path.exists():
         return {}
@@ -34,6 +37,11 @@ def in_archive(path: Path) -> Points:
                 assert row["device_type"] == row["device_id"].rpartition("-")[0]
                 found[kind, row["device_id"], row["time_ms"]] = _fields(dict(row))
         return found
+    except sqlite3.OperationalError as error:
+        # What a bridge that was killed leaves is recovered when the next one opens it.
+        if "readonly database" in str(error):
+            raise BlockingIOError(str(error)) from error
+        raise
     finally:
         reader.close()
 
