@@ -27,16 +27,15 @@ def in_archive(path: Path) -> Points:
         return {}
     reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     reader.row_factory = sqlite3.Row
+    found: Points = {}
     try:
         tables = reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         kinds = [name for (name,) in tables if name in _KINDS]
-        found: Points = {}
         for kind in kinds:
             rows = list(reader.execute(f"SELECT * FROM {kind}"))
             for row in rows:
                 assert row["device_type"] == row["device_id"].rpartition("-")[0]
                 found[kind, row["device_id"], row["time_ms"]] = _fields(dict(row))
-        return found
     except sqlite3.OperationalError as error:
         # What a bridge that was killed leaves is recovered when the next one opens it.
         if "readonly database" in str(error):
@@ -44,6 +43,7 @@ def in_archive(path: Path) -> Points:
         raise
     finally:
         reader.close()
+    return found
 
 
 def in_influxdb(server: InfluxQl, since_ms: int = 0) -> Points:
