@@ -6,7 +6,6 @@ from binascii import hexlify
 
 from egiz_edge import unload
 from egiz_edge.ota.fetch import AnswerError
-from egiz_edge.ota.signed import RELEASE, Signed
 
 _CHUNK = 512
 _LINE_MAX = 144  # bytes, as in release.py
@@ -17,14 +16,13 @@ class Bringing:
 
     Args:
         slot: its directory.
-        head: of a release, as a file; it was verified, and each entry checked.
+        signed: of a release; it was verified, and each entry checked.
         watchdog: of the board.
     """
 
-    def __init__(self, slot, head, watchdog):
+    def __init__(self, slot, signed, watchdog):
         self._slot = slot
-        head.seek(0)
-        self._signed = Signed(head, RELEASE)
+        self._signed = signed
         self._watchdog = watchdog
 
     async def run(self, come):

@@ -83,12 +83,12 @@ class _Update:
                 await self._go_to(0)
                 await self._bring_head(new)
             with open(new, "rb") as file:
-                await self._verify(file)
+                signed = await self._verify(file)
                 self._has_head = True  # so it is not fetched again in this boot
                 # Only now: what verifies needs the memory.
                 from egiz_edge.ota import bringing  # noqa: PLC0415  # not kept
 
-                parts = (self._slot, file, self._board.watchdog)
+                parts = (self._slot, signed, self._board.watchdog)
                 await bringing.Bringing(*parts).run(self._come)
         except AnswerError:
             self._has_head = False  # the server may have another file now
@@ -118,15 +118,18 @@ class _Update:
             raise AnswerError("too long" if size > self._size else "cut short")
 
     async def _verify(self, file):
-        """Check a head; a key that is not known may be in a newer set."""
+        """Check a head; a key that is not known may be in a newer set.
+
+        Gives its `Signed`.
+        """
         try:
-            self._check(file)
+            return self._check(file)
         except KeyRefused as error:
             try:
                 await self._renew_keys(self._keys.number + 1)
             except Refused:  # there is no newer one
                 raise error
-            self._check(file)
+            return self._check(file)
 
     async def _renew_keys(self, least):
         from egiz_edge.ota import provisioned  # noqa: PLC0415  # as in `main`
@@ -162,14 +165,14 @@ class _Update:
     def _check(self, file):
         """Raises Refused for what this board cannot run, or was not ordered."""
         # One after the other, as there is no memory for all that they need.
+        file.seek(0)
+        signed = Signed(file, RELEASE)
+        signed.check(self._keys.moduli)
         free, block = self._room()
-        file.seek(0)
-        Signed(file, RELEASE).check(self._keys.moduli)
-        file.seek(0)
         from egiz_edge.ota import release  # noqa: PLC0415  # not kept
 
         try:
-            found = release.Release(file, self._keys, True)
+            found = release.Release(file, self._keys, signed)
             if found.version != self._wanted["version"]:
                 raise Refused("it is version %s" % found.version)
             floor = int(self._board.store.get("floor") or 0)
@@ -181,6 +184,7 @@ class _Update:
             del release
             unload("ota.release", "ota")
         self._check_size()
+        return signed
 
     def _room(self):
         """Bytes for the slot, with those of its files; bytes of a block."""

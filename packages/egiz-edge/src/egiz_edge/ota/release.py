@@ -55,17 +55,17 @@ class Release:
     Args:
         file: binary, at its start; it stays open while this is used.
         keys: a `KeySet`, or None where whoever holds the cable needs no signature.
-        is_checked: the signature was verified, by these keys.
+        signed: the `Signed` of this file, if these keys have verified it already.
 
     Raises:
         Refused: with the reason.
     """
 
-    def __init__(self, file, keys, is_checked=False):
+    def __init__(self, file, keys, signed=None):
         self._file = file
-        self._signed = Signed(file, RELEASE)
+        self._signed = signed or Signed(file, RELEASE)
         self.start = self._signed.end
-        if keys is not None and not is_checked:
+        if keys is not None and signed is None:
             self._signed.check(keys.moduli)
         self._read_head()
         if keys is not None and self.keys > keys.number:
