@@ -1,6 +1,6 @@
 """What a session with the broker begins with; in memory only meanwhile."""
 
-_NAMES_MAX = 4  # networks that are known to have been joined
+from egiz_edge import unload
 
 
 async def prepare(client, settings, names):
@@ -8,7 +8,12 @@ async def prepare(client, settings, names):
 
     The Wi-Fi is joined by now, and that is kept: see portal/fallback.py.
     """
-    keep(names.store, settings.wifi_ssid or "")
+    stored, ssid = names.store.get("joined"), settings.wifi_ssid or ""
+    if stored is None or ssid not in stored.split("\n"):
+        from egiz_edge import joined  # noqa: PLC0415  # seldom needed
+
+        joined.keep(names.store, ssid)
+        unload("joined")
     client.server, client.port = settings.host, settings.port
     client.user, client.password = settings.user, settings.password
     if settings.tls and client.ssl is None:
@@ -16,15 +21,6 @@ async def prepare(client, settings, names):
 
         client.ssl = tls.context(settings.tls)
     client.address = await names.address(settings.host)
-
-
-def keep(store, ssid):
-    """Keep that this network was joined: its name is one of the last few, by lines."""
-    stored = store.get("joined")
-    known = [] if stored is None else stored.split("\n")
-    if ssid not in known:
-        known.append(ssid)
-        store.put("joined", "\n".join(known[-_NAMES_MAX:]))
 
 
 async def subscribe(client, topic, log):

@@ -1,9 +1,12 @@
-"""A period that a task waits for, and that may change meanwhile."""
+"""What a task waits for: a period that may change, and a backoff, which grows."""
 
 import asyncio
+import random
 import time
 
 _STEP_MS = 200  # until a change is noticed; a timeout of an event costs more memory
+_FIRST_MS = 250  # of a backoff
+_LAST_MS = 2000  # a broker that is back is found again within this
 
 
 class Ticker:
@@ -44,3 +47,22 @@ class Ticker:
             self._since = time.ticks_add(self._since, period_ms)
         else:  # what was missed is not made up for
             self._since = time.ticks_ms()
+
+
+class Backoff:
+    """Doubles from try to try; the jitter keeps a thousand devices from one instant."""
+
+    def __init__(self, first_ms=_FIRST_MS, last_ms=_LAST_MS):
+        self._first_ms = self._ceiling_ms = first_ms
+        self._last_ms = last_ms
+
+    def reset(self):
+        """Begin again at the shortest wait."""
+        self._ceiling_ms = self._first_ms
+
+    def next_ms(self):
+        """Milliseconds to wait now: half to all of the ceiling."""
+        ceiling_ms = self._ceiling_ms
+        self._ceiling_ms = min(2 * ceiling_ms, self._last_ms)
+        half = ceiling_ms // 2
+        return half + random.getrandbits(16) % (half + 1)

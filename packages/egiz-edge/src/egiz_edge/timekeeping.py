@@ -9,7 +9,7 @@ is set, by the error of the estimate: the time between them was measured.
 import asyncio
 
 from egiz_edge import unload
-from egiz_edge.backoff import Backoff
+from egiz_edge.ticker import Backoff
 
 BUILT_MS = 1767225600000  # 2026-01-01: it was not earlier than this firmware
 LATEST_MS = 4102444800000  # 2100-01-01: the contract knows no later time

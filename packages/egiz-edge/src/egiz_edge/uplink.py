@@ -7,8 +7,8 @@ import asyncio
 import time
 
 from egiz_edge import payloads, unload
-from egiz_edge.backoff import Backoff
 from egiz_edge.mqtt import MQTTClient
+from egiz_edge.ticker import Backoff
 
 CLOSED_MS = (2000, 60000)  # waits, once the broker closes one session after another
 SHORT_MS = 30000  # a session that lasts longer is none of those

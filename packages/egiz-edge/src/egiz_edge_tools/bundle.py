@@ -56,7 +56,6 @@ _CONTRACT = ("topics.py", "limits.py", "orders.py")
 _OF_LITERALS = (
     "egiz_schema/limits.py",
     "egiz_schema/topics.py",
-    "egiz_edge/backoff.py",
     "egiz_edge/boot_loop.py",
     "egiz_edge/drivers/modbus.py",
     "egiz_edge/drivers/pzem.py",

@@ -1,8 +1,8 @@
 """The backoff: grows, and is never the same for two devices."""
 
-from egiz_edge.backoff import Backoff
+from egiz_edge.ticker import Backoff
 
-# As backoff.py has them: in the bundle, only the numbers are left.
+# As ticker.py has them: in the bundle, only the numbers are left.
 FIRST_MS, LAST_MS = 250, 2000
 
 

@@ -2,9 +2,9 @@
 
 from _board import Log, Store
 from _ticks import Ticks
-from egiz_edge import connecting
-from egiz_edge.backoff import Backoff
+from egiz_edge import joined
 from egiz_edge.portal import network
+from egiz_edge.ticker import Backoff
 
 LABEL = "egiz-ab12 abcdefghjkmn 123456"
 
@@ -119,8 +119,8 @@ def test_a_phone_in_the_network_has_the_board_reset_into_its_portal():
 
 
 def test_a_wifi_that_was_never_joined_leads_to_the_portal_after_a_minute():
-    for joined in (None, "Another"):
-        device = Device(joined=joined)
+    for ssid in (None, "Another"):
+        device = Device(joined=ssid)
         assert device.run_s(59) is None
         assert device.run_s(2) == "portal: never joined"
 
@@ -128,14 +128,14 @@ def test_a_wifi_that_was_never_joined_leads_to_the_portal_after_a_minute():
 def test_each_of_two_networks_that_were_joined_in_turn_is_known_to_be_right():
     store, written = Store(), []
     for ssid in 3 * ["Factory", "Office"]:
-        connecting.keep(store, ssid)
+        joined.keep(store, ssid)
         written.append(store.get("joined"))
     assert written[1:] == 5 * ["Factory\nOffice"]  # so it costs no flash again
     device = Device(joined=written[-1])
     assert device.run_s(3600) is None
     assert device.point.opened == "egiz-ab12"
     for number in range(9):
-        connecting.keep(store, "x" * 31 + str(number))
+        joined.keep(store, "x" * 31 + str(number))
     assert len(store.get("joined").split("\n")) == 4
     assert "Factory" not in store.get("joined")
 

@@ -1,8 +1,8 @@
 """The board's own network while its Wi-Fi is away; the app samples and keeps on."""
 
 from egiz_edge import boot_loop
-from egiz_edge.backoff import Backoff
 from egiz_edge.portal import label
+from egiz_edge.ticker import Backoff
 
 _AFTER_S = 300  # unless the settings say otherwise
 _RETRY_MS = 60000  # a search for the Wi-Fi disturbs the own network

@@ -169,9 +169,9 @@ def commit(board, path, settings):
 
     OSError where the flash is full; then nothing is changed.
     """
-    from egiz_edge import connecting  # noqa: PLC0415  # once in the life of a portal
+    from egiz_edge import joined  # noqa: PLC0415  # once in the life of a portal
 
-    connecting.keep(board.store, settings["wifi_ssid"])
+    joined.keep(board.store, settings["wifi_ssid"])
     with open(path + ".new", "w") as file:
         json.dump(settings, file)
     os.rename(path + ".new", path)
