@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -165,6 +166,8 @@ def shell(machine, programs, dist, tmp_path):
         "/var/lib/": f"{machine.root}/var/lib/",
         "/mnt/backup": str(tmp_path / "backup"),
         "localhost:1883": f"localhost:{broker.port}",
+        # This machine may have something on port 8000.
+        "serve updates": f"serve updates --listen 127.0.0.1:{free_port()}",
     }
     work = tmp_path / "work"
     shutil.copytree(REPOSITORY / "infra", work / "infra")  # blocks write there
@@ -220,6 +223,9 @@ def _output(process, *, is_endless):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGINT if is_endless else signal.SIGKILL)
         return process.communicate(timeout=60)[0]
+    finally:  # nothing of it stays, also where the tests are interrupted
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("page", [page for page, blocks in RUN.items() if blocks])

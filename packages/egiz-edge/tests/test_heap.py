@@ -31,7 +31,7 @@ def test_tls_a_config_of_2_kb_and_an_outage_leave_8_kb_of_the_heap_free(tmp_path
 
 
 @pytest.mark.usefixtures("micropython", "mosquitto")
-# On 114k, three runs in four pass: what loading leaves on the stack of C can keep some KB.
+# On 114k three runs in four pass: what loading leaves on the stack of C keeps some KB.
 @pytest.mark.parametrize("heap_of_board", ["116k", "118k", "122k", "126k"])
 def test_a_config_for_which_the_heap_is_too_small_is_refused_and_nothing_fails(
     tmp_path, heap_of_board
