@@ -14,7 +14,6 @@ from egiz_edge.drivers import thermocouple
 
 FIRMWARE = files("egiz_edge")
 READINGS = [
-    "window.py",
     "sensors.py",
     "payloads.py",
     "channels.py",

@@ -50,7 +50,7 @@ async def main():
         for quantity in "uipe":
             for phase in "abc":
                 name = quantity + phase
-                seen[name] = (window.last if quantity == "e" else window.mean)(name)
+                seen[name] = (window.last.get if quantity == "e" else window.mean)(name)
         for zone in range(window.zones):
             seen["t%d" % zone] = window.mean("t%d" % zone)
         emit(window.state, window.faults, seen)
