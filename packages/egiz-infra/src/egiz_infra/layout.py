@@ -78,9 +78,7 @@ class Layout:
         with file:
             self._wait_for(file)
             removed = _finish(self)
-            for left in self.copies.glob(
-                ".*"
-            ):  # by a kill, and never again of this name
+            for left in self.copies.glob(".*"):  # by a kill: another has another name
                 left.unlink()
             yield removed
 
