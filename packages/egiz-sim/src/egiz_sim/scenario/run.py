@@ -24,7 +24,7 @@ from egiz_sim.updates import Timing
 from egiz_sim.waiting import until
 
 _POLL_S = 0.05
-_LAST_TIMEOUT_S = 5.0
+_LAST_TIMEOUT_S = 30.0  # generous: a machine may be busy
 
 
 def needs_own_parts(scenario: Scenario) -> list[str]:
