@@ -23,7 +23,7 @@ BOARD = Path(__file__).parent / "update_cuts/board.py"
 # The modules are the same for both slots: only what a slot has of its own is written.
 PACKAGE = """__path__ = "/firmware/egiz_edge"
 VERSION, CRASHES = %r, %r
-from egiz_edge.own import unload, unload_rules
+from egiz_edge.own import discard, unload, unload_rules
 """
 STARTUP = """
 import sys

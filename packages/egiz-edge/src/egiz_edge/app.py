@@ -217,7 +217,9 @@ class App:
     def _reset_without_memory(self, name):
         """After a reset memory has no holes; if that does not help, it is a crash."""
         reason = "crash: no memory for %s" % name
-        self.log(reason)
-        self.outbox.flush()
-        boot_loop.note_reset(self.board.data_directory, reason)
-        self.board.reboot()
+        try:
+            self.log(reason)
+            self.outbox.flush()
+            boot_loop.note_reset(self.board.data_directory, reason)
+        finally:  # also if there is no memory for that
+            self.board.reboot()

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from egiz_edge import boot_loop
+from egiz_edge import boot_loop, discard
 
 _IS_VIRTUAL = sys.platform != "esp32"
 
@@ -71,9 +71,11 @@ def load(directory, data, count, reset_reason):
     # Before the modules are loaded: they would lie between garbage, in a heap of holes.
     gc.threshold(8192)  # bytes
     # Imported here: a module that does not load is a crash like any other.
-    from egiz_edge import startup  # noqa: PLC0415  # it unloads itself
+    from egiz_edge import startup  # noqa: PLC0415  # see above
 
-    return startup.load(directory, data, count, reset_reason)
+    app = startup.load(directory, data, count, reset_reason)
+    discard("startup")
+    return app
 
 
 async def _run(directory, data, count, reset_reason):

@@ -11,10 +11,11 @@ import json
 import time
 from binascii import crc32
 
-from egiz_edge import unload, unload_rules
+from egiz_edge import discard, unload, unload_rules
 
 _REPORT_S = 5  # for a result to arrive before a reboot
 _STEP_S = 0.5
+_TRIES = 3  # of a config; what else is under way needs memory too, for a moment
 # Bytes of heap that a config needs, with words of 64 bits: for the modules, and
 # for each byte of the message, for what it is when it is decoded.
 _ROOM, _ROOM_PER_BYTE = 12288, 5
@@ -47,7 +48,7 @@ async def handle_next(app):
     try:
         if app.downlink.is_config_next:
             msg, app.downlink.newest = app.downlink.newest, None
-            return _handle_config(app, msg)
+            return await _handle_config(app, msg)
         return await _handle_command(app)
     finally:  # also after an error: they would fill the memory
         _unload_all()
@@ -107,18 +108,31 @@ def join(app):
         app.board.wifi.configure(settings.wifi_ssid, settings.wifi_password)
 
 
-def _handle_config(app, msg):
+async def _handle_config(app, msg):
     """One for which there is no memory is refused, and the device runs on."""
-    is_there = type(msg) is not int  # else it is the CRC-32 of one that was too long
-    crc = crc32(msg) if is_there else msg
-    try:
-        if is_there and _has_room(msg):
-            document, reason = _checked(app, msg)
-            with_config(app, lambda config: config.receive(msg, document, reason))
+    if type(msg) is int:  # the CRC-32 of one that was too long
+        _refuse(app, msg)
+        return
+    for attempt in range(_TRIES):
+        if attempt:
+            await asyncio.sleep(_STEP_S)
+        if _is_handled(app, msg):
             return
+    _refuse(app, crc32(msg))
+
+
+def _is_handled(app, msg):
+    """Check and apply a config; False if there was no memory for it."""
+    if not _has_room(msg):
+        return False
+    try:
+        document, reason = _checked(app, msg)
+        with_config(app, lambda config: config.receive(msg, document, reason))
     except MemoryError:
-        msg = document = None
-    _refuse(app, crc)
+        return False
+    finally:
+        _unload_all()
+    return True
 
 
 def _has_room(msg):
@@ -154,8 +168,8 @@ def _refuse(app, crc):
 
 
 def _unload_all():
-    unload("incoming", "commands", "actions", "desired_config", "effective_settings")
-    unload("config_outcome", "firmware")
+    unload("incoming", "commands", "actions", "config_outcome", "firmware")
+    discard("desired_config", "effective_settings")
     unload_rules()
 
 

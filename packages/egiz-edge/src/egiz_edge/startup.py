@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from egiz_edge import boot_loop, unload, unload_rules
+from egiz_edge import boot_loop, discard, unload_rules
 
 
 def load(directory, data, count, reset_reason):
@@ -15,7 +15,7 @@ def load(directory, data, count, reset_reason):
     """
     settings = _settings(directory + "/settings.json")
     # Before the app is loaded: there is no memory for both.
-    unload("settings_check", "effective_settings")
+    discard("settings_check", "effective_settings")
     unload_rules()
     if settings is None:
         _open_portal(directory, data)
@@ -28,7 +28,7 @@ def load(directory, data, count, reset_reason):
 
     app = assembly.assembled(board, settings, reset_reason, count >= boot_loop.PLAIN)
     del assembly
-    unload("startup", "assembly", "processing")
+    discard("assembly", "processing")
     unload_rules()
     return app
 

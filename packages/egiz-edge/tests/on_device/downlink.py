@@ -25,7 +25,8 @@ class Device:
 
     def __init__(self):
         # Other tests have these modules, too.
-        processing.unload = processing.unload_rules = lambda *_names: None
+        processing.unload = processing.discard = lambda *_names: None
+        processing.unload_rules = lambda: None
         try:
             os.mkdir(_PATH)
         except OSError:
@@ -158,6 +159,37 @@ def test_a_config_that_is_too_long_for_the_memory_is_refused_once():
     device.downlink.put_config(77, True)  # at the next connection
     assert device.handle() == 0
     assert device.settings.publish_rate_ms == 300
+
+
+def _handled_with_no_memory_for(times):
+    """A device that got a config, and how often it was tried."""
+    device, tries = Device(), []
+    applied = processing.with_config
+
+    def with_config(*args):
+        tries.append(1)
+        if len(tries) <= times:
+            raise MemoryError
+        applied(*args)
+
+    processing.with_config = with_config
+    try:
+        device.config(rev=3, publish_rate_ms=300)
+        assert device.handle() == 1
+    finally:
+        processing.with_config = applied
+    return device, len(tries)
+
+
+def test_a_config_for_which_there_is_no_memory_for_a_moment_is_in_force():
+    device, tries = _handled_with_no_memory_for(times=2)
+    assert (tries, device.in_force()) == (3, (3, True))
+
+
+def test_a_config_for_which_there_is_no_memory_three_times_is_refused():
+    device, tries = _handled_with_no_memory_for(times=3)
+    assert (tries, device.in_force()) == (3, (0, False))
+    assert device.reported()["config"]["error"] == "no memory for it"
 
 
 def test_a_config_in_force_for_which_there_is_no_memory_any_more_stays():
