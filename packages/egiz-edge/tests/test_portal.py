@@ -12,6 +12,7 @@ import pytest
 from egiz_edge import reach
 from egiz_edge.portal import page
 from egiz_edge_tools.hardware import Hardware, Network
+from rig import new_wifi
 from rig.browser import Browser
 from rig.phone import ADDRESS, KEY, PIN, PortalBoard
 from rig.waiting import eventually
@@ -246,6 +247,12 @@ def test_a_wrong_field_is_named_and_the_form_keeps_all_but_secrets(opened, field
     names = phone.get().networks
     assert names == ["Factory", 'Büro <2>, "x"']  # the strongest first, none damaged
     assert phone.get().fields["device_id"].startswith("device-")
+
+
+@pytest.mark.usefixtures("micropython", "mosquitto")
+def test_a_device_with_mutual_tls_is_brought_into_another_network(tmp_path):
+    settings = new_wifi.stored(tmp_path, SMALL)
+    assert (settings["wifi_ssid"], "cert" in settings["tls"]) == ("Hall", True)
 
 
 def test_five_wrong_pins_lock_the_form_also_over_a_power_cut(opened, fields):
