@@ -166,15 +166,16 @@ class Container:
         """Commands that make its root, as of an image, and mount what the file says."""
         root = self._root
         lines = [f"mount -t tmpfs -o mode=0755 tmpfs {root}", f"mkdir {root}/dev"]
+        # First: a checkout may be below /tmp.
+        for mounted in self._service["tmpfs"]:
+            target, _, options = mounted.partition(":")
+            lines.append(f"mkdir {root}{target}")
+            lines.append(f"mount -t tmpfs -o {options} tmpfs {root}{target}")
         lines += [_bound(Path(path), root, "ro") for path in _host()]
         lines += [_bound(Path(path), root, "rw") for path in _DEVICES]
         lines += [f"mkdir -p {root}/proc {root}/etc", f"mount -t proc proc {root}/proc"]
         lines += [f"echo 127.0.0.1 localhost {' '.join(self._network.hosts)} "]
         lines[-1] += f">{root}/etc/hosts"
-        for mounted in self._service["tmpfs"]:
-            target, _, options = mounted.partition(":")
-            lines.append(f"mkdir {root}{target}")
-            lines.append(f"mount -t tmpfs -o {options} tmpfs {root}{target}")
         # A directory before what is mounted below it.
         for source, target, mode in sorted(self._mounts, key=lambda one: one[1]):
             lines.append(_bound(source, root, mode, target))
