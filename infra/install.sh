@@ -249,19 +249,18 @@ is_retention() {
 # What somebody else has configured, who may need it as it is: nothing is changed without
 # --take-over. Ours is known by the record of its drop-in.
 strangers() {
-  found=''
-  for service in $DEBIANS; do
+  found=$(for service in $DEBIANS; do
     [ ! -e "$etc/.laid/etc+systemd+system+$service.service.d+egiz.conf" ] || continue
-    for path in $(changed "$service"; added "$service"); do found="$found $service=$path"; done
-  done
+    { changed "$service"; added "$service"; } | sed "s/^/$service: /"
+  done)
   [ -n "$found" ] || return 0
   if [ -z "$takes_over" ]; then
-    for one in $found; do printf '  %s: %s\n' "${one%%=*}" "${one#*=}" >&2; done
+    printf '%s\n' "$found" | sed 's/^/  /' >&2
     stop 'these were configured here by somebody else, and nothing was changed. They would run with our
   configuration, and refuse whoever uses them now: install on another machine. If they are no longer needed
   as they are: run this again with --take-over; a copy of each file is kept in /etc/egiz/before'
   fi
-  for one in $found; do keep "${one%%=*}" "${one#*=}"; done
+  printf '%s\n' "$found" | while IFS= read -r one; do keep "${one%%: *}" "${one#*: }"; done
 }
 
 # changed SERVICE: files of its package that are not as Debian made them.

@@ -278,13 +278,14 @@ UNITS = "/etc/systemd/system"
 OF_OTHERS = {
     "mosquitto": (
         """\
-echo 'listener 1884' >/etc/mosquitto/conf.d/site.conf
+echo 'listener 1884' >'/etc/mosquitto/conf.d/our site.conf'
 echo '# theirs' >>/etc/mosquitto/mosquitto.conf""",
-        ["/etc/mosquitto/mosquitto.conf", "/etc/mosquitto/conf.d/site.conf"],
+        ["/etc/mosquitto/mosquitto.conf", "/etc/mosquitto/conf.d/our site.conf"],
     ),
     "influxdb": (
-        "mkdir -p /var/lib/influxdb/data/telegraf /var/lib/influxdb/data/_internal",
-        ["/var/lib/influxdb/data/telegraf"],
+        """\
+mkdir -p /var/lib/influxdb/data/_internal '/var/lib/influxdb/data/home *'""",
+        ["/var/lib/influxdb/data/home *"],
     ),
     "prometheus": (
         "echo '# theirs' >>/etc/prometheus/prometheus.yml",
