@@ -47,6 +47,7 @@ class Device:
 
     def __init__(self, label=LABEL, joined="Factory", ap_after=300):
         self.point, self.is_up, self.level = Point(), False, 0
+        self.cause = "reboot"
         self.time = Ticks()
         store = Store()
         if label:
@@ -58,6 +59,7 @@ class Device:
             pins={"button": Thing(value=lambda: self.level)},
             access_point=lambda: self.point,
             data_directory="/there is none/data",
+            reset_cause=lambda: self.cause,
         )
         self.settings = Thing(wifi_ssid="Factory", given={})
         if ap_after != 300:
@@ -109,6 +111,32 @@ def test_with_a_wifi_that_was_joined_once_the_network_opens_after_five_minutes()
     device.is_up = False
     assert device.run_s(299) is None  # it begins again
     assert device.point.opened is None
+
+
+def test_after_a_portal_that_nobody_used_an_hour_is_measured():
+    device = Device()
+    device.board.store.put("unused", "1")
+    assert device.run_s(3599) is None
+    assert device.point.opened is None
+    assert device.run_s(2) is None
+    assert device.point.opened == "egiz-ab12"
+    device.is_up = True
+    assert device.run_s(1) is None
+    device.is_up = False  # another outage
+    assert device.run_s(310) is None
+    assert device.point.opened == "egiz-ab12"
+
+
+def test_a_power_on_is_one_of_a_person_and_no_setting_is_overruled():
+    device = Device()
+    device.cause = "power_on"
+    device.board.store.put("unused", "1")
+    assert device.run_s(310) is None
+    assert device.point.opened == "egiz-ab12"
+    never = Device(ap_after=0)
+    never.board.store.put("unused", "1")
+    assert never.run_s(7200) is None
+    assert never.point.opened is None
 
 
 def test_a_phone_in_the_network_has_the_board_reset_into_its_portal():

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from _board import Log
+from _board import Log, Store
 from _ticks import Ticks
 from egiz_edge.portal import way_back
 from egiz_edge.portal.way_back import ALONE_MS, RETRY_MS, WayBack
@@ -30,6 +30,7 @@ class Session:
     def __init__(self):
         self.access_point = self.board = self
         self.wifi = Wifi()
+        self.store = Store()
         self.phones = 0
         self.is_used = False
 
@@ -80,6 +81,16 @@ async def _ten_minutes_alone():
     assert not await _rounds(back, ALONE_MS // 1000)
     assert await _rounds(back, 1)
     assert session.wifi.tries == []  # a person has asked for the portal
+    assert session.store.get("unused") is None
+
+
+async def _a_phone_that_asks_for_nothing():
+    session, back = _begin(False)
+    session.phones = 1
+    assert await _rounds(back, 2 + ALONE_MS // 1000)
+    assert session.store.get("unused") == "1"
+    back.stop()  # somebody has sent the form
+    assert session.store.get("unused") is None
 
 
 async def _left_to_a_trial():
@@ -106,6 +117,10 @@ def test_the_wifi_is_not_tried_while_a_phone_is_there():
 
 def test_one_that_a_person_opened_ends_after_ten_minutes_without_a_phone():
     asyncio.run(_ten_minutes_alone())
+
+
+def test_one_that_a_phone_opened_and_nobody_used_is_noted_until_a_form_is_sent():
+    asyncio.run(_a_phone_that_asks_for_nothing())
 
 
 def test_the_trial_of_a_form_has_the_wifi_for_itself():

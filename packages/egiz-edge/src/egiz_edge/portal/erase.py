@@ -12,7 +12,7 @@ import os
 
 from egiz_edge import boot_loop
 
-_IN_STORE = ("config", "settings_crc", "joined", "last_command", "addresses")
+_IN_STORE = ("config", "settings_crc", "joined", "last_command", "addresses", "unused")
 
 
 def run(directory, board, log):

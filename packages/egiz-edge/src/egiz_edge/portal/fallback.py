@@ -5,6 +5,7 @@ from egiz_edge.portal import label
 from egiz_edge.ticker import Backoff
 
 _AFTER_S = 300  # unless the settings say otherwise
+_UNUSED_S = 3600  # after a phone that asked for nothing: some join by themselves
 _RETRY_MS = 60000  # a search for the Wi-Fi disturbs the own network
 
 
@@ -23,6 +24,8 @@ class Fallback:
         self._label = label.read(app.board.store)
         after_s = app.settings.given.get("ap_after")
         self._after_s = _AFTER_S if after_s is None else after_s
+        if self._after_s and _was_unused(app.board):
+            self._after_s = max(self._after_s, _UNUSED_S)
         self._point = None
 
     def look(self, away_ms):
@@ -69,7 +72,13 @@ class Fallback:
 
     def close(self):
         """The Wi-Fi is back."""
+        self._app.board.store.delete("unused")
         if self._point is not None:
             self._point.stop()
             self._app.uplink.network = Backoff()
             self._app.log("the Wi-Fi is back: %s is closed" % self._label.ssid)
+
+
+def _was_unused(board):
+    """Whether the portal before was; with a power-on, a person is there again."""
+    return board.store.get("unused") and board.reset_cause() != "power_on"

@@ -23,6 +23,7 @@ class WayBack:
         self._log = log
         self._ssid = settings.get("wifi_ssid")
         self._password = settings.get("wifi_password")
+        self._is_asked = is_asked
         self._is_tried = not is_asked and self._ssid is not None
         self._seen = self._tried = time.ticks_ms()  # a phone, the Wi-Fi
         self._trying = None  # task
@@ -39,6 +40,8 @@ class WayBack:
         self._is_there = is_there
         if time.ticks_diff(now, self._seen) > ALONE_MS:
             self._log("portal: not used for 10 minutes; the app runs again")
+            if not self._is_asked:
+                self._session.board.store.put("unused", "1")
             return True
         if is_there:
             return False
@@ -52,6 +55,7 @@ class WayBack:
 
     def stop(self):
         """Leave the Wi-Fi to the trial of a form."""
+        self._session.board.store.delete("unused")
         if self._trying is not None:
             self._trying.cancel()
             self._trying = None
