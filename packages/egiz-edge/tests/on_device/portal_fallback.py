@@ -113,7 +113,7 @@ def test_with_a_wifi_that_was_joined_once_the_network_opens_after_five_minutes()
     assert device.point.opened is None
 
 
-def test_after_a_portal_that_nobody_used_an_hour_is_measured():
+def test_after_a_portal_without_use_an_hour_is_measured():
     device = Device()
     device.board.store.put("unused", "1")
     assert device.run_s(3599) is None

@@ -119,7 +119,7 @@ def test_one_that_a_person_opened_ends_after_ten_minutes_without_a_phone():
     asyncio.run(_ten_minutes_alone())
 
 
-def test_one_that_a_phone_opened_and_nobody_used_is_noted_until_a_form_is_sent():
+def test_one_that_a_phone_opened_and_no_one_used_is_noted_until_a_form_is_sent():
     asyncio.run(_a_phone_that_asks_for_nothing())
 
 
