@@ -16,6 +16,7 @@ import urllib.request
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -57,6 +58,20 @@ def _processes_in(directory):
 def _archive(tmp_path):
     (directory,) = tmp_path.glob("demo-*")
     return directory / "archive.sqlite"
+
+
+def _executed(archive, statement):
+    """How many rows it has changed, and the first that it gives.
+
+    None of either before the bridge has made the table.
+    """
+    with closing(sqlite3.connect(archive, timeout=30)) as db, db:
+        try:
+            done = db.execute(statement)
+        except sqlite3.OperationalError as error:
+            assert "no such table" in str(error)  # noqa: PT017  # else it is a fault
+            return SimpleNamespace(rowcount=0, row=None)
+        return SimpleNamespace(rowcount=done.rowcount, row=done.fetchone())
 
 
 def _rows(archive):
@@ -186,12 +201,11 @@ def test_ctrl_c_ends_the_demo_with_a_balanced_ledger(demo):
 def test_a_missing_message_fails_the_demo_and_its_device_is_named(demo, tmp_path):
     running = demo(seconds=6)
     running.wait_for("msg/s", timeout=30)
-    archive = _archive(tmp_path)
-    with closing(sqlite3.connect(archive, timeout=30)) as db, db:
-        db.execute(
-            "DELETE FROM telemetry WHERE rowid ="
-            " (SELECT min(rowid) FROM telemetry WHERE device_id = 'mixer-002')"
-        )
+    remove = (
+        "DELETE FROM telemetry WHERE rowid ="
+        " (SELECT min(rowid) FROM telemetry WHERE device_id = 'mixer-002')"
+    )
+    eventually(lambda: _executed(_archive(tmp_path), remove).rowcount == 1, 30)
     assert running.wait(60) == 1
     assert "NOT BALANCED" in running.output()
     assert re.search(r"mixer-002\W+\d+\W+\d+\D+-1", running.output())
@@ -224,12 +238,10 @@ def test_served_it_is_found_by_others_and_their_messages_are_not_in_its_ledger(
     for name in ("ready", "metrics", "devices"):
         with urllib.request.urlopen(services["bridge"][name], timeout=10) as answer:
             assert answer.status == 200
-    running.wait_for("msg/s", timeout=30)  # there is a table in the archive, then
     url = services["broker"]["url"]
     other = launch("egiz-edge", "run", "--broker", url, "--device-id", "oven-777")
     query = "SELECT count(*) > 0 FROM telemetry WHERE device_id = 'oven-777'"
-    with closing(sqlite3.connect(_archive(tmp_path), timeout=30)) as db:
-        assert eventually(lambda: db.execute(query).fetchone() == (1,))
+    eventually(lambda: _executed(_archive(tmp_path), query).row == (1,), 30)
     other.interrupt(60)
     assert running.interrupt(60) == 0, running.output()
     assert "archived: balanced" in running.output()
