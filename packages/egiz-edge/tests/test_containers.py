@@ -130,6 +130,25 @@ emit(short > 10, absent, order.WHERE)
     assert run(code, slot("a", {"ota/order": 300})) == [[True, 0, "a"]]
 
 
+def test_where_the_flash_fails_an_import_says_so_and_not_that_a_module_is_absent(
+    slot, run
+):
+    code = """
+import egiz_edge, io
+class Failing:
+    def open(self, *_):
+        raise OSError(5)
+for flash in (Failing(), Failing(), io):
+    egiz_edge.io = flash
+    try:
+        from egiz_edge.ota import order
+        emit(order.WHERE)
+    except (OSError, ImportError) as error:
+        emit(repr(error))
+"""
+    assert run(code, slot("a")) == [["OSError(5,)"], ["OSError(5,)"], ["a"]]
+
+
 DAMAGES = {
     "no index": lambda package: (package / "0.pack").unlink(),
     "empty index": lambda package: (package / "0.pack").write_bytes(b""),

@@ -143,15 +143,19 @@ def test_a_release_reaches_a_board_and_what_it_holds_is_in_its_slot(
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
-    [(b"<html>", "not a release"), (b"", "not a release"), (None, "cut short")],
+    ("cut", "added", "reason"),
+    [
+        (0, b"", "not a release"),
+        (0, b"<html>", "not a release"),
+        (-9, b"", "cut short"),
+        (None, b"<html>", "too long"),
+    ],
 )
 def test_what_is_no_sound_release_is_refused_before_the_board_is_stopped(
-    tmp_path, content, reason
+    tmp_path, cut, added, reason
 ):
     path = tmp_path / "1.egz"
-    whole = make(target="linux").signed()
-    path.write_bytes(whole[:-9] if content is None else content)
+    path.write_bytes(make(target="linux").signed()[:cut] + added)
     command = ["deploy", "--port", "/dev/ttyEGIZ9", "--release", str(path)]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 2

@@ -18,15 +18,20 @@ COMMAND = Topic("factory", DEVICE, "command")
 
 @pytest.fixture
 def crashed(device, tmp_path, umqtt, monkeypatch):
-    """A factory of devices that have crashed five times, and would run now."""
+    """A factory of devices that have crashed five times, and would run now.
+
+    A module of their firmware is replaced by given lines.
+    """
+    replaced = {}
 
     def staged(directory, *_):
-        stage(directory)
+        stage(directory, replaced=replaced)
         shutil.copytree(umqtt / "umqtt", directory / "umqtt")
 
-    def make(broker):
+    def make(broker, **modules):
+        replaced.update({f"egiz_edge/{name}.py": modules[name] for name in modules})
         data = tmp_path / f"flash-{DEVICE}" / "data"
-        data.mkdir(parents=True)
+        data.mkdir(parents=True, exist_ok=True)
         (data / "boots").write_text("5 crash: test")
         return device(broker)
 
@@ -107,7 +112,8 @@ def test_a_retained_reboot_is_obeyed_once(crashed, device, mosquitto, live, tmp_
     (tmp_path / f"flash-{DEVICE}" / "data" / "boots").write_text("5 crash: second")
     device(mosquitto)
     eventually(lambda: ("refused", "repeated") in _answers(live, "again"))
-    assert _answers(live, "again").count(("done", None)) == 1
+    told = [m.last_command for m in _statuses(live, "safe_mode") if m.last_command]
+    assert [one.result for one in told] == ["done", "refused"]
 
 
 def test_a_damaged_id_of_the_last_command_keeps_no_command_from_being_obeyed(
@@ -138,6 +144,63 @@ def test_a_broker_that_hangs_does_not_hold_the_device_in_safe_mode(
     born = eventually(lambda: _statuses(live, "online"))[0]
     assert born.boot == 1
     assert [m for m in live.messages(DEVICE, "status") if m.state == "safe_mode"] == []
+
+
+HANGS = """
+def obey(*_):
+    while True:
+        pass
+"""
+
+
+@pytest.mark.parametrize("boots", ["5 crash: again", "0 "], ids=["safe mode", "app"])
+def test_a_command_that_is_cut_by_power_leaves_a_word_of_it(
+    crashed, device, mosquitto, live, tmp_path, boots
+):
+    running = crashed(mosquitto, safe_orders=HANGS)
+    data = tmp_path / f"flash-{DEVICE}" / "data"
+    eventually(lambda: _statuses(live, "safe_mode"))
+    _send(live, "c1", "rollback", args={"confirm": DEVICE})
+    eventually((data / "safe_mode_id").exists)
+    running.kill()
+    (data / "boots").write_text(boots)
+    device(mosquitto)
+    assert _answer(live, "c1") == ("failed", "interrupted")
+    assert live.rejected == []
+
+
+def test_the_app_repeats_the_last_answer_of_safe_mode_and_then_its_own(
+    crashed, mosquitto, live, tmp_path
+):
+    crashed(mosquitto)
+    eventually(lambda: _statuses(live, "safe_mode"))
+    _send(live, "c1", "reboot")
+    born = eventually(lambda: _statuses(live, "online"))[0]
+    assert (born.last_command.id, born.last_command.result) == ("c1", "done")
+    _send(live, "c2", "reboot")
+    eventually(lambda: _answers(live, "c2")[1:])  # it reboots after the first
+    assert set(_answers(live, "c2")) == {("done", None)}
+    assert [m.last_command.id for m in _statuses(live, "online")][-1] == "c2"
+    assert not (tmp_path / f"flash-{DEVICE}" / "data" / "safe_mode_answer").exists()
+
+
+@pytest.mark.parametrize("damaged", [b"\xff" * 40, b"7", b"{" * 300_000])
+def test_a_damaged_answer_keeps_neither_safe_mode_nor_the_app_from_running(
+    device, crashed, mosquitto, live, tmp_path, damaged
+):
+    data = tmp_path / f"flash-{DEVICE}" / "data"
+    data.mkdir(parents=True)
+    (data / "safe_mode_answer").write_bytes(damaged)
+    running = crashed(mosquitto)
+    (told,) = eventually(lambda: _statuses(live, "safe_mode"))
+    assert told.last_command is None
+    running.kill()
+    (data / "boots").unlink()
+    device(mosquitto)
+    born = eventually(lambda: _statuses(live, "online"))[0]
+    assert born.last_command is None
+    assert not (data / "safe_mode_answer").exists()
+    assert live.rejected == []
 
 
 def test_a_power_cut_leads_out_of_safe_mode(crashed, device, mosquitto, live):

@@ -17,6 +17,7 @@ from egiz_edge_tools.hardware import (
     rom,
 )
 from egiz_edge_tools.virtual_board import Identity, VirtualBoard
+from rig.process import free_port
 from rig.waiting import eventually
 
 
@@ -160,6 +161,55 @@ before = first_free()
 emit(asyncio.run(reasons()), first_free() - before)
 """
     assert run(code).ended() == [[["no CONNACK in time"], 0]]
+
+
+@pytest.fixture
+def ports(mosquitto):
+    """Why no session over TLS comes about -> a port where that is so."""
+    return {"refused": free_port(), "no TLS there": mosquitto.port}
+
+
+@pytest.mark.parametrize("why", ["refused", "no TLS there"])
+def test_a_handshake_that_fails_leaves_no_socket_open(run, ports, why):
+    code = f"""
+import asyncio, socket, ssl
+from egiz_edge import mqtt
+from egiz_edge.ota.fetch import Download
+
+def first_free():
+    sock = socket.socket()
+    number = sock.fileno()
+    sock.close()
+    return number
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.verify_mode = ssl.CERT_NONE
+port = {ports[why]}
+
+async def address_of(host):
+    return host
+
+async def reasons():
+    client = mqtt.MQTTClient("oven-001", "127.0.0.1", port)
+    client.ssl = context
+    found = []
+    for _ in range(5):
+        download = Download(address_of, lambda: context)
+        try:
+            await download.open("https://127.0.0.1:%d/1.egz" % port)
+        except OSError as error:
+            found.append(str(error))
+        await download.close()
+        try:
+            await client.connect()
+        except OSError as error:
+            found.append(str(error))
+    return len(found)
+
+before = first_free()
+emit(asyncio.run(reasons()), first_free() - before)
+"""
+    assert run(code).ended() == [[10, 0]]
 
 
 def test_an_unset_clock_runs_from_the_year_2000_until_it_is_set(run):

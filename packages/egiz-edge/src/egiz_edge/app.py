@@ -166,14 +166,15 @@ class App:
         """All that has no task of its own: trial, messages, status, boot, portal."""
         while True:
             await asyncio.sleep(_MAINTAIN_S)
+            # First, as processing may fail again and again; then no boot is confirmed.
+            self._look_for_portal()
+            if self._report.is_due(self.settings.report_rate_ms):
+                self.uplink.report_soon()
             while self.downlink.is_waiting or self.is_trial_over():
                 await self._process()
             if self.downlink.is_due(self._report.uptime_ms() // 1000):
                 await self._process()
-            if self._report.is_due(self.settings.report_rate_ms):
-                self.uplink.report_soon()
             self._confirm_boot()
-            self._look_for_portal()
 
     async def _process(self):
         from egiz_edge import processing  # noqa: PLC0415  # not kept, see unload

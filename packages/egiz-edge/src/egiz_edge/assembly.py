@@ -2,7 +2,7 @@
 
 import os
 
-from egiz_edge import processing
+from egiz_edge import processing, unload
 from egiz_edge.app import App
 from egiz_edge.names import Names
 from egiz_edge.outbox import Outbox
@@ -25,6 +25,7 @@ def assembled(board, settings, reset_reason, is_plain):
     report = Report(settings.device_id, board, reset_reason)
     app = App(board, settings, report, print)
     processing.with_config(app, lambda config: config.restore(is_plain))
+    _take_over(board)
     _go_on_with_update(app)
     processing.stored(app)
     app.outbox = report.outbox = Outbox(
@@ -41,6 +42,19 @@ def assembled(board, settings, reset_reason, is_plain):
     if settings.calibration:
         print("calibration: %s" % settings.calibration)
     return app
+
+
+def _take_over(board):
+    """The last command of safe mode, if it had one; the app runs without it as well."""
+    data = board.data_directory
+    try:
+        if "safe_mode_answer" in os.listdir(data):
+            from egiz_edge import safe_answers  # noqa: PLC0415  # few boots have one
+
+            safe_answers.hand_over(data, board.store)
+    except Exception as error:
+        print("no word of safe mode's last command: %r" % error)
+    unload("safe_answers")
 
 
 def _go_on_with_update(app):

@@ -192,9 +192,14 @@ class DesiredConfig:
     def _load(self, path):
         """The configuration in a file; None if there is none that is valid."""
         try:
-            config = json.loads(_read(path))
-            from egiz_schema.orders import check_config  # noqa: PLC0415  # few have one
+            os.stat(path)
+        except OSError:
+            return None
+        # Not within `try`: where that is damaged, the configuration is not.
+        from egiz_schema.orders import check_config  # noqa: PLC0415  # few have one
 
+        try:
+            config = json.loads(_read(path))
             check_config(config, self._settings.device_id)
             resolve(config, self._settings.given)
         except OSError:

@@ -4,11 +4,15 @@ import json
 
 
 def checked(msg, is_config, device_id):
-    """The decoded message, and why the contract does not allow it, or None."""
+    """The decoded message, and why the contract does not allow it, or None.
+
+    MemoryError, or what the import raises, where the contract itself does not load.
+    """
+    # Not within `try`: a ValueError of a module that is damaged is none of the message.
+    from egiz_schema import orders  # noqa: PLC0415  # gone before it is executed
+
     document = reason = None
     try:
-        from egiz_schema import orders  # noqa: PLC0415  # gone before it is executed
-
         document = json.loads(msg)
         if is_config:
             orders.check_config(document, device_id)
@@ -19,8 +23,6 @@ def checked(msg, is_config, device_id):
                 orders.check_arguments(document["action"], arguments, device_id)
     except ValueError as error:
         reason = error.args[1] if error.args[1:] else "not JSON"
-    except MemoryError:
-        document, reason = None, "no memory for it"
     return document, reason
 
 

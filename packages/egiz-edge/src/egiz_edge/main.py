@@ -57,13 +57,14 @@ def _update(directory, data):
     """Run the updater instead, if that is ordered: it shares no memory with the app."""
     try:
         os.stat(data + "/ota")
+    except OSError:
+        return
+    try:
         from egiz_edge.ota import boot  # noqa: PLC0415  # few boots have an order
 
         boot.run(directory, data)
-    except OSError:
-        pass  # no order, or a flash that cannot count how often it was tried
-    except Exception as error:
-        sys.print_exception(error)  # the app runs, and meets the order as well
+    except Exception as error:  # it does not load, or the flash cannot count the tries
+        sys.print_exception(error)  # the app runs, and ends the order
 
 
 def load(directory, data, count, reset_reason):

@@ -110,29 +110,29 @@ def join(app):
 
 async def _handle_config(app, msg):
     """One for which there is no memory is refused, and the device runs on."""
-    if type(msg) is int:  # the CRC-32 of one that was too long
-        _refuse(app, msg)
-        return
-    for attempt in range(_TRIES):
-        if attempt:
-            await asyncio.sleep(_STEP_S)
-        if _is_handled(app, msg):
-            return
-    _refuse(app, crc32(msg))
+    error = MemoryError()
+    if type(msg) is not int:  # else it is the CRC-32 of one that was too long
+        for attempt in range(_TRIES):
+            if attempt:
+                await asyncio.sleep(_STEP_S)
+            error = _problem(app, msg)
+            if error is None:
+                return
+        msg = crc32(msg)
+    _refuse(app, msg, error)
 
 
-def _is_handled(app, msg):
-    """Check and apply a config; False if there was no memory for it."""
+def _problem(app, msg):
+    """Check and apply a config; gives what has kept it from that, or None."""
     if not _has_room(msg):
-        return False
+        return MemoryError()
     try:
         document, reason = _checked(app, msg)
         with_config(app, lambda config: config.receive(msg, document, reason))
-    except MemoryError:
-        return False
+    except Exception as error:  # no memory, or a module does not load
+        return error
     finally:
         _unload_all()
-    return True
 
 
 def _has_room(msg):
@@ -152,19 +152,27 @@ def _checked(app, msg):
         _unload_all()
 
 
-def _refuse(app, crc):
-    """Unless it is in force already: then only its report had no memory."""
+def _refuse(app, crc, error):
+    """Unless it is in force already: then only its report had no memory.
+
+    What does not load now may do so when the message is sent again.
+    """
     _unload_all()
     from egiz_edge import config_outcome  # noqa: PLC0415  # not kept, see unload
 
     store = app.board.store
     outcome = config_outcome.load(store)
     if outcome[1] != crc:
-        outcome = (outcome[0], crc, "no memory for it", None)
+        crc = crc if type(error) is MemoryError else None
+        outcome = (outcome[0], crc, _words(error), None)
         config_outcome.keep(store, outcome)
         app.log("config %d: %s" % (outcome[0], outcome[2]))
     del config_outcome
     _keep_member(app, outcome)
+
+
+def _words(error):
+    return "no memory for it" if type(error) is MemoryError else repr(error)
 
 
 def _unload_all():
@@ -181,7 +189,10 @@ async def _handle_command(app):
         commands.refuse(app.downlink.refused.pop(0), "busy")
         return None
     msg, retain = app.downlink.commands.pop(0)
-    document, reason = incoming.checked(msg, False, app.settings.device_id)
+    try:
+        document, reason = incoming.checked(msg, False, app.settings.device_id)
+    except Exception as error:  # else nobody would know what became of it
+        document, reason = {"id": incoming.id_of(msg)}, _words(error)
     unload_rules()
     return await commands.receive(document, reason, retain)
 

@@ -15,7 +15,7 @@ import time
 
 from machine import WDT, reset
 
-from egiz_edge import boot_loop
+from egiz_edge import boot_loop, unload
 
 _PORT = 1883
 _ROUND_MS = 500
@@ -26,8 +26,6 @@ _RETRY_APP_MS = 900000  # the cause may be gone by then
 _ANSWERS_MAX = 16
 _TEXTS = ("user", "password", "wifi_ssid", "wifi_password")  # settings
 _ACTIONS = ("reboot", "ota", "rollback")
-_LAST_ID = "/safe_mode_id"  # of the last command: a retained one is sent again
-_ID_MAX = 99  # characters; the contract allows fewer
 _BUTTON = 0  # BOOT, as ports/esp32.py has it
 _presses = []  # of the button, the one that has begun
 
@@ -64,6 +62,7 @@ class _Session:
         from umqtt.simple import MQTTClient  # noqa: PLC0415  # may be missing: try again
 
         self._directory = directory
+        self._data = directory + "/data"
         self._reason = reason
         settings = provisioned(directory)
         _join(settings)
@@ -98,7 +97,10 @@ class _Session:
         _feed()  # from here on, a broker that hangs has an end
         self._client.connect()
         self._client.subscribe(self._topic + "command", 1)
-        self._report()  # whoever reads it may send a command immediately
+        answers = _answers()
+        last = answers.member(self._data) if answers else {}
+        self._report(**last)  # whoever reads it may send a command immediately
+        del answers, last
         pinged = time.ticks_ms()
         while not self._is_ordered:
             _wait(_ROUND_MS)
@@ -149,13 +151,22 @@ class _Session:
             last["error"] = "safe mode: reboot, ota and rollback only"
         elif type(command_id) is not str:
             last["error"] = "id: not a text"
-        elif _last_id(self._directory) == command_id:
-            last["error"] = "repeated"
         else:
-            _keep(self._directory + "/data" + _LAST_ID, command_id)
-            last.update(self._obey(command))
+            last.update(self._executed(command, last["id"]))
         if len(self._answers) < _ANSWERS_MAX:
             self._answers.append(last)
+
+    def _executed(self, command, printable_id):
+        """Of the answer, all but the id."""
+        answers = _answers()
+        if answers is None:
+            return self._obey(command)
+        if answers.is_repeated(self._data, command["id"]):
+            return {"error": "repeated"}
+        answers.begin(self._data, command["id"], printable_id)
+        found = self._obey(command)
+        answers.end(self._data, printable_id, found)
+        return found
 
     def _obey(self, command):
         """The result, and the reason of one that is no `done`."""
@@ -283,25 +294,21 @@ def _feed():
     WDT(timeout=60000).feed()
 
 
-def _keep(path, text):
+def _answers():
+    """The module of what is kept of commands; without it they are obeyed as well."""
+    found = None
     try:
-        with open(path, "w") as file:
-            file.write(text)
-    except OSError as error:
-        print("safe mode: a repeated command will not be known: %r" % error)
+        from egiz_edge import safe_answers as found  # noqa: PLC0415  # not kept
+    except Exception as error:
+        print("safe mode: no word is kept of a command: %r" % error)
+    unload("safe_answers")
+    return found
 
 
-def _last_id(directory):
-    try:
-        return _read(directory + "/data" + _LAST_ID, _ID_MAX)
-    except ValueError:  # not UTF-8
-        return None
-
-
-def _read(path, most=-1):
+def _read(path):
     try:
         with open(path) as file:
-            return file.read(most)
+            return file.read()
     except OSError:
         return None
 

@@ -114,14 +114,28 @@ def restore(app):
     board = app.board
     given = order.read(board.data_directory)
     if given is not None:
-        ended = order.outcome(_directory(board), given)
-        if ended is not None:
-            if ended[0] == "rolled_back":
-                slots.spoil(_directory(board))
-            order.end(board, ended[0], given["version"], ended[1])
+        try:
+            _end(board, given)
+        except OSError as error:  # a full flash must not keep the app from running
+            app.log("update: how it ended is not kept: %r" % error)
     if slots.is_on_trial(_directory(board)):
         asyncio.create_task(_watch(app))  # noqa: RUF006  # the loop of the board keeps it
     _unload()
+
+
+def _end(board, given):
+    """Keep how an order has ended, unless its version is on trial."""
+    from egiz_edge import slots  # noqa: PLC0415  # as above
+    from egiz_edge.ota import order  # noqa: PLC0415  # as above
+
+    directory = _directory(board)
+    ended = order.outcome(directory, given)
+    if ended is None and not slots.is_on_trial(directory):
+        ended = "failed", "updater: did not run"  # the console has the reason
+    if ended is not None:
+        if ended[0] == "rolled_back":
+            slots.spoil(directory)
+        order.end(board, ended[0], given["version"], ended[1])
 
 
 async def _watch(app):

@@ -34,12 +34,12 @@ _found = [0, None, b"", 0, 0, 0, 0, 0, 0, 0]
 def stat(path):
     """What the importer looks at; raises OSError for what is not there.
 
-    To the importer every error means that it is not there. So where memory is short,
-    this says that it is a file, and `open` gives the reason.
+    To the importer every error means that it is not there. So where memory is short, or
+    the index cannot be read, this says that it is a file, and `open` raises the reason.
     """
     if path.endswith(".py"):
         raise OSError(_ABSENT)
-    _found[0] = _FILE
+    _found[0], is_there = _FILE, True
     try:
         if path.endswith(".mpy"):
             path = path[:-4]
@@ -48,16 +48,17 @@ def stat(path):
             key, part = crc32(path.encode()).to_bytes(4, "big"), bytearray(_PART)
             with io.open(_NAMED % (_directory, 0), "rb") as file:
                 at = -1
-                while at < 0:
-                    if not file.readinto(part):
-                        raise OSError(_ABSENT)
+                while at < 0 and is_there:
+                    is_there = file.readinto(part)
                     at = part.find(key)
             _found[2] = bytes(part[at + 4 : at + 7])
-            _found[1] = path
-        if _found[2][0] == _PACKAGE:
+            _found[1] = path if is_there else None
+        if is_there and _found[2][0] == _PACKAGE:
             _found[0] = _DIRECTORY
-    except MemoryError:
-        pass
+    except (MemoryError, OSError) as error:
+        _found[2] = error
+    if not is_there:
+        raise OSError(_ABSENT)
     return _found
 
 
@@ -66,7 +67,7 @@ def open(path, mode):
     if not path.endswith(".mpy"):
         return io.open(_directory + path[path.rfind("/") :], mode)
     if _found[1] is None:
-        raise MemoryError
+        raise _found[2]
     file = io.open(_NAMED % (_directory, _found[2][0]), mode)
     file.seek(int.from_bytes(_found[2][1:], "big"))
     return file

@@ -158,6 +158,9 @@ def unpack(path: Path, directory: Path) -> None:
             with to.open("wb") as copy:
                 check_file(file, name, size, digest, copy.write)
             at += size
+        file.seek(at)
+        if file.read(1):
+            raise Refused("too long")
     (directory / SELECTOR).write_bytes(selector())
 
 

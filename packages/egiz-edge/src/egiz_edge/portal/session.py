@@ -131,18 +131,17 @@ class Session:
         await asyncio.sleep(_ANSWER_S)
         try:
             found = await self._problem() or self._not_stored()
-            if found is None:
-                print("portal: the settings lead to the broker, and are stored")
-                self.state, self._done_ticks = "done", time.ticks_ms()
-                self._was_there = self.access_point.clients() > 0
-                return
-            print("portal: %s; nothing is stored" % found[1])
-            self.reason = found[0]
-            # What is known to be wrong is not kept by an empty field.
-            self.settings.pop(_SECRETS.get(self.reason), None)
         except Exception as error:  # the form must be there again, whatever happened
-            print("portal: %r; nothing is stored" % error)
-            self.reason = "no_broker"
+            found = "no_broker", "%r" % error
+        if found is None:
+            print("portal: the settings lead to the broker, and are stored")
+            self.state, self._done_ticks = "done", time.ticks_ms()
+            self._was_there = self.access_point.clients() > 0
+            return
+        print("portal: %s; nothing is stored" % found[1])
+        self.reason = found[0]
+        # What is known to be wrong is not kept by an empty field.
+        self.settings.pop(_SECRETS.get(self.reason), None)
         self.board.wifi.configure(None, None)  # a search would disturb its own network
         self.state = "form"
 
@@ -150,7 +149,7 @@ class Session:
         """Why the settings cannot be kept, as `_problem` has it, or None."""
         try:
             commit(self.board, self._path, self.settings)
-        except OSError as error:
+        except Exception as error:
             return "not_stored", "settings.json cannot be written: %r" % error
         return None
 
@@ -167,7 +166,8 @@ class Session:
 def commit(board, path, settings):
     """Keep what has proved itself; a power cut leaves the old or the new.
 
-    OSError where the flash is full; then nothing is changed.
+    An exception where the flash is full, or the memory; then nothing is changed. What
+    fails once they are in force is none: it is only the reason of the next reset.
     """
     from egiz_edge import joined  # noqa: PLC0415  # once in the life of a portal
 
@@ -175,7 +175,10 @@ def commit(board, path, settings):
     with open(path + ".new", "w") as file:
         json.dump(settings, file)
     os.rename(path + ".new", path)
-    boot_loop.write(board.data_directory, 0, "reboot: portal")
+    try:
+        boot_loop.write(board.data_directory, 0, "reboot: portal")
+    except Exception as error:
+        print("portal: the reason of the next reset is not kept: %r" % error)
 
 
 def _stored(path):

@@ -82,13 +82,20 @@ def read(path):
 def _open_connection(host, port, ssl=None, server_hostname=None):
     """As that of asyncio, which leaves its socket open where it is cancelled.
 
-    On a board, the next garbage collection closes it; here, none does: some hours of a
-    broker whose machine does not answer would use up the files of the process.
+    So does TLS where its handshake fails: it forgets the socket below it, and closing
+    it closes nothing. On a board, the next garbage collection does that; here, none
+    does: some hours of a broker that refuses or does not answer would use up the files
+    of the process.
     """
     import errno  # noqa: PLC0415  # a name in a module costs the heap
     import socket  # noqa: PLC0415  # as above
 
-    sock = socket.socket()
+    below = sock = socket.socket()
+
+    async def wait_closed():
+        sock.close()
+        below.close()  # once more does nothing
+
     try:
         sock.setblocking(False)
         try:
@@ -101,9 +108,12 @@ def _open_connection(host, port, ssl=None, server_hostname=None):
                 sock, server_hostname=server_hostname, do_handshake_on_connect=False
             )
         stream = asyncio.StreamReader(sock)
+        if ssl:
+            stream.wait_closed = wait_closed
         yield asyncio.core._io_queue.queue_write(sock)  # noqa: SLF001  # as asyncio does
     except BaseException:  # also where the task is cancelled
         sock.close()
+        below.close()
         raise
     return stream, stream
 
