@@ -32,7 +32,7 @@ def _fail():
     raise %s
 _fail()
 """
-ERRORS = {  # what a module raises -> the reason that is told
+ERRORS = {  # what a module raises -> the reason that is said
     "MemoryError()": "no memory for it",
     "OSError(5)": "OSError(5,)",
     "ValueError('incompatible .mpy file')": "ValueError('incompatible .mpy file',)",

@@ -191,7 +191,7 @@ async def _handle_command(app):
     msg, retain = app.downlink.commands.pop(0)
     try:
         document, reason = incoming.checked(msg, False, app.settings.device_id)
-    except Exception as error:  # else nobody would know what became of it
+    except Exception as error:  # else no one would know what became of it
         document, reason = {"id": incoming.id_of(msg)}, _words(error)
     unload_rules()
     return await commands.receive(document, reason, retain)
