@@ -43,6 +43,10 @@ def translate_errors() -> Iterator[None]:
     except BrokenPipeError:
         # Commands handle those of their own connections: this one is of the output.
         raise click.exceptions.Exit(PIPE_CLOSED) from None
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich makes a 1 of it
+            raise click.exceptions.Exit(PIPE_CLOSED) from None
+        raise
     except OSError as error:
         failure = Unusable if error.filename else click.ClickException
         raise failure(explain(error)) from None
