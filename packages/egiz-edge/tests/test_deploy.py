@@ -1,10 +1,12 @@
 """`egiz-edge deploy` and `monitor`: the real mpremote, a real interpreter, littlefs."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -640,3 +642,23 @@ def _is_open(port):
     except serial.SerialException:
         return True
     return False
+
+
+def test_what_is_ended_from_outside_leaves_no_mpremote_at_the_port(launch):
+    board, port = os.openpty()  # one that is silent
+    name = os.ttyname(port)
+    running = launch("egiz-edge", "label", "--port", name)
+
+    def at_the_port():
+        for process in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it has just ended
+                words = process.read_text(errors="replace").split("\0")
+                if "mpremote" in words and name in words:
+                    return True
+        return False
+
+    running.wait_until(at_the_port)
+    assert running.terminate() == -signal.SIGTERM
+    eventually(lambda: not at_the_port())
+    os.close(board)
+    os.close(port)
