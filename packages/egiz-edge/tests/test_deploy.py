@@ -332,6 +332,8 @@ def test_for_a_certificate_in_pem_the_conversion_to_der_is_shown(bundle, tmp_pat
         ({"tls": {"ca": "ca.der"}}, "tls.ca: "),
         (None, "must be a JSON object"),
         ("{", "not JSON"),
+        ('{"port": NaN}', "not JSON: NaN is no number of JSON"),
+        ('{"tls": {"ca": "a", "ca": "b"}}', "'ca' stands there twice: remove one"),
         ("[" * 100_000, "not JSON: nested too deeply"),
         ("\ufeff{}", "not UTF-8 without a byte order mark: save it so"),
         ("{}".encode("utf-16"), "not UTF-8 without a byte order mark: save it so"),
