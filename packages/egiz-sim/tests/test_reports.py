@@ -82,15 +82,18 @@ def test_a_hangup_ends_it_early_with_its_report(
     assert json.loads((tmp_path / "r.json").read_text())
 
 
-@pytest.mark.parametrize("command", ["run", "load"])
+@pytest.mark.parametrize(
+    "command", ["run", "load", "run --scenario steady"], ids=["run", "load", "scenario"]
+)
 def test_ctrl_c_before_all_have_connected_is_no_success(launch, command):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"mqtt://127.0.0.1:{silent.getsockname()[1]}"
-        running = launch("egiz-sim", command, "--broker", url, "--devices", "2")
+        words = [*command.split(), "--broker", url, "--devices", "2"]
+        running = launch("egiz-sim", *words)
         silent.settimeout(60)
         connected, _ = silent.accept()
         with connected:
-            assert running.interrupt() == 130
+            assert running.interrupt(15) == 130
     assert "Error" not in running.output()
 
 
