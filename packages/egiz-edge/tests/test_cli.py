@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import egiz_edge_tools.virtual_board as board
@@ -173,6 +174,21 @@ def test_without_umqtt_it_says_once_what_does_not_work_and_how_to_install_it(
     assert lines[0].endswith("micropython -m mip install umqtt.simple")
     assert lines[1] == "safe mode: crash: test"
     assert running.output().count("mip install") == 1
+
+
+def test_a_home_that_may_not_be_read_has_no_umqtt(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir(mode=0)
+    other = ["setpriv", "--reuid", "65534", "--clear-groups"]
+    code = "from egiz_edge_tools import umqtt; print(umqtt.installed())"
+    done = subprocess.run(
+        [*(other if os.geteuid() == 0 else []), sys.executable, "-c", code],
+        env={**os.environ, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("None\n", "")
 
 
 def test_a_device_that_does_not_listen_is_ended_by_the_second_ctrl_c(launch, crashed):
