@@ -47,6 +47,14 @@ def wait():
     signal.pause()
 
 @main.command()
+def here():
+    click.echo(Path.cwd())
+
+@main.command()
+def many():
+    held = [open(os.devnull) for _ in range(10000)]
+
+@main.command()
 def say():
     click.echo("in between", err=True)
     click.echo("done")
@@ -139,6 +147,28 @@ def test_a_full_disk_is_a_sentence(program):
         assert code == 1
         assert "No space left on device" in errors
         assert "Traceback" not in errors
+
+
+def test_a_directory_that_is_gone_and_a_limit_have_a_sentence(program, tmp_path):
+    run = f"{sys.executable} {program.path}"
+    for line, reason in (
+        (
+            f"mkdir gone; cd gone; rmdir ../gone; {run} here",
+            "the current directory was removed; change to another one",
+        ),
+        (
+            f"ulimit -n 64; {run} many",
+            "Too many open files; raise what `ulimit -n` says, or LimitNOFILE",
+        ),
+    ):
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (1, f"Error: {reason}\n")
 
 
 def test_what_cannot_be_said_on_stderr_ends_nothing(program):
