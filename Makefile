@@ -9,6 +9,8 @@ export HATCH_DATA_DIR := $(CURDIR)/.hatch/data
 export HATCH_CACHE_DIR := $(CURDIR)/.hatch/cache
 # As pip and curl do: a factory's proxy often has a certificate authority of its own.
 export UV_SYSTEM_CERTS := true
+# `user = yes` of somebody's pip.conf: an environment has no such place.
+export PIP_USER := 0
 CA_BUNDLES := /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem
 export NODE_EXTRA_CA_CERTS ?= $(firstword $(wildcard $(CA_BUNDLES)))
 

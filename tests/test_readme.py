@@ -1,6 +1,8 @@
 """The README says what is so."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,15 @@ def test_contributing_is_short_and_its_glossary_complete():
     words = re.findall(r"^\| ([a-z][a-z -]+) \| (.+) \|$", glossary, re.MULTILINE)[1:]
     assert len(words) >= 30
     assert [word for word, _ in words] == sorted({word for word, _ in words})
+
+
+def test_make_installs_into_its_environments_whatever_pip_does_elsewhere():
+    done = subprocess.run(
+        ["make", "--eval", "show: ; @echo $$PIP_USER", "show"],
+        cwd=ROOT,
+        env={**os.environ, "PIP_USER": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "0\n"

@@ -1,6 +1,7 @@
 """A program of this package, as a shell runs it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,10 @@ import click
 import pytest
 from click.testing import CliRunner
 from egiz_cli import MEANINGS, Program, command
+from rig.waiting import eventually
 
 EXAMPLE = """
-import os, signal, sys
+import os, signal, subprocess, sys, tempfile
 from pathlib import Path
 import click
 from egiz_cli import InputFile, OutputFile, Program, command
@@ -43,6 +45,30 @@ def greek():
 def wait():
     os.kill(os.getpid(), signal.SIGINT)
     signal.pause()
+
+@main.command()
+def here():
+    click.echo(Path.cwd())
+
+@main.command()
+def many():
+    held = [open(os.devnull) for _ in range(10000)]
+
+@main.command()
+def say():
+    click.echo("in between", err=True)
+    click.echo("done")
+
+@main.command()
+def hold():
+    with tempfile.TemporaryDirectory() as directory:
+        child = subprocess.Popen(["sleep", "60"], stdout=-3, stderr=-3)
+        try:
+            print(directory, child.pid, flush=True)
+            signal.pause()
+        finally:
+            child.kill()
+            print("held", flush=True)
 
 @main.command()
 @click.argument("path", type=OutputFile())
@@ -96,6 +122,7 @@ def program(tmp_path_factory):
             os.close(output)
         return done.returncode, done.stdout or "", done.stderr
 
+    run.path = path
     return run
 
 
@@ -120,6 +147,35 @@ def test_a_full_disk_is_a_sentence(program):
         assert code == 1
         assert "No space left on device" in errors
         assert "Traceback" not in errors
+
+
+def test_a_directory_that_is_gone_and_a_limit_have_a_sentence(program, tmp_path):
+    run = f"{sys.executable} {program.path}"
+    for line, reason in (
+        (
+            f"mkdir gone; cd gone; rmdir ../gone; {run} here",
+            "the current directory was removed; change to another one",
+        ),
+        (
+            f"ulimit -n 64; {run} many",
+            "Too many open files; raise what `ulimit -n` says, or LimitNOFILE",
+        ),
+    ):
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (1, f"Error: {reason}\n")
+
+
+def test_what_cannot_be_said_on_stderr_ends_nothing(program):
+    assert program("say", "2> /dev/full") == (0, "done\n", "")
+    assert program("echo x", "2> /dev/full") == (2, "", "")
+    assert program("say") == (0, "done\n", "in between\n")
+    assert program("greek", "1>&2") == (0, "", "µ \\udcff\n")
 
 
 @pytest.mark.parametrize(
@@ -195,6 +251,45 @@ def test_what_the_terminal_cannot_show_is_escaped(program):
 
 def test_ctrl_c_ends_with_130_silently(program):
     assert program("wait") == (130, "", "")
+
+
+@pytest.fixture
+def holding(program):
+    """A factory of programs that have a directory and a child; (it, them)."""
+    running = []
+
+    def start(before=""):
+        line = f"{before} exec {sys.executable} {program.path} hold"
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(["bash", "-c", line], stdout=pipe, stderr=pipe)
+        running.append(process)
+        directory, child = process.stdout.readline().split()
+        return process, Path(directory.decode()), Path("/proc") / child.decode()
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_from_outside_ends_it_in_good_order_and_is_seen(holding, number):
+    process, directory, child = holding()
+    assert directory.exists()
+    for _ in range(3):  # a terminal that is closed sends several
+        process.send_signal(number)
+    assert process.wait(60) == -number
+    assert (process.stdout.read(), process.stderr.read()) == (b"held\n", b"")
+    assert not directory.exists()
+    eventually(lambda: not child.exists())
+
+
+def test_a_hangup_that_is_ignored_stays_so(holding):
+    process, directory, _ = holding("trap '' HUP;")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == -signal.SIGTERM
+    assert not directory.exists()
 
 
 def test_a_question_without_an_answer_is_no(program):

@@ -1,10 +1,13 @@
 """`egiz-edge`, as a person types it."""
 
 import json
+import os
+import pty
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import egiz_edge_tools.virtual_board as board
@@ -35,6 +38,45 @@ def test_run_starts_a_device_and_ctrl_c_disconnects_it(launch, mosquitto, live):
     assert totals["acked"] == {
         kind: len(live.messages("oven-007", kind)) for kind in ("telemetry", "status")
     }
+
+
+@pytest.mark.parametrize("output", ["> /dev/full", "| true"])
+def test_a_console_that_nothing_reads_ends_it_and_the_device_disconnects(
+    mosquitto, live, tmp_path, output
+):
+    line = f"{own_program('egiz-edge')} run --broker {mosquitto.url} --publish-ms 500"
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = subprocess.run(
+        ["bash", "-c", f"{line} {output}\nexit ${{PIPESTATUS[0]}}"],
+        env={**os.environ, "TMPDIR": str(scratch)},
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == (1 if "full" in output else 141), done.stderr
+    assert list(scratch.iterdir()) == []
+    eventually(lambda: live.messages("oven-001", "status")[-1].state == "offline")
+
+
+def test_a_terminal_that_is_closed_ends_it_and_the_device_disconnects(
+    mosquitto, live, tmp_path
+):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    running, terminal = pty.fork()
+    if running == 0:
+        os.environ["TMPDIR"] = str(scratch)
+        words = ["run", "--broker", mosquitto.url, "--publish-ms", "500"]
+        os.execv(own_program("egiz-edge"), ["egiz-edge", *words])
+    try:
+        eventually(lambda: live.messages("oven-001", "telemetry"))
+    finally:
+        os.close(terminal)
+    _, status = os.waitpid(running, 0)
+    assert os.waitstatus_to_exitcode(status) in {0, 1}  # 1: before it could say more
+    assert list(scratch.iterdir()) == []
+    eventually(lambda: live.messages("oven-001", "status")[-1].state == "offline")
 
 
 def test_the_state_is_kept_in_the_directory_that_is_given(
@@ -132,6 +174,21 @@ def test_without_umqtt_it_says_once_what_does_not_work_and_how_to_install_it(
     assert lines[0].endswith("micropython -m mip install umqtt.simple")
     assert lines[1] == "safe mode: crash: test"
     assert running.output().count("mip install") == 1
+
+
+def test_a_home_that_may_not_be_read_has_no_umqtt(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir(mode=0)
+    other = ["setpriv", "--reuid", "65534", "--clear-groups"]
+    code = "from egiz_edge_tools import umqtt; print(umqtt.installed())"
+    done = subprocess.run(
+        [*(other if os.geteuid() == 0 else []), sys.executable, "-c", code],
+        env={**os.environ, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("None\n", "")
 
 
 def test_a_device_that_does_not_listen_is_ended_by_the_second_ctrl_c(launch, crashed):
@@ -246,12 +303,14 @@ def test_doctor_logs_in_with_a_certificate_and_names_a_wrong_authority(
         ({"ca": "pem", "cert": "pem", "key": "pem"}, "--key: pem: holds no key"),
         ({"ca": "pem", "cert": "pem", "key": "locked"}, "key without a password"),
         ({"ca": "none"}, "--ca: none: No such file"),
+        ({"ca": "pipe"}, "--ca: pipe: it is a pipe without a writer"),
     ],
 )
 def test_a_file_of_tls_that_cannot_be_used_is_named(
     launch, tmp_path, options, sentence
 ):
     (tmp_path / "x").write_text("nothing")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "pem").write_bytes(trustme.CA().cert_pem.bytes())
     locked = "ENCRYPTED PRIVATE KEY"
     text = f"-----BEGIN {locked}-----\nMAA=\n-----END {locked}-----\n"

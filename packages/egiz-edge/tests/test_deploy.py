@@ -1,10 +1,12 @@
 """`egiz-edge deploy` and `monitor`: the real mpremote, a real interpreter, littlefs."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -334,6 +336,8 @@ def test_for_a_certificate_in_pem_the_conversion_to_der_is_shown(bundle, tmp_pat
         ({"tls": {"ca": "ca.der"}}, "tls.ca: "),
         (None, "must be a JSON object"),
         ("{", "not JSON"),
+        ('{"port": NaN}', "not JSON: NaN is no number of JSON"),
+        ('{"tls": {"ca": "a", "ca": "b"}}', "'ca' stands there twice: remove one"),
         ("[" * 100_000, "not JSON: nested too deeply"),
         ("\ufeff{}", "not UTF-8 without a byte order mark: save it so"),
         ("{}".encode("utf-16"), "not UTF-8 without a byte order mark: save it so"),
@@ -644,3 +648,23 @@ def _is_open(port):
     except serial.SerialException:
         return True
     return False
+
+
+def test_what_is_ended_from_outside_leaves_no_mpremote_at_the_port(launch):
+    board, port = os.openpty()  # one that is silent
+    name = os.ttyname(port)
+    running = launch("egiz-edge", "label", "--port", name)
+
+    def at_the_port():
+        for process in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it has just ended
+                words = process.read_text(errors="replace").split("\0")
+                if "mpremote" in words and name in words:
+                    return True
+        return False
+
+    running.wait_until(at_the_port)
+    assert running.terminate() == -signal.SIGTERM
+    eventually(lambda: not at_the_port())
+    os.close(board)
+    os.close(port)

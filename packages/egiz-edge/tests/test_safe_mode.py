@@ -112,8 +112,8 @@ def test_a_retained_reboot_is_obeyed_once(crashed, device, mosquitto, live, tmp_
     (tmp_path / f"flash-{DEVICE}" / "data" / "boots").write_text("5 crash: second")
     device(mosquitto)
     eventually(lambda: ("refused", "repeated") in _answers(live, "again"))
-    told = [m.last_command for m in _statuses(live, "safe_mode") if m.last_command]
-    assert [one.result for one in told] == ["done", "refused"]
+    said = [m.last_command for m in _statuses(live, "safe_mode") if m.last_command]
+    assert [one.result for one in said] == ["done", "refused"]
 
 
 def test_a_damaged_id_of_the_last_command_keeps_no_command_from_being_obeyed(
@@ -192,8 +192,8 @@ def test_a_damaged_answer_keeps_neither_safe_mode_nor_the_app_from_running(
     data.mkdir(parents=True)
     (data / "safe_mode_answer").write_bytes(damaged)
     running = crashed(mosquitto)
-    (told,) = eventually(lambda: _statuses(live, "safe_mode"))
-    assert told.last_command is None
+    (said,) = eventually(lambda: _statuses(live, "safe_mode"))
+    assert said.last_command is None
     running.kill()
     (data / "boots").unlink()
     device(mosquitto)

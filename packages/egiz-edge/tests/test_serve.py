@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import signal
 import socket
 import ssl
@@ -248,6 +249,18 @@ def test_https_with_a_certificate_and_its_key(serve, tmp_path):
     waiting.close()
     assert any("200, 51,200 bytes" in line for line in serving.lines(2))
     assert serving.stop() == (0, "")
+
+
+def test_what_is_no_directory_is_not_served(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, "/dev/null"):
+        command = [own_program("egiz-edge"), "serve", path, "--listen", "127.0.0.1:0"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 2
+        assert f"DIR {path}: is no directory" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ def test_settings_of_a_former_facility_do_not_stay(infra, tmp_path):
     [
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
+        ('{"a": NaN}', "is not JSON"),
+        ('{"a": "Secret1", "a": "Secret2"}', "'a' stands there twice"),
         ("[]", "must be a JSON object"),
         (json.dumps(_SHARED | {"broker": None}), "has no broker"),
         ('{"broker": "b"}', "has no wifi_ssid, wifi_password"),

@@ -109,16 +109,52 @@ def test_completion_offers_commands_and_options(capsys):
         assert "gate" in output
         assert "--released" in output
         assert f"# To install: egiz-schema completion {shell} > " in output
+    # At the first TAB, zsh runs the file itself, as the function.
+    assert 'loadautofunc ]]; then _egiz_schema "$@"' in output
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("validate --t", "--topic"),
+        ("v", "validate vectors"),
+        ("--", "--help --version"),
+        ("completion ''", "bash zsh"),
+        ("gate --released ''", ""),  # files, by `complete -o default`
+        ("validate ''", ""),
+        ("nonsense --", "--help --version"),
+    ],
+)
+def test_what_bash_offers(capsys, words, offered):
     script = _main(capsys, "completion", "bash")[1]
-    ask = (
-        "COMP_WORDS=(egiz-schema validate --t); COMP_CWORD=2; _egiz_schema;"
-        ' echo "${COMPREPLY[@]}"; COMP_WORDS=(egiz-schema v); COMP_CWORD=1;'
-        ' _egiz_schema; echo "${COMPREPLY[@]}"'
-    )
+    ask = f"COMP_WORDS=(egiz-schema {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))"
+    ask += '; _egiz_schema; echo "${COMPREPLY[@]}"'
     done = subprocess.run(
-        ["bash", "-c", script + "\n" + ask], capture_output=True, text=True, check=True
+        ["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True
     )
-    assert done.stdout == "--topic\nvalidate vectors\n"
+    assert done.stdout == f"{offered}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("--help > /dev/full", 1),
+        ("gate --help > /dev/full", 1),
+        ("--version > /dev/full", 1),
+        ("--help | true", 141),
+        ("vectors 2> /dev/full", 0),
+        ("topic x 2> /dev/full", 2),
+        ("nonsense 2> /dev/full", 2),
+    ],
+)
+def test_a_stream_that_cannot_be_written_has_its_code(line, code):
+    program = f"PYTHONUNBUFFERED=1 {own_program('egiz-schema')}"  # as in containers
+    command = f"{program} {line}\nexit ${{PIPESTATUS[0]}}"
+    pipe = subprocess.PIPE
+    done = subprocess.run(["bash", "-c", command], stderr=pipe, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert ("cannot write the output: No space left" in done.stderr) == (code == 1)
+    assert "Traceback" not in done.stderr
 
 
 def test_the_exit_codes_are_those_of_the_other_programs():

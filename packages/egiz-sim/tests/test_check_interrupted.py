@@ -1,7 +1,9 @@
 """`egiz-sim check`, interrupted in every way: the retained config is put back."""
 
+import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from rig.process import own_program, require
@@ -108,3 +110,26 @@ def test_a_terminal_that_is_gone_keeps_it_from_nothing(broker):
         process.kill()
         process.wait()
     assert broker.kept() == _CONFIG
+
+
+def test_a_wait_for_a_file_can_be_interrupted(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)  # it never writes
+    options = ["--broker", "mqtts://127.0.0.1:1", "--ca", str(pipe)]
+    command = [own_program("egiz-sim"), "check", "--device-id", "oven-001", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        eventually(lambda: _has_open(process.pid, pipe))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr.read() == b""
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(writer)
+
+
+def _has_open(pid, path):
+    found = Path(f"/proc/{pid}/fd").glob("*")
+    return any(os.path.realpath(one) == str(path) for one in found)

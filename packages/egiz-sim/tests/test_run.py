@@ -236,6 +236,10 @@ def test_an_unreachable_broker_is_named_with_its_address(launch, mosquitto):
     [
         (["--broker", "http://localhost"], "--broker: must be mqtt://host:port"),
         (["--broker", "mqtt://localhost:0x1"], "--broker: port must be"),
+        (
+            ["--broker", "mqtts://localhost", "--ca", "/dev/zero"],
+            "--ca: /dev/zero: too large; at most 1 MB",
+        ),
         (["--facility", "A"], "--facility 'A': a facility is"),
         (["--devices", "0"], "--devices"),
         (["--rate", "-1"], "--rate"),

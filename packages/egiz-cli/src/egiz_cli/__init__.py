@@ -13,6 +13,7 @@ from egiz_cli.connack import explain_refusal
 from egiz_cli.errors import Unusable, explain
 from egiz_cli.exit_codes import DONE, FAILED, INTERRUPTED, MEANINGS, PIPE_CLOSED, USAGE
 from egiz_cli.program import Program
+from egiz_cli.signals import ending_signals
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "Unusable",
     "__version__",
     "command",
+    "ending_signals",
     "explain",
     "explain_refusal",
     "group",

@@ -1,6 +1,7 @@
 """Errors that a person can mend, as one sentence with an exit code."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,8 @@ _FIXES = {
     errno.ENAMETOOLONG: "give a shorter path",
 }
 
+_LIMITS = (errno.EMFILE, errno.ENFILE)
+
 
 class Unusable(click.ClickException):
     """A file or a configuration that cannot be used."""
@@ -30,9 +33,21 @@ class Unusable(click.ClickException):
 
 def explain(error: OSError) -> str:
     """`file: reason; fix`, as far as each is known."""
+    if error.errno in _LIMITS:
+        return f"{error.strerror}; raise what `ulimit -n` says, or LimitNOFILE"
+    if error.errno == errno.ENOENT and not error.filename and _is_cwd_gone():
+        return "the current directory was removed; change to another one"
     where = f"{click.format_filename(error.filename)}: " if error.filename else ""
     fix = _FIXES.get(error.errno or 0, "") if error.filename else ""
     return f"{where}{error.strerror or error}{fix and '; '}{fix}"
+
+
+def _is_cwd_gone() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109  # Path.cwd() is this
+    except FileNotFoundError:
+        return True
+    return False
 
 
 @contextmanager
@@ -43,8 +58,13 @@ def translate_errors() -> Iterator[None]:
     except BrokenPipeError:
         # Commands handle those of their own connections: this one is of the output.
         raise click.exceptions.Exit(PIPE_CLOSED) from None
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich makes a 1 of it
+            raise click.exceptions.Exit(PIPE_CLOSED) from None
+        raise
     except OSError as error:
-        failure = Unusable if error.filename else click.ClickException
+        is_of_the_file = error.filename and error.errno not in _LIMITS
+        failure = Unusable if is_of_the_file else click.ClickException
         raise failure(explain(error)) from None
     except MemoryError:
         reason = "not enough memory; is a file that it reads too large?"

@@ -1,5 +1,6 @@
 """A program: the group of its commands, and how it starts and ends."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from click.shell_completion import ShellComplete, get_completion_class
 from egiz_cli.commands import Command, Group
 from egiz_cli.errors import explain, translate_errors
 from egiz_cli.exit_codes import DONE, FAILED, PIPE_CLOSED, USAGE
+from egiz_cli.signals import ended_in_good_order
 
 _SHELLS = {
     "bash": "~/.local/share/bash-completion/completions/{name}",
@@ -40,7 +42,7 @@ class Program(Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Parse the rest, and run the command."""
-        with translate_errors():
+        with ended_in_good_order(), translate_errors():
             return super().invoke(ctx)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
@@ -66,6 +68,29 @@ def _prepare_streams() -> None:
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
         elif number:  # what the terminal's alphabet lacks is escaped
             getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    _let_stderr_fail()
+
+
+class _Unheard(io.FileIO):
+    """A stderr that ends nothing when its disk is full or its terminal was closed."""
+
+    def write(self, text: Any) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return len(text)  # it is lost: there is no other place to say so
+
+
+def _let_stderr_fail() -> None:
+    stream = sys.__stderr__
+    if stream is None or sys.stderr is not stream:
+        return  # a test has put another there
+    raw = io.BufferedWriter(_Unheard(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(
+        raw, stream.encoding, "backslashreplace", line_buffering=True
+    )
 
 
 def _flush_output(code: str | int | None) -> str | int | None:

@@ -2,14 +2,19 @@
 
 import base64
 import binascii
+import errno
+import io
+import os
 import re
 import ssl
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from egiz_cli.errors import Unusable
 
+_BYTES_MAX = 1_000_000
 _DER = b"\x30"  # a sequence of ASN.1, as certificates and keys are
 _SEC1_VERSION = b"\x02\x01\x01"  # an integer, 1; PKCS #8 has 0
 _BLOCK = re.compile(
@@ -69,6 +74,25 @@ def _contents(files: Mapping[str, Path | None]) -> dict[str, bytes]:
     return {name: _der(name, path) for name, path in given.items()}
 
 
+def _read(path: Path) -> bytes:
+    """All of a file that has an end; a pipe is waited for while somebody has it open.
+
+    Raises:
+        OSError: why it cannot be used.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  # is open
+        first = file.read(1)  # None: there is a writer, who has written nothing yet
+        if first == b"" and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is a pipe without a writer")
+        os.set_blocking(descriptor, True)
+        with io.BufferedReader(file) as rest:
+            content = (first or b"") + rest.read(_BYTES_MAX)
+    if len(content) > _BYTES_MAX:
+        raise OSError(errno.EFBIG, "too large; at most 1 MB")
+    return content
+
+
 def _pem(name: str, content: bytes) -> str:
     if name != "key":
         return ssl.DER_cert_to_PEM_cert(content)
@@ -80,7 +104,7 @@ def _pem(name: str, content: bytes) -> str:
 
 def _der(name: str, path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        content = _read(path)
     except OSError as error:
         raise Unusable(f"--{name}: {path}: {error.strerror}") from None
     if content[:1] == _DER:

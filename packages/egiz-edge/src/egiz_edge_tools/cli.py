@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from egiz_cli import DONE, FAILED, Program, Unusable
+from egiz_cli import DONE, FAILED, Program, Unusable, ending_signals
 from egiz_cli.tls_files import as_der
 from egiz_schema import explain, limits, topics
 
@@ -214,7 +214,7 @@ def _give_umqtt(directory: Path) -> None:
 
 
 class _StopSignals:
-    """SIGINT and SIGTERM stop the board, also one that is not made yet.
+    """What ends a program stops the board, also one that is not made yet.
 
     An exception while it is made would leave its interpreter running, and writing into
     a directory that is being removed.
@@ -223,7 +223,7 @@ class _StopSignals:
     def __init__(self) -> None:
         self._board: VirtualBoard | None = None
         self._is_stopped = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending_signals():
             signal.signal(number, self._stop)
 
     def attach(self, board: VirtualBoard) -> None:
@@ -232,10 +232,11 @@ class _StopSignals:
         if self._is_stopped:
             board.stop()
 
-    def _stop(self, *_: object) -> None:
+    def _stop(self, number: int, _frame: object) -> None:
         """Once in good order; the second time, and where that fails, by force."""
         if self._board is not None:
-            if self._is_stopped:
+            # A terminal that is closed sends several of the other kind.
+            if self._is_stopped and number != signal.SIGHUP:
                 self._board.cut_power()
             self._board.stop()
         self._is_stopped = True
@@ -247,12 +248,15 @@ def _run_until_stopped(board: VirtualBoard, plant: OvenPlant) -> int:
     heating = threading.Thread(target=_heat, args=(plant, is_over))
     heating.start()
     last = ""
-    for line in board.lines():
-        click.echo(line)
-        last = line
-    is_over.set()
-    heating.join()
-    return FAILED if board.close() else _verdict(last)
+    try:
+        for line in board.lines():
+            click.echo(line)
+            last = line
+    finally:  # also if nothing reads the console any more: the device disconnects
+        is_over.set()
+        heating.join()
+        code = board.close()
+    return FAILED if code else _verdict(last)
 
 
 def _heat(plant: OvenPlant, is_over: threading.Event) -> None:

@@ -289,6 +289,8 @@ def serve_command(
 
     if not tls and (cert or cert_key):
         raise click.UsageError("--cert and --cert-key need --tls")
+    if not directory.is_dir():  # a pipe or a device: click refuses a file alone
+        raise click.UsageError(f"DIR {directory}: is no directory")
     with translate_errors(), contextlib.suppress(KeyboardInterrupt):
         files = (cert or Path("cert.pem"), cert_key or Path("key.pem"))
         context = tls_context(*files) if tls else None

@@ -42,4 +42,5 @@ def how_to_install() -> str:
 
 
 def _file_in(lib: Path) -> Path | None:
-    return next((lib / name for name in _FILES if (lib / name).is_file()), None)
+    # Also false for a home that is another's, as that of root after `setpriv`.
+    return next((lib / name for name in _FILES if os.access(lib / name, os.R_OK)), None)

@@ -147,6 +147,8 @@ def _write_etc(kept: Kept, path: Path) -> str:
 
 def _write_influxdb(kept: Kept, path: Path) -> str:
     if not kept.influxdb.is_dir():
+        with _archive(path):  # a backup without a part is one that was cut off
+            pass
         return f"{kept.influxdb} is not there: no database of this machine"
     if not (kept.influxdb / "meta").is_dir():
         raise InfraError(f"{kept.influxdb}/meta is missing: it is no InfluxDB 1")

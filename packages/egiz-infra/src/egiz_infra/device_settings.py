@@ -14,6 +14,23 @@ _OF_THE_DEVICE = ("facility", "device_id", "tls")
 _TLS = {"ca": "ca.der", "cert": "certificate.der", "key": "key.der"}
 
 
+class _TwiceError(Exception):
+    """A member that has two values: a device would take the last without a word."""
+
+
+def _once(members: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in members:
+        if name in found:
+            raise _TwiceError(ascii(name))
+        found[name] = value
+    return found
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(constant)  # NaN and Infinity: Python's JSON has them alone
+
+
 def read_shared(path: Path) -> Mapping[str, object]:
     """The settings that all devices share.
 
@@ -24,9 +41,13 @@ def read_shared(path: Path) -> Mapping[str, object]:
             no value: one of them is a password.
     """
     try:
-        shared = json.loads(path.read_bytes())
+        shared = json.loads(
+            path.read_bytes(), object_pairs_hook=_once, parse_constant=_refuse
+        )
     except OSError as error:
         raise InfraError(f"{path} cannot be read: {error.strerror}") from None
+    except _TwiceError as error:
+        raise InfraError(f"{path}: {error} stands there twice: remove one") from None
     except (ValueError, RecursionError):
         raise InfraError(f"{path} is not JSON") from None
     # Half a character, as "\\ud800", is JSON, and no text that a file can hold.

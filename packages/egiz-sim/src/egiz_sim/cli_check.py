@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from egiz_cli import (
     Real,
     Unusable,
     command,
+    ending_signals,
 )
 from egiz_schema import explain, limits
 from egiz_schema.topics import is_device_id
@@ -27,7 +27,7 @@ from egiz_sim.conformance.errors import CheckError, PortError
 from egiz_sim.conformance.plan import Plan
 from egiz_sim.conformance.run import Result
 from egiz_sim.conformance.run import check as run_check
-from egiz_sim.reports import write_reports
+from egiz_sim.reports import reporting
 
 _PLAN = Plan("", "")
 
@@ -142,17 +142,18 @@ def check(  # noqa: PLR0913, PLR0917  # one argument for each option
     )
     _check_device_id(plan.device_id)
     result = _run(broker, plan)
-    if as_json:
-        click.echo(json.dumps(output.document(result), indent=1))
-    else:
-        click.echo("\n".join(output.table(result)))
-    if junit:
-        write_reports({junit: output.junit(result)})
+    with reporting({junit: output.junit(result)} if junit else {}):
+        if as_json:
+            click.echo(json.dumps(output.document(result), indent=1))
+        else:
+            click.echo("\n".join(output.table(result)))
     if not result.is_passed:
         raise click.exceptions.Exit(FAILED)
 
 
 def _run(broker: Broker, plan: Plan) -> Result:
+    if broker.tls:  # here, where a wait for its files can be interrupted
+        broker.tls.context(plan.device_id)
     try:
         return asyncio.run(_interruptible(broker, plan))
     except asyncio.CancelledError:  # by a signal
@@ -168,9 +169,8 @@ async def _interruptible(broker: Broker, plan: Plan) -> Result:
     assert task is not None
     loop = asyncio.get_running_loop()
     # Not asyncio's own for Ctrl-C: at the second, it ends the connection, too.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup makes it
-            loop.add_signal_handler(number, task.cancel)
+    for number in ending_signals():
+        loop.add_signal_handler(number, task.cancel)
     return await run_check(broker, plan, _say)
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from egiz_cli import DONE, FAILED, OutputFile, Real, command
+from egiz_cli import DONE, FAILED, OutputFile, Real, command, ending_signals
 from egiz_schema import limits
 from rich.console import Console
 from rich.table import Table
 
 from egiz_sim.broker import Broker
 from egiz_sim.cli_broker import broker_options, facility_option
-from egiz_sim.reports import write_reports
+from egiz_sim.reports import reporting
 
 if TYPE_CHECKING:  # a part that is installed only if it is wanted
     from egiz_sim.firmware.boards import Board, Outcome
@@ -106,10 +106,9 @@ def firmware(  # noqa: PLR0913, PLR0917  # one argument for each option
     plant = (devices, seed, sensor_faults)
     with _directory(state) as directory:
         outcomes = _run(plant, seconds, broker, facility, publish_ms, directory)
-    _show(outcomes)
-    if report:
-        text = json.dumps(_counted(outcomes), indent=1) + "\n"
-        write_reports({report: text.encode()})
+    content = (json.dumps(_counted(outcomes), indent=1) + "\n").encode()
+    with reporting({report: content} if report else {}):
+        _show(outcomes)
     if not all(outcome.is_well for outcome in outcomes.values()):
         raise click.exceptions.Exit(FAILED)
 
@@ -131,7 +130,7 @@ def _run(  # as above
     except ImportError:
         raise click.ClickException(_NOT_INSTALLED) from None
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         signal.signal(number, lambda *_: stop.set())
     common = Provisioned(broker, facility, publish_ms, directory)
     try:

@@ -3,13 +3,20 @@
 import asyncio
 import json
 import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-from egiz_cli import DONE, FAILED, INTERRUPTED, OutputFile, Real, command
+from egiz_cli import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    OutputFile,
+    Real,
+    command,
+    ending_signals,
+)
 from rich.console import Console
 
 from egiz_sim.broker import Broker, TlsFiles
@@ -25,7 +32,7 @@ from egiz_sim.load.search import RATE_MAX, search
 from egiz_sim.load.system import MetricsError
 from egiz_sim.load.verdict import Objective
 from egiz_sim.load.view import progress, show
-from egiz_sim.reports import write_reports
+from egiz_sim.reports import reporting
 from egiz_sim.sockets import allow_sockets
 
 _MESSAGES_MAX = 20_000_000
@@ -212,9 +219,9 @@ def load(  # noqa: PLR0913, PLR0917  # one argument for each option
         found = asyncio.run(_run(broker, wanted, watch, limits, is_search=is_search))
     except (UnreachableError, ObserverError, MetricsError) as error:
         raise click.ClickException(str(error)) from None
-    show(found, Console())
     files = ((report, _json), (junit, as_junit), (html, as_html))
-    write_reports({path: write(found).encode() for path, write in files if path})
+    with reporting({path: write(found).encode() for path, write in files if path}):
+        show(found, Console())
     if found["result"] != "passed":
         raise click.exceptions.Exit(FAILED)
 
@@ -228,7 +235,7 @@ async def _run(
 ) -> Report:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         loop.add_signal_handler(number, stop.set)
     async with (
         connected(broker, wanted, watch, limits, stop, _say) as runner,

@@ -3,12 +3,19 @@
 import asyncio
 import contextlib
 import json
-import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from egiz_cli import DONE, FAILED, INTERRUPTED, OutputFile, Real, command
+from egiz_cli import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    OutputFile,
+    Real,
+    command,
+    ending_signals,
+)
 from rich.console import Console
 
 from egiz_sim.broker import Broker
@@ -18,7 +25,7 @@ from egiz_sim.fleet import Fleet, Plan, UnreachableError
 from egiz_sim.ledger import ledger, show
 from egiz_sim.options import check_times, option, shares
 from egiz_sim.progress import show_progress
-from egiz_sim.reports import write_reports
+from egiz_sim.reports import reporting
 from egiz_sim.shifts import ROUND_THE_CLOCK, Shifts
 from egiz_sim.sockets import allow_sockets
 from egiz_sim.updates import OUTCOMES
@@ -162,9 +169,9 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
     except (UnreachableError, OverflowError) as error:
         raise click.ClickException(str(error)) from None
     totals = ledger(fleet)
-    show(totals, Console())
-    if report:
-        write_reports({report: (json.dumps(totals, indent=1) + "\n").encode()})
+    content = (json.dumps(totals, indent=1) + "\n").encode()
+    with reporting({report: content} if report else {}):
+        show(totals, Console())
     if not fleet.has_connected:  # what was to be published is not even in the ledger
         raise click.exceptions.Exit(INTERRUPTED)
     if not totals["balanced"]:
@@ -174,7 +181,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument for each option
 async def _run(fleet: Fleet) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         loop.add_signal_handler(number, stop.set)
     progress = asyncio.create_task(show_progress(fleet))
     try:

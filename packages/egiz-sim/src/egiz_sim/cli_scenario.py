@@ -16,7 +16,7 @@ from egiz_sim.demo.parts import PartError
 from egiz_sim.fleet import UnreachableError
 from egiz_sim.ledger import ledger, show
 from egiz_sim.options import check_times
-from egiz_sim.reports import write_reports
+from egiz_sim.reports import reporting
 from egiz_sim.scenario import reading, verdict
 from egiz_sim.scenario.model import Scenario
 from egiz_sim.scenario.reading import ScenarioError
@@ -98,10 +98,10 @@ def run_scenario(
     outcome = {"name": name, "passed": is_passed}
     checks = {"checks": [check._asdict() for check in found]}
     totals["scenario"] = outcome | checks
-    show(totals, Console())
-    verdict.show(found, Console())
-    if report:
-        write_reports({report: (json.dumps(totals, indent=1) + "\n").encode()})
+    content = (json.dumps(totals, indent=1) + "\n").encode()
+    with reporting({report: content} if report else {}):
+        show(totals, Console())
+        verdict.show(found, Console())
     if not is_passed:
         raise click.exceptions.Exit(FAILED)
 

@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from egiz_schema import __version__
 from egiz_schema.address import Topic, parse_topic
+from egiz_schema.cli import streams
 from egiz_schema.cli import text as cli_text
 from egiz_schema.cli.text import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, USAGE
 from egiz_schema.cli.validation import naming, validate
@@ -17,7 +19,7 @@ from egiz_schema.errors import TopicError
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; ends with its exit code."""
-    _prepare_streams()
+    streams.prepare()
     try:
         code = _run(arguments)
         sys.stdout.flush()  # a reader that has gone is noticed here at the latest
@@ -34,14 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _prepare_streams() -> None:
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        stream = getattr(sys, name)
-        if stream is None:  # closed by who started it: no other file may get its number
-            os.dup2(os.open(os.devnull, os.O_RDWR), number)
-            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
-        elif number and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+class _Parser(argparse.ArgumentParser):
+    """argparse drops the error of a help that cannot be written, and ends with 0."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(message)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -67,7 +66,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     as_written = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "egiz-schema",
         description=cli_text.PROGRAM,
         epilog=cli_text.with_exit_codes("", {}),

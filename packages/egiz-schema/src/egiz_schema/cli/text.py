@@ -85,29 +85,38 @@ _TARGETS = {
     "zsh": '"${fpath[1]}/_egiz-schema"',
 }
 
+# Options where a word begins with a dash; elsewhere what is chosen from, or files.
 _BASH = """\
 _egiz_schema() {{
-  local words=""
-  if [ "$COMP_CWORD" -eq 1 ]; then words="{commands}"; fi
-  case "${{COMP_WORDS[1]}}" in
+  local word="${{COMP_WORDS[COMP_CWORD]}}" options="{options}" choices="{commands}"
+  if [ "$COMP_CWORD" -gt 1 ]; then
+    case "${{COMP_WORDS[1]}}" in
 {cases}
-  esac
-  COMPREPLY=($(compgen -W "$words" -- "${{COMP_WORDS[COMP_CWORD]}}"))
+    esac
+  fi
+  case "$word" in -*) choices="$options" ;; esac
+  COMPREPLY=($(compgen -W "$choices" -- "$word"))
 }}
 complete -o default -F _egiz_schema egiz-schema
 """
+# The last lines: zsh loads the file at the first TAB, and asks what it left for more.
 _ZSH = """\
 #compdef egiz-schema
 _egiz_schema() {{
-  local words=""
-  if (( CURRENT == 2 )); then compadd -- {commands}; return; fi
-  case "$words_[2]" in
+  local options="{options}" choices="{commands}"
+  if (( CURRENT > 2 )); then
+    case "$words[2]" in
 {cases}
-  esac
-  compadd -- ${{=options}}
-  _files
+    esac
+  fi
+  if [[ "$words[CURRENT]" == -* ]]; then compadd -- ${{=options}}
+  elif [[ -n "$choices" ]]; then compadd -- ${{=choices}}
+  else _files
+  fi
 }}
-compdef _egiz_schema egiz-schema
+if [[ "$zsh_eval_context[-1]" == loadautofunc ]]; then _egiz_schema "$@"
+else compdef _egiz_schema egiz-schema
+fi
 """
 
 
@@ -120,22 +129,21 @@ def with_exit_codes(text: str, meanings: Mapping[int, str]) -> str:
 
 def completion(commands: Mapping[str, argparse.ArgumentParser], shell: str) -> str:
     """A script for the shell, from the commands as they are."""
-    name = {"bash": "words", "zsh": "options"}[shell]
     cases = "\n".join(
-        f'    {command}) [ "$COMP_CWORD" -gt 1 ] && {name}="{_words(parser)}" ;;'
+        f'      {command}) options="{_options(parser)}" choices="{_choices(parser)}" ;;'
         for command, parser in commands.items()
     )
-    template = _BASH
-    if shell == "zsh":
-        cases = cases.replace('[ "$COMP_CWORD" -gt 1 ] && ', "")
-        template = _ZSH.replace('words=""', 'options=""').replace("$words_", "$words")
-    script = template.format(commands=" ".join(commands), cases=cases)
+    template = {"bash": _BASH, "zsh": _ZSH}[shell]
+    names = " ".join(commands)
+    script = template.format(commands=names, options="-h --help --version", cases=cases)
     install = f"egiz-schema completion {shell} > {_TARGETS[shell]}"
     return f"{script}# To install: {install}"
 
 
-def _words(parser: argparse.ArgumentParser) -> str:
-    words: list[str] = []
-    for action in parser._actions:  # noqa: SLF001  # argparse lists them nowhere else
-        words += action.option_strings or action.choices or ()
-    return " ".join(words)
+def _options(parser: argparse.ArgumentParser) -> str:
+    # argparse lists them nowhere else.
+    return " ".join(o for one in parser._actions for o in one.option_strings)  # noqa: SLF001  # as above
+
+
+def _choices(parser: argparse.ArgumentParser) -> str:
+    return " ".join(c for one in parser._actions for c in one.choices or ())  # noqa: SLF001  # as above

@@ -9,17 +9,18 @@ import signal
 from types import FrameType, TracebackType
 from typing import Self
 
+from egiz_cli import ending_signals
+
 
 class Interrupt:
-    """Notes the first SIGINT or SIGTERM while the block runs; the second is raised."""
+    """Notes what ends a program while the block runs; a second one is raised."""
 
     def __init__(self) -> None:
         self.is_set = False
 
     def __enter__(self) -> Self:
         self._previous = {
-            number: signal.signal(number, self._note)
-            for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, self._note) for number in ending_signals()
         }
         return self
 
@@ -38,6 +39,7 @@ class Interrupt:
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        del number, frame  # both end the demo
-        self.check()
+        del frame
+        if number != signal.SIGHUP:  # a terminal that is closed sends several
+            self.check()
         self.is_set = True

@@ -93,7 +93,7 @@ async def _perform(
     others = [operator.publisher]
     if any(isinstance(event, Rogue) for event in scenario.event):
         others.append(rogue.publisher)
-    async with _connected(others, broker):
+    async with _connected(others, broker, interrupt):
         stop = asyncio.Event()
         beside = (script.run(), _watch(interrupt, stop), show_progress(fleet))
         await _together(fleet.run(stop), *beside)
@@ -117,12 +117,20 @@ def _have_ended(fleet: Fleet, operator: Operator) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _connected(clients: list[Publisher], broker: Broker) -> AsyncIterator[None]:
+async def _connected(
+    clients: list[Publisher], broker: Broker, interrupt: Interrupt
+) -> AsyncIterator[None]:
     """Connect those beside the fleet, before it; disconnect them after it."""
     tasks = [asyncio.create_task(client.run()) for client in clients]
     try:
         limit = monotonic() + CONNECT_TIMEOUT_S
-        if not await until(lambda: all(c.is_connected for c in clients), limit):
+
+        def is_over() -> bool:
+            return interrupt.is_set or all(c.is_connected for c in clients)
+
+        is_in_time = await until(is_over, limit)
+        interrupt.check()
+        if not is_in_time:
             raise UnreachableError(
                 f"the operator cannot connect to {broker}: {clients[0].error}"
             )
