@@ -290,19 +290,19 @@ def test_a_crash_loop_ends_in_safe_mode_and_a_command_leads_out_of_it(
     _send_command(live, "c1", "sample_now")
     status = _status_with(live, lambda m: m.last_command is not None)
     assert (status.last_command.id, status.last_command.result) == ("c1", "refused")
-    before = len(live.messages(DEVICE, "status"))
     _send_command(live, "c2", "reboot")
     done = _status_with(live, lambda m: m.last_command and m.last_command.id == "c2")
     assert done.last_command.result == "done"
     # The app is tried again, five times, before safe mode runs again.
-    eventually(
-        lambda: any(
-            m.state == "safe_mode" and m.last_command is None
-            for m in live.messages(DEVICE, "status")[before + 1 :]
-        ),
-        60,
-    )
+    eventually(lambda: len(_of_safe_mode(live, "c2")) >= 2, 60)
     assert sum("egiz_edge.uplink" in line for line in running.output) == 10
+    assert _of_safe_mode(live, "c2")[1].last_command.result == "done"
+
+
+def _of_safe_mode(live, command_id):
+    """Its statuses after a command: the answer, and then each birth."""
+    found = [m for m in live.messages(DEVICE, "status") if m.state == "safe_mode"]
+    return [m for m in found if m.last_command and m.last_command.id == command_id]
 
 
 def test_safe_mode_keeps_identity_and_credentials(

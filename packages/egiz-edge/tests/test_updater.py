@@ -464,7 +464,7 @@ def test_an_update_over_https_trusts_the_authority_of_the_device(
     with_authority(authority)
     content = keys.signed(pack(firmware, "0.2.0", "linux", security=3))
     server = serve(updates.file(content), _tls(authority, "localhost"))
-    said = updating.order(server, heap="74k")
+    said = updating.order(server, heap="75k")
     assert said == '{"state":"trial","version":"0.2.0"}', updating.printed
     assert updating.boots == 2
 

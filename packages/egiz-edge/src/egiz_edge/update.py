@@ -117,7 +117,7 @@ def restore(app):
         try:
             _end(board, given)
         except OSError as error:  # a full flash must not keep the app from running
-            app.log("update: how it ended is not kept: %r" % error)
+            app.log("update: the flash cannot keep what became of it: %r" % error)
     if slots.is_on_trial(_directory(board)):
         asyncio.create_task(_watch(app))  # noqa: RUF006  # the loop of the board keeps it
     _unload()
@@ -131,6 +131,7 @@ def _end(board, given):
     directory = _directory(board)
     ended = order.outcome(directory, given)
     if ended is None and not slots.is_on_trial(directory):
+        order.write(board.data_directory, given)  # raises where it could not be counted
         ended = "failed", "updater: did not run"  # the console has the reason
     if ended is not None:
         if ended[0] == "rolled_back":
