@@ -1,10 +1,10 @@
 """The settings of a device, as a person writes them before provisioning exists."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from egiz_cli import strict_json
 from egiz_edge import settings_check
 
 from egiz_edge_tools.errors import SettingsError
@@ -36,32 +36,15 @@ def files_of(path: Path) -> list[Path]:
     return [_der(path, key, name) for key, name in named.items()]
 
 
-class _TwiceError(Exception):
-    """A member that has two values: the device would take the last without a word."""
-
-
-def _once(members: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for name, value in members:
-        if name in found:
-            raise _TwiceError(ascii(name))
-        found[name] = value
-    return found
-
-
-def _refuse(constant: str) -> object:
-    raise ValueError(f"{constant} is no number of JSON")
-
-
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_bytes().decode()
         if text.startswith(_BYTE_ORDER_MARK):
             raise UnicodeError  # noqa: TRY301  # one sentence for both
-        settings = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+        settings = strict_json.loads(text)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
-    except _TwiceError as error:
+    except strict_json.TwiceError as error:
         raise SettingsError(f"{path}: {error} stands there twice: remove one") from None
     except UnicodeError:  # the board gets the bytes as they are
         raise SettingsError(

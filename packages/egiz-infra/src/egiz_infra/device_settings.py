@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from egiz_cli import strict_json
+
 from egiz_infra.authority import Subject
 from egiz_infra.errors import InfraError
 
@@ -12,23 +14,6 @@ _PORT = 8883  # of production; without one, a device takes that of plain MQTT
 _NEEDED = ("broker", "wifi_ssid", "wifi_password")
 _OF_THE_DEVICE = ("facility", "device_id", "tls")
 _TLS = {"ca": "ca.der", "cert": "certificate.der", "key": "key.der"}
-
-
-class _TwiceError(Exception):
-    """A member that has two values: a device would take the last without a word."""
-
-
-def _once(members: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for name, value in members:
-        if name in found:
-            raise _TwiceError(ascii(name))
-        found[name] = value
-    return found
-
-
-def _refuse(constant: str) -> object:
-    raise ValueError(constant)  # NaN and Infinity: Python's JSON has them alone
 
 
 def read_shared(path: Path) -> Mapping[str, object]:
@@ -41,12 +26,10 @@ def read_shared(path: Path) -> Mapping[str, object]:
             no value: one of them is a password.
     """
     try:
-        shared = json.loads(
-            path.read_bytes(), object_pairs_hook=_once, parse_constant=_refuse
-        )
+        shared = strict_json.loads(path.read_bytes())
     except OSError as error:
         raise InfraError(f"{path} cannot be read: {error.strerror}") from None
-    except _TwiceError as error:
+    except strict_json.TwiceError as error:
         raise InfraError(f"{path}: {error} stands there twice: remove one") from None
     except (ValueError, RecursionError):
         raise InfraError(f"{path} is not JSON") from None
