@@ -10,6 +10,8 @@ import pytest
 from egiz_bridge.batch import DeadLetter, Message
 from egiz_bridge.cli import tail
 from egiz_bridge.cli.live import LiveMessage
+from egiz_bridge.config import settings
+from egiz_bridge.errors import ConfigError
 from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.mqtt.packets import Publish
@@ -66,6 +68,15 @@ def test_tail_shows_no_control_characters():
     console.print(tail._line(seen))  # noqa: SLF001  # what it prints of each message
     assert SHOWN in output.getvalue()
     assert r"why \x1b[2J" in output.getvalue()
+
+
+def test_a_problem_of_the_configuration_has_no_control_characters(tmp_path):
+    config = tmp_path / "bridge.toml"
+    config.write_text('[mqtt]\n"\\u001b[2J\\u0007" = 1\n')
+    with pytest.raises(ConfigError) as raised:
+        settings.load(config)
+    (problem,) = raised.value.problems
+    assert problem.startswith(r"mqtt.\x1b[2J\x07: no such key")
 
 
 def test_the_log_has_no_control_characters_of_a_topic(bridge):

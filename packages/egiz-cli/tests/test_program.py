@@ -135,6 +135,30 @@ def test_output_that_nothing_reads_from_the_start_is_as_silent(program, argument
     assert program(arguments, WITHOUT_READER) == (141, "", "")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        r"show $'none\e[2J'",
+        r"load $'none\e[2J'",
+        r"echo $'1\e[2J'",
+        r"$'none\e[2J'",
+        r"show --$'none\e[2J'",
+    ],
+)
+def test_no_name_that_an_error_has_reaches_the_terminal_as_a_command(
+    program, arguments
+):
+    code, _, errors = program(arguments)
+    assert code == 2
+    assert r"\x1b[2J" in errors
+    assert errors.replace("\n", "").isprintable()
+
+
+def test_an_error_of_several_lines_keeps_them(program):
+    _, _, errors = program("show")
+    assert len(errors.splitlines()) > 2
+
+
 def test_a_closed_output_is_no_error(program):
     assert program("echo 3", ">&-") == (0, "", "")
     assert program("buffered", ">&-") == (0, "", "")

@@ -537,6 +537,24 @@ def test_a_name_with_control_characters_forges_no_line():
     assert line.isprintable()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("validate", "\x1b[2J"),
+        ("validate", "--topic", "\x1b[2J", "--payload", "{}"),
+        ("gate", "--released", "\x1b[2J"),
+        ("explain", "\x1b[2J"),
+        ("\x1b[2J",),
+        ("topic", "a", "--\x1b[2J"),
+    ],
+    ids=lambda arguments: arguments[0].strip("\x1b"),
+)
+def test_no_name_that_an_error_has_reaches_the_terminal_as_a_command(arguments):
+    code, _, errors = _run(*arguments)
+    assert code == 2
+    assert errors.replace("\n", "").isprintable(), errors
+
+
 def test_each_wrong_value_is_named_as_the_part_that_readers_drop():
     payload = GOOD[:-1] + ',"values":{"a":"x","ab":"y"}}'
     _, output, _ = _run("validate", "--topic", TELEMETRY, "--payload", payload)

@@ -14,6 +14,8 @@ BridgeError
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
+from egiz_bridge.printable import escaped
+
 # Reasons of dead letters that a database refused; others are those of egiz_schema.
 REJECTED = "rejected"
 FIELD_TYPE_CONFLICT = "field_type_conflict"
@@ -32,8 +34,8 @@ class ConfigError(BridgeError):
     """
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = [escaped(problem) for problem in problems]
+        super().__init__("\n".join(self.problems))
 
 
 class MqttError(BridgeError):

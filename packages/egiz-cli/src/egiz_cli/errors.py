@@ -50,6 +50,11 @@ def _is_cwd_gone() -> bool:
     return False
 
 
+def _printable(lines: str) -> str:
+    """Without what a terminal would follow: a name in a file may come from anybody."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in lines)
+
+
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Make a sentence and an exit code of what a command did not handle itself."""
@@ -58,6 +63,10 @@ def translate_errors() -> Iterator[None]:
     except BrokenPipeError:
         # Commands handle those of their own connections: this one is of the output.
         raise click.exceptions.Exit(PIPE_CLOSED) from None
+    except click.ClickException as error:
+        # Its subclasses cannot be made again from outside.
+        error.message = _printable(error.message)  # type: ignore[misc]  # as above
+        raise
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # rich makes a 1 of it
             raise click.exceptions.Exit(PIPE_CLOSED) from None
@@ -65,7 +74,7 @@ def translate_errors() -> Iterator[None]:
     except OSError as error:
         is_of_the_file = error.filename and error.errno not in _LIMITS
         failure = Unusable if is_of_the_file else click.ClickException
-        raise failure(explain(error)) from None
+        raise failure(_printable(explain(error))) from None
     except MemoryError:
         reason = "not enough memory; is a file that it reads too large?"
         raise click.ClickException(reason) from None

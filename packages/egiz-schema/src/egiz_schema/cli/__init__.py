@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from egiz_schema import __version__
 from egiz_schema.address import Topic, parse_topic
@@ -42,6 +42,10 @@ class _Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         (file or sys.stderr).write(message)
 
+    def error(self, message: str) -> NoReturn:
+        """As argparse does; an option may have any name."""
+        super().error(cli_text.printable(message))
+
 
 def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
@@ -60,7 +64,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         sentence = str(error)
     else:
         return code
-    print(f"egiz-schema: {sentence}", file=sys.stderr)
+    print(f"egiz-schema: {cli_text.printable(sentence)}", file=sys.stderr)
     return USAGE
 
 

@@ -120,6 +120,11 @@ fi
 """
 
 
+def printable(line: str) -> str:
+    """One line, whatever names a payload or a file has: they may come from anybody."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 def with_exit_codes(text: str, meanings: Mapping[int, str]) -> str:
     """A help with the table at its end, in the words of this command."""
     table = MEANINGS | dict(meanings)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from egiz_schema.address import Topic, parse_topic
 from egiz_schema.cli import traffic
-from egiz_schema.cli.text import FAILED
+from egiz_schema.cli.text import FAILED, printable
 from egiz_schema.errors import TopicError
 from egiz_schema.problems import Problem, Unknown, problems, unknown
 
@@ -39,16 +39,11 @@ def validate(given: argparse.Namespace) -> int:
             found, ignored = _checked(topic, payload)
             counts.add(found)
             for line in [*map(_problem, found), *map(_note, ignored)]:
-                print(_printable(f"{place}: {line}"), flush=True)  # live, also piped
+                print(printable(f"{place}: {line}"), flush=True)  # live, also piped
     except KeyboardInterrupt:
         pass  # as one ends mosquitto_sub
     print(counts, file=sys.stderr)
     return FAILED if counts.wrong else 0
-
-
-def _printable(line: str) -> str:
-    """One line, whatever names a payload has: it may come from anybody."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def _inputs(given: argparse.Namespace) -> Iterator[tuple[str, Topic | str, bytes]]:
