@@ -1,8 +1,6 @@
 """A device: the firmware on a virtual board; a thread reads its output."""
 
 import json
-import os
-import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -51,7 +49,7 @@ class Device:
 
     def kill(self) -> None:
         """Cut its power."""
-        os.kill(self._board.pid, signal.SIGKILL)
+        self._board.cut_power()  # its process may be another one at each moment
         self._end()
 
     def stop(self) -> dict[str, Any]:
