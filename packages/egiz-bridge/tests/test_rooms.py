@@ -18,7 +18,8 @@ FLOORS = [
     ),
     *("pipeline", "config.settings", "sinks mqtt", "spool ledger config"),
     *("batch backoff confirmed_clock files incidents log", "database_file"),
-    "errors printable __init__ __version__",
+    "errors",
+    "printable __init__ __version__",
 ]
 FLOOR = {room: at for at, rooms in enumerate(FLOORS) for room in rooms.split()}
 
