@@ -1,7 +1,9 @@
 """The servers: started on free loopback ports, with their data under one directory."""
 
 import json
+import re
 import socket
+import subprocess
 import urllib.parse
 import urllib.request
 from abc import ABC, abstractmethod
@@ -67,6 +69,18 @@ class Server(ABC):
 
     @abstractmethod
     def _is_ready(self) -> object: ...
+
+
+def ends_without_a_list() -> bool:
+    """Whether this Mosquitto ends at an access list that it cannot read: from 2.1 on.
+
+    Before, it goes on without a list.
+    """
+    command = [require("mosquitto", "apt install mosquitto"), "-h"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found = re.match(r"mosquitto version (\d+)\.(\d+)", shown)
+    assert found, shown
+    return (int(found[1]), int(found[2])) >= (2, 1)
 
 
 class Mosquitto(Server):

@@ -21,7 +21,7 @@ from egiz_infra.running import Running
 from egiz_infra.witness import revoked_context
 from rig.process import free_port, require
 from rig.secure import SecureMosquitto, WithoutTls12
-from rig.servers import Mosquitto
+from rig.servers import Mosquitto, ends_without_a_list
 from rig.waiting import eventually
 
 OVEN = "sensors/factory/oven-001"
@@ -95,6 +95,8 @@ def _sabotage(broker, times):
 
 
 def test_a_broker_that_fails_open_is_detected_and_closed_again(secure_mosquitto):
+    if ends_without_a_list():
+        pytest.skip("Mosquitto 2.1 is never open: see tests/engines/test_mosquitto.py")
     oven = secure_mosquitto.device("oven-001")
     secure_mosquitto.start()
     secure_mosquitto.device("mixer-002")
@@ -120,11 +122,14 @@ def test_a_link_in_place_of_the_access_list_is_not_restored(secure_mosquitto):
     assert "PRIVATE KEY" not in acl.read_text()
 
 
-def test_a_broker_that_stays_open_is_reported(secure_mosquitto):
+def test_a_broker_that_stays_open_or_ends_is_reported(secure_mosquitto):
     secure_mosquitto.start()
     done = secure_mosquitto.try_infra("apply", **_sabotage(secure_mosquitto, 9))
     assert done.returncode == 1
-    assert "Stop the broker: it may be open to everybody" in done.stderr
+    if ends_without_a_list():
+        assert "the broker does not run. Start it: it reads that list" in done.stderr
+    else:
+        assert "Stop the broker: it may be open to everybody" in done.stderr
 
 
 def test_a_reload_that_fails_is_reported(secure_mosquitto):

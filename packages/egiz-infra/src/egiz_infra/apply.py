@@ -123,9 +123,13 @@ def _restore(
             running.ask_to_reload()
         running.wait_until_loaded(_stamp_in(former.decode(errors="replace")))
     except InfraError as second:
+        fate = (
+            f"did not load it: {second}. Stop the broker: it may be open to everybody"
+            if running.answers()  # Mosquitto 2.1 ends at a list that it cannot read
+            else "does not run. Start it: it reads that list"
+        )
         raise InfraError(
-            f"{error}. The former access list was restored, and the broker did not load"
-            f" it: {second}. Stop the broker: it may be open to everybody"
+            f"{error}. The former access list was restored, and the broker {fate}"
         ) from error
     raise InfraError(f"{error}. The former access list is in force again") from error
 
