@@ -85,6 +85,7 @@ class Filler:
             except urllib.error.HTTPError as error:
                 if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise
+                error.close()
                 time.sleep(1)
             else:
                 return

@@ -135,6 +135,8 @@ def _wait_for(url: str) -> None:
         try:
             urllib.request.urlopen(f"{url}/ping", timeout=5).close()
         except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             if time.monotonic() > until:
                 raise RefusedError(f"{url} does not answer: {error}") from error
             time.sleep(0.2)
@@ -167,10 +169,11 @@ def _ask(url: str, password: str, statement: str) -> list[list[str]]:
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.load(error)["error"])
-    except (ValueError, TypeError, KeyError):  # it is another server
-        return f"{error.code} {error.reason}"
+    with error:
+        try:
+            return str(json.load(error)["error"])
+        except (ValueError, TypeError, KeyError):  # it is another server
+            return f"{error.code} {error.reason}"
 
 
 def _text(value: str) -> str:

@@ -85,6 +85,7 @@ def _until_accepted(write: Callable[[bytes], None], lines: bytes) -> None:
         except HTTPError as error:
             if error.code < 500 or tries == _TRIES:
                 raise
+            error.close()
         except TimeoutError:
             if tries == _TRIES:
                 raise

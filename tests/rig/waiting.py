@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.error import HTTPError
 
 _T = TypeVar("_T")
 _PAUSE_S = 0.02
@@ -24,6 +25,8 @@ def eventually(check: Callable[[], _T], timeout: float = 60.0) -> _T:
         try:
             seen: _T | OSError = check()
         except OSError as error:
+            if isinstance(error, HTTPError):
+                error.close()
             seen = error
         if seen and not isinstance(seen, OSError):
             return seen

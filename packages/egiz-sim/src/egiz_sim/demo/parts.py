@@ -193,11 +193,14 @@ class Bridge(Part):
         return f"http://{self._listen}"
 
     def _is_ready(self) -> bool:
-        with contextlib.suppress(OSError):
-            url = f"http://{self._listen}/readyz"
-            with urllib.request.urlopen(url, timeout=1) as answer:
-                return bool(answer.status == 200)  # noqa: PLR2004  # HTTP's OK
-        return False
+        try:
+            urllib.request.urlopen(f"http://{self._listen}/readyz", timeout=1).close()
+        except urllib.error.HTTPError as error:  # it serves, and is not ready
+            error.close()
+            return False
+        except OSError:
+            return False
+        return True
 
 
 class FirmwareDevice(Part):

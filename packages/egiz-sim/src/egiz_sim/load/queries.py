@@ -147,6 +147,7 @@ def _get(order: dict[str, Any], path: str, where: dict[str, str]) -> bytes:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310  # as above
             body: bytes = answer.read()
     except urllib.error.HTTPError as error:
+        error.close()
         fix = "; is EGIZ_SIM_DATABASE_SECRET right?" if error.code in _LOGIN else ""
         raise OSError(f"HTTP {error.code} {error.reason}{fix}") from None
     except HTTPException as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
@@ -62,6 +63,8 @@ class BridgeCounters:
                 text = answer.read().decode()
             return counters(text, self._names)
         except (OSError, ValueError, OverflowError, HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             reason = f"--bridge {self._url}: its metrics cannot be read: {error}"
             raise MetricsError(reason) from None
 
