@@ -176,6 +176,8 @@ for place in /etc /opt /usr/local /var/lib; do
 done
 mkdir -p /opt/egiz/bin
 cp {ours}/* /opt/egiz/bin/
+rm -f /etc/os-release  # a link into /usr; this machine may have another system
+printf 'ID=debian\\nVERSION_ID=12\\n' >/etc/os-release
 # What this machine itself has of others.
 [ -z "$is_first" ] || rm -rf /etc/mosquitto/conf.d/*.conf /etc/default/influxdb \\
   /var/lib/influxdb/data /etc/systemd/system/mosquitto* /etc/systemd/system/influxdb* \\

@@ -53,14 +53,15 @@ def test_a_config_of_2_kb_is_in_force_on_a_heap_of_134_kb_with_tls(tmp_path):
     _is_in_force(heap.outcome(tmp_path, "136k"))
 
 
-# With one of 19 to 28, 8 KB of unloaded modules were kept: what the garbage collector
-# takes for a reference depends on where things lie on the stack of C.
+# With one of 19 to 28, 11 KB of unloaded modules were kept: what the garbage collector
+# takes for a reference depends on where things lie on the stack of C. Some boots keep
+# 4 KB still (one in four of length 19 with glibc 2.43), so the heap has 2 KB more here.
 @pytest.mark.usefixtures("micropython", "mosquitto")
 @pytest.mark.parametrize("length", [19, 24, 28])
 def test_a_config_of_2_kb_is_in_force_whatever_the_length_of_the_path(length):
     name = "x" * (length - len(gettempdir()) - len("/12345678"))
     with TemporaryDirectory(prefix=name) as directory:
-        _is_in_force(heap.outcome(Path(directory), "136k"))
+        _is_in_force(heap.outcome(Path(directory), "138k"))
 
 
 def _is_in_force(status):
