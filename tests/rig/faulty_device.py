@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 _LATEST_S: Final = 4102444800  # that a time of the contract can be
 _BUSY_S: Final = 0.2  # of the device that drops what comes meanwhile
+_PAUSE_S: Final = 2.5  # of the one that is right and slow
 
 
 class FaultyDevice:
@@ -157,7 +158,14 @@ class FaultyDevice:
         waiting, self._waiting = self._waiting, []
         if self._has("newest first"):
             waiting.reverse()
+        if self._has("pauses while it replays"):
+            rest, waiting = waiting[1:], waiting[:1]
+            threading.Timer(_PAUSE_S, self._send_buffered, [rest]).start()
         for _ in range(2 if self._has("replays twice") else 1):
+            self._send_buffered(waiting)
+
+    def _send_buffered(self, waiting: list[dict[str, Any]]) -> None:
+        with self._lock:
             for reading in waiting:
                 mark = {} if self._has("replays unmarked") else {"buffered": True}
                 now = self._now() if self._has("time of sending") else {}

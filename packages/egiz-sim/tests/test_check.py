@@ -90,6 +90,7 @@ ONLY_PACKETS_SHOW = {
 }
 RIGHT, WITHOUT_PROXY, PASSIVE = "", "no proxy: ", "passive: "
 FIRMWARE, LIGHT = "firmware", "a light device"
+SLOW = "pauses while it replays"
 OPTIONS = {"interval_ms": 200, "outage": 4, "answer": 3}
 
 
@@ -103,6 +104,7 @@ def _plans():
     # With 144 KB, six commands at once may be more than it has memory for.
     yield FIRMWARE, _plan("oven-900", free_port(), may_reboot=True, answer=10)
     yield LIGHT, _plan("oven-001", free_port(), may_reboot=True)
+    yield SLOW, _plan("oven-901", free_port(), may_reboot=True)
 
 
 def _plan(device_id, proxy_port=None, **options):
@@ -204,6 +206,11 @@ def _shown(result):
 def test_a_device_that_is_right_passes_every_rule(found):
     right = found.results[RIGHT]
     assert _ids(right, "pass") == {rule.id for rule in RULES}, _shown(right)
+
+
+def test_a_device_that_pauses_while_it_replays_passes_every_rule(found):
+    slow = found.results[SLOW]
+    assert _ids(slow, "pass") == {rule.id for rule in RULES}, _shown(slow)
 
 
 def test_a_light_device_passes_every_rule(found):

@@ -55,8 +55,15 @@ def retained(data: Path, scratch: Path) -> int:
     program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
     command = [program or "mosquitto", "-c", str(configuration)]
     with _server(command, log) as process:
-        _until(at.exists, process, log)
+        _until(lambda: _accepts(at), process, log)
         return _count_retained(at)
+
+
+def _accepts(at: Path) -> bool:
+    """Its file is there a moment before the broker listens."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(at))
+    return True
 
 
 def _count_retained(at: Path) -> int:

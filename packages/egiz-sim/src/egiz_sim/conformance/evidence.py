@@ -268,6 +268,18 @@ class Evidence:
         numbers = numbers_of(self.calm())
         return bool(numbers) and numbers == list(range(numbers[0], numbers[-1] + 1))
 
+    def missing(self) -> set[int]:
+        """`seq` of those before the newest that have not come; raises NotTried."""
+        numbers = numbers_of([*self.calm(), *self.after_outage()])
+        return set(range(numbers[0], numbers[-1] + 1)) - set(numbers)
+
+    def is_whole(self) -> bool:
+        """Whether each reading of the outage has come, as `seq` says."""
+        try:
+            return self.counts_by_one() and not self.missing()
+        except NotTried:
+            return False
+
     def _until_outage(self) -> float:
         return self.outage.back if self.outage else float("inf")
 

@@ -16,6 +16,7 @@ from egiz_sim.conformance.proxy import Proxy
 from egiz_sim.conformance.watch import Watch
 
 QUIET_S = 1.0  # within which a second answer is a repeat, and no periodic status
+_REPLAY_PAUSE_S = 5.0  # a busy device may pause between two readings of an outage
 RATE_TOLERANCE = 0.3  # by which two intervals may differ that are to be one
 
 _FIRST_READINGS, _READINGS = 2, 5
@@ -264,18 +265,20 @@ class Steps:
         return next((s for s in self._proxy.sessions[count:] if s.begun), None)
 
     async def _until_replayed(self) -> None:
-        """Until live readings follow, and no buffered one has come for a while."""
+        """Until live readings follow, and no buffered one has come for a while.
+
+        The while is a longer one as long as readings are missing, or may be.
+        """
         self._say("what was measured in the outage")
 
         def is_over() -> bool:
             after = self._evidence.after_outage()
-            live = [each for each in after if not each.message.buffered]
             buffered = [each for each in after if each.message.buffered]
-            quiet = monotonic() - QUIET_S
-            return len(live) >= _FIRST_READINGS and (
-                all(each.seen.at < quiet for each in buffered)
-                and after[0].seen.at < quiet
-            )
+            if len(after) - len(buffered) < _FIRST_READINGS:
+                return False
+            pause_s = QUIET_S if self._evidence.is_whole() else _REPLAY_PAUSE_S
+            newest = max(each.seen.at for each in [after[0], *buffered])
+            return newest < monotonic() - pause_s
 
         await self._watch.until(is_over, self._plan.wait)
 

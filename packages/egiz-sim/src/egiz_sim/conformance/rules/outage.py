@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from statistics import median
 
-from egiz_sim.conformance.evidence import Evidence, NotTried, Reading, numbers_of
+from egiz_sim.conformance.evidence import Evidence, NotTried, Reading
 from egiz_sim.conformance.rules.rule import Rules
 
 RULES = Rules()
@@ -19,17 +19,15 @@ _GAP = 2.5  # intervals
     "Keep readings that were not acknowledged, and publish them after the birth.",
 )
 def _kept(evidence: Evidence) -> Iterator[str]:
-    after, calm = evidence.after_outage(), evidence.calm()
+    after = evidence.after_outage()
     if not after:
         yield "no telemetry came after the outage"
         return
     if evidence.counts_by_one():
-        numbers = numbers_of([*calm, *after])
-        missing = set(range(numbers[0], numbers[-1] + 1)) - set(numbers)
-        if missing:
+        if missing := evidence.missing():
             yield f"{len(missing)} readings are missing, from seq {min(missing)} on"
         return
-    longest, usual = _gaps(evidence, [*calm, *after])
+    longest, usual = _gaps(evidence, [*evidence.calm(), *after])
     outage = evidence.outage
     assert outage is not None
     # A device that is busy leaves gaps, too, but not one of half the outage.
