@@ -8,6 +8,7 @@ from rig.process import require
 from rig.publisher import Publisher
 from rig.servers import Mosquitto
 
+RETAINED = 5000  # more than a broker holds in a queue, if it is not told
 # Its socket is there, and half a second later it listens.
 SLOW = """\
 #!{python}
@@ -22,11 +23,11 @@ os.execv({program!r}, [{program!r}, *sys.argv[1:]])
 
 @pytest.fixture
 def saved(tmp_path):
-    """The file of a broker that has three retained messages."""
+    """The file of a broker that has some retained messages."""
     broker = Mosquitto(tmp_path / "mosquitto")
     broker.start()
     with Publisher(broker) as publisher:
-        for n in range(3):
+        for n in range(RETAINED):
             publisher.publish(f"sensors/factory/oven-{n}/status", b"{}", retain=True)
     broker.stop()
     return broker.directory / "mosquitto.db"
@@ -39,4 +40,4 @@ def test_a_broker_is_asked_when_it_listens(saved, tmp_path, monkeypatch):
     stand_in.write_text(SLOW.format(python=sys.executable, program=program))
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{stand_in.parent}:/usr/bin:/bin")
-    assert retained(saved, tmp_path) == 3
+    assert retained(saved, tmp_path) == RETAINED

@@ -23,7 +23,7 @@ from egiz_infra.errors import InfraError
 
 _ANSWERS_WITHIN_S = 300.0
 _PAUSE_S = 0.2
-_QUIET_S = 1.0  # all that is retained has come
+_END = "drill/end"  # the broker delivers it after all that is retained
 
 
 @contextmanager
@@ -49,6 +49,7 @@ def retained(data: Path, scratch: Path) -> int:
     configuration.write_text(
         f"listener 0 {at}\nallow_anonymous true\nuser root\n"
         f"persistence true\npersistence_location {data.parent}/\n"
+        "max_queued_messages 0\n"  # no limit: it drops none of them
     )
     log = scratch / "broker.log"
     # Debian has it where the PATH of a user does not look.
@@ -67,24 +68,27 @@ def _accepts(at: Path) -> bool:
 
 
 def _count_retained(at: Path) -> int:
-    count, last = 0, time.monotonic()
-    lock = threading.Lock()
+    count = 0
+    has_ended = threading.Event()
 
     def received(_client: object, _data: object, message: paho.MQTTMessage) -> None:
-        nonlocal count, last
-        with lock:
-            count += message.retain
-            last = time.monotonic()
+        nonlocal count
+        count += message.retain
+        if message.topic == _END:
+            has_ended.set()
 
     client = paho.Client(CallbackAPIVersion.VERSION2, "drill", transport="unix")
     client.on_message = received
     client.on_connect = lambda c, *_: c.subscribe("#", 0)
+    client.on_subscribe = lambda c, *_: c.publish(_END)
     client.connect(str(at))
     client.loop_start()
-    while time.monotonic() - last < _QUIET_S:
-        time.sleep(_PAUSE_S)
-    client.disconnect()
-    client.loop_stop()
+    try:
+        if not has_ended.wait(_ANSWERS_WITHIN_S):
+            raise InfraError("the restored broker does not send what it retains")
+    finally:
+        client.disconnect()
+        client.loop_stop()
     return count
 
 
