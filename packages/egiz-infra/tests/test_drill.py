@@ -8,7 +8,7 @@ from rig.process import require
 from rig.publisher import Publisher
 from rig.servers import Mosquitto
 
-RETAINED = 5000  # more than a broker holds in a queue, if it is not told
+RETAINED = 5000  # more than a broker holds in a queue by default
 # Its socket is there, and half a second later it listens.
 SLOW = """\
 #!{python}
