@@ -48,6 +48,15 @@ def firmware(tmp_path_factory):
     return directory
 
 
+@pytest.fixture
+def modules_that_stay():
+    """The firmware unloads the contract's modules and its own; others here use them."""
+    before = {name: m for name, m in sys.modules.items() if name.startswith("egiz_")}
+    yield
+    sys.modules.update(before)
+
+
+@pytest.mark.usefixtures("modules_that_stay")
 @pytest.mark.parametrize(
     ("module", "name"), [(m, name) for m in MODULES for name in _tests_of(m)]
 )
