@@ -68,7 +68,6 @@ def test_each_alert_has_a_test_in_which_it_begins_to_fire():
     cases = yaml.safe_load((SHIPPED / "alerts_test.yml").read_text())["tests"]
     tested = {one["name"].partition(":")[0] for one in cases}
     assert tested == set(NAMES)
-    exprs = {rule["alert"]: rule["expr"] for rule in RULES}
     for one in cases:
         quiet, fires = one["promql_expr_test"]
         expected = f'ALERTS{{alertname="{one["name"].partition(":")[0]}"'
@@ -77,9 +76,7 @@ def test_each_alert_has_a_test_in_which_it_begins_to_fire():
         assert "exp_samples" not in quiet
         assert fires["exp_samples"][0]["value"] == 1
         minutes = [int(one["eval_time"].rstrip("m")) for one in (quiet, fires)]
-        # Prometheus 2 counts the sample at the begin of a range, Prometheus 3 does not.
-        at_most = 2 if "m]" in exprs[one["name"].partition(":")[0]] else 1
-        assert 1 <= minutes[1] - minutes[0] <= at_most
+        assert minutes[1] - minutes[0] == 1
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
