@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 from egiz_bridge.errors import MqttError
+from egiz_bridge.ledger.counts import Ledger
+from egiz_bridge.ledger.devices import Devices
 from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.connection import MAXIMUM_PACKET_BYTES
+from egiz_bridge.mqtt.packets import Publish
 from egiz_bridge.mqtt.reader import PacketReader
+from egiz_bridge.pipeline.intake import BATCH_MESSAGES, Intake
+from egiz_bridge.sinks.archive import ArchiveTable
+from egiz_schema import limits
 from rig.waiting import eventually
 
 TOPIC = b"sensors/factory/oven-001/telemetry"
@@ -149,3 +155,31 @@ def test_another_packet_that_is_too_large_is_an_error():
     reader = PacketReader(packets.MQTT_311, MAXIMUM_PACKET_BYTES)
     with pytest.raises(MqttError, match="bytes"):
         reader.feed(b"\x90" + _length(LARGE))
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        (TOPIC, b"x" * 60_000),
+        (TOPIC, b"x" * 8000),
+        (b"sensors/" + b"t" * 60_000, b"x"),
+        (b"sensors/" + "\N{BANANA}".encode() + b"t" * 60_000, b"x"),  # 4 bytes a letter
+    ],
+    ids=["payload of 60 KB", "payload of 8 KB", "topic of 60 KB", "wide topic"],
+)
+def test_what_waits_of_large_rejects_is_bounded(topic, payload, qos):
+    batches = []
+    entry = Intake(Ledger(), Devices(), batches.append)
+    entry.configure([ArchiveTable()])
+    for number in range(1, 4 * BATCH_MESSAGES + 1):
+        entry.receive([Publish(topic, payload, qos * number, 0)], 0)
+    entry.flush()
+    found = [(batch.rejects, batch.rejects_qos0)[1 - qos] for batch in batches]
+    assert sum(map(len, found)) == 4 * BATCH_MESSAGES
+    for letters in found:
+        texts = [text for one in letters for text in one.message[:2]]
+        assert sum(map(sys.getsizeof, texts)) < 1.3 * 1024**2
+    first = found[0][0]
+    assert len(first.message.payload) == min(len(payload), limits.PAYLOAD_BYTES_MAX)
+    assert len(first.message.payload) + first.missing == len(payload)

@@ -14,6 +14,7 @@ from egiz_bridge.ledger.counts import Ledger
 from egiz_bridge.pipeline import rejects
 from egiz_bridge.pipeline.dispatch import Dispatcher
 from egiz_bridge.spool import Spool
+from egiz_schema.limits import PAYLOAD_BYTES_MAX
 from paho.mqtt.enums import CallbackAPIVersion
 from rig.scripted_http import Answer
 from rig.waiting import eventually
@@ -101,7 +102,7 @@ def test_garbage_at_qos_0_delays_no_acknowledgement_and_uses_little_memory(
 
     metrics = eventually(all_are_counted)
     waiting = metrics["dead_letters_waiting"]
-    assert 100 < waiting <= rejects.QOS0_BYTES_MAX / len(GARBAGE)
+    assert 100 < waiting <= rejects.QOS0_BYTES_MAX / PAYLOAD_BYTES_MAX
     _limit(running, -1)
     eventually(lambda: running.get("/readyz")[0] == 200)
     eventually(lambda: _letters(running) == stored + waiting)

@@ -1,11 +1,12 @@
 """What flows through the bridge: messages, rows and batches."""
 
 from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import NamedTuple
 
 import egiz_schema
 from egiz_schema import decode, influx, parse_topic
-from egiz_schema.limits import TIMESTAMP_S
+from egiz_schema.limits import PAYLOAD_BYTES_MAX, TIMESTAMP_S
 
 # How far ahead of ours the clock of a device may be.
 AHEAD_MAX_MS = 300_000
@@ -13,6 +14,8 @@ AHEAD_MAX_MS = 300_000
 UNSET_MAX_MS = TIMESTAMP_S[0] * 1000
 # The field that marks a time that is not the device's.
 TIME_CORRECTED = "time_corrected"
+# Of a dead letter beside its texts and its payload, about.
+_OBJECTS_BYTES = 400
 
 
 def own_time_ms(decoded: egiz_schema.Message) -> int | None:
@@ -71,6 +74,21 @@ class DeadLetter(NamedTuple):
     detail: str
     missing: int = 0  # bytes of the payload that were not kept
 
+    def cut(self) -> "DeadLetter":
+        """With as much of the payload as is kept: what the contract allows."""
+        message = self.message
+        too_many = len(message.payload) - PAYLOAD_BYTES_MAX
+        if too_many <= 0:
+            return self
+        kept = message._replace(payload=message.payload[:PAYLOAD_BYTES_MAX])
+        return self._replace(message=kept, missing=self.missing + too_many)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes while it waits in memory, about."""
+        texts = (self.message.topic, self.message.payload, self.detail)
+        return _OBJECTS_BYTES + sum(map(getsizeof, texts))
+
 
 @dataclass(eq=False, slots=True)
 class Batch:
@@ -81,6 +99,7 @@ class Batch:
         rows: what the sinks write; `rows_for` a sink, where they get different ones.
         rejects: what did not decode, and is not among the dead letters yet (QoS 1).
         rejects_qos0: the same at QoS 0: nothing is promised, and nothing waits for it.
+        rejects_bytes: what both take in memory.
         begun_s: when the first of them came, on the monotonic clock.
         packet_ids: what to acknowledge, in the order of receipt (QoS 1 only).
         writing: how many sinks have not stored the rows yet.
@@ -92,13 +111,16 @@ class Batch:
     rows_for: dict[str, list[Row]] = field(default_factory=dict)
     rejects: list[DeadLetter] = field(default_factory=list)
     rejects_qos0: list[DeadLetter] = field(default_factory=list)
+    rejects_bytes: int = 0
     packet_ids: list[int] = field(default_factory=list)
     writing: int = 0
 
     def reject(self, letter: DeadLetter, packet_id: int | None) -> None:
-        """Add a message that did not decode."""
+        """Add a message that did not decode; what is not kept of it ends here."""
+        kept = letter.cut()
         rejects = self.rejects if packet_id else self.rejects_qos0
-        rejects.append(letter)
+        rejects.append(kept)
+        self.rejects_bytes += kept.memory_bytes
 
     def forget_rows(self) -> None:
         """They are stored, and what remains may wait for a full disk."""

@@ -42,6 +42,8 @@ from egiz_bridge.sinks.sink import SinkTable
 
 BATCH_MESSAGES = 1000
 LINGER_S = 0.25
+# Rejects may be large, and wait in memory: with so many bytes, a batch is full.
+REJECTS_BYTES = 1024**2
 
 # How much may wait for the sinks before QoS 0 is left out. Nothing is qos1 of it,
 # and nothing but this bounds it: only QoS 1 has a window.
@@ -102,7 +104,8 @@ class Intake:
             room = BATCH_MESSAGES - self._size
             self._fill(packets[:room], waiting)
             packets = packets[room:]
-            if self._size == BATCH_MESSAGES:
+            batch_is_full = self._size == BATCH_MESSAGES
+            if batch_is_full or self._batch.rejects_bytes >= REJECTS_BYTES:
                 self.flush()
 
     @property

@@ -25,8 +25,6 @@ _AGAIN_S = 1.0
 # After an outage of the disk much may wait, and the socket is to be read meanwhile.
 _SAVE_FOR_S = 0.1
 _SAVED_TOGETHER = 500
-# Of a dead letter beside topic and payload, about.
-_OBJECTS_BYTES = 500
 
 _log = structlog.get_logger()
 
@@ -120,7 +118,4 @@ class Rejects:
 
 
 def _size(letters: list[DeadLetter]) -> int:
-    return sum(
-        _OBJECTS_BYTES + len(letter.message.topic) + len(letter.message.payload)
-        for letter in letters
-    )
+    return sum(letter.memory_bytes for letter in letters)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from egiz_schema.limits import PAYLOAD_BYTES_MAX
+
 from egiz_bridge.batch import DeadLetter, Message
 from egiz_bridge.spool import replays
 from egiz_bridge.spool.access import opened
@@ -17,7 +19,6 @@ from egiz_bridge.spool.quota import Quota
 
 _DEAD_SHARE = 10  # dead letters may use this part of max_bytes
 _REPLAYED_AT_ONCE = 1000  # letters, in one transaction and one batch
-_PAYLOAD_KEPT = 4096  # bytes of a payload: as many as the contract allows
 
 _COLUMNS = "id, sink, reason, detail, topic, payload, payload_bytes, received_ms"
 
@@ -43,8 +44,9 @@ class DeadLetters:
         Raises:
             Unavailable: the disk does not accept them.
         """
-        rows = [_row(sink, letter) for letter in letters]
-        added = sum(_size(letter) for letter in letters)
+        kept = [letter.cut() for letter in letters]
+        rows = [_row(sink, letter) for letter in kept]
+        added = sum(_size(letter) for letter in kept)
         with self._quota.transaction() as db:
             db.executemany(
                 "INSERT INTO dead_letters"
@@ -65,7 +67,7 @@ class DeadLetters:
                 "DELETE FROM dead_letters WHERE id IN"
                 " (SELECT id FROM dead_letters ORDER BY id LIMIT ?)"
                 " RETURNING length(topic) + length(payload)",
-                (1 + excess // _PAYLOAD_KEPT,),
+                (1 + excess // PAYLOAD_BYTES_MAX,),
             ).fetchall()
             dropped += len(gone)
             freed += sum(size for (size,) in gone)
@@ -74,13 +76,13 @@ class DeadLetters:
 
 def _size(letter: DeadLetter) -> int:
     """What it counts for in the quota."""
-    return len(letter.message.topic) + min(len(letter.message.payload), _PAYLOAD_KEPT)
+    return len(letter.message.topic) + len(letter.message.payload)
 
 
 def _row(sink: str, letter: DeadLetter) -> tuple[object, ...]:
     (topic, payload, received_ms), reason, detail, missing = letter
-    kept, size = payload[:_PAYLOAD_KEPT], len(payload) + missing
-    return (sink, reason, detail, topic, kept, size, received_ms)
+    size = len(payload) + missing
+    return (sink, reason, detail, topic, payload, size, received_ms)
 
 
 class Letter(NamedTuple):
