@@ -9,7 +9,7 @@ from importlib.resources import files
 import egiz_edge_tools.virtual_board as board_module
 import pytest
 from egiz_edge_tools.bundle import stage
-from egiz_schema import Command, Config, Topic, encode
+from egiz_schema import Alert, Command, Config, Topic, encode
 from rig.device import DEVICE
 from rig.waiting import eventually
 
@@ -58,6 +58,35 @@ def failing(device, monkeypatch):
     return make
 
 
+# Says when it is loaded; of what it makes, there is no memory once there is a fault.
+SAYS_LOADED = """
+print("alerts loaded")
+class _Alerts(Alerts):
+    def __init__(self, wanted):
+        import os
+        super().__init__(wanted)
+        if "fault" in os.listdir("/data"):
+            raise MemoryError
+Alerts = _Alerts
+"""
+
+
+@pytest.fixture
+def with_alerts(device, monkeypatch):
+    """A factory of devices that print `alerts loaded`."""
+
+    def make(broker):
+        code = (files("egiz_edge") / "alerts.py").read_text("utf-8") + SAYS_LOADED
+
+        def staged(directory, *_):
+            stage(directory, replaced={"egiz_edge/alerts.py": code})
+
+        monkeypatch.setattr(board_module, "stage", staged)
+        return device(broker)
+
+    return make
+
+
 @pytest.fixture
 def fault(tmp_path):
     """A file, to be written once there is a device."""
@@ -94,8 +123,8 @@ def test_a_command_for_which_the_contract_does_not_load_is_refused_by_its_id(
     assert _answer(live, "c2") == ("done", None)
 
 
-def _config(live, rev):
-    config = Config(device_id=DEVICE, rev=rev, publish_rate_ms=700)
+def _config(live, rev, alerts=None):
+    config = Config(device_id=DEVICE, rev=rev, publish_rate_ms=700, alerts=alerts)
     live.publish(CONFIG, encode(config), retain=True)
 
 
@@ -181,3 +210,24 @@ def test_a_button_is_obeyed_though_no_message_can_be_processed(
     eventually(lambda: any("button" in line for line in running.output))
     fault.unlink()
     assert _answer(live, "c1") == ("done", None)
+
+
+def _refused(live):
+    return [m.config.refused for m in _statuses(live) if m.config and m.config.refused]
+
+
+def test_a_config_that_is_not_in_force_keeps_no_module_in_memory(
+    with_alerts, mosquitto, live, fault
+):
+    running = with_alerts(mosquitto)
+    eventually(lambda: _statuses(live))
+    wanted = {"electrical_voltage_a": Alert(max=250.0)}
+    fault.write_text("1")
+    _config(live, 1, wanted)
+    assert eventually(lambda: _refused(live))[0].error == "no memory for it"
+    assert running.output.count("alerts loaded") == 3  # once for each try
+    fault.unlink()
+    for rev, loads in ((2, 4), (3, 4), (4, 4), (5, 5)):
+        _config(live, rev, None if rev == 4 else wanted)
+        eventually(lambda rev=rev: rev in _in_force(live))
+        assert running.output.count("alerts loaded") == loads, rev

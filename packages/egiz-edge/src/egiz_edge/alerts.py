@@ -25,7 +25,8 @@ class Alerts:
     """The alerts of a configuration.
 
     Args:
-        wanted: field -> {"min", "max"}, as the config message has them.
+        wanted: field -> {"min", "max"}, as the config message has them. It is emptied:
+            both at once take 4 KB more.
 
     Raises:
         ValueError: a field that this device does not measure, or a minimum above its
@@ -33,7 +34,7 @@ class Alerts:
     """
 
     def __init__(self, wanted):
-        self._rules = [_rule(field, wanted[field]) for field in sorted(wanted)]
+        self._rules = [_rule(field, wanted.pop(field)) for field in sorted(wanted)]
         self._raised = {}  # field -> its code, or None
 
     def evaluate(self, window):

@@ -60,9 +60,9 @@ class DesiredConfig:
         self._keep_if_settings_are_the_same()
         if is_plain:
             self._make_plain()
-        config = self._load(self._staged) or self._load(self._in_force)
-        if config is not None:
-            self._apply(config)
+        found = self._load(self._staged) or self._load(self._in_force)
+        if found is not None:
+            self._apply(*found)
         else:
             self._want({})
 
@@ -114,7 +114,8 @@ class DesiredConfig:
         error = "no broker within %d s, reverted" % (timeouts.TRIAL_MS // 1000)
         if self._is_password_kept(self._settings.password):
             error += "; it got no password"
-        self._apply(self._load(self._in_force) or {})
+        found = self._load(self._in_force)
+        self._apply(*(found or ({}, resolve({}, self._settings.given))))
         self._record(self.rev, self.crc, error, self.rev)
 
     def erase(self):
@@ -177,8 +178,8 @@ class DesiredConfig:
         outcome = "on trial" if self.is_on_trial else error or "in force"
         self._log("config %d: %s" % (rev, outcome))
 
-    def _apply(self, config):
-        self._settings.update(resolve(config, self._settings.given))
+    def _apply(self, config, resolved):
+        self._settings.update(resolved)
         self._want(config)
 
     def _want(self, config, is_asked=False):
@@ -190,7 +191,10 @@ class DesiredConfig:
             self.firmware = firmware.keep(self._store, config, is_asked)
 
     def _load(self, path):
-        """The configuration in a file; None if there is none that is valid."""
+        """The configuration in a file, and the settings that it leads to.
+
+        None if there is none that is valid.
+        """
         try:
             os.stat(path)
         except OSError:
@@ -201,7 +205,7 @@ class DesiredConfig:
         try:
             config = json.loads(_read(path))
             check_config(config, self._settings.device_id)
-            resolve(config, self._settings.given)
+            return config, resolve(config, self._settings.given)
         except OSError:
             return None
         except (ValueError, TypeError, AttributeError) as error:
@@ -209,14 +213,14 @@ class DesiredConfig:
             _remove(path)
             self.crc = None  # process it again when the broker sends it
             return None
-        return config
 
     def _make_plain(self):
-        config = self._load(self._in_force)
+        found = self._load(self._in_force)
         _remove(self._staged)
         self.is_on_trial = False
-        if config is None:
+        if found is None:
             return
+        config, _ = found
         kept = {name: config[name] for name in config if name in _RESCUE}
         kept["device_id"] = self._settings.device_id
         try:

@@ -20,7 +20,7 @@ def resolve(config, given):
     provisioned.
 
     Args:
-        config: the message.
+        config: the message; its alerts are taken out of it.
         given: what was provisioned, see `Settings`.
     """
     host, port = _broker(config, given)

@@ -51,14 +51,14 @@ async def handle_next(app):
             return await _handle_config(app, msg)
         return await _handle_command(app)
     finally:  # also after an error: they would fill the memory
-        _unload_all()
+        _unload_all(app)
         stored(app)
 
 
 def with_config(app, do):
     """Call `do` with the `DesiredConfig`, and keep what the status has of it."""
     outcome = _with_config(app, do)
-    _unload_all()  # what was applied may have left little memory
+    _unload_all(app)  # what was applied may have left little memory
     _keep_member(app, outcome)
 
 
@@ -132,7 +132,7 @@ def _problem(app, msg):
     except Exception as error:  # no memory, or a module does not load
         return error
     finally:
-        _unload_all()
+        _unload_all(app)
 
 
 def _has_room(msg):
@@ -149,7 +149,7 @@ def _checked(app, msg):
         return incoming.checked(msg, True, app.settings.device_id)
     finally:
         del incoming
-        _unload_all()
+        _unload_all(app)
 
 
 def _refuse(app, crc, error):
@@ -157,7 +157,7 @@ def _refuse(app, crc, error):
 
     What does not load now may do so when the message is sent again.
     """
-    _unload_all()
+    _unload_all(app)
     from egiz_edge import config_outcome  # noqa: PLC0415  # not kept, see unload
 
     store = app.board.store
@@ -175,7 +175,9 @@ def _words(error):
     return "no memory for it" if type(error) is MemoryError else repr(error)
 
 
-def _unload_all():
+def _unload_all(app):
+    if app.settings.alerts is None:  # of a try that failed, or of a config before
+        discard("alerts")
     unload("incoming", "commands", "actions", "config_outcome", "firmware")
     discard("desired_config", "effective_settings")
     unload_rules()

@@ -8,7 +8,7 @@ from egiz_edge.downlink import Downlink
 
 
 class Settings:
-    device_id = "oven-001"
+    device_id, alerts = "oven-001", None
 
 
 class Board:
