@@ -12,8 +12,9 @@ from egiz_cli.commands import (
 from egiz_cli.connack import explain_refusal
 from egiz_cli.errors import Unusable, explain
 from egiz_cli.exit_codes import DONE, FAILED, INTERRUPTED, MEANINGS, PIPE_CLOSED, USAGE
+from egiz_cli.ports import free_port
 from egiz_cli.program import Program
-from egiz_cli.signals import ending_signals
+from egiz_cli.signals import child_process, ending_signals
 
 __version__ = "0.1.0"
 
@@ -32,9 +33,11 @@ __all__ = [
     "Real",
     "Unusable",
     "__version__",
+    "child_process",
     "command",
     "ending_signals",
     "explain",
     "explain_refusal",
+    "free_port",
     "group",
 ]

@@ -4,9 +4,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import subprocess
+
+_Text = TypeVar("_Text", str, bytes)
 
 _FROM_OUTSIDE = (signal.SIGTERM, signal.SIGHUP)
 
@@ -41,6 +47,53 @@ def ended_in_good_order() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
         if came:
             _end_by(came[0])
+
+
+def _kill(process: "subprocess.Popen[_Text]") -> None:
+    process.kill()
+    process.wait()
+
+
+@contextmanager
+def child_process(
+    start: "Callable[[], subprocess.Popen[_Text]]",
+    end: "Callable[[subprocess.Popen[_Text]], object]" = _kill,
+) -> "Iterator[subprocess.Popen[_Text]]":
+    """A program that runs as long as the block, however that ends.
+
+    A signal that comes while it starts waits until it is known which one is to be
+    ended: it would go on without this program.
+
+    Args:
+        start: starts it; what it raises is passed on.
+        end: ends it, and waits for that.
+    """
+    process = None
+    try:
+        with _held():
+            process = start()
+        yield process
+    finally:
+        if process is not None:
+            end(process)
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """What would end the block is sent again at its end."""
+    came: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = ending_signals() if is_main else []  # only that one may have handlers
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            signal.signal(number, lambda number, _: came.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _without_handler() -> list[signal.Signals]:

@@ -3,9 +3,15 @@
 import os
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from egiz_cli import child_process
 
 from egiz_edge_tools.errors import PortError
 from egiz_edge_tools.remote import Remote, explain, lines_of, start
+
+if TYPE_CHECKING:
+    import subprocess
 
 _QUIET_S = 15.0
 _LEAVE = b"\x1d"  # Ctrl-], at mpremote's own console
@@ -23,10 +29,20 @@ def monitor(port: str, show: Callable[[str], None]) -> None:
     """
     Remote(port)  # raises if the port cannot be used
     keyboard, console = os.openpty()
-    process = start(port, ("resume", "repl"), console)
-    os.close(console)
+
+    def begin() -> "subprocess.Popen[str]":
+        process = start(port, ("resume", "repl"), console)
+        os.close(console)
+        return process
+
+    def end(process: "subprocess.Popen[str]") -> None:
+        os.write(keyboard, _LEAVE)
+        process.terminate()
+        process.wait()
+        os.close(keyboard)
+
     output = [""]
-    try:
+    with child_process(begin, end) as process:
         for number, line in enumerate(lines_of(process, _QUIET_S)):
             if line is None:
                 show(f"(nothing for {_QUIET_S:.0f} s)")
@@ -35,8 +51,3 @@ def monitor(port: str, show: Callable[[str], None]) -> None:
             if number >= _GREETING_LINES:
                 show(f"{time.strftime('%H:%M:%S')}  {line}")
         raise PortError(port, *explain(port, output))
-    finally:
-        os.write(keyboard, _LEAVE)
-        process.terminate()
-        process.wait()
-        os.close(keyboard)

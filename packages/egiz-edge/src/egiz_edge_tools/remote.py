@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
+from egiz_cli import child_process
 from serial.tools import list_ports
 
 from egiz_edge_tools.errors import PortError
@@ -126,9 +127,10 @@ class Remote:
             PortError: if it fails, or prints nothing for ANSWER_S seconds.
         """
         chain = [word for command in commands for word in (*command, "+")][:-1]
-        process = start(self.port, chain, subprocess.DEVNULL)
         output = []
-        try:
+        with child_process(
+            lambda: start(self.port, chain, subprocess.DEVNULL)
+        ) as process:
             for line in lines_of(process, ANSWER_S):
                 if line is None:
                     raise PortError(self.port, *_SILENCE)
@@ -136,9 +138,6 @@ class Remote:
                 on_line(line)
             if process.wait():
                 raise PortError(self.port, *explain(self.port, output))
-        finally:
-            process.kill()
-            process.wait()
         return output
 
 

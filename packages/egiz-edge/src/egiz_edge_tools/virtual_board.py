@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zlib import crc32
+
+from egiz_cli import free_port
 
 from egiz_edge_tools.bundle import stage
 from egiz_edge_tools.buses import NAMES, Buses
@@ -105,7 +106,7 @@ class VirtualBoard:
         self._command = [interpreter, *options, "", slot]
         self._name_server = NameServer()
         if hardware.portal_ports is None:
-            hardware.portal_ports = (_free_port(), _free_port())
+            hardware.portal_ports = (free_port(), free_port())
         self.put_world()
         if identity is not None:
             _provision(directory, identity, hardware)
@@ -273,13 +274,6 @@ def _remove_remains(directory: Path) -> None:
     """Of an earlier run; the device's own state stays."""
     for name in (*NAMES, *_UNTIL_RESET):
         (directory / name).unlink(missing_ok=True)
-
-
-def _free_port() -> int:
-    """One that no program uses now; a test says which, where that is not enough."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def _replace(path: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+from egiz_cli import child_process, free_port
 from paho.mqtt.enums import CallbackAPIVersion
 
 from egiz_infra.errors import InfraError
@@ -28,18 +29,18 @@ _END = "drill/end"  # the broker delivers it after all that is retained
 
 @contextmanager
 def _server(command: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    with child_process(lambda: _started(command, log)) as process:
+        yield process
+
+
+def _started(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
     with log.open("wb") as output:
         try:
-            process = subprocess.Popen(command, stdout=output, stderr=output)
+            return subprocess.Popen(command, stdout=output, stderr=output)
         except FileNotFoundError:
             raise InfraError(
                 f"there is no {command[0]} here: do the drill where it is installed"
             ) from None
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def retained(data: Path, scratch: Path) -> int:
@@ -94,8 +95,7 @@ def _count_retained(at: Path) -> int:
 
 def points(directory: Path, login: str, scratch: Path) -> Iterator[tuple[str, int]]:
     """(measurement, points) of an InfluxDB that starts with these files."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     configuration = scratch / "influxdb.conf"
     configuration.write_text(
         'reporting-disabled = true\nbind-address = "127.0.0.1:0"\n'

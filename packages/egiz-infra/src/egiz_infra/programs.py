@@ -9,7 +9,9 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+from egiz_cli import child_process
 
 
 def run(command: list[str], within_s: float) -> "subprocess.CompletedProcess[str]":
@@ -19,14 +21,11 @@ def run(command: list[str], within_s: float) -> "subprocess.CompletedProcess[str
         TimeoutError: it did not end in time.
         OSError: it cannot be run.
     """
-    with _started(command, subprocess.PIPE) as process:
+    with _running(command, subprocess.PIPE) as process:
         try:
             output, errors = process.communicate(timeout=within_s)
         except subprocess.TimeoutExpired:
-            _kill(process)
             raise TimeoutError(f"it has not ended within {within_s:.0f} s") from None
-        finally:
-            _end(process)
     return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
@@ -44,7 +43,7 @@ def lines_of(command: list[str], within_s: float) -> Iterator[Iterator[str]]:
         is_late.set()
         _kill(process)
 
-    with _started(command, subprocess.STDOUT) as process:
+    with _running(command, subprocess.STDOUT) as process:
         assert process.stdout is not None
         timer = threading.Timer(within_s, end)
         timer.start()
@@ -52,26 +51,31 @@ def lines_of(command: list[str], within_s: float) -> Iterator[Iterator[str]]:
             yield iter(process.stdout)
         finally:
             timer.cancel()
-            _end(process)
     if is_late.is_set():
         raise TimeoutError(f"it has not answered within {within_s:.0f} s")
 
 
-def _started(command: list[str], errors: int) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+def _running(
+    command: list[str], errors: int
+) -> "AbstractContextManager[subprocess.Popen[str]]":
+    def start() -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+
+    return child_process(start, _end)
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    if process.poll() is None:
-        _kill(process)
+    with process:  # which closes its output, and waits
+        if process.poll() is None:
+            _kill(process)
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:

@@ -11,6 +11,8 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from egiz_cli import child_process
+
 from egiz_infra.authority import Authority
 from egiz_infra.errors import InfraError
 from egiz_infra.register import devices, issued
@@ -28,13 +30,19 @@ def log_lines(command: str) -> Iterator[str]:
         InfraError: if it cannot be run, or fails.
     """
     line = ""
-    with _started(command) as process:
+    with child_process(lambda: _started(command), _end) as process:
         assert process.stdout is not None
         for line in process.stdout:
             yield line
+        process.wait()
     if process.returncode != 0:
         reason = line.strip() or f"exit code {process.returncode}"
         raise InfraError(f"--log {command!r}: {reason}")
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    with process:  # which closes its output, and waits
+        process.kill()
 
 
 def _started(command: str) -> "subprocess.Popen[str]":

@@ -236,13 +236,6 @@ class FirmwareDevice(Part):
             raise PartError(f"the firmware printed no counts; see {self.log}") from None
 
 
-def free_port() -> int:
-    """A TCP port of the loopback interface that no program listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 def own_program(name: str) -> str:
     """A program of the environment that runs the demo.
 

@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from egiz_sim.demo.parts import Bridge, Broker, PartError, free_port
+from egiz_cli import free_port
+
+from egiz_sim.demo.parts import Bridge, Broker, PartError
 
 FILE = "services.json"
 FACILITY = "factory"
