@@ -12,8 +12,6 @@ from rig.waiting import eventually
 
 DIRECTORY = Path(__file__).parent / "on_device"
 MODULES = sorted(path.stem for path in DIRECTORY.glob("[!_]*.py"))
-# This one keeps the modules that a device unloads after each message.
-HEAPS = {"downlink": "100k"}
 
 sys.path.append(str(DIRECTORY))  # what the tests share begins with an underscore
 
@@ -67,8 +65,7 @@ def test_under_cpython(module, name):
 @pytest.mark.parametrize("module", MODULES)
 def test_in_micropython_on_the_heap_of_the_device(micropython, firmware, module):
     # Firmware first: a test module has the name of the module it tests.
-    path, heap = [firmware, DIRECTORY], HEAPS.get(module, "96k")
-    ran = micropython.run(_RUN_ALL, module, path=path, heap=heap)
+    ran = micropython.run(_RUN_ALL, module, path=[firmware, DIRECTORY])
     assert json.loads(ran) == len(_tests_of(module))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 
 import _flash
 from _board import Clock, Log, Store
@@ -24,9 +25,10 @@ class Device:
     """What is processed needs of an app."""
 
     def __init__(self):
-        # Other tests have these modules, too.
-        processing.unload = processing.discard = lambda *_names: None
-        processing.unload_rules = lambda: None
+        if sys.implementation.name != "micropython":
+            # Other tests of the process have these modules, too.
+            processing.unload = processing.discard = lambda *_names: None
+            processing.unload_rules = lambda: None
         try:
             os.mkdir(_PATH)
         except OSError:
