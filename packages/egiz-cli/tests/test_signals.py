@@ -54,10 +54,9 @@ def test_what_a_start_raises_is_passed_on_and_signals_are_as_before():
 
 
 def test_free_ports_are_below_those_that_a_client_is_given():
-    given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
     ports = [free_port() for _ in range(50)]
     assert len(set(ports)) == len(ports)
-    assert max(ports) < min(32768, int(given[0]))
+    assert max(ports) < 32_768  # Linux's default; macOS has 49,152
 
 
 def test_two_processes_that_ask_at_once_get_ports_of_their_own():

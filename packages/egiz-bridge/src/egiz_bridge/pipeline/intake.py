@@ -104,8 +104,8 @@ class Intake:
             room = BATCH_MESSAGES - self._size
             self._fill(packets[:room], waiting)
             packets = packets[room:]
-            batch_is_full = self._size == BATCH_MESSAGES
-            if batch_is_full or self._batch.rejects_bytes >= REJECTS_BYTES:
+            has_many_bytes = self._batch.rejects_bytes >= REJECTS_BYTES
+            if self._size == BATCH_MESSAGES or has_many_bytes:
                 self.flush()
 
     @property
