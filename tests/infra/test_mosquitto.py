@@ -166,6 +166,7 @@ def test_every_listener_of_production_binds_the_client_id():
 
 
 def test_production_starts_without_complaint(broker):
+    eventually(lambda: " running\n" in broker.log)  # it listens before
     lines = [line for line in broker.log.lower().splitlines() if "root" not in line]
     for complaint in ("warning", "error: ", "deprecated"):
         assert not [line for line in lines[:12] if complaint in line]

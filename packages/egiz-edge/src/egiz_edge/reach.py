@@ -53,6 +53,8 @@ async def _connect(board, given):
             from egiz_edge import tls  # noqa: PLC0415  # few devices need it
 
             client.ssl = tls.context(given["tls"])
+            del tls
+            unload("tls")  # the handshake needs its memory
         await client.connect()
         await client.disconnect()
     finally:
