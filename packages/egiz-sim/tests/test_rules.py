@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 from egiz_schema import Status, Telemetry, encode
 from egiz_sim.conformance.evidence import Evidence, Outage, Seen
+from egiz_sim.conformance.frames import Publish
+from egiz_sim.conformance.proxy import Session
 from egiz_sim.conformance.rules import RULES, judged
 
 NOW = 1_795_771_488
@@ -28,9 +30,14 @@ def _birth():
     return _seen("status", status)
 
 
-def _reading():
+def _reading(seq=0, timestamp=NOW, **more):
     telemetry = Telemetry(
-        device_id="oven-1", timestamp=NOW, boot=1, seq=0, values={"humidity": 20.0}
+        device_id="oven-1",
+        timestamp=timestamp,
+        boot=1,
+        seq=seq,
+        values={"humidity": 20.0},
+        **more,
     )
     return _seen("telemetry", telemetry)
 
@@ -96,3 +103,32 @@ def test_what_was_given_to_a_connection_that_was_just_cut_need_not_be_marked():
     assert _verdict("outage.marked") == "pass"
     assert _verdict("outage.marked", unmarked=[500]) == "pass"
     assert _verdict("outage.marked", unmarked=[510]) == "fail"
+
+
+def _publish(seen, is_dup=False):
+    return Publish(seen.topic, seen.payload, 1, True, is_dup, 1)
+
+
+# The second connection begins 3 s after the end of the first, which is at NOW.
+UNACKED = _reading(seq=3)
+FIRSTS = {
+    "sent again with DUP": (_publish(UNACKED, is_dup=True), "pass"),
+    "sent again without DUP, as mqtt.js does": (_publish(UNACKED), "pass"),
+    "given to a connection that was just cut": (_publish(_reading(seq=4)), "pass"),
+    "measured since": (_publish(_reading(seq=5, timestamp=NOW + 3)), "fail"),
+    "of the outage": (_publish(_reading(seq=5, buffered=True)), "fail"),
+}
+
+
+@pytest.mark.parametrize("first", FIRSTS)
+def test_only_a_reading_of_the_connection_before_may_come_before_the_birth(first):
+    birth = _birth()
+    sent, verdict = FIRSTS[first]
+    sessions = [
+        Session(begun=1.0, ended=11.0, sent=[_publish(birth), _publish(UNACKED)]),
+        Session(begun=14.0, begun_epoch=NOW + 3, sent=[sent, _publish(birth)]),
+    ]
+    calm = [_reading(seq) for seq in range(3)]
+    evidence = Evidence("factory", "oven-1", seen=calm, sessions=sessions)
+    (rule,) = [rule for rule in RULES if rule.id == "birth.first"]
+    assert judged(rule, evidence).verdict == verdict

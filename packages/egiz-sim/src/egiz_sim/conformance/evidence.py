@@ -175,6 +175,19 @@ class Evidence:
             for message in session.sent:
                 yield session, message
 
+    def ended_before(self, session: Session) -> float | None:
+        """Seconds since 1970 when the connection before had ended; None for the first.
+
+        Raises NotTried.
+        """
+        assert session.begun is not None
+        found = None
+        for each in self.readable():
+            if each is session:
+                break
+            found = each.ended or session.begun
+        return found and session.begun_epoch - (session.begun - found)
+
     def live(self) -> list[Seen]:
         """What came while the check was subscribed."""
         return [each for each in self.seen if not each.is_kept]
@@ -248,10 +261,15 @@ class Evidence:
         assert self.outage is not None
         return self.outage.back_epoch - (self.outage.back - self.outage.cut)
 
-    def is_after_cut(self, reading: Reading) -> bool:
-        """Whether it was measured when the device may know of the outage."""
+    def is_after(self, reading: Reading, ended: float) -> bool:
+        """Whether it was measured when the device may know of the end of a connection.
+
+        Args:
+            reading: of the device.
+            ended: the end, in seconds since 1970.
+        """
         margin = _MARGIN_S if self._has_ms() else _COARSE_S
-        return self.epoch_of(reading) > self.cut_epoch() + margin
+        return self.epoch_of(reading) > ended + margin
 
     def after_return(self) -> float:
         """Seconds since 1970 when the device was connected again."""

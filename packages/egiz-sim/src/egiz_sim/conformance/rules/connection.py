@@ -7,7 +7,8 @@ from egiz_schema import DecodeError, Status, Telemetry, decode
 from egiz_schema.delivery import DELIVERY
 
 from egiz_sim.conformance import frames
-from egiz_sim.conformance.evidence import Evidence, NotTried, Seen
+from egiz_sim.conformance.evidence import Evidence, NotTried, Reading, Seen, seen
+from egiz_sim.conformance.proxy import Session
 from egiz_sim.conformance.rules.rule import Rules
 
 RULES = Rules()
@@ -127,13 +128,14 @@ def _will_boot(evidence: Evidence) -> Iterator[str]:
 @RULES.add(
     "birth.first",
     "The birth comes after each CONNACK, before all else.",
-    "the first message of each connection",
+    "the first message of each connection that was not given to the one before",
     "Publish the birth in the handler of CONNACK, before readings that waited.",
 )
 def _birth_first(evidence: Evidence) -> Iterator[str]:
     for session in evidence.readable():
-        # What is sent again for want of a PUBACK belongs to the session before.
-        first = next((each for each in session.sent if not each.is_dup), None)
+        sent = session.sent
+        own = (each for each in sent if not _is_of_before(evidence, session, each))
+        first = next(own, None)
         if first is None:
             continue
         try:
@@ -144,6 +146,20 @@ def _birth_first(evidence: Evidence) -> Iterator[str]:
             yield f"the first message went to {first.topic}"
         elif message is not None and message.state == "offline":
             yield "the first status says offline"
+
+
+def _is_of_before(evidence: Evidence, session: Session, sent: frames.Publish) -> bool:
+    """Whether it was given to the connection before, and is sent for want of a PUBACK.
+
+    mqtt.js does that without DUP, and before it says that it is connected.
+    """
+    ended = evidence.ended_before(session)
+    if sent.is_dup or ended is None:
+        return sent.is_dup
+    found = seen(sent, session.begun or 0.0, session.begun_epoch)
+    if not isinstance(found.message, Telemetry) or found.message.buffered:
+        return False
+    return not evidence.is_after(Reading(found, found.message), ended)
 
 
 @RULES.add(

@@ -96,7 +96,7 @@ def _marked(evidence: Evidence) -> Iterator[str]:
         for each in found
         if not each.message.buffered
         and each.seen.payload not in resent
-        and evidence.is_after_cut(each)
+        and evidence.is_after(each, evidence.cut_epoch())
     ]
     if unmarked:
         yield f"{len(unmarked)} readings of the outage are not marked"
