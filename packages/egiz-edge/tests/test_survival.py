@@ -38,6 +38,22 @@ def _status_with(live, is_so, timeout=60):
     )
 
 
+def _measured(live):
+    """A reading of a meter, which on a loaded machine may miss a deadline."""
+    return eventually(
+        lambda: next(
+            (
+                m
+                for m in live.messages(DEVICE, "telemetry")
+                if m.electrical
+                and m.electrical.voltage
+                and m.electrical.voltage.a == 225.7
+            ),
+            None,
+        )
+    )
+
+
 _BRIEF = """
 TRIAL_MS, STALL_MS, CONFIRM_MS, RESTART_MS = 120000, 1500, 600000, 100
 BLOCKED_MS = 0
@@ -108,9 +124,7 @@ def test_a_setting_that_cannot_be_used_is_named_and_the_rest_is_measured(
         "settings.json: thermocouples: must be pairs of max31855 or max6675 and tc_0,"
         " tc_1 or tc_2; it is not used"
     ) in running.output
-    seen = eventually(lambda: live.messages(DEVICE, "telemetry"))[-1]
-    assert seen.electrical.voltage.a == 225.7
-    assert seen.status.operational_state == "running"
+    assert _measured(live).status.operational_state == "running"
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "\0\0\0\0", "[]", '{"device_id":1}'])
@@ -153,8 +167,7 @@ def test_a_device_with_a_damaged_flash_measures_and_is_reached(
         for path in FILES:
             (flash / "data" / path).write_bytes(b"1" * 300000)
     running = device(mosquitto)
-    seen = eventually(lambda: live.messages(DEVICE, "telemetry"))[-1]
-    assert seen.electrical.voltage.a == 225.7
+    _measured(live)
     _send_command(live, "c1", "identify")
     status = _status_with(live, lambda m: m.last_command is not None)
     assert (status.last_command.id, status.last_command.result) == ("c1", "done")

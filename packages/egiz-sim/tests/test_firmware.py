@@ -93,6 +93,7 @@ def test_devices_publish_what_their_machines_measure(launch, mosquitto, live, tm
     assert running.wait() == 0, running.output()
     counts = json.loads(report.read_text())
     assert list(counts) == ["oven-001", "mixer-001", "conveyor-001", "freezer-001"]
+    zones = {}
     for device_id, counted in counts.items():
         live.until_offline(device_id)
         received = live.messages(device_id, "telemetry")
@@ -100,10 +101,16 @@ def test_devices_publish_what_their_machines_measure(launch, mosquitto, live, tm
         assert counted["unacknowledged"] == 0
         assert counted["boots"] == ["power_on"]
         sound = [one for one in received if not one.status.fault_codes]
-        # The meters are on this machine, too: on a busy one they reply too late.
+        # The sensors are on this machine, too: on a busy one they reply too late.
         late = {code for one in received for code in one.status.fault_codes or ()}
         assert all(code.endswith(":no_reply") for code in late), late
         assert sound, received
+        zones[device_id] = [
+            one.thermal
+            for one in sound
+            # On a busy machine, a conversion may last longer than a window.
+            if one.thermal and None not in one.thermal.temperature_zones
+        ]
         for message in sound:
             electrical = message.electrical
             for phase in "abc":
@@ -117,10 +124,7 @@ def test_devices_publish_what_their_machines_measure(launch, mosquitto, live, tm
                 )
                 assert 220 < volts < 240
                 assert watts <= 1.02 * volts * amperes
-    oven, freezer = (
-        live.messages(name, "telemetry")[-1].thermal
-        for name in ("oven-001", "freezer-001")
-    )
+    oven, freezer = zones["oven-001"][-1], zones["freezer-001"][-1]
     assert len(oven.temperature_zones) == 3
     assert all(140 < celsius < 200 for celsius in oven.temperature_zones)
     assert oven.setpoint == 190
