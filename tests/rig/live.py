@@ -1,7 +1,8 @@
 """The live data path: an independent subscriber that decodes with egiz_schema."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import paho.mqtt.client as paho
 from egiz_schema import (
@@ -58,6 +59,27 @@ class LiveSubscriber:
                 for topic, message in self._messages
                 if topic.device_id == device_id and topic.kind == kind
             ]
+
+    def first(
+        self,
+        device_id: str,
+        kind: Kind,
+        is_so: Callable[[Any], object],
+        timeout: float = 60.0,
+    ) -> Any:
+        """Wait for a message, as `eventually` does, and give the first that fits.
+
+        Args:
+            device_id: who sends it.
+            kind: of message, as is_so gets them.
+            is_so: whether it fits, in the sense of Python.
+            timeout: in seconds.
+        """
+
+        def found() -> Message | None:
+            return next(filter(is_so, self.messages(device_id, kind)), None)
+
+        return eventually(found, timeout)
 
     def until_offline(self, device_id: str) -> None:
         """Wait for the last status of a device that was stopped.

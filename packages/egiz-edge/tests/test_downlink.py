@@ -43,10 +43,7 @@ def _send_command(live, command_id, action, *, retain=False, **more):
 
 
 def _status(live, is_so, timeout=60):
-    return eventually(
-        lambda: next((m for m in live.messages(DEVICE, "status") if is_so(m)), None),
-        timeout,
-    )
+    return live.first(DEVICE, "status", is_so, timeout)
 
 
 def _result(live, command_id):

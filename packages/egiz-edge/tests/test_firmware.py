@@ -21,15 +21,13 @@ def _sound_with(live, zones):
         lambda m: (
             m.thermal
             and m.thermal.temperature_zones == zones
-            and not m.status.fault_codes
+            and m.status.fault_codes == []
         ),
     )
 
 
 def _telemetry_with(live, is_so):
-    return eventually(
-        lambda: next((m for m in live.messages(DEVICE, "telemetry") if is_so(m)), None)
-    )
+    return live.first(DEVICE, "telemetry", is_so)
 
 
 def test_what_arrives_is_what_the_hardware_measures(device, mosquitto, live):

@@ -50,9 +50,7 @@ def _updates(live):
 
 
 def _status(live, is_so):
-    return eventually(
-        lambda: next((m for m in live.messages(DEVICE, "status") if is_so(m)), None)
-    )
+    return live.first(DEVICE, "status", is_so)
 
 
 def _rev(message):

@@ -32,25 +32,17 @@ def sabotaged(device, hardware, monkeypatch):
 
 
 def _status_with(live, is_so, timeout=60):
-    return eventually(
-        lambda: next((m for m in live.messages(DEVICE, "status") if is_so(m)), None),
-        timeout,
-    )
+    return live.first(DEVICE, "status", is_so, timeout)
 
 
 def _measured(live):
     """A reading of a meter, which on a loaded machine may miss a deadline."""
-    return eventually(
-        lambda: next(
-            (
-                m
-                for m in live.messages(DEVICE, "telemetry")
-                if m.electrical
-                and m.electrical.voltage
-                and m.electrical.voltage.a == 225.7
-            ),
-            None,
-        )
+    return live.first(
+        DEVICE,
+        "telemetry",
+        lambda m: (
+            m.electrical and m.electrical.voltage and m.electrical.voltage.a == 225.7
+        ),
     )
 
 

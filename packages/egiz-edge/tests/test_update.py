@@ -319,11 +319,7 @@ def test_without_a_root_key_an_order_is_refused(updating, serve, live):
     _, flash = updating
     (flash / "store_root").unlink()
     _order(live, serve(updates.file(b"")))
-    status = eventually(
-        lambda: next(
-            (m for m in live.messages(DEVICE, "status") if m.last_command), None
-        )
-    )
+    status = live.first(DEVICE, "status", lambda m: m.last_command)
     assert (status.last_command.result, status.last_command.error) == (
         "refused",
         "no key",
@@ -344,16 +340,10 @@ def _roll_back(live, confirm=DEVICE, command_id="r1"):
 
 
 def _answer(live, command_id):
-    return eventually(
-        lambda: next(
-            (
-                (m.last_command.result, m.last_command.error)
-                for m in live.messages(DEVICE, "status")
-                if m.last_command and m.last_command.id == command_id
-            ),
-            None,
-        )
-    )
+    found = live.first(
+        DEVICE, "status", lambda m: m.last_command and m.last_command.id == command_id
+    ).last_command
+    return found.result, found.error
 
 
 def test_a_command_brings_the_version_before_back(updating, serve, release, live):

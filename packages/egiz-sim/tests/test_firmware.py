@@ -101,14 +101,14 @@ def test_devices_publish_what_their_machines_measure(launch, mosquitto, live, tm
         assert counted["unacknowledged"] == 0
         assert counted["boots"] == ["power_on"]
         sound = [one for one in received if not one.status.fault_codes]
-        # The sensors are on this machine, too: on a busy one they reply too late.
+        # The meters are on this machine, too: on a busy one they reply too late.
         late = {code for one in received for code in one.status.fault_codes or ()}
         assert all(code.endswith(":no_reply") for code in late), late
         assert sound, received
         zones[device_id] = [
             one.thermal
             for one in sound
-            # On a busy machine, a conversion may last longer than a window.
+            # On a busy machine, a window may be over before the conversion.
             if one.thermal and None not in one.thermal.temperature_zones
         ]
         for message in sound:

@@ -109,12 +109,12 @@ def _publish(seen, is_dup=False):
     return Publish(seen.topic, seen.payload, 1, True, is_dup, 1)
 
 
-# The second connection begins 3 s after the end of the first, which is at NOW.
 UNACKED = _reading(seq=3)
 FIRSTS = {
     "sent again with DUP": (_publish(UNACKED, is_dup=True), "pass"),
     "sent again without DUP, as mqtt.js does": (_publish(UNACKED), "pass"),
     "given to a connection that was just cut": (_publish(_reading(seq=4)), "pass"),
+    "measured in the outage": (_publish(_reading(seq=5, timestamp=NOW + 2)), "fail"),
     "measured since": (_publish(_reading(seq=5, timestamp=NOW + 3)), "fail"),
     "of the outage": (_publish(_reading(seq=5, buffered=True)), "fail"),
 }
@@ -122,13 +122,23 @@ FIRSTS = {
 
 @pytest.mark.parametrize("first", FIRSTS)
 def test_only_a_reading_of_the_connection_before_may_come_before_the_birth(first):
-    birth = _birth()
     sent, verdict = FIRSTS[first]
+    assert _birth_after(sent, away_s=3) == verdict
+
+
+def test_a_device_that_is_back_at_once_may_send_no_new_reading_before_its_birth():
+    sent = _publish(_reading(seq=5, timestamp=NOW + 1))
+    assert _birth_after(sent, away_s=1) == "fail"
+
+
+def _birth_after(sent, *, away_s):
+    """Of a device that sends this before its birth, away after NOW for so long."""
+    birth = _publish(_birth())
     sessions = [
-        Session(begun=1.0, ended=11.0, sent=[_publish(birth), _publish(UNACKED)]),
-        Session(begun=14.0, begun_epoch=NOW + 3, sent=[sent, _publish(birth)]),
+        Session(begun=1.0, ended=11.0, sent=[birth, _publish(UNACKED)]),
+        Session(begun=11.0 + away_s, begun_epoch=NOW + away_s, sent=[sent, birth]),
     ]
     calm = [_reading(seq) for seq in range(3)]
     evidence = Evidence("factory", "oven-1", seen=calm, sessions=sessions)
     (rule,) = [rule for rule in RULES if rule.id == "birth.first"]
-    assert judged(rule, evidence).verdict == verdict
+    return judged(rule, evidence).verdict

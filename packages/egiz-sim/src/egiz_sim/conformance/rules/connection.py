@@ -156,10 +156,13 @@ def _is_of_before(evidence: Evidence, session: Session, sent: frames.Publish) ->
     ended = evidence.ended_before(session)
     if sent.is_dup or ended is None:
         return sent.is_dup
-    found = seen(sent, session.begun or 0.0, session.begun_epoch)
+    found = seen(sent, 0.0, session.begun_epoch)
     if not isinstance(found.message, Telemetry) or found.message.buffered:
         return False
-    return not evidence.is_after(Reading(found, found.message), ended)
+    reading = Reading(found, found.message)
+    # A device may be back at once, within the margin of `is_after`.
+    is_new = evidence.epoch_of(reading) >= session.begun_epoch
+    return not is_new and not evidence.is_after(reading, ended)
 
 
 @RULES.add(
