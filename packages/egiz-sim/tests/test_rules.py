@@ -131,14 +131,24 @@ def test_a_device_that_is_back_at_once_may_send_no_new_reading_before_its_birth(
     assert _birth_after(sent, away_s=1) == "fail"
 
 
-def _birth_after(sent, *, away_s):
+def test_a_fault_that_was_found_counts_also_if_the_rest_cannot_be_tried():
+    sent = FIRSTS["sent again without DUP, as mqtt.js does"][0]
+    # Whether that one is of before, too little telemetry says.
+    assert _birth_after(sent, away_s=3, calm=()) == "not tried"
+    assert _birth_after(sent, away_s=3, calm=(), is_first_wrong=True) == "fail"
+
+
+def _birth_after(sent, *, away_s, calm=range(3), is_first_wrong=False):
     """Of a device that sends this before its birth, away after NOW for so long."""
     birth = _publish(_birth())
+    first = [birth, _publish(UNACKED)]
+    if is_first_wrong:
+        first.reverse()
     sessions = [
-        Session(begun=1.0, ended=11.0, sent=[birth, _publish(UNACKED)]),
+        Session(begun=1.0, ended=11.0, sent=first),
         Session(begun=11.0 + away_s, begun_epoch=NOW + away_s, sent=[sent, birth]),
     ]
-    calm = [_reading(seq) for seq in range(3)]
-    evidence = Evidence("factory", "oven-1", seen=calm, sessions=sessions)
+    seen = [_reading(seq) for seq in calm]
+    evidence = Evidence("factory", "oven-1", seen=seen, sessions=sessions)
     (rule,) = [rule for rule in RULES if rule.id == "birth.first"]
     return judged(rule, evidence).verdict

@@ -54,11 +54,15 @@ class Rules(list[Rule]):
 
 
 def judged(rule: Rule, evidence: Evidence) -> Verdict:
-    """The verdict of a rule."""
+    """The verdict of a rule; one that has found a fault is tried, whatever follows."""
+    faults: list[str] = []
     try:
-        faults = list(dict.fromkeys(rule.judge(evidence)))
+        for fault in rule.judge(evidence):
+            if fault not in faults:
+                faults.append(fault)
     except NotTried as reason:
-        return Verdict(rule, "not tried", (str(reason),))
+        if not faults:
+            return Verdict(rule, "not tried", (str(reason),))
     if not faults:
         return Verdict(rule, "pass")
     more = len(faults) - FAULTS_SHOWN
