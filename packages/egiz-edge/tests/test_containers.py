@@ -204,4 +204,4 @@ for name in {names!r}:
     __import__(name)
 emit(sorted(name for name in sys.modules if name in {names!r}))
 """
-    assert run(code, tmp_path / "slot", heap="400k") == [[sorted(names)]]
+    assert run(code, tmp_path / "slot", heap="1m") == [[sorted(names)]]

@@ -44,6 +44,8 @@ BLOCKED_MS = 10000
 REPLACED = {"egiz_edge/startup.py": STARTUP, "egiz_edge/timeouts.py": BRIEF}
 SETTINGS = json.dumps({"facility": "factory", "device_id": "oven-001", "broker": "::"})
 OUTBOX = "what waits for the broker"
+# Of the rig: it has a flash in memory, its copies and a journal. With 6 MB it failed.
+HEAP = "64m"
 NEW_SELECTOR = {"main.py": (selector() + b"# another one\n").hex()}
 
 
@@ -110,9 +112,9 @@ class Lives:
         cut: (operations in which the power failed, events, end) of all others.
     """
 
-    def __init__(self, micropython, firmware, case, heap="8m"):
+    def __init__(self, micropython, firmware, case):
         done = subprocess.run(
-            [micropython.program, "-X", f"heapsize={heap}", BOARD, firmware],
+            [micropython.program, "-X", f"heapsize={HEAP}", BOARD, firmware],
             env={"MICROPYPATH": ".frozen"},
             input=json.dumps(case) + "\n",
             capture_output=True,
