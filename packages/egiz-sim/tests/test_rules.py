@@ -4,7 +4,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from egiz_schema import Status, Telemetry, encode
+from egiz_schema import Health, Status, Telemetry, encode
+from egiz_sim.conformance import frames
 from egiz_sim.conformance.evidence import Evidence, Outage, Seen
 from egiz_sim.conformance.frames import Publish
 from egiz_sim.conformance.proxy import Session
@@ -30,16 +31,20 @@ def _birth():
     return _seen("status", status)
 
 
-def _reading(seq=0, timestamp=NOW, **more):
+def _reading(seq=0, timestamp=NOW, boot=1, **more):
     telemetry = Telemetry(
         device_id="oven-1",
         timestamp=timestamp,
-        boot=1,
+        boot=boot,
         seq=seq,
         values={"humidity": 20.0},
         **more,
     )
     return _seen("telemetry", telemetry)
+
+
+def _uptime(seq, boot):
+    return _reading(seq, timestamp=7, boot=boot, status=Health(time_synced=False))
 
 
 def _passed(*seen):
@@ -105,18 +110,38 @@ def test_what_was_given_to_a_connection_that_was_just_cut_need_not_be_marked():
     assert _verdict("outage.marked", unmarked=[510]) == "fail"
 
 
-def _publish(seen, is_dup=False):
-    return Publish(seen.topic, seen.payload, 1, True, is_dup, 1)
+def _publish(seen, is_dup=False, qos=1):
+    return Publish(seen.topic, seen.payload, qos, True, is_dup, 1)
 
 
-UNACKED = _reading(seq=3)
+def _offline(boot=1):
+    return _seen("status", Status(device_id="oven-1", state="offline", boot=boot))
+
+
+UNACKED, ACKED = _reading(seq=3), _reading(seq=2, timestamp=NOW - 5)
+LATE_ACKED = _reading(seq=4, timestamp=NOW - 1)
+HISTORY = _reading(seq=5, timestamp=NOW - 60, buffered=True)
+CALM = [_reading(seq) for seq in range(3)]
+# What the connection before was given -> seconds from its PUBACK to its end, or None.
+GIVEN = [
+    *((UNACKED, None), (HISTORY, None), (_offline(), None)),
+    *((ACKED, 4.0), (LATE_ACKED, 0.5)),
+]
 FIRSTS = {
     "sent again with DUP": (_publish(UNACKED, is_dup=True), "pass"),
     "sent again without DUP, as mqtt.js does": (_publish(UNACKED), "pass"),
     "given to a connection that was just cut": (_publish(_reading(seq=4)), "pass"),
     "measured in the outage": (_publish(_reading(seq=5, timestamp=NOW + 2)), "fail"),
     "measured since": (_publish(_reading(seq=5, timestamp=NOW + 3)), "fail"),
-    "of the outage": (_publish(_reading(seq=5, buffered=True)), "fail"),
+    "of the outage": (_publish(_reading(seq=6, buffered=True)), "fail"),
+    "history that has no PUBACK": (_publish(HISTORY), "pass"),
+    "an end that has no PUBACK": (_publish(_offline()), "pass"),
+    "another end": (_publish(_offline(boot=2)), "fail"),
+    "with a PUBACK": (_publish(ACKED), "fail"),
+    "with a PUBACK that may have got lost": (_publish(LATE_ACKED), "pass"),
+    "at QoS 0": (_publish(UNACKED, qos=0), "fail"),
+    "of another boot": (_publish(_reading(seq=0, boot=2)), "fail"),
+    "of another boot, with no clock": (_publish(_uptime(seq=0, boot=2)), "fail"),
 }
 
 
@@ -132,23 +157,45 @@ def test_a_device_that_is_back_at_once_may_send_no_new_reading_before_its_birth(
 
 
 def test_a_fault_that_was_found_counts_also_if_the_rest_cannot_be_tried():
-    sent = FIRSTS["sent again without DUP, as mqtt.js does"][0]
+    sent = FIRSTS["given to a connection that was just cut"][0]
     # Whether that one is of before, too little telemetry says.
     assert _birth_after(sent, away_s=3, calm=()) == "not tried"
     assert _birth_after(sent, away_s=3, calm=(), is_first_wrong=True) == "fail"
 
 
-def _birth_after(sent, *, away_s, calm=range(3), is_first_wrong=False):
+def _birth_after(sent, *, away_s, calm=CALM, is_first_wrong=False):
     """Of a device that sends this before its birth, away after NOW for so long."""
     birth = _publish(_birth())
-    first = [birth, _publish(UNACKED)]
+    first = [birth, *(_publish(each) for each, _ in GIVEN)]
     if is_first_wrong:
         first.reverse()
+    given = {(each.topic, each.payload): wait and 11.0 - wait for each, wait in GIVEN}
     sessions = [
-        Session(begun=1.0, ended=11.0, sent=first),
+        Session(begun=1.0, ended=11.0, sent=first, given=given),
         Session(begun=11.0 + away_s, begun_epoch=NOW + away_s, sent=[sent, birth]),
     ]
-    seen = [_reading(seq) for seq in calm]
-    evidence = Evidence("factory", "oven-1", seen=seen, sessions=sessions)
+    evidence = Evidence("factory", "oven-1", seen=list(calm), sessions=sessions)
     (rule,) = [rule for rule in RULES if rule.id == "birth.first"]
     return judged(rule, evidence).verdict
+
+
+def test_a_clock_that_is_set_late_makes_no_reading_of_before_a_new_one():
+    """More than half of the readings are of the time before."""
+    sent = _publish(_reading(seq=9))
+    calm = [*(_uptime(seq, boot=1) for seq in range(3)), _reading(seq=8)]
+    assert _birth_after(sent, away_s=3, calm=calm) == "pass"
+    assert _birth_after(sent, away_s=3, calm=calm[:3]) == "not tried"
+
+
+def test_the_proxy_knows_what_has_a_puback():
+    topic, session = "sensors/factory/oven-1/telemetry", Session()
+    session.connect = frames.Connect("oven-1", True, None)
+    for number in (1, 2):
+        publish = frames.publish(number, topic, b"%d" % number, retain=True)
+        session.from_device(*frames.Stream().feed(publish))
+    assert session.given == {(topic, b"1"): None, (topic, b"2"): None}
+    session.from_broker(*frames.Stream().feed(frames.puback(2)))
+    session.from_broker(*frames.Stream().feed(frames.puback(9)))
+    assert session.given[topic, b"1"] is None
+    assert session.begun is None
+    assert time.monotonic() - session.given[topic, b"2"] < 10

@@ -106,6 +106,12 @@ class Reading:
         return self.message.timestamp + self.message.ms / 1000
 
     @property
+    def is_set(self) -> bool:
+        """Whether that clock was set, as far as it says."""
+        health = self.message.status
+        return health is None or health.time_synced is not False
+
+    @property
     def name(self) -> tuple[int | None, float]:
         """What names it for ever: boot and seq, or else its time."""
         if self.message.seq is None:
@@ -175,18 +181,16 @@ class Evidence:
             for message in session.sent:
                 yield session, message
 
-    def ended_before(self, session: Session) -> float | None:
-        """Seconds since 1970 when the connection before had ended; None for the first.
+    def before(self, session: Session) -> list[Session]:
+        """The accepted connections before one; raises NotTried."""
+        found = self.readable()
+        return found[: found.index(session)]
 
-        Raises NotTried.
-        """
+    def end_before(self, session: Session) -> float:
+        """Seconds since 1970 when the connection before, which is one, had ended."""
         assert session.begun is not None
-        found = None
-        for each in self.readable():
-            if each is session:
-                break
-            found = each.ended or session.begun
-        return found and session.begun_epoch - (session.begun - found)
+        ended = self.before(session)[-1].ended or session.begun
+        return session.begun_epoch - (session.begun - ended)
 
     def live(self) -> list[Seen]:
         """What came while the check was subscribed."""
@@ -277,8 +281,10 @@ class Evidence:
         return self.outage.back_epoch - _ALIKE_S
 
     def epoch_of(self, reading: Reading) -> float:
-        """When it was measured, by the clock of this machine."""
-        calm = self.calm()
+        """When it was measured, by the clock of this machine; raises NotTried."""
+        calm = [each for each in self.calm() if each.is_set == reading.is_set]
+        if not calm:
+            raise NotTried("its clock was set, or lost, meanwhile")
         return reading.time_s + median(r.seen.epoch - r.time_s for r in calm)
 
     def counts_by_one(self) -> bool:

@@ -17,7 +17,7 @@ _CHUNK = 65536
 _CONNECT_TIMEOUT_S = 5.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
     """One connection of the device.
 
@@ -28,6 +28,8 @@ class Session:
         ended: monotonic seconds of its end; None while it lasts.
         is_resumed: the broker had kept its subscriptions.
         sent: messages of the device, in order.
+        given: topic and payload of those at QoS 1 -> monotonic seconds of the PUBACK,
+            or None.
         received: messages that the broker sent.
         filters: topic filter to QoS of its subscriptions.
         unacknowledged: packet ids of received messages, since when.
@@ -40,17 +42,19 @@ class Session:
     ended: float | None = None
     is_resumed: bool = False
     sent: list[frames.Publish] = field(default_factory=list)
+    given: dict[tuple[str, bytes], float | None] = field(default_factory=dict)
     received: list[frames.Publish] = field(default_factory=list)
     filters: dict[str, int] = field(default_factory=dict)
     unacknowledged: dict[int, float] = field(default_factory=dict)
     unreadable: str | None = None
+    _open: dict[int, frames.Publish] = field(default_factory=dict)
 
     def from_device(self, packet: frames.Packet) -> None:
         """Note a packet of the device."""
         if self.connect is None:
             self.connect = frames.read_connect(packet)
         elif packet.type == frames.PUBLISH:
-            self.sent.append(frames.read_publish(packet))
+            self._give(frames.read_publish(packet))
         elif packet.type == frames.SUBSCRIBE:
             self.filters.update(frames.read_subscribe(packet))
         elif packet.type == frames.PUBACK:
@@ -66,6 +70,16 @@ class Session:
             self.received.append(message)
             if message.qos:
                 self.unacknowledged[message.packet_id] = monotonic()
+        elif packet.type == frames.PUBACK:
+            given = self._open.pop(frames.read_id(packet), None)
+            if given is not None:
+                self.given[given.topic, given.payload] = monotonic()
+
+    def _give(self, message: frames.Publish) -> None:
+        self.sent.append(message)
+        if message.qos == 1:
+            self.given.setdefault((message.topic, message.payload), None)
+            self._open[message.packet_id] = message
 
 
 class _Direction:

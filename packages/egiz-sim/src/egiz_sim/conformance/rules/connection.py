@@ -7,8 +7,8 @@ from egiz_schema import DecodeError, Status, Telemetry, decode
 from egiz_schema.delivery import DELIVERY
 
 from egiz_sim.conformance import frames
-from egiz_sim.conformance.evidence import Evidence, NotTried, Reading, Seen, seen
-from egiz_sim.conformance.proxy import Session
+from egiz_sim.conformance.evidence import Evidence, NotTried, Seen
+from egiz_sim.conformance.resent import is_of_before
 from egiz_sim.conformance.rules.rule import Rules
 
 RULES = Rules()
@@ -134,7 +134,7 @@ def _will_boot(evidence: Evidence) -> Iterator[str]:
 def _birth_first(evidence: Evidence) -> Iterator[str]:
     for session in evidence.readable():
         sent = session.sent
-        own = (each for each in sent if not _is_of_before(evidence, session, each))
+        own = (each for each in sent if not is_of_before(evidence, session, each))
         first = next(own, None)
         if first is None:
             continue
@@ -146,23 +146,6 @@ def _birth_first(evidence: Evidence) -> Iterator[str]:
             yield f"the first message went to {first.topic}"
         elif message is not None and message.state == "offline":
             yield "the first status says offline"
-
-
-def _is_of_before(evidence: Evidence, session: Session, sent: frames.Publish) -> bool:
-    """Whether it was given to the connection before, and is sent for want of a PUBACK.
-
-    mqtt.js does that without DUP, and before it says that it is connected.
-    """
-    ended = evidence.ended_before(session)
-    if sent.is_dup or ended is None:
-        return sent.is_dup
-    found = seen(sent, 0.0, session.begun_epoch)
-    if not isinstance(found.message, Telemetry) or found.message.buffered:
-        return False
-    reading = Reading(found, found.message)
-    # A device may be back at once, within the margin of `is_after`.
-    is_new = evidence.epoch_of(reading) >= session.begun_epoch
-    return not is_new and not evidence.is_after(reading, ended)
 
 
 @RULES.add(

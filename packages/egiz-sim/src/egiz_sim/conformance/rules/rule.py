@@ -55,14 +55,14 @@ class Rules(list[Rule]):
 
 def judged(rule: Rule, evidence: Evidence) -> Verdict:
     """The verdict of a rule; one that has found a fault is tried, whatever follows."""
-    faults: list[str] = []
+    found: dict[str, None] = {}  # each once, in order
     try:
         for fault in rule.judge(evidence):
-            if fault not in faults:
-                faults.append(fault)
+            found[fault] = None
     except NotTried as reason:
-        if not faults:
+        if not found:
             return Verdict(rule, "not tried", (str(reason),))
+    faults = list(found)
     if not faults:
         return Verdict(rule, "pass")
     more = len(faults) - FAULTS_SHOWN
