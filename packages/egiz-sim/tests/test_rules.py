@@ -5,12 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 from egiz_schema import Health, Status, Telemetry, encode
-from egiz_sim.conformance import frames
+from egiz_sim.conformance import frames, proxy
 from egiz_sim.conformance.evidence import Evidence, Outage, Seen
 from egiz_sim.conformance.frames import Publish
 from egiz_sim.conformance.proxy import Session
 from egiz_sim.conformance.rules import RULES, judged
 
+PINGREQ = 12
 NOW = 1_795_771_488
 
 
@@ -171,7 +172,7 @@ def _birth_after(sent, *, away_s, calm=CALM, is_first_wrong=False):
         first.reverse()
     given = {(each.topic, each.payload): wait and 11.0 - wait for each, wait in GIVEN}
     sessions = [
-        Session(begun=1.0, ended=11.0, sent=first, given=given),
+        Session(begun=1.0, ended=11.0, heard=10.9, sent=first, given=given),
         Session(begun=11.0 + away_s, begun_epoch=NOW + away_s, sent=[sent, birth]),
     ]
     evidence = Evidence("factory", "oven-1", seen=list(calm), sessions=sessions)
@@ -199,3 +200,26 @@ def test_the_proxy_knows_what_has_a_puback():
     assert session.given[topic, b"1"] is None
     assert session.begun is None
     assert time.monotonic() - session.given[topic, b"2"] < 10
+
+
+HEARD_S = {"never again": None, "soon": 1.0, "long after": 3.0}
+
+
+@pytest.mark.parametrize("heard", HEARD_S)
+def test_a_puback_lacks_only_if_the_device_is_heard_long_after_the_message(
+    monkeypatch, heard
+):
+    """Not if the machine of the check was busy, and saw the end late."""
+    session, now = Session(begun=1.0), [10.0]
+    session.connect = frames.Connect("oven-1", True, None)
+    monkeypatch.setattr(proxy, "monotonic", lambda: now[0])
+    command = frames.publish(1, "sensors/factory/oven-1/command", b"{}", retain=False)
+    session.from_broker(*frames.Stream().feed(command))
+    if HEARD_S[heard]:
+        now[0] += HEARD_S[heard]
+        session.from_device(frames.Packet(PINGREQ, 0, b""))
+    session.ended = 20.0
+    evidence = Evidence("factory", "oven-1", sessions=[session])
+    (rule,) = [rule for rule in RULES if rule.id == "connect.acknowledges"]
+    verdict = "fail" if heard == "long after" else "pass"
+    assert judged(rule, evidence).verdict == verdict

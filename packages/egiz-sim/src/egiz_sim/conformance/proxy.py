@@ -15,6 +15,7 @@ from egiz_sim.conformance.errors import PortError
 
 _CHUNK = 65536
 _CONNECT_TIMEOUT_S = 5.0
+_ARRIVES_S = 2.0
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +27,7 @@ class Session:
         begun: monotonic seconds of the CONNACK that accepted it; None before.
         begun_epoch: the same, in seconds since 1970.
         ended: monotonic seconds of its end; None while it lasts.
+        heard: monotonic seconds of the last packet of the device.
         is_resumed: the broker had kept its subscriptions.
         sent: messages of the device, in order.
         given: topic and payload of those at QoS 1 -> monotonic seconds of the PUBACK,
@@ -40,6 +42,7 @@ class Session:
     begun: float | None = None
     begun_epoch: float = 0.0
     ended: float | None = None
+    heard: float = 0.0
     is_resumed: bool = False
     sent: list[frames.Publish] = field(default_factory=list)
     given: dict[tuple[str, bytes], float | None] = field(default_factory=dict)
@@ -51,6 +54,7 @@ class Session:
 
     def from_device(self, packet: frames.Packet) -> None:
         """Note a packet of the device."""
+        self.heard = monotonic()
         if self.connect is None:
             self.connect = frames.read_connect(packet)
         elif packet.type == frames.PUBLISH:
@@ -59,6 +63,13 @@ class Session:
             self.filters.update(frames.read_subscribe(packet))
         elif packet.type == frames.PUBACK:
             self.unacknowledged.pop(frames.read_id(packet), None)
+
+    def has_got(self, since: float) -> bool:
+        """Whether the device has got what was sent to it: it was heard long after.
+
+        The end of the connection does not say so: a busy machine may see it late.
+        """
+        return self.heard - since > _ARRIVES_S
 
     def from_broker(self, packet: frames.Packet) -> None:
         """Note a packet of the broker."""

@@ -14,8 +14,6 @@ from egiz_sim.conformance import frames
 from egiz_sim.conformance.evidence import Evidence, Reading, seen
 from egiz_sim.conformance.proxy import Session
 
-_PUBACK_S = 2.0  # one that came later than so before the end may not have arrived
-
 
 def is_of_before(evidence: Evidence, session: Session, sent: frames.Publish) -> bool:
     """Whether a message was given to an earlier connection, and may have no PUBACK.
@@ -35,19 +33,14 @@ def is_of_before(evidence: Evidence, session: Session, sent: frames.Publish) -> 
         return False  # it is a birth, or has to come after one
     for each in reversed(before):
         if (sent.topic, sent.payload) in each.given:
-            return _lacks_puback(each, sent, session)
+            at = each.given[sent.topic, sent.payload]
+            return at is None or not each.has_got(at)
     return (
         isinstance(message, Telemetry)
         and sent.topic == evidence.topic("telemetry")
         and message.boot in _boots(before)
         and _was_given_to_a_dead_one(evidence, session, sent)
     )
-
-
-def _lacks_puback(before: Session, sent: frames.Publish, session: Session) -> bool:
-    at = before.given[sent.topic, sent.payload]
-    ended = before.ended or session.begun
-    return at is None or ended is None or ended - at < _PUBACK_S
 
 
 def _boots(sessions: Sequence[Session]) -> set[int | None]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import monotonic
 from zlib import crc32
 
@@ -27,21 +28,30 @@ _NOT_IN_FORCE = (
 Say = Callable[[str], None]
 
 
-@dataclass(slots=True)
+@dataclass
 class Result:
     """What a check found.
 
     Attributes:
         plan: how it was done.
         seconds: how long it lasted.
-        verdicts: of each rule, in their order.
-        notes: what a person should know beside them.
+        evidence: what was seen.
+        notes: what a person should know beside the verdicts.
     """
 
     plan: Plan
     seconds: float
-    verdicts: list[Verdict]
+    evidence: Evidence
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """Of each rule, in their order.
+
+        They are judged when they are asked for: another check of the same process would
+        see its messages late meanwhile.
+        """
+        return [judged(rule, self.evidence) for rule in RULES]
 
     def count(self, verdict: str) -> int:
         """How many rules have this verdict."""
@@ -84,8 +94,7 @@ async def check(broker: Broker, plan: Plan, say: Say) -> Result:
     finally:
         await watch.end()
     notes += _found(watch)
-    verdicts = [judged(rule, evidence) for rule in RULES]
-    return Result(plan, monotonic() - begun, verdicts, notes)
+    return Result(plan, monotonic() - begun, evidence, notes)
 
 
 @contextlib.asynccontextmanager

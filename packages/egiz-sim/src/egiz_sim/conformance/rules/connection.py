@@ -1,7 +1,6 @@
 """Rules of the connection: who connects, its last will, and how messages travel."""
 
 from collections.abc import Iterator
-from time import monotonic
 
 from egiz_schema import DecodeError, Status, Telemetry, decode
 from egiz_schema.delivery import DELIVERY
@@ -12,7 +11,6 @@ from egiz_sim.conformance.resent import is_of_before
 from egiz_sim.conformance.rules.rule import Rules
 
 RULES = Rules()
-_PUBACK_S = 2.0
 _RECENT = 3  # of which the retained one may be, as more come meanwhile
 
 
@@ -58,12 +56,11 @@ def _acknowledges(evidence: Evidence) -> Iterator[str]:
     sessions = evidence.readable()
     if not any(message.qos for session in sessions for message in session.received):
         raise NotTried("it received nothing at QoS 1")
-    late = 0
-    for session in sessions:
-        # What it received just before the end, it could not acknowledge.
-        end = session.ended or monotonic()
-        waits = [end - since for since in session.unacknowledged.values()]
-        late += sum(wait > _PUBACK_S for wait in waits)
+    late = sum(
+        session.has_got(since)
+        for session in sessions
+        for since in session.unacknowledged.values()
+    )
     if late:
         yield f"{late} received messages have no PUBACK"
 
