@@ -49,10 +49,14 @@ class Label:
 
 
 class _Reach:
-    """`egiz_edge.reach`: the settings lead to the broker."""
+    """`egiz_edge.reach`: the settings lead to the broker, after these errors."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
 
     async def problem(self, _board, _settings):
-        return None
+        if self.errors:
+            raise self.errors.pop(0)
 
 
 class _Hasty:
@@ -73,17 +77,19 @@ async def _trial(tried):
         await asyncio.sleep(0)
 
 
-def _tried(board, write=boot_loop.write):
+def _tried(board, write=boot_loop.write, reach=None):
     """(the session after a trial that leads to the broker, the settings in flash)."""
     with open(PATH, "w") as file:
         json.dump(OLD, file)
-    egiz_edge.reach = sys.modules["egiz_edge.reach"] = _Reach()
+    egiz_edge.reach = sys.modules["egiz_edge.reach"] = reach or _Reach()
     tried = session.Session(board, Label, PATH, False)
-    real, boot_loop.write = boot_loop.write, write
+    real, boot_loop.write = (boot_loop.write, session.unload), write
+    session.unload = lambda *_: None  # a second import would be of the real one
     try:
         asyncio.run(_trial(tried))
     finally:
-        boot_loop.write = real
+        boot_loop.write, session.unload = real
+        session.unload("reach")
     with open(PATH) as file:
         return tried, json.load(file)
 
@@ -93,6 +99,13 @@ def _raising(error):
         raise error
 
     return write
+
+
+def test_what_the_memory_was_not_enough_for_is_tried_once_more():
+    tried, found = _tried(Board(), reach=_Reach(MemoryError()))
+    assert (found, tried.state, tried.reason) == (NEW, "done", None)
+    tried, found = _tried(Board(), reach=_Reach(MemoryError(), MemoryError()))
+    assert (found, tried.state, tried.reason) == (OLD, "form", "no_broker")
 
 
 def test_what_fails_once_they_are_stored_does_not_make_them_not_stored():

@@ -55,15 +55,26 @@ async def _save(session, request, writer, here):
     origin = request.headers.get("origin")
     if origin not in (None, "null", here):
         raise Refused("403 Forbidden")
-    if session.state == "form":
-        async with session.lock:
-            gc.collect()  # a whole form needs a piece of memory that is as large
-            given, reason, wrong, settings = _read(session, request)
-        if reason is not None:
-            await _show(session, request, writer, reason, given, wrong)
-            return
-        session.begin_trial(settings)
+    async with session.lock:
+        given, reason, wrong = _begin(session, request)
+    if reason is not None:
+        await _show(session, request, writer, reason, given, wrong)
+        return
     await send(writer, "303 See Other", "Location: /\r\n")
+
+
+def _begin(session, request):
+    """Try what a form has; (fields, the reason for which it is not tried, wrong ones).
+
+    Of two that waited for the lock, only the first one is tried.
+    """
+    if session.state != "form":
+        return None, None, ()
+    gc.collect()  # a whole form needs a piece of memory that is as large
+    given, reason, wrong, settings = _read(session, request)
+    if reason is None:
+        session.begin_trial(settings)
+    return given, reason, wrong
 
 
 def _read(session, request):

@@ -2,7 +2,8 @@
 
 `{{name}}` is a value, or else a text of one language; both are escaped. A line that
 begins with `?name ` is sent if that value is true, one with `*name ` then for each
-network. Another language is another file of texts beside this one.
+network. Another language is another file of texts beside this one; a text that begins
+with `?` is seldom needed, and in memory only then.
 """
 
 import os
@@ -27,7 +28,7 @@ async def show(session, request, writer, reason, given, wrong):
     """The page, in the language of the phone."""
     code = language(request.headers.get("accept-language"))
     nonce = os.urandom(8).hex()
-    known = texts(code)
+    known = texts(code, [reason] + ["bad_" + name for name in wrong])
     values = _values(session, given, wrong)
     values.update(lang=code, nonce=nonce, reason=known.get(reason))
     chosen = given.get("network") if given else session.settings.get("wifi_ssid")
@@ -113,12 +114,16 @@ def _has(code):
     return True
 
 
-def texts(code):
-    """Name -> text, in a language."""
+def texts(code, needed):
+    """Name -> text, in a language; of those marked with `?` only the needed ones."""
     found = {}
     with open(_DIRECTORY + _TEXTS % code) as file:
         for line in file:
             name, _, text = line.rstrip("\n").partition(" ")
+            if name[0] == "?":
+                name = name[1:]
+                if name not in needed:
+                    continue
             if text[:1] == "=":  # how most reasons begin
                 text = found["unchanged"] + text[1:]
             found[name] = text

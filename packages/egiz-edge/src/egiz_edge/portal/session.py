@@ -154,6 +154,13 @@ class Session:
         return None
 
     async def _problem(self):
+        try:
+            return await self._reach()
+        except MemoryError:  # a phone's question may have been beside it
+            pass
+        return await self._reach()
+
+    async def _reach(self):
         from egiz_edge import reach  # noqa: PLC0415  # not kept: it is large
 
         try:
