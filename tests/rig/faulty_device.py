@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 _LATEST_S: Final = 4102444800  # that a time of the contract can be
 _BUSY_S: Final = 0.2  # of the device that drops what comes meanwhile
 _PAUSE_S: Final = 2.5  # of the one that is right and slow
+_LATE_S: Final = 1.5  # of the one that is right and answers late
 
 
 class FaultyDevice:
@@ -213,6 +214,8 @@ class FaultyDevice:
                 document = json.loads(payload)
             except ValueError:
                 document = None
+            if topic == self._topic("config") and self._has("answers configs late"):
+                self._end.wait(_LATE_S)
             with self._lock:
                 if topic == self._topic("config"):
                     self._obey_config(document, payload)

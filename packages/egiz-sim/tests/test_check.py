@@ -91,6 +91,7 @@ ONLY_PACKETS_SHOW = {
 RIGHT, WITHOUT_PROXY, PASSIVE = "", "no proxy: ", "passive: "
 FIRMWARE, LIGHT = "firmware", "a light device"
 SLOW = "pauses while it replays"
+LATE = "answers configs late"
 OPTIONS = {"interval_ms": 200, "outage": 4, "answer": 3}
 
 
@@ -100,6 +101,7 @@ def _plans():
         yield fault, _plan(f"oven-{number}", free_port(), may_reboot=True)
     for number, fault in enumerate([RIGHT, *SEEN_WITHOUT_PROXY]):
         yield WITHOUT_PROXY + fault, _plan(f"mixer-{number}")
+    yield WITHOUT_PROXY + LATE, _plan("mixer-100")
     yield PASSIVE, _plan("silo-1", free_port(), is_passive=True, watch=3)
     # With 144 KB, six commands at once may be more than it has memory for.
     yield FIRMWARE, _plan("oven-900", free_port(), may_reboot=True, answer=10)
@@ -244,6 +246,12 @@ def test_without_a_proxy_it_judges_what_a_subscriber_sees(found):
     outage = {rule.id for rule in RULES if rule.id.startswith("outage.")}
     untried = ONLY_PACKETS_SHOW | outage | {"command.retained", "reboot.counted"}
     assert _ids(right, "not tried") == untried
+
+
+def test_a_device_that_publishes_much_before_it_answers_fails_no_rule(found):
+    late = found.results[WITHOUT_PROXY + LATE]
+    assert _ids(late, "fail") == set(), _shown(late)
+    assert {"config.applied", "retain.telemetry"} <= _ids(late, "pass")
 
 
 @pytest.mark.parametrize("fault", SEEN_WITHOUT_PROXY)

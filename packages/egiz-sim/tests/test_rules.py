@@ -1,6 +1,7 @@
 """Rules of `egiz-sim check`, judged of what was seen at given times."""
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -223,3 +224,27 @@ def test_a_puback_lacks_only_if_the_device_is_heard_long_after_the_message(
     (rule,) = [rule for rule in RULES if rule.id == "connect.acknowledges"]
     verdict = "fail" if heard == "long after" else "pass"
     assert judged(rule, evidence).verdict == verdict
+
+
+# What the broker retains when it is asked at 10, of readings 0 to 20 -> the verdict.
+RETAINED = {"the last": (10, "pass"), "one before": (8, "pass"), "older": (7, "fail")}
+RETAINED |= {"one after": (13, "pass"), "none": (None, "fail")}
+
+
+@pytest.mark.parametrize("what", RETAINED)
+def test_what_the_broker_retains_is_one_of_the_last_at_that_time(what):
+    number, verdict = RETAINED[what]
+    assert _retains(number, range(21)) == verdict
+
+
+def test_a_device_of_which_nothing_had_come_may_have_nothing_retained():
+    assert _retains(None, range(11, 21)) == "not tried"
+
+
+def _retains(number, numbers):
+    """The verdict, of readings of these seconds; `number` is retained at 10."""
+    came = [replace(_reading(each), at=float(each)) for each in numbers]
+    kept = [] if number is None else [replace(_reading(number), at=10.5, is_kept=True)]
+    evidence = Evidence("factory", "oven-1", seen=came, asked=10.5, kept=kept)
+    (rule,) = [rule for rule in RULES if rule.id == "retain.telemetry"]
+    return judged(rule, evidence).verdict

@@ -127,6 +127,7 @@ class Evidence:
         facility: of the topics.
         device_id: of the device.
         seen: what a subscriber got, in order.
+        asked: when it was asked for what it retains at the end, in monotonic seconds.
         kept: what the broker had retained at the end.
         sessions: connections of the device through the proxy.
         orders: configs and commands that were sent, by a label.
@@ -138,6 +139,7 @@ class Evidence:
     facility: str
     device_id: str
     seen: list[Seen] = field(default_factory=list)
+    asked: float = 0.0
     kept: list[Seen] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     orders: dict[str, Order] = field(default_factory=dict)

@@ -62,6 +62,7 @@ class Steps:
             await self._send_commands()
             await self._cut()
             await self._restart()
+        self._evidence.asked = monotonic()
         self._evidence.kept = await self._watch.look_again()
 
     async def until_there(self) -> bool:

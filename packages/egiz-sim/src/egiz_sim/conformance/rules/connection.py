@@ -11,7 +11,7 @@ from egiz_sim.conformance.resent import is_of_before
 from egiz_sim.conformance.rules.rule import Rules
 
 RULES = Rules()
-_RECENT = 3  # of which the retained one may be, as more come meanwhile
+_RECENT = 3  # before and after it, as a broker may send the retained one a bit late
 
 
 @RULES.add(
@@ -239,18 +239,20 @@ def _not_retained(evidence: Evidence, kind: str) -> Iterator[str]:
 
 
 def _not_kept(evidence: Evidence, kind: str) -> Iterator[str]:
-    """What a subscriber sees of it: whether the broker has kept one of the last."""
-    last = [
-        each.payload
-        for each in evidence.live()
-        if each.kind == kind and not _is_history(each)
-    ][-_RECENT:]
-    if not last:
+    """What a subscriber sees of it: whether the broker had kept one of the last.
+
+    More came since: the config that was found is put back after that.
+    """
+    came = [e for e in evidence.live() if e.kind == kind and not _is_history(e)]
+    kept = [each for each in evidence.kept if each.kind == kind]
+    asked = kept[-1].at if kept else evidence.asked
+    before = [each.payload for each in came if each.at <= asked]
+    after = [each.payload for each in came if each.at > asked]
+    if not before:
         raise NotTried(f"no {kind} came")
-    kept = [each.payload for each in evidence.kept if each.kind == kind]
     if not kept:
         yield "the broker has kept none"
-    elif kept[-1] not in last:
+    elif kept[-1].payload not in [*before[-_RECENT:], *after[:_RECENT]]:
         yield "the broker has kept an older one"
 
 
