@@ -65,6 +65,7 @@ class SerialBoard:
     def _make_port(self) -> None:
         self._console = b""
         self._left_to_board: int | None = None
+        self._to_lose = 0
         self._inner, self._terminal = _open_terminal()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._inner, selectors.EVENT_READ)
@@ -102,6 +103,10 @@ class SerialBoard:
     def cut_after(self, count: int) -> None:
         """Cut the cable when so many more bytes have gone to the board."""
         self._left_to_board = count
+
+    def lose(self, count: int) -> None:
+        """Lose the next bytes to the board, as its UART does while it starts."""
+        self._to_lose = count
 
     def unplug(self) -> None:
         """Remove the cable."""
@@ -189,6 +194,9 @@ class SerialBoard:
     def _to_board(self) -> None:
         assert self._outer is not None
         data = os.read(self._outer, 4096)
+        lost = min(self._to_lose, len(data))
+        self._to_lose -= lost
+        data = data[lost:]
         if self._left_to_board is not None:
             data = data[: self._left_to_board]
             self._left_to_board -= len(data)

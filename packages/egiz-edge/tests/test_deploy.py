@@ -604,6 +604,16 @@ def test_a_port_without_a_board_is_reported_in_time(monkeypatch, bundle):
     assert "press the board's EN button" in done.output
 
 
+def test_a_board_that_is_starting_is_asked_once_more(serial_board, bundle, monkeypatch):
+    monkeypatch.setattr(remote_module, "ANSWER_S", 5.0)
+    board = serial_board()
+    board.lose(len(b"\r\x03\r\x01"))  # how mpremote asks for the raw prompt
+    code, output = deploy(board, bundle(NEW))
+    assert code == 0, output
+    assert "does not answer; once more, it may be starting" in output
+    assert "restarted, with firmware" in output
+
+
 def test_an_interrupted_deploy_ends_immediately_and_says_what_is_installed(
     serial_board, launch
 ):

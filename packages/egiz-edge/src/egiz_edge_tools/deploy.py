@@ -50,7 +50,7 @@ def deploy(
     if settings is not None:
         files_of(settings)  # before anything is changed
     public = None if keys is None else public_keys(keys)
-    remote = Remote(port)
+    remote = Remote(port, show)
     show(f"{port}: stopping the firmware to see what is there")
     board = remote.look()
     show(f"{board.machine}, MicroPython {board.version}")

@@ -51,7 +51,7 @@ def label_of(port: str) -> Label:
         PortError: if the board cannot be reached, or is no ESP32.
     """
     remote = Remote(port)
-    output = remote.run(("run", str(_PROGRAM)))
+    output = remote.wake(("run", str(_PROGRAM)))
     found = re.search(r"^label (\S+) (\S+) (\d+)$", "\n".join(output), re.MULTILINE)
     if not found:
         raise PortError(port, *explain(port, output))

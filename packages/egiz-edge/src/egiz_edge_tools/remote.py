@@ -37,12 +37,13 @@ _IS_IT_THE_BOARD = (
     "Is it the board's port? Press its EN button and try again.\n"
     "  If it stays silent, flash it: https://micropython.org/download/ESP32_GENERIC"
 )
+_NO_PROMPT = "no MicroPython answers"
 # Pattern in the output of mpremote, the cause, the fix. {port} is the port's name.
 _MEANINGS = (
     (r"failed to access", *BUSY),
     (
         r"could not enter raw repl|unpack requires a buffer|could not exec command",
-        "no MicroPython answers",
+        _NO_PROMPT,
         _IS_IT_THE_BOARD,
     ),
     (
@@ -94,17 +95,22 @@ class BoardState(msgspec.Struct, frozen=True):
 class Remote:
     """The board at `port`.
 
+    Args:
+        port: as the user gave it.
+        show: called with a line of progress.
+
     Raises:
         PortError: if there is no such port, or no permission to use it.
     """
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, show: Callable[[str], None] = lambda _: None) -> None:
         self.port = port
+        self._show = show
         check_device(port)
 
     def look(self) -> BoardState:
         """Stop the firmware, and see what the board is and holds."""
-        lines = self.run(("run", str(ON_BOARD)), ("exec", "look()"))
+        lines = self.wake(("run", str(ON_BOARD)), ("exec", "look()"))
         try:
             state = msgspec.json.decode(lines[0], type=BoardState)
             hashes = dict(line.split(" ") for line in lines[1:])
@@ -115,6 +121,19 @@ class Remote:
     def restart(self) -> None:
         """Reset the board: the firmware starts as after power-on."""
         self.run(("resume",), ("reset",))
+
+    def wake(self, *commands: Sequence[str]) -> list[str]:
+        """Run the first commands for a board, which may just be starting.
+
+        Until its UART is read it loses what it is sent, so it is asked once more.
+        """
+        try:
+            return self.run(*commands)
+        except PortError as error:
+            if error.cause not in {_SILENCE[0], _NO_PROMPT}:
+                raise
+            self._show(f"{self.port}: {error.cause}; once more, it may be starting")
+            return self.run(*commands)
 
     def run(
         self,
