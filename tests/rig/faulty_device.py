@@ -17,6 +17,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 _LATEST_S: Final = 4102444800  # that a time of the contract can be
 _BUSY_S: Final = 0.2  # of the device that drops what comes meanwhile
 _PAUSE_S: Final = 2.5  # of the one that is right and slow
+_FIRST_BOOT: Final = 7
+_DAY_S: Final = 86_400
 _LATE_S: Final = 1.5  # of the one that is right and answers late
 
 
@@ -27,7 +29,8 @@ class FaultyDevice:
         host: where it connects.
         port: as above.
         device_id: who it is.
-        fault: what it does wrong, as the tests name it; "" for nothing.
+        fault: what it does wrong, as the tests name it; "" for nothing, and more than
+            one with " + " between them.
         interval_s: between two readings, until a config says otherwise.
 
     Attributes:
@@ -41,7 +44,8 @@ class FaultyDevice:
         self._id = device_id
         self._fault = fault
         self._provisioned_s = self._interval_s = interval_s
-        self._boot, self._seq, self._last_ms = 7, 0, 0
+        self._boot, self._seq, self._last_ms = _FIRST_BOOT, 0, 0
+        self._births = 0
         self.config: dict[str, Any] | None = None
         self._crc: int | None = None
         self._result: dict[str, Any] | None = None
@@ -110,6 +114,8 @@ class FaultyDevice:
 
     def _will(self) -> str:
         boot = 0 if self._has("will of another boot") else self._boot
+        if self._has("will of the boot before"):
+            boot = _FIRST_BOOT
         return json.dumps({"device_id": self._id, "state": "offline", "boot": boot})
 
     # -- telemetry ----------------------------------------------------------------
@@ -134,7 +140,7 @@ class FaultyDevice:
         boot = self._boot + self._has("telemetry of another boot")
         zone: Any = "185.0" if self._has("a number as a text") else 185.0
         values = {"humidity": 41.5}
-        if self._has("an undeclared channel"):
+        if self._has("an undeclared channel") or self._has("repeats one channel"):
             values["noise"] = 55.0
         reading = {
             "device_id": name,
@@ -151,7 +157,8 @@ class FaultyDevice:
         is_live = "buffered" not in reading
         retain = is_live and not self._has("telemetry not retained")
         retain |= not is_live and self._has("history retained")
-        self._client.publish(self._topic("telemetry"), json.dumps(reading), 1, retain)
+        payload = self._payload(reading)
+        self._client.publish(self._topic("telemetry"), payload, 1, retain)
         if self._has("a topic of its own"):
             self._client.publish(self._topic("debug"), b"here", 1)
 
@@ -194,11 +201,18 @@ class FaultyDevice:
             "config": self.config,
             "last_command": self._result,
         }
-        if self._has("no schema"):
+        self._births += is_birth
+        if self._has("no schema") or (self._has("forgets") and self._births > 1):
             del status["schema"]
+        if self._has("repeats one channel") and is_birth:
+            status["channels"]["noise"] = {"quantity": "noise"}
+        if self._has("whole seconds in statuses"):
+            del status["ms"]
+        if self._has("statuses of yesterday"):
+            status["timestamp"] -= _DAY_S
         if self._has("answers without channels") and not is_birth:
             del status["channels"]
-        payload = json.dumps({k: v for k, v in status.items() if v is not None})
+        payload = self._payload({k: v for k, v in status.items() if v is not None})
         qos = 0 if self._has("status at QoS 0") else 1
         retain = not self._has("status not retained")
         self._client.publish(self._topic("status"), payload, qos, retain)
@@ -250,6 +264,8 @@ class FaultyDevice:
         else:
             refused = {"rev": rev, "crc": crc, "error": error}
             self.config = {**self.config, "refused": refused}
+            if self._has("reports what it refused as in force"):
+                self.config |= {"rev": rev, "crc": crc}
         self._send_status()
 
     def _fault_of_config(self, wanted: Any) -> str | None:
@@ -324,7 +340,12 @@ class FaultyDevice:
         self._client = self._connect()
 
     def _has(self, fault: str) -> bool:
-        return self._fault == fault
+        return fault in self._fault.split(" + ")
+
+    def _payload(self, document: dict[str, Any]) -> str:
+        if self._has("indents with tabs"):  # as cJSON_Print does
+            return json.dumps(document, indent="\t", separators=(",", ":\t"))
+        return json.dumps(document)
 
     def _topic(self, kind: str) -> str:
         return f"sensors/factory/{self._id}/{kind}"

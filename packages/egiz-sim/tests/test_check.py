@@ -32,26 +32,33 @@ FAULTS = {
     "will not retained": "will.delivery",
     "will at QoS 0": "will.delivery",
     "will of another boot": "will.boot",
+    "will of the boot before": "will.boot",
     "telemetry before birth": "birth.first",
     "status at QoS 0": "delivery.qos",
     "status not retained": "retain.status",
     "telemetry not retained": "retain.telemetry",
     "history retained": "retain.history",
+    "history retained + indents with tabs": "retain.history",
     "a topic of its own": "topic.own",
     "a number as a text": "payload.valid",
     "payload of another device": "payload.device",
     "no schema": "birth.fields",
+    "forgets": "birth.fields",
     "an undeclared channel": "birth.channels",
     "answers without channels": "status.channels",
+    "repeats one channel": "status.channels",
     "telemetry of another boot": "boot.same",
     "seq by two": "seq.counts",
     "an hour behind": "time.clock",
+    "statuses of yesterday": "time.clock",
     "whole seconds": "time.unique",
+    "whole seconds in statuses": "time.unique",
     "ignores configs": "config.applied",
     "reports no revision": "config.applied",
     "another crc": "config.crc",
     "keeps its rate": "config.rate",
     "never refuses": "config.refused",
+    "reports what it refused as in force": "config.refused",
     "applies before it checks": "config.whole",
     "ignores a config that is no JSON": "config.malformed",
     "obeys configs of others": "config.device",
@@ -87,10 +94,12 @@ SEEN_WITHOUT_PROXY = (
 ONLY_PACKETS_SHOW = {
     *("connect.client_id", "connect.subscribes", "connect.acknowledges"),
     *("will.given", "will.delivery", "will.boot", "birth.first", "retain.history"),
+    "birth.fields",
 }
 RIGHT, WITHOUT_PROXY, PASSIVE = "", "no proxy: ", "passive: "
 FIRMWARE, LIGHT = "firmware", "a light device"
 SLOW = "pauses while it replays"
+TABS = "indents with tabs"
 LATE = "answers configs late"
 OPTIONS = {"interval_ms": 200, "outage": 4, "answer": 3}
 
@@ -107,6 +116,7 @@ def _plans():
     yield FIRMWARE, _plan("oven-900", free_port(), may_reboot=True, answer=10)
     yield LIGHT, _plan("oven-001", free_port(), may_reboot=True)
     yield SLOW, _plan("oven-901", free_port(), may_reboot=True)
+    yield TABS, _plan("oven-902", free_port(), may_reboot=True)
 
 
 def _plan(device_id, proxy_port=None, **options):
@@ -210,9 +220,10 @@ def test_a_device_that_is_right_passes_every_rule(found):
     assert _ids(right, "pass") == {rule.id for rule in RULES}, _shown(right)
 
 
-def test_a_device_that_pauses_while_it_replays_passes_every_rule(found):
-    slow = found.results[SLOW]
-    assert _ids(slow, "pass") == {rule.id for rule in RULES}, _shown(slow)
+@pytest.mark.parametrize("right", [SLOW, TABS])
+def test_a_device_that_differs_where_it_may_passes_every_rule(found, right):
+    result = found.results[right]
+    assert _ids(result, "pass") == {rule.id for rule in RULES}, _shown(result)
 
 
 def test_a_light_device_passes_every_rule(found):

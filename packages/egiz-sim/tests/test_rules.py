@@ -4,10 +4,18 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import msgspec
 import pytest
-from egiz_schema import Health, Status, Telemetry, encode
+from egiz_schema import (
+    AppliedConfig,
+    Health,
+    RefusedConfig,
+    Status,
+    Telemetry,
+    encode,
+)
 from egiz_sim.conformance import frames, proxy
-from egiz_sim.conformance.evidence import Evidence, Outage, Seen
+from egiz_sim.conformance.evidence import Evidence, Order, Outage, Seen
 from egiz_sim.conformance.frames import Publish
 from egiz_sim.conformance.proxy import Session
 from egiz_sim.conformance.rules import RULES, judged
@@ -248,3 +256,85 @@ def _retains(number, numbers):
     evidence = Evidence("factory", "oven-1", seen=came, asked=10.5, kept=kept)
     (rule,) = [rule for rule in RULES if rule.id == "retain.telemetry"]
     return judged(rule, evidence).verdict
+
+
+def _judged(rule_id, **found):
+    (rule,) = [rule for rule in RULES if rule.id == rule_id]
+    return judged(rule, Evidence("factory", "oven-1", **found)).verdict
+
+
+def _session(*sent, **more):
+    connect = frames.Connect("oven-1", True, None)
+    return Session(begun=1.0, connect=connect, sent=list(sent), **more)
+
+
+def test_a_stranger_at_the_port_of_the_proxy_hides_no_fault():
+    stranger = Session(unreadable="the first packet is no CONNECT")
+    device = _session(_publish(_birth()))
+    assert _judged("will.given", sessions=[device, stranger]) == "fail"
+    assert _judged("will.given", sessions=[stranger]) == "not tried"
+    device.unreadable = "a packet is too long"
+    assert _judged("will.given", sessions=[device]) == "not tried"
+
+
+ANSWER = Status(device_id="oven-1", state="online", boot=1, timestamp=NOW)
+
+
+def test_a_status_that_was_retained_before_is_no_birth():
+    kept = replace(_birth(), is_kept=True)
+    answer = _seen("status", ANSWER)
+    bare = _session(_publish(answer))  # its birth lacks schema and firmware
+    assert _judged("birth.fields", seen=[kept], sessions=[bare]) == "fail"
+    # What came first, without a proxy, may be an answer, which needs neither.
+    assert _judged("birth.fields", seen=[replace(answer, is_kept=True)]) == "not tried"
+
+
+def test_each_connection_needs_a_whole_birth():
+    whole, bare = _publish(_birth()), _publish(_seen("status", ANSWER))
+    assert _judged("birth.fields", sessions=[_session(whole)]) == "pass"
+    sessions = [_session(whole), _session(bare)]
+    assert _judged("birth.fields", sessions=sessions) == "fail"
+    given = {(bare.topic, bare.payload): None}  # it is sent again, and no birth
+    sessions = [_session(whole, given=given), _session(bare, whole)]
+    assert _judged("birth.fields", sessions=sessions) == "pass"
+
+
+def test_a_device_without_clock_and_seq_is_no_error_of_the_check():
+    unset = Health(time_synced=False)
+    seen = [
+        replace(_reading(None, timestamp=0, status=unset), at=float(at), epoch=NOW + at)
+        for at in range(90, 110)
+    ]
+    outage = Outage(CUT, BACK, NOW + BACK)
+    for rule in RULES:
+        found = {"seen": seen, "outage": outage, "sessions": [_session()]}
+        if rule.id.startswith(("outage.", "time.")):
+            assert _judged(rule.id, **found) != "fail", rule.id
+
+
+@pytest.mark.parametrize(
+    ("numbers", "verdict"), [((1, 2, 3), "pass"), ((3, 2, 1), "fail")]
+)
+def test_seq_counts_up_in_the_order_of_arrival(numbers, verdict):
+    seen = [_reading(number, timestamp=NOW + number) for number in numbers]
+    assert _judged("seq.counts", seen=seen) == verdict
+
+
+@pytest.mark.parametrize(("refused", "verdict"), [(3, "fail"), (4, "pass")])
+def test_a_refusal_is_of_the_config_that_was_sent(refused, verdict):
+    orders = {
+        f"config.{label}": _refusal(rev, said)
+        for label, rev, said in [("malformed", 3, 3), ("other", 4, refused)]
+    }
+    assert _judged("config.device", orders=orders) == verdict
+
+
+def _refusal(rev, said):
+    """The config of a rev, and a status that says of another that it was refused."""
+    config = AppliedConfig(
+        rev=1,
+        applied=True,
+        refused=RefusedConfig(rev=said, crc=said, error="no"),
+    )
+    answer = _seen("status", msgspec.structs.replace(ANSWER, config=config))
+    return Order({"rev": rev}, b"%d" % rev, 0.0, answer)

@@ -169,10 +169,10 @@ class Evidence:
 
     def readable(self) -> list[Session]:
         """The accepted connections of the device; raises NotTried."""
-        for session in self.sessions:
+        found = [each for each in self.sessions if each.begun is not None]
+        for session in found or self.sessions:  # others may try the port, too
             if session.unreadable:
                 raise NotTried(f"the connection cannot be read: {session.unreadable}")
-        found = [each for each in self.sessions if each.begun is not None]
         if not found:
             raise NotTried("a subscriber does not see it; give --proxy-port")
         return found
@@ -199,18 +199,17 @@ class Evidence:
         return [each for each in self.seen if not each.is_kept]
 
     def statuses(self) -> list[tuple[Seen, Status]]:
-        """Statuses of the device itself, not last wills."""
+        """Statuses of the device itself, not last wills.
+
+        What was retained before is one of them where the device was there already: a
+        device that is behind the proxy has connected since.
+        """
+        is_new = any(session.begun is not None for session in self.sessions)
         return [
             (each, each.message)
-            for each in self.seen
+            for each in (self.live() if is_new else self.seen)
             if isinstance(each.message, Status) and each.message.state != "offline"
         ]
-
-    def birth(self) -> Status:
-        """The first status that says that the device is there; raises NotTried."""
-        for _, status in self.statuses():
-            return status
-        raise NotTried("there was no status but a last will")
 
     def readings(self) -> list[Reading]:
         """All telemetry that came, in order; what was retained before is left out."""
@@ -220,10 +219,10 @@ class Evidence:
             if isinstance(each.message, Telemetry)
         ]
 
-    def calm_statuses(self) -> list[Status]:
+    def calm_statuses(self) -> list[tuple[Seen, Status]]:
         """Statuses of the time before the outage."""
         until = self._until_outage()
-        return [status for each, status in self.statuses() if each.at < until]
+        return [each for each in self.statuses() if each[0].at < until]
 
     def calm(self) -> list[Reading]:
         """Telemetry of the time before the outage; raises NotTried."""
@@ -245,7 +244,10 @@ class Evidence:
 
     def of_outage(self) -> list[Reading]:
         """Telemetry that was measured in the outage, as it says; raises NotTried."""
-        before = {each.name for each in self.calm()}
+        calm = self.calm()
+        before = {each.name for each in calm}
+        if len(before) == 1:
+            raise NotTried("no seq and no clock tell its readings from each other")
         found = [
             each
             for each in self.after_outage()
@@ -323,6 +325,15 @@ def numbers_of(readings: Sequence[Reading]) -> list[int]:
             and each.message.boot == readings[-1].message.boot
         }
     )
+
+
+def members(payload: bytes) -> dict[str, Any]:
+    """Of a payload that is a JSON object; none of any other."""
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        document = msgspec.json.decode(payload)
+        if isinstance(document, dict):
+            return document
+    return {}
 
 
 def without_time(status: Status) -> Status:

@@ -61,3 +61,17 @@ def _was_given_to_a_dead_one(
     # A device may be back at once, within the margin of `is_after`.
     is_new = evidence.epoch_of(reading) >= session.begun_epoch
     return not is_new and not evidence.is_after(reading, evidence.end_before(session))
+
+
+def own_statuses(evidence: Evidence, session: Session) -> list[Status]:
+    """Statuses of a connection that was given none of them before; raises NotTried."""
+    before = evidence.before(session)
+    found = [
+        seen(each, 0.0, session.begun_epoch).message
+        for each in session.sent
+        if not each.is_dup
+        and not any((each.topic, each.payload) in one.given for one in before)
+    ]
+    return [
+        each for each in found if isinstance(each, Status) and each.state != "offline"
+    ]

@@ -83,10 +83,13 @@ def _refused(evidence: Evidence) -> Iterator[str]:
     if order.answer is None:
         yield "no status answered it"
         return
-    refused = _config(evidence, "refused").refused
+    report = _config(evidence, "refused")
+    refused = report.refused
     if refused is None:
         yield "it was not refused"
         return
+    if report.applied and report.crc == crc32(order.payload):
+        yield "it is reported as what is in force, too"
     if refused.rev != order.document["rev"]:
         yield f"rev {order.document['rev']} was refused as {refused.rev}"
     if not refused.error:
@@ -117,7 +120,7 @@ def _whole(evidence: Evidence) -> Iterator[str]:
     _MEND_REFUSAL,
 )
 def _malformed(evidence: Evidence) -> Iterator[str]:
-    yield from _not_refused(evidence, "malformed")
+    yield from _not_refused(evidence, "malformed", after="refused")
 
 
 @RULES.add(
@@ -127,7 +130,7 @@ def _malformed(evidence: Evidence) -> Iterator[str]:
     _MEND_REFUSAL,
 )
 def _other(evidence: Evidence) -> Iterator[str]:
-    yield from _not_refused(evidence, "other")
+    yield from _not_refused(evidence, "other", after="malformed")
 
 
 @RULES.add(
@@ -166,7 +169,7 @@ def _config(evidence: Evidence, label: str) -> AppliedConfig:
     return status.config
 
 
-def _not_refused(evidence: Evidence, label: str) -> Iterator[str]:
+def _not_refused(evidence: Evidence, label: str, *, after: str) -> Iterator[str]:
     order = evidence.order(f"config.{label}")
     if order.answer is None:
         yield "no status answered it"
@@ -175,6 +178,11 @@ def _not_refused(evidence: Evidence, label: str) -> Iterator[str]:
     # With nothing in force, the report itself is of the one that was refused.
     if report.refused is None and (report.applied or not report.error):
         yield "it was not refused"
+    before = evidence.orders.get(f"config.{after}")
+    if before is None or before.answer is None or report.refused is None:
+        return
+    if report.refused == _config(evidence, after).refused:
+        yield "what was refused before it is reported, not this one"
 
 
 def _error(report: AppliedConfig) -> str | None:

@@ -6,8 +6,8 @@ from egiz_schema import DecodeError, Status, Telemetry, decode
 from egiz_schema.delivery import DELIVERY
 
 from egiz_sim.conformance import frames
-from egiz_sim.conformance.evidence import Evidence, NotTried, Seen
-from egiz_sim.conformance.resent import is_of_before
+from egiz_sim.conformance.evidence import Evidence, NotTried, Seen, members
+from egiz_sim.conformance.resent import is_of_before, own_statuses
 from egiz_sim.conformance.rules.rule import Rules
 
 RULES = Rules()
@@ -110,13 +110,17 @@ def _will_delivery(evidence: Evidence) -> Iterator[str]:
     "Compose the will at each CONNECT, with the boot of the birth and without a time.",
 )
 def _will_boot(evidence: Evidence) -> Iterator[str]:
-    boots = {status.boot for _, status in evidence.statuses()}
-    for will in _wills(evidence):
+    _wills(evidence)  # raises if there is none
+    for session in evidence.readable():
+        will = session.connect.will if session.connect else None
+        if will is None:
+            continue
         try:
             status = decode(evidence.topic("status"), will.payload, Status)
         except DecodeError:
             raise NotTried("it cannot be read, as another rule says") from None
-        if status.boot not in boots:
+        boots = {each.boot for each in own_statuses(evidence, session)}
+        if boots and status.boot not in boots:
             yield f"its boot is {status.boot}, that of the births {_joined(boots)}"
         if status.timestamp is not None:
             yield "it has a timestamp, which was that of CONNECT"
@@ -265,7 +269,7 @@ def _wills(evidence: Evidence) -> list[frames.Will]:
 
 
 def _is_buffered(publish: frames.Publish) -> bool:
-    return b'"buffered":true' in publish.payload.replace(b" ", b"")
+    return members(publish.payload).get("buffered") is True
 
 
 def _is_history(seen: Seen) -> bool:

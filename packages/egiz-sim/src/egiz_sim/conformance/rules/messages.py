@@ -4,10 +4,18 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from egiz_schema import limits
+from egiz_schema import Status, limits
 from egiz_schema.problems import problems
 
-from egiz_sim.conformance.evidence import Evidence, NotTried, Reading, Seen, numbers_of
+from egiz_sim.conformance.evidence import (
+    Evidence,
+    NotTried,
+    Reading,
+    Seen,
+    members,
+    numbers_of,
+)
+from egiz_sim.conformance.resent import own_statuses
 from egiz_sim.conformance.rules.rule import Rules
 
 RULES = Rules()
@@ -43,11 +51,18 @@ def _device(evidence: Evidence) -> Iterator[str]:
 @RULES.add(
     "birth.fields",
     "A birth says which schema and firmware it is, and when.",
-    "schema, firmware_version and timestamp of the first status",
+    "schema, firmware_version and timestamp of the first status of each connection",
     'Add "schema":"1", "firmware_version" and "timestamp" to the birth.',
 )
 def _birth_fields(evidence: Evidence) -> Iterator[str]:
-    birth = evidence.birth()
+    births = [own_statuses(evidence, each)[:1] for each in evidence.readable()]
+    if not any(births):
+        raise NotTried("there was no status but a last will")
+    for birth in itertools.chain.from_iterable(births):
+        yield from _lacks(birth)
+
+
+def _lacks(birth: Status) -> Iterator[str]:
     if birth.schema != str(limits.WIRE_VERSION):
         yield f"schema is {birth.schema!r}, not '{limits.WIRE_VERSION}'"
     if birth.firmware_version is None:
@@ -82,9 +97,15 @@ def _status_channels(evidence: Evidence) -> Iterator[str]:
     statuses = [status for _, status in evidence.statuses()]
     if not any(status.channels for status in statuses):
         raise NotTried("it declares no channels")
-    lacking = [status for status in statuses if not status.channels]
+    declared: dict[int | None, set[str]] = {}
+    lacking = 0
+    for status in statuses:
+        before = declared.setdefault(status.boot, set())
+        names = set(status.channels or ())
+        lacking += not names or not names >= before
+        before |= names
     if lacking:
-        yield f"{len(lacking)} of {len(statuses)} have none"
+        yield f"{lacking} of {len(statuses)} lack some, or all"
 
 
 @RULES.add(
@@ -94,7 +115,7 @@ def _status_channels(evidence: Evidence) -> Iterator[str]:
     "Read the boot counter once, at the start, and use it in all messages.",
 )
 def _boot(evidence: Evidence) -> Iterator[str]:
-    births = {status.boot for status in evidence.calm_statuses()}
+    births = {status.boot for _, status in evidence.calm_statuses()}
     used = {each.message.boot for each in evidence.calm() if not each.message.buffered}
     if not used | births or used | births == {None}:
         raise NotTried("it has no boot counter")
@@ -116,6 +137,8 @@ def _seq(evidence: Evidence) -> Iterator[str]:
     for before, after in itertools.pairwise(numbers):
         if after != before + 1:
             yield f"{before} is followed by {after}"
+    if _counts_down(calm):
+        yield "it counts down"
     for first, second in _same(calm):
         times = f"{first.time_s:.3f} and {second.time_s:.3f}"
         yield f"seq {first.message.seq} is of two readings, {times}"
@@ -131,38 +154,61 @@ def _clock(evidence: Evidence) -> Iterator[str]:
     readings = [each for each in evidence.readings() if not each.message.buffered]
     if not readings:
         raise NotTried("no telemetry came")
-    for each in readings:
-        if each.message.status and each.message.status.time_synced is False:
-            continue
-        wrong = each.time_s - each.seen.epoch
+    times = [(each.time_s, each.seen) for each in readings if each.is_set]
+    for time_s, seen in [*times, *_times_of_statuses(evidence)]:
+        wrong = time_s - seen.epoch
         if abs(wrong) > CLOCK_S:
-            yield f"it is {abs(wrong):.0f} s {'ahead' if wrong > 0 else 'behind'}"
+            side = "ahead" if wrong > 0 else "behind"
+            yield f"{seen.kind} is {abs(wrong):.0f} s {side}"
             return
 
 
 @RULES.add(
     "time.unique",
-    "Two readings of a device never have the same time.",
-    "timestamp and ms of the telemetry",
+    "Two messages of one kind of a device never have the same time.",
+    "timestamp and ms of telemetry and statuses",
     "Send ms; where the clock has not moved on, add one to the last time.",
 )
 def _unique(evidence: Evidence) -> Iterator[str]:
-    readings = evidence.readings()
+    readings = [(each.time_s, each.seen) for each in evidence.readings() if each.is_set]
     if len(readings) < 2:  # noqa: PLR2004  # one agrees with itself
-        raise NotTried("fewer than two readings came")
-    found: dict[float, bytes] = {}
-    for each in readings:
-        other = found.setdefault(each.time_s, each.seen.payload)
-        if not _is_resent(other, each.seen.payload):
-            yield f"two readings are of {each.time_s:.3f}"
+        raise NotTried("fewer than two readings of a set clock came")
+    found: dict[tuple[str, float], bytes] = {}
+    for time_s, seen in [*readings, *_times_of_statuses(evidence)]:
+        other = found.setdefault((seen.kind, time_s), seen.payload)
+        if not _is_resent(other, seen.payload):
+            yield f"two of {seen.kind} are of {time_s:.3f}"
             return
+
+
+def _times_of_statuses(evidence: Evidence) -> list[tuple[float, Seen]]:
+    """Of those that came before the outage, by a clock that is set."""
+    return [
+        (status.timestamp + status.ms / 1000, seen)
+        for seen, status in evidence.calm_statuses()
+        if status.timestamp is not None
+        and not seen.is_kept
+        and (status.health is None or status.health.time_synced is not False)
+    ]
 
 
 def _is_resent(first: bytes, second: bytes) -> bool:
     """Whether it is one message, which may have become history meanwhile."""
-    mark = b'"buffered":true'
-    plain = [each.replace(b" ", b"").replace(mark, b"") for each in (first, second)]
-    return plain[0].replace(b",", b"") == plain[1].replace(b",", b"")
+    if first == second:
+        return True
+    same = [{**members(each), "buffered": None} for each in (first, second)]
+    return same[0] == same[1]
+
+
+def _counts_down(readings: list[Reading]) -> bool:
+    """Whether most of those that were sent when they were measured do, as they came."""
+    live = [each for each in readings if not each.message.buffered]
+    steps = [
+        (first.message.seq or 0) > (second.message.seq or 0)
+        for first, second in itertools.pairwise(live)
+        if first.message.boot == second.message.boot
+    ]
+    return 2 * sum(steps) > len(steps)
 
 
 def _same(readings: list[Reading]) -> Iterator[tuple[Reading, Reading]]:

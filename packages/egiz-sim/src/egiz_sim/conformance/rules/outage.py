@@ -46,6 +46,8 @@ def _gaps(evidence: Evidence, readings: list[Reading]) -> tuple[float, float]:
         for earlier, later in pairs
         if later > evidence.cut_epoch() and earlier < outage.back_epoch
     ]
+    if not pairs:
+        raise NotTried("no seq and no clock tell its readings from each other")
     return max(of_outage, default=0.0), median(b - a for a, b in pairs)
 
 
