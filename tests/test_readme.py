@@ -61,3 +61,15 @@ def test_make_installs_into_its_environments_whatever_pip_does_elsewhere():
         check=True,
     )
     assert done.stdout == "0\n"
+
+
+def test_a_clone_has_the_line_ends_that_its_programs_need(tmp_path):
+    """Git for Windows changes them, and so may a user's own setting."""
+    clone = ("git", "-c", "core.autocrlf=true", "clone", "--quiet", "--depth=1")
+    origin = f"file://{ROOT}"
+    subprocess.run([*clone, origin, tmp_path / "clone"], check=True)
+    files = [path for path in (tmp_path / "clone").rglob("*") if path.is_file()]
+    texts = [path for path in files if b"\0" not in path.read_bytes()]
+    texts = [path for path in texts if ".git" not in path.parts]
+    assert len(texts) > 500
+    assert [path for path in texts if b"\r\n" in path.read_bytes()] == []

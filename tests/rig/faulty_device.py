@@ -190,7 +190,7 @@ class FaultyDevice:
     # -- status -------------------------------------------------------------------
 
     def _send_status(self, *, is_birth: bool = False) -> None:
-        status = {
+        status: dict[str, Any] = {
             "device_id": self._id,
             "state": "online",
             "boot": self._boot,
