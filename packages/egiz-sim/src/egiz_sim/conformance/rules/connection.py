@@ -202,7 +202,7 @@ def _retain_history(evidence: Evidence) -> Iterator[str]:
 @RULES.add(
     "topic.own",
     "It publishes to its own topics telemetry and status, and to no other.",
-    "read in each PUBLISH, or the topics below that of the device",
+    "read in each PUBLISH, or the topics one level below the device",
     "Publish to sensors/FACILITY/DEVICE_ID/telemetry and …/status only.",
 )
 def _topic_own(evidence: Evidence) -> Iterator[str]:
