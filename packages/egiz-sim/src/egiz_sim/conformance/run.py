@@ -11,7 +11,7 @@ from zlib import crc32
 from egiz_schema import Status
 
 from egiz_sim.broker import Broker
-from egiz_sim.conformance.errors import CheckError
+from egiz_sim.conformance.errors import CheckError, PortError
 from egiz_sim.conformance.evidence import Evidence
 from egiz_sim.conformance.orders import Configs
 from egiz_sim.conformance.plan import Plan
@@ -87,10 +87,12 @@ async def check(broker: Broker, plan: Plan, say: Say) -> Result:
                 raise CheckError(_absent(plan))
             try:
                 await steps.run()
-            finally:
-                if proxy is not None:
-                    await proxy.accept()
-                notes += await _put_back(watch, plan, evidence, say)
+            except BaseException:
+                # Without a result, nothing else says what a person should know.
+                for note in await _end(watch, plan, evidence, proxy, say):
+                    say(note)
+                raise
+            notes += await _end(watch, plan, evidence, proxy, say)
     finally:
         await watch.end()
     notes += _found(watch)
@@ -113,6 +115,15 @@ async def _proxy(
         await proxy.close()
 
 
+async def _end(
+    watch: Watch, plan: Plan, evidence: Evidence, proxy: Proxy | None, say: Say
+) -> list[str]:
+    if proxy is not None:
+        with contextlib.suppress(PortError):  # the broker can be put right without it
+            await proxy.accept()
+    return await _put_back(watch, plan, evidence, say)
+
+
 async def _put_back(
     watch: Watch, plan: Plan, evidence: Evidence, say: Say
 ) -> list[str]:
@@ -130,7 +141,7 @@ async def _put_back(
         await _put_back_at_once(watch, evidence, say)
         raise
     except CheckError as error:
-        return [_not_put_back(watch, evidence, say, error)]
+        return [_not_put_back(watch, evidence, error)]
     return []
 
 
@@ -144,18 +155,14 @@ async def _put_back_at_once(watch: Watch, evidence: Evidence, say: Say) -> None:
             await watch.put_config_back()
             say(f"interrupted again: {_NOT_IN_FORCE}")
     except (CheckError, asyncio.CancelledError) as error:
-        _not_put_back(watch, evidence, say, error)
+        say(_not_put_back(watch, evidence, error))
 
 
-def _not_put_back(
-    watch: Watch, evidence: Evidence, say: Say, error: BaseException
-) -> str:
+def _not_put_back(watch: Watch, evidence: Evidence, error: BaseException) -> str:
     topic = evidence.topic("config")
     was = watch.config.decode(errors="replace") or "an empty payload"
     reason = str(error) or "interrupted"
-    note = f"NOT put back ({reason}): publish to {topic}, retained: {was}"
-    say(note)  # after Ctrl-C nothing else says so
-    return note
+    return f"NOT put back ({reason}): publish to {topic}, retained: {was}"
 
 
 async def _put_config_back(watch: Watch, plan: Plan) -> list[str]:
