@@ -5,8 +5,10 @@ import socket
 import subprocess
 
 import pytest
+from egiz_schema import decode
 from egiz_sim.broker import Broker
 from egiz_sim.conformance.errors import PortError
+from egiz_sim.conformance.orders import Configs, as_bytes
 from egiz_sim.conformance.plan import Plan
 from egiz_sim.conformance.run import check
 from rig.faulty_device import FaultyDevice
@@ -17,13 +19,25 @@ TOPIC = "sensors/factory/oven-001/config"
 CONFIG = b'{"device_id":"oven-001", "rev":41, "publish_rate_ms":300}'
 
 
+# What may be retained, and no device that is right obeys.
+REFUSED = {
+    "out of range": b'{"device_id":"oven-001","rev":41,"buffer_size":99999}',
+    "too deep": b"[" * 1500 + b"]" * 1500,
+    "no number": b'{"device_id":"oven-001","rev":41,"x":NaN}',
+    "endless": b'{"device_id":"oven-001","rev":41,"x":1e999}',
+    "a newer contract": b'{"device_id":"oven-001","rev":41,"v":2}',
+    "of another device": b'{"device_id":"oven-002","rev":41,"wifi_ssid":"there"}',
+    "no JSON": b'{"device_id":',
+}
+
+
 class Checked:
     """One check in this process; what it says is in `said`."""
 
     def __init__(self, broker, **options):
         options = {"interval_ms": 200, "outage": 2, "answer": 2, "wait": 20} | options
         self.plan = Plan("factory", "oven-001", free_port(), **options)
-        self.said, self.on_say = [], lambda text: None
+        self.said, self.on_say = [], lambda _text: None
         self._broker = Broker.from_url(broker.url)
 
     def run(self):
@@ -69,9 +83,16 @@ def _kept(broker):
     return {topic.decode(): payload for topic, _, payload in lines}
 
 
-def test_a_port_that_is_taken_in_the_outage_keeps_it_from_nothing(
-    mosquitto, device
-):
+def _of(result, verdict):
+    """Rule -> why, of those with a verdict."""
+    return {
+        each.rule.id: " ".join(each.details)
+        for each in result.verdicts
+        if each.verdict == verdict
+    }
+
+
+def test_a_port_that_is_taken_in_the_outage_keeps_it_from_nothing(mosquitto, device):
     _retain(mosquitto, CONFIG)
     checked = Checked(mosquitto)
     device(checked)
@@ -91,3 +112,56 @@ def test_a_port_that_is_taken_in_the_outage_keeps_it_from_nothing(
         checked.run()
     assert _kept(mosquitto) == {TOPIC: CONFIG}
     assert "the config that was found is retained again, but" in checked.said[-1]
+
+
+@pytest.mark.parametrize("found", REFUSED.values(), ids=REFUSED)
+def test_a_config_that_the_contract_refuses_is_no_base_of_others(found):
+    configs = Configs(TOPIC, found, None)
+    assert configs.refusal
+    for document in (configs.next(publish_rate_ms=200), configs.last()):
+        assert set(document) <= {"device_id", "rev", "publish_rate_ms"}
+        decode(TOPIC, as_bytes(document))
+
+
+def test_a_config_that_is_right_is_the_base_of_others():
+    found = CONFIG.replace(b"300", b'300.0, "zones":{"1":"door"}, "of_later":[1]')
+    configs = Configs(TOPIC, found, None)
+    assert configs.has_room
+    assert not configs.refusal
+    assert configs.next(buffer_size=5) == {
+        "device_id": "oven-001",
+        "rev": 42,
+        "publish_rate_ms": 300,
+        "zones": {"1": "door"},
+        "of_later": [1],
+        "buffer_size": 5,
+    }
+
+
+def test_a_device_is_not_blamed_for_a_config_that_was_wrong_before(mosquitto, device):
+    found = REFUSED["out of range"]
+    _retain(mosquitto, found)
+    checked = Checked(mosquitto)
+    device(checked)
+    result = checked.run()
+    assert _of(result, "fail") == {}
+    assert {"config.applied", "config.unknown"} <= set(_of(result, "pass"))
+    (note,) = result.notes
+    assert "the contract refuses it" in note
+    assert "buffer_size" in note
+    assert _kept(mosquitto) == {TOPIC: found}
+
+
+def test_a_config_that_leaves_no_room_is_left_where_it_is(mosquitto, device):
+    zones = {str(number): "x" * 64 for number in range(32)}
+    found = as_bytes({"device_id": "oven-001", "zones": zones, "of_later": "x" * 1700})
+    decode(TOPIC, found)
+    assert not Configs(TOPIC, found, None).has_room
+    _retain(mosquitto, found)
+    checked = Checked(mosquitto)
+    device(checked)
+    result = checked.run()
+    assert _of(result, "fail") == {}
+    assert "4096" in _of(result, "not tried")["config.applied"]
+    assert result.notes == []
+    assert _kept(mosquitto) == {TOPIC: found}

@@ -25,6 +25,11 @@ _NOT_IN_FORCE = (
     " is in force: publish it with a newer rev"
 )
 
+_REFUSED = (
+    "the config that was found is retained again, but the contract refuses it ({}); the"
+    " device is as it was provisioned, until a right one is published"
+)
+
 Say = Callable[[str], None]
 
 
@@ -136,7 +141,7 @@ async def _put_back(
         if watch.is_command_ours:
             await watch.clear_command()
         if watch.is_config_ours:
-            return await _put_config_back(watch, plan)
+            return await _put_config_back(watch, plan, evidence.topic("config"))
     except asyncio.CancelledError:  # a second Ctrl-C: it has to be without the waiting
         await _put_back_at_once(watch, evidence, say)
         raise
@@ -165,10 +170,10 @@ def _not_put_back(watch: Watch, evidence: Evidence, error: BaseException) -> str
     return f"NOT put back ({reason}): publish to {topic}, retained: {was}"
 
 
-async def _put_config_back(watch: Watch, plan: Plan) -> list[str]:
+async def _put_config_back(watch: Watch, plan: Plan, topic: str) -> list[str]:
     """By way of the last of all revisions: after it, an older one is a newer one."""
-    last = Configs(plan.device_id, watch.config, None).last()
-    order = await watch.send_config(last)
+    configs = Configs(topic, watch.config, None)
+    order = await watch.send_config(configs.last())
     await watch.answered(order, _is_in_force(order.payload), plan.answer)
     order.at = monotonic()
     await watch.put_config_back()
@@ -176,6 +181,8 @@ async def _put_config_back(watch: Watch, plan: Plan) -> list[str]:
         return [
             "no config was retained, and none is now; the device keeps the last one"
         ]
+    if configs.refusal:
+        return [_REFUSED.format(configs.refusal)]
     order.answer = None
     await watch.answered(order, _is_in_force(watch.config), plan.answer)
     if order.answer is None:

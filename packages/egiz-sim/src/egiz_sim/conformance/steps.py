@@ -6,8 +6,9 @@ from collections.abc import Callable
 from statistics import mean, median
 from time import monotonic, time
 from typing import Any
+from zlib import crc32
 
-from egiz_schema import Status
+from egiz_schema import Status, limits
 
 from egiz_sim.conformance.evidence import Evidence, Order, Outage, Reading
 from egiz_sim.conformance.orders import BURST, DAY_S, Commands, Configs
@@ -22,6 +23,10 @@ RATE_TOLERANCE = 0.3  # by which two intervals may differ that are to be one
 _FIRST_READINGS, _READINGS = 2, 5
 _MEASUREMENTS = 3
 SLOWER = 4  # the interval of the config that is to be refused as a whole
+_NO_ROOM = (
+    "the config that was found is so large that another member would make it more than"
+    f" {limits.PAYLOAD_BYTES_MAX} bytes"
+)
 
 
 class Steps:
@@ -79,13 +84,30 @@ class Steps:
 
     # -- configs ------------------------------------------------------------------
 
+    def _has_answered_found(self) -> bool:
+        """Whether the device has reported the config that was found, in force or not.
+
+        That answer, if it came after the first order, would seem to be the one to it.
+        """
+        last = self._last_status()
+        if last is None or last.config is None:
+            return False
+        of = {last.config.crc, last.config.refused and last.config.refused.crc}
+        return not last.config.applied or crc32(self._watch.config) in of
+
     async def _send_configs(self) -> None:
+        if self._watch.config:
+            await self._watch.until(self._has_answered_found, self._plan.answer)
         interval_ms = self._plan.interval_ms
         before = _interval_s(self._evidence.readings())
         if before and abs(before / self._interval_s - 1) < RATE_TOLERANCE:
             interval_ms *= 2  # else nothing would show that it obeys
         self._interval_s = interval_ms / 1000
-        configs = Configs(self._plan.device_id, self._watch.config, self._last_status())
+        topic = self._evidence.topic("config")
+        configs = Configs(topic, self._watch.config, self._last_status())
+        if not configs.has_room:
+            self._evidence.why_not["config"] = _NO_ROOM
+            return
         rate = {"publish_rate_ms": interval_ms}
 
         self._say("config: one that is right")
