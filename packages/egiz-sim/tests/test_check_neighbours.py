@@ -1,19 +1,26 @@
 """`egiz-sim check` beside what it does not own: the port, and the broker before it."""
 
 import asyncio
+import contextlib
+import functools
 import socket
 import subprocess
+from dataclasses import replace
 
+import paho.mqtt.client as paho
 import pytest
+import trustme
 from egiz_schema import decode
-from egiz_sim.broker import Broker
-from egiz_sim.conformance.errors import PortError
+from egiz_sim.broker import Broker, TlsFiles
+from egiz_sim.conformance.errors import CheckError, PortError
 from egiz_sim.conformance.orders import Configs, as_bytes
 from egiz_sim.conformance.plan import Plan
 from egiz_sim.conformance.run import check
+from paho.mqtt.enums import MQTTProtocolVersion
 from rig.faulty_device import FaultyDevice
 from rig.process import free_port, require
 from rig.publisher import Publisher
+from rig.servers import Mosquitto
 
 TOPIC = "sensors/factory/oven-001/config"
 CONFIG = b'{"device_id":"oven-001", "rev":41, "publish_rate_ms":300}'
@@ -38,7 +45,7 @@ class Checked:
         options = {"interval_ms": 200, "outage": 2, "answer": 2, "wait": 20} | options
         self.plan = Plan("factory", "oven-001", free_port(), **options)
         self.said, self.on_say = [], lambda _text: None
-        self._broker = Broker.from_url(broker.url)
+        self._broker = broker if isinstance(broker, Broker) else _address(broker)
 
     def run(self):
         return asyncio.run(check(self._broker, self.plan, self._say))
@@ -48,6 +55,10 @@ class Checked:
         self.on_say(text)
 
 
+def _address(broker):
+    return Broker.from_url(broker.url)
+
+
 @pytest.fixture
 def device():
     """Start a device: `device(checked, FaultyDevice)`."""
@@ -55,7 +66,7 @@ def device():
 
     def start(checked, kind=FaultyDevice, fault=""):
         port = checked.plan.proxy_port
-        started.append(kind("127.0.0.1", port, "oven-001", fault))
+        started.append(kind("localhost", port, "oven-001", fault))
         return started[-1]
 
     yield start
@@ -165,3 +176,84 @@ def test_a_config_that_leaves_no_room_is_left_where_it_is(mosquitto, device):
     assert "4096" in _of(result, "not tried")["config.applied"]
     assert result.notes == []
     assert _kept(mosquitto) == {TOPIC: found}
+
+
+def test_a_device_that_the_broker_refuses_is_not_one_that_did_not_connect(
+    tmp_path, device
+):
+    passwords = tmp_path / "passwords"
+    program = require("mosquitto_passwd", "apt install mosquitto")
+    command = [program, "-c", "-b", passwords, "check", "secret"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    with _running(tmp_path, f"password_file {passwords}", anonymous=False) as broker:
+        own = replace(_address(broker), username="check", password="secret")
+        checked = Checked(own, wait=4)
+        device(checked)  # with no password
+        with pytest.raises(CheckError) as raised:
+            checked.run()
+    port = checked.plan.proxy_port
+    assert str(raised.value) == (
+        f"a connection came to port {port}, but the broker refuses it: not authorised"
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        (MQTTProtocolVersion.MQTTv5, "MQTT of level 5, not 3.1.1"),
+        (MQTTProtocolVersion.MQTTv31, "MQTT of level 3, not 3.1.1"),
+    ],
+)
+def test_the_outage_of_a_device_of_another_mqtt_is_judged(
+    mosquitto, device, monkeypatch, version, reason
+):
+    client = functools.partial(paho.Client, protocol=version)
+    monkeypatch.setattr("rig.faulty_device.paho.Client", client)
+    checked = Checked(mosquitto)
+    device(checked)
+    _outage_is_judged(checked, reason)
+
+
+def test_the_outage_of_a_device_with_tls_is_judged(tmp_path, device, monkeypatch):
+    authority = trustme.CA()
+    ca, cert = tmp_path / "ca.pem", tmp_path / "broker.pem"
+    authority.cert_pem.write_to_path(ca)
+    issued = authority.issue_cert("localhost")
+    issued.private_key_and_cert_chain_pem.write_to_path(cert)
+
+    class Client(paho.Client):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            self.tls_set(str(ca))
+
+    port = free_port()
+    listener = f"listener {port} localhost\nallow_anonymous true"
+    with _running(tmp_path, f"{listener}\ncertfile {cert}\nkeyfile {cert}"):
+        monkeypatch.setattr("rig.faulty_device.paho.Client", Client)
+        url, tls = f"mqtts://localhost:{port}", TlsFiles(str(ca), None, None)
+        checked = Checked(Broker.from_url(url, tls=tls))
+        device(checked)
+        _outage_is_judged(checked, "no MQTT in clear (is it TLS?)")
+
+
+def _outage_is_judged(checked, reason):
+    result = checked.run()
+    assert _of(result, "fail") == {}
+    assert reason in _of(result, "not tried")["will.given"]
+    kept, once = "outage.kept", "outage.once"
+    assert {kept, once, "outage.order", "outage.times"} <= set(_of(result, "pass"))
+    assert result.seconds < checked.plan.wait + 15
+
+
+@contextlib.contextmanager
+def _running(directory, extra, *, anonymous=True):
+    broker = Mosquitto(directory / "mosquitto", extra)
+    if not anonymous:
+        shipped = broker.directory / "conf.d" / "demo.conf"
+        text = shipped.read_text()
+        shipped.write_text(text.replace("anonymous true", "anonymous false"))
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.kill()

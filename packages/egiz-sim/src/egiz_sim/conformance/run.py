@@ -89,7 +89,7 @@ async def check(broker: Broker, plan: Plan, say: Say) -> Result:
             steps = Steps(plan, evidence, watch, proxy, say)
             say(_waiting_for(plan))
             if not await steps.until_there():
-                raise CheckError(_absent(plan))
+                raise CheckError(_absent(plan, proxy))
             try:
                 await steps.run()
             except BaseException:
@@ -201,12 +201,14 @@ def _waiting_for(plan: Plan) -> str:
     return f"waiting for {plan.device_id} to connect to port {plan.proxy_port} here"
 
 
-def _absent(plan: Plan) -> str:
-    if plan.proxy_port is None:
+def _absent(plan: Plan, proxy: Proxy | None) -> str:
+    if proxy is None:
         return (
             f"nothing came from {plan.device_id} within {plan.wait:g} s;"
             " is it on, and are --facility and --device-id right?"
         )
+    if reason := proxy.why_not():
+        return f"a connection came to port {plan.proxy_port}, but {reason}"
     return (
         f"no device connected to port {plan.proxy_port} within {plan.wait:g} s; set"
         " the broker of the device to this machine and that port"

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from egiz_schema import Status, limits
 
-from egiz_sim.conformance.evidence import Evidence, Order, Outage, Reading
+from egiz_sim.conformance.evidence import Evidence, Order, Outage, Reading, Seen
 from egiz_sim.conformance.orders import BURST, DAY_S, Commands, Configs
 from egiz_sim.conformance.plan import Plan
 from egiz_sim.conformance.proxy import Proxy
@@ -76,7 +76,10 @@ class Steps:
 
     def _is_there(self) -> bool:
         if self._proxy is not None:
-            return any(each.begun or each.unreadable for each in self._proxy.sessions)
+            sessions = self._proxy.sessions
+            is_unread = any(each.unreadable for each in sessions)
+            is_begun = any(each.begun is not None for each in sessions)
+            return is_begun or (is_unread and bool(self._evidence.live()))
         return bool(self._evidence.live())
 
     def _has_begun(self) -> bool:
@@ -261,13 +264,16 @@ class Steps:
         retained = await self._retain_command()
         await asyncio.sleep(self._plan.outage)
         await self._proxy.accept()
-        session = await self._watch.until(
-            lambda: self._session_after(before), self._plan.wait
-        )
-        if session is None or session.begun is None:
-            self._evidence.why_not["outage"] = "it did not connect again in time"
+        back = await self._watch.until(lambda: self._back(before), self._plan.wait)
+        if back is None:
+            reason = self._proxy.why_not(before)
+            self._evidence.why_not["outage"] = (
+                f"it connected again, but {reason}"
+                if reason
+                else "it did not connect again in time"
+            )
             return
-        self._evidence.outage = Outage(cut, session.begun, session.begun_epoch)
+        self._evidence.outage = Outage(cut, *back)
         if retained is not None:
             await self._watch.answered(
                 retained, _is_of(retained.document["id"]), self._plan.answer
@@ -283,9 +289,25 @@ class Steps:
         self._evidence.orders["command.retained"] = order
         return order
 
-    def _session_after(self, count: int) -> Any:
+    def _back(self, count: int) -> tuple[float, float] | None:
+        """When a session after so many began, monotonic and since 1970.
+
+        With no CONNACK that can be read, as in TLS, it is when its first message came.
+        """
         assert self._proxy is not None
-        return next((s for s in self._proxy.sessions[count:] if s.begun), None)
+        for session in self._proxy.sessions[count:]:
+            if session.begun is not None:
+                return session.begun, session.begun_epoch
+            if session.unreadable and (first := self._first_since(session.opened)):
+                return first.at, first.epoch
+        return None
+
+    def _first_since(self, at: float) -> Seen | None:
+        """The first message of the device itself."""
+        readings = [each.seen for each in self._evidence.readings()]
+        statuses = [each for each, _ in self._evidence.statuses() if not each.is_kept]
+        found = [each for each in [*readings, *statuses] if each.at >= at]
+        return min(found, key=lambda each: each.at, default=None)
 
     async def _until_replayed(self) -> None:
         """Until live readings follow, and no buffered one has come for a while.
