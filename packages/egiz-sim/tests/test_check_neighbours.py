@@ -257,3 +257,43 @@ def _running(directory, extra, *, anonymous=True):
         yield broker
     finally:
         broker.kill()
+
+
+class Modest(FaultyDevice):
+    """Says nothing of what it can, and does only what `actions` has."""
+
+    actions = ("sample_now", "reboot")
+
+    def _fault_of_command(self, order, is_retained):
+        if order and order["action"] == "identify":
+            return "unknown action"
+        if order and order["action"] in self.actions:  # as `identify` of the rig's
+            order = {**order, "action": "identify"}
+        return super()._fault_of_command(order, is_retained)
+
+
+class Idle(Modest):
+    actions = ()
+
+
+def test_a_device_that_cannot_identify_itself_is_asked_for_a_sample(mosquitto, device):
+    checked = Checked(mosquitto)
+    device(checked, Modest)
+    result = checked.run()
+    assert _of(result, "fail") == {}
+    commands = {rule for rule in _of(result, "pass") if rule.startswith("command.")}
+    assert {"command.answered", "command.repeated", "command.burst"} <= commands
+    assert "command: sample_now" in checked.said
+
+
+def test_a_device_that_refuses_what_is_harmless_is_not_blamed(mosquitto, device):
+    checked = Checked(mosquitto)
+    device(checked, Idle)
+    result = checked.run()
+    assert _of(result, "fail") == {}
+    why = _of(result, "not tried")
+    assert (
+        "it refuses identify and sample_now; name what it obeys in `can`"
+        in (why["command.answered"])
+    )
+    assert why["command.retained"] == why["command.burst"] == why["command.answered"]

@@ -15,8 +15,7 @@ _REVS = 20  # of one check
 _ROOM = 200  # bytes, for all that a config of the check says beside the one found
 DAY_S = 86400
 BURST = 6  # more than a small device queues
-# The first that the device says it can.
-_HARMLESS = ("identify", "sample_now")
+HARMLESS = ("identify", "sample_now")
 
 
 class Configs:
@@ -58,21 +57,29 @@ class Configs:
 
 
 class Commands:
-    """Commands with ids of their own."""
+    """Commands with ids of their own.
+
+    Attributes:
+        harmless: actions to try: the first that the device says it can, or all if it
+            says nothing.
+        action: of a command that names no other.
+    """
 
     def __init__(self, device_id: str, can: list[str]) -> None:
         self._device_id = device_id
         self._run = secrets.token_hex(4)
         self._count = 0
-        self.harmless = next((each for each in _HARMLESS if not can or each in can), "")
+        known = [each for each in HARMLESS if each in can][:1]
+        self.harmless = known if can else list(HARMLESS)
+        self.action = ""
 
     def next(self, action: str = "", **members: Any) -> dict[str, Any]:
-        """A command, of the harmless action if no other is named."""
+        """A command, of the harmless `action` if no other is named."""
         self._count += 1
         return {
             "device_id": self._device_id,
             "id": f"check-{self._run}-{self._count}",
-            "action": action or self.harmless,
+            "action": action or self.action,
             **members,
         }
 

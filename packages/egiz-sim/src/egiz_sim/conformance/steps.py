@@ -11,7 +11,7 @@ from zlib import crc32
 from egiz_schema import Status, limits
 
 from egiz_sim.conformance.evidence import Evidence, Order, Outage, Reading, Seen
-from egiz_sim.conformance.orders import BURST, DAY_S, Commands, Configs
+from egiz_sim.conformance.orders import BURST, DAY_S, HARMLESS, Commands, Configs
 from egiz_sim.conformance.plan import Plan
 from egiz_sim.conformance.proxy import Proxy
 from egiz_sim.conformance.watch import Watch
@@ -26,6 +26,9 @@ SLOWER = 4  # the interval of the config that is to be refused as a whole
 _NO_ROOM = (
     "the config that was found is so large that another member would make it more than"
     f" {limits.PAYLOAD_BYTES_MAX} bytes"
+)
+_REFUSES_ALL = (
+    f"it refuses {' and '.join(HARMLESS)}; name what it obeys in `can` of its status"
 )
 
 
@@ -180,16 +183,10 @@ class Steps:
 
     async def _send_commands(self) -> None:
         last = self._last_status()
-        self._commands = commands = Commands(
-            self._plan.device_id, last.can if last else []
-        )
-        if not commands.harmless:
-            self._evidence.why_not["command"] = "it can do nothing that is harmless"
-            return
-        self._say(f"command: {commands.harmless}")
-        first = commands.next()
-        if not await self._command("done", first):
-            self._evidence.why_not["command"] = "it did not answer the first command"
+        can = last.can if last else []
+        self._commands = commands = Commands(self._plan.device_id, can)
+        first = await self._first_command(is_declared=bool(can))
+        if first is None:
             return
         await asyncio.sleep(QUIET_S)
         await self._command("again", commands.next())
@@ -204,6 +201,25 @@ class Steps:
         await self._command("ota", commands.next("ota", args={}))
         await self._command("malformed", {}, b'{"device_id":')
         await self._burst(commands)
+
+    async def _first_command(self, *, is_declared: bool) -> dict[str, Any] | None:
+        """One that it obeys; of a device that declares none, the refusal is right."""
+        commands, why_not = self._commands, self._evidence.why_not
+        for action in commands.harmless:
+            self._say(f"command: {action}")
+            commands.action = action
+            first = commands.next()
+            if not await self._command("done", first):
+                why_not["command"] = "it did not answer the first command"
+                return None
+            result = self._evidence.orders["command.done"].status.last_command
+            if is_declared or result is None or result.result != "refused":
+                return first
+        self._evidence.orders.pop("command.done", None)
+        why_not["command"] = _REFUSES_ALL
+        if is_declared:
+            why_not["command"] = "it can do nothing that is harmless"
+        return None
 
     async def _command(
         self,
@@ -332,7 +348,10 @@ class Steps:
     async def _restart(self) -> None:
         last = self._last_status()
         self._evidence.why_not["restart"] = "it needs --allow-reboot"
-        if not self._plan.may_reboot or "command" in self._evidence.why_not:
+        if not self._plan.may_reboot:
+            return
+        if reason := self._evidence.why_not.get("command"):
+            self._evidence.why_not["restart"] = reason
             return
         if last and last.can and "reboot" not in last.can:
             self._evidence.why_not["restart"] = "it cannot reboot by command"
