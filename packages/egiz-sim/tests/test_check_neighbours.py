@@ -297,3 +297,54 @@ def test_a_device_that_refuses_what_is_harmless_is_not_blamed(mosquitto, device)
         in (why["command.answered"])
     )
     assert why["command.retained"] == why["command.burst"] == why["command.answered"]
+
+
+class Small(FaultyDevice):
+    """Keeps as many readings as its config says, or `provisioned`."""
+
+    provisioned, says_so = 100, True
+    _size, _dropped = 100, 0
+
+    def _apply(self, wanted):
+        super()._apply(wanted)
+        self._size = wanted.get("buffer_size", self.provisioned)
+
+    def _reading(self):
+        while len(self._waiting) >= max(self._size, 1):
+            self._waiting.pop(0)
+            self._dropped += 1
+        health = {"dropped": self._dropped} if self.says_so else {}
+        return {**super()._reading(), "status": health}
+
+
+class Tiny(Small):
+    provisioned = 2
+
+
+class Silent(Tiny):
+    says_so = False
+
+
+def test_a_small_buffer_of_the_config_that_was_found_is_no_loss(mosquitto, device):
+    found = CONFIG.replace(b"300", b'300,"buffer_size":2')
+    _retain(mosquitto, found)
+    checked = Checked(mosquitto)
+    device(checked, Small)
+    result = checked.run()
+    assert _of(result, "fail") == {}
+    assert "outage.kept" in _of(result, "pass")
+    assert _kept(mosquitto) == {TOPIC: found}
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "why"),
+    [(Tiny, "not tried", "as it says"), (Silent, "fail", "readings are missing")],
+)
+def test_a_device_that_says_what_it_dropped_has_not_lost_it(
+    mosquitto, device, kind, verdict, why
+):
+    checked = Checked(mosquitto)
+    device(checked, kind)
+    result = checked.run()
+    assert set(_of(result, "fail")) <= {"outage.kept"}
+    assert why in _of(result, verdict)["outage.kept"]

@@ -25,6 +25,8 @@ class Configs:
         topic: of configs of the device.
         found: the retained one, as bytes; empty if there was none.
         status: the last one of the device, or None.
+        waiting: how many readings may wait in the outage. A smaller buffer of the one
+            that was found is left out: it is as it was provisioned.
 
     Attributes:
         refusal: why the contract refuses the one that was found, and these name nothing
@@ -32,9 +34,13 @@ class Configs:
         has_room: whether these have at most as many bytes as the contract allows.
     """
 
-    def __init__(self, topic: str, found: bytes, status: Status | None) -> None:
+    def __init__(
+        self, topic: str, found: bytes, status: Status | None, waiting: int = 0
+    ) -> None:
         self._device_id = topic.split("/")[-2]
         self._base, self.refusal = _members(topic, found)
+        if (self._base.get("buffer_size") or 0) < waiting:
+            self._base.pop("buffer_size", None)
         room = limits.PAYLOAD_BYTES_MAX - _ROOM
         self.has_room = len(as_bytes(self._base)) <= room
         rev = max(self._base.get("rev") or 0, _reported_rev(status))

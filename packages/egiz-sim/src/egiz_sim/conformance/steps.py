@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import Callable
 from statistics import mean, median
 from time import monotonic, time
@@ -110,7 +111,8 @@ class Steps:
             interval_ms *= 2  # else nothing would show that it obeys
         self._interval_s = interval_ms / 1000
         topic = self._evidence.topic("config")
-        configs = Configs(topic, self._watch.config, self._last_status())
+        found, status = self._watch.config, self._last_status()
+        configs = Configs(topic, found, status, self._most_waiting())
         if not configs.has_room:
             self._evidence.why_not["config"] = _NO_ROOM
             return
@@ -133,6 +135,12 @@ class Steps:
         again = {**rate, "report_rate_ms": 61_000}
         await self._config("same_rev", configs.same(**again))
         await self._config("unknown", configs.next(**rate, of_a_newer_contract=True))
+
+    def _most_waiting(self) -> int:
+        """How many readings may wait in the outage."""
+        if self._proxy is None:
+            return 0
+        return math.ceil((self._plan.outage + self._plan.wait) / self._interval_s)
 
     async def _config(
         self, label: str, document: dict[str, Any], payload: bytes = b""
