@@ -5,19 +5,19 @@ import itertools
 import math
 from collections.abc import Callable
 from statistics import mean, median
-from time import monotonic, time
+from time import monotonic
 from typing import Any
 from zlib import crc32
 
-from egiz_schema import Status, limits
+from egiz_schema import limits
 
-from egiz_sim.conformance.evidence import Evidence, Order, Outage, Reading, Seen
-from egiz_sim.conformance.orders import BURST, DAY_S, HARMLESS, Commands, Configs
+from egiz_sim.conformance.command_steps import QUIET_S, CommandSteps, is_of
+from egiz_sim.conformance.evidence import Evidence, Outage, Reading, Seen
+from egiz_sim.conformance.orders import Configs
 from egiz_sim.conformance.plan import Plan
 from egiz_sim.conformance.proxy import Proxy
 from egiz_sim.conformance.watch import Watch
 
-QUIET_S = 1.0  # within which a second answer is a repeat, and no periodic status
 _REPLAY_PAUSE_S = 5.0  # a busy device may pause between two readings of an outage
 RATE_TOLERANCE = 0.3  # by which two intervals may differ that are to be one
 
@@ -27,9 +27,6 @@ SLOWER = 4  # the interval of the config that is to be refused as a whole
 _NO_ROOM = (
     "the config that was found is so large that another member would make it more than"
     f" {limits.PAYLOAD_BYTES_MAX} bytes"
-)
-_REFUSES_ALL = (
-    f"it refuses {' and '.join(HARMLESS)}; name what it obeys in `can` of its status"
 )
 
 
@@ -58,6 +55,7 @@ class Steps:
         self._proxy = proxy
         self._say = say
         self._interval_s = plan.interval_ms / 1000
+        self._commands = CommandSteps(plan, evidence, watch, say)
 
     async def run(self) -> None:
         """All of them; raises CheckError."""
@@ -68,9 +66,9 @@ class Steps:
         else:
             await self._watch.until(self._has_begun, self._plan.wait)
             await self._send_configs()
-            await self._send_commands()
+            await self._commands.send()
             await self._cut()
-            await self._restart()
+            await self._commands.restart()
         self._evidence.asked = monotonic()
         self._evidence.kept = await self._watch.look_again()
 
@@ -96,7 +94,7 @@ class Steps:
 
         That answer, if it came after the first order, would seem to be the one to it.
         """
-        last = self._last_status()
+        last = self._watch.last_status()
         if last is None or last.config is None:
             return False
         of = {last.config.crc, last.config.refused and last.config.refused.crc}
@@ -111,7 +109,7 @@ class Steps:
             interval_ms *= 2  # else nothing would show that it obeys
         self._interval_s = interval_ms / 1000
         topic = self._evidence.topic("config")
-        found, status = self._watch.config, self._last_status()
+        found, status = self._watch.config, self._watch.last_status()
         configs = Configs(topic, found, status, self._most_waiting())
         if not configs.has_room:
             self._evidence.why_not["config"] = _NO_ROOM
@@ -145,7 +143,7 @@ class Steps:
     async def _config(
         self, label: str, document: dict[str, Any], payload: bytes = b""
     ) -> bool:
-        last = self._last_status()
+        last = self._watch.last_status()
         before = last.config if last else None
         order = await self._watch.send_config(document, payload)
         self._evidence.orders[f"config.{label}"] = order
@@ -187,90 +185,6 @@ class Steps:
         )
         return _interval_s(recent())
 
-    # -- commands -----------------------------------------------------------------
-
-    async def _send_commands(self) -> None:
-        last = self._last_status()
-        can = last.can if last else []
-        self._commands = commands = Commands(self._plan.device_id, can)
-        first = await self._first_command(is_declared=bool(can))
-        if first is None:
-            return
-        await asyncio.sleep(QUIET_S)
-        await self._command("again", commands.next())
-        await asyncio.sleep(QUIET_S)
-        self._say("command: repeated, expired, and others that are to be refused")
-        await self._command("repeated", first)
-        past = int(time()) - DAY_S
-        await self._command("expired", commands.next(expires_at=past))
-        await self._command("unknown", commands.next("no_such_action"))
-        await self._command("other", commands.next(device_id="another-device-0"))
-        await self._command("arguments", commands.next(args={"no_such_argument": 1}))
-        await self._command("ota", commands.next("ota", args={}))
-        await self._command("malformed", {}, b'{"device_id":')
-        await self._burst(commands)
-
-    async def _first_command(self, *, is_declared: bool) -> dict[str, Any] | None:
-        """One that it obeys; of a device that declares none, the refusal is right."""
-        commands, why_not = self._commands, self._evidence.why_not
-        for action in commands.harmless:
-            self._say(f"command: {action}")
-            commands.action = action
-            first = commands.next()
-            if not await self._command("done", first):
-                why_not["command"] = "it did not answer the first command"
-                return None
-            result = self._evidence.orders["command.done"].status.last_command
-            if is_declared or result is None or result.result != "refused":
-                return first
-        self._evidence.orders.pop("command.done", None)
-        why_not["command"] = _REFUSES_ALL
-        if is_declared:
-            why_not["command"] = "it can do nothing that is harmless"
-        return None
-
-    async def _command(
-        self,
-        label: str,
-        document: dict[str, Any],
-        payload: bytes = b"",
-        *,
-        retain: bool = False,
-    ) -> bool:
-        last = self._last_status()
-        before = last.last_command if last else None
-        order = await self._watch.send_command(document, payload, retain=retain)
-        self._evidence.orders[f"command.{label}"] = order
-
-        def is_answer(status: Status) -> bool:
-            result = status.last_command
-            if result is None or result == before:
-                return False
-            return not document or result.id == document["id"]
-
-        await self._watch.answered(order, is_answer, self._plan.answer)
-        return order.answer is not None
-
-    async def _burst(self, commands: Commands) -> None:
-        self._say(f"command: {BURST} at once")
-        documents = [commands.next() for _ in range(BURST)]
-        sent = await asyncio.gather(*map(self._watch.send_command, documents))
-        for number, order in enumerate(sent):
-            self._evidence.orders[f"command.burst.{number}"] = order
-        waiting = list(sent)
-
-        def some_answered() -> bool:
-            return any(map(self._is_answered, waiting))
-
-        # Until all are answered, or none is for a while.
-        is_going_on: bool | None = True
-        while waiting and is_going_on:
-            is_going_on = await self._watch.until(some_answered, self._plan.answer)
-            waiting = [order for order in waiting if not self._is_answered(order)]
-
-    def _is_answered(self, order: Order) -> bool:
-        return self._watch.is_answered(order, _is_of(order.document["id"]))
-
     # -- outage -------------------------------------------------------------------
 
     async def _cut(self) -> None:
@@ -285,7 +199,7 @@ class Steps:
         self._say(f"outage of {self._plan.outage:g} s")
         cut, before = monotonic(), len(self._proxy.sessions)
         self._proxy.refuse()
-        retained = await self._retain_command()
+        retained = await self._commands.retain()
         await asyncio.sleep(self._plan.outage)
         await self._proxy.accept()
         back = await self._watch.until(lambda: self._back(before), self._plan.wait)
@@ -300,18 +214,9 @@ class Steps:
         self._evidence.outage = Outage(cut, *back)
         if retained is not None:
             await self._watch.answered(
-                retained, _is_of(retained.document["id"]), self._plan.answer
+                retained, is_of(retained.document["id"]), self._plan.answer
             )
         await self._until_replayed()
-
-    async def _retain_command(self) -> Any:
-        if "command" in self._evidence.why_not:
-            reason = self._evidence.why_not["command"]
-            self._evidence.why_not["command.retained"] = reason
-            return None
-        order = await self._watch.send_command(self._commands.next(), retain=True)
-        self._evidence.orders["command.retained"] = order
-        return order
 
     def _back(self, count: int) -> tuple[float, float] | None:
         """When a session after so many began, monotonic and since 1970.
@@ -350,43 +255,6 @@ class Steps:
             return newest < monotonic() - pause_s
 
         await self._watch.until(is_over, self._plan.wait)
-
-    # -- restart ------------------------------------------------------------------
-
-    async def _restart(self) -> None:
-        last = self._last_status()
-        self._evidence.why_not["restart"] = "it needs --allow-reboot"
-        if not self._plan.may_reboot:
-            return
-        if reason := self._evidence.why_not.get("command"):
-            self._evidence.why_not["restart"] = reason
-            return
-        if last and last.can and "reboot" not in last.can:
-            self._evidence.why_not["restart"] = "it cannot reboot by command"
-            return
-        self._say("command: reboot")
-        await self._command("reboot", self._commands.next("reboot"))
-        await self._watch.until(self._has_restarted, self._plan.wait)
-
-    def _has_restarted(self) -> bool:
-        """Whether a birth of another boot has come, or one after an offline."""
-        order = self._evidence.orders["command.reboot"]
-        states = [
-            (each.message.state, each.message.boot)
-            for each in self._evidence.live()
-            if each.at > order.at and isinstance(each.message, Status)
-        ]
-        offline = next((i for i, (s, _) in enumerate(states) if s == "offline"), None)
-        is_back = offline is not None and len(states) > offline + 1
-        return is_back or len({boot for _, boot in states}) > 1
-
-    def _last_status(self) -> Status | None:
-        statuses = self._evidence.statuses()
-        return statuses[-1][1] if statuses else None
-
-
-def _is_of(command_id: str) -> Callable[[Status], bool]:
-    return lambda s: s.last_command is not None and s.last_command.id == command_id
 
 
 def _interval_s(readings: list[Reading]) -> float | None:
