@@ -114,7 +114,8 @@ class _Fields:
 
 def read_connect(packet: Packet) -> Connect:
     """Read CONNECT (3.1)."""
-    if packet.type != CONNECT:
+    # The first byte of TLS has the type of CONNECT, and flags, which CONNECT has not.
+    if packet.type != CONNECT or packet.flags:
         raise Unreadable("no MQTT in clear (is it TLS?)")
     fields = _Fields(packet.body)
     name, level, flags = fields.data(), fields.number(1), fields.number(1)
@@ -127,6 +128,12 @@ def read_connect(packet: Packet) -> Connect:
         topic, payload = fields.text(), fields.data()
         will = Will(topic, payload, flags >> 3 & 3, bool(flags & 0x20))
     return Connect(client_id, bool(flags & 0x02), will)
+
+
+def read_connack(packet: Packet) -> tuple[bool, int]:
+    """Whether the session was kept, and the code, of CONNACK of any version (3.2)."""
+    fields = _Fields(packet.body)
+    return bool(fields.number(1) & 1), fields.number(1)
 
 
 def read_publish(packet: Packet) -> Publish:

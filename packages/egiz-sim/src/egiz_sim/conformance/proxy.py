@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from time import monotonic, time
 
+from egiz_cli import explain_refusal
+
 from egiz_sim.conformance import frames
 from egiz_sim.conformance.errors import PortError
 
@@ -26,6 +28,8 @@ class Session:
         connect: what the device said at CONNECT; None before.
         begun: monotonic seconds of the CONNACK that accepted it; None before.
         begun_epoch: the same, in seconds since 1970.
+        opened: monotonic seconds of its beginning.
+        refusal: the code of the CONNACK that did not accept it; None if there is none.
         ended: monotonic seconds of its end; None while it lasts.
         heard: monotonic seconds of the last packet of the device.
         is_resumed: the broker had kept its subscriptions.
@@ -41,6 +45,8 @@ class Session:
     connect: frames.Connect | None = None
     begun: float | None = None
     begun_epoch: float = 0.0
+    opened: float = field(default_factory=monotonic)
+    refusal: int | None = None
     ended: float | None = None
     heard: float = 0.0
     is_resumed: bool = False
@@ -54,6 +60,8 @@ class Session:
 
     def from_device(self, packet: frames.Packet) -> None:
         """Note a packet of the device."""
+        if self.unreadable:
+            raise frames.Unreadable(self.unreadable)
         self.heard = monotonic()
         if self.connect is None:
             self.connect = frames.read_connect(packet)
@@ -72,10 +80,11 @@ class Session:
         return self.heard - since > _ARRIVES_S
 
     def from_broker(self, packet: frames.Packet) -> None:
-        """Note a packet of the broker."""
-        if packet.type == frames.CONNACK and packet.body[1:] == b"\0":
-            self.begun, self.begun_epoch = monotonic(), time()
-            self.is_resumed = bool(packet.body[0] & 1)
+        """Note a packet of the broker; CONNACK also of what else cannot be read."""
+        if packet.type == frames.CONNACK:
+            self._answer(packet)
+        elif self.unreadable:
+            raise frames.Unreadable(self.unreadable)
         elif packet.type == frames.PUBLISH:
             message = frames.read_publish(packet)
             self.received.append(message)
@@ -85,6 +94,13 @@ class Session:
             given = self._open.pop(frames.read_id(packet), None)
             if given is not None:
                 self.given[given.topic, given.payload] = monotonic()
+
+    def _answer(self, packet: frames.Packet) -> None:
+        self.is_resumed, code = frames.read_connack(packet)
+        if code:
+            self.refusal = code
+        else:
+            self.begun, self.begun_epoch = monotonic(), time()
 
     def _give(self, message: frames.Publish) -> None:
         self.sent.append(message)
@@ -100,15 +116,17 @@ class _Direction:
         self._session = session
         self._note = note
         self._stream = frames.Stream()
+        self._is_read = True
 
     def feed(self, data: bytes) -> None:
         """Read what passes; what cannot be read is forwarded all the same."""
-        if self._session.unreadable is None:
+        if self._is_read:
             try:
                 for packet in self._stream.feed(data):
                     self._note(packet)
             except frames.Unreadable as error:
-                self._session.unreadable = str(error)
+                self._is_read = False
+                self._session.unreadable = self._session.unreadable or str(error)
 
 
 class Proxy:
@@ -156,6 +174,21 @@ class Proxy:
             self._server = None
         for transport in list(self._transports):
             transport.abort()
+
+    def why_not(self, since: int = 0) -> str:
+        """Why the sessions from that one on came to nothing; empty if there are none.
+
+        Args:
+            since: how many sessions are left out.
+        """
+        sessions = self.sessions[since:]
+        for session in reversed(sessions):
+            if session.refusal is not None:
+                return f"the broker refuses it: {explain_refusal(session.refusal)}"
+        for session in reversed(sessions):
+            if session.unreadable:
+                return f"it cannot be read, and brought nothing: {session.unreadable}"
+        return "it ended before the broker answered a CONNECT" if sessions else ""
 
     async def close(self) -> None:
         """End."""

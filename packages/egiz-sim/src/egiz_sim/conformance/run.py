@@ -11,7 +11,7 @@ from zlib import crc32
 from egiz_schema import Status
 
 from egiz_sim.broker import Broker
-from egiz_sim.conformance.errors import CheckError
+from egiz_sim.conformance.errors import CheckError, PortError
 from egiz_sim.conformance.evidence import Evidence
 from egiz_sim.conformance.orders import Configs
 from egiz_sim.conformance.plan import Plan
@@ -23,6 +23,11 @@ from egiz_sim.conformance.watch import Watch
 _NOT_IN_FORCE = (
     "the config that was found is retained again, but the device does not say that it"
     " is in force: publish it with a newer rev"
+)
+
+_REFUSED = (
+    "the config that was found is retained again, but the contract refuses it ({}); the"
+    " device is as it was provisioned, until a right one is published"
 )
 
 Say = Callable[[str], None]
@@ -84,13 +89,15 @@ async def check(broker: Broker, plan: Plan, say: Say) -> Result:
             steps = Steps(plan, evidence, watch, proxy, say)
             say(_waiting_for(plan))
             if not await steps.until_there():
-                raise CheckError(_absent(plan))
+                raise CheckError(_absent(plan, proxy))
             try:
                 await steps.run()
-            finally:
-                if proxy is not None:
-                    await proxy.accept()
-                notes += await _put_back(watch, plan, evidence, say)
+            except BaseException:
+                # Without a result, nothing else says what a person should know.
+                for note in await _end(watch, plan, evidence, proxy, say):
+                    say(note)
+                raise
+            notes += await _end(watch, plan, evidence, proxy, say)
     finally:
         await watch.end()
     notes += _found(watch)
@@ -113,6 +120,15 @@ async def _proxy(
         await proxy.close()
 
 
+async def _end(
+    watch: Watch, plan: Plan, evidence: Evidence, proxy: Proxy | None, say: Say
+) -> list[str]:
+    if proxy is not None:
+        with contextlib.suppress(PortError):  # the broker can be put right without it
+            await proxy.accept()
+    return await _put_back(watch, plan, evidence, say)
+
+
 async def _put_back(
     watch: Watch, plan: Plan, evidence: Evidence, say: Say
 ) -> list[str]:
@@ -125,12 +141,12 @@ async def _put_back(
         if watch.is_command_ours:
             await watch.clear_command()
         if watch.is_config_ours:
-            return await _put_config_back(watch, plan)
+            return await _put_config_back(watch, plan, evidence.topic("config"))
     except asyncio.CancelledError:  # a second Ctrl-C: it has to be without the waiting
         await _put_back_at_once(watch, evidence, say)
         raise
     except CheckError as error:
-        return [_not_put_back(watch, evidence, say, error)]
+        return [_not_put_back(watch, evidence, error)]
     return []
 
 
@@ -144,24 +160,20 @@ async def _put_back_at_once(watch: Watch, evidence: Evidence, say: Say) -> None:
             await watch.put_config_back()
             say(f"interrupted again: {_NOT_IN_FORCE}")
     except (CheckError, asyncio.CancelledError) as error:
-        _not_put_back(watch, evidence, say, error)
+        say(_not_put_back(watch, evidence, error))
 
 
-def _not_put_back(
-    watch: Watch, evidence: Evidence, say: Say, error: BaseException
-) -> str:
+def _not_put_back(watch: Watch, evidence: Evidence, error: BaseException) -> str:
     topic = evidence.topic("config")
     was = watch.config.decode(errors="replace") or "an empty payload"
     reason = str(error) or "interrupted"
-    note = f"NOT put back ({reason}): publish to {topic}, retained: {was}"
-    say(note)  # after Ctrl-C nothing else says so
-    return note
+    return f"NOT put back ({reason}): publish to {topic}, retained: {was}"
 
 
-async def _put_config_back(watch: Watch, plan: Plan) -> list[str]:
+async def _put_config_back(watch: Watch, plan: Plan, topic: str) -> list[str]:
     """By way of the last of all revisions: after it, an older one is a newer one."""
-    last = Configs(plan.device_id, watch.config, None).last()
-    order = await watch.send_config(last)
+    configs = Configs(topic, watch.config, None)
+    order = await watch.send_config(configs.last())
     await watch.answered(order, _is_in_force(order.payload), plan.answer)
     order.at = monotonic()
     await watch.put_config_back()
@@ -169,6 +181,8 @@ async def _put_config_back(watch: Watch, plan: Plan) -> list[str]:
         return [
             "no config was retained, and none is now; the device keeps the last one"
         ]
+    if configs.refusal:
+        return [_REFUSED.format(configs.refusal)]
     order.answer = None
     await watch.answered(order, _is_in_force(watch.config), plan.answer)
     if order.answer is None:
@@ -187,12 +201,14 @@ def _waiting_for(plan: Plan) -> str:
     return f"waiting for {plan.device_id} to connect to port {plan.proxy_port} here"
 
 
-def _absent(plan: Plan) -> str:
-    if plan.proxy_port is None:
+def _absent(plan: Plan, proxy: Proxy | None) -> str:
+    if proxy is None:
         return (
             f"nothing came from {plan.device_id} within {plan.wait:g} s;"
             " is it on, and are --facility and --device-id right?"
         )
+    if reason := proxy.why_not():
+        return f"a connection came to port {plan.proxy_port}, but {reason}"
     return (
         f"no device connected to port {plan.proxy_port} within {plan.wait:g} s; set"
         " the broker of the device to this machine and that port"

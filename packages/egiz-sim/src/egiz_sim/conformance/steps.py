@@ -2,26 +2,32 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import Callable
 from statistics import mean, median
-from time import monotonic, time
+from time import monotonic
 from typing import Any
+from zlib import crc32
 
-from egiz_schema import Status
+from egiz_schema import limits
 
-from egiz_sim.conformance.evidence import Evidence, Order, Outage, Reading
-from egiz_sim.conformance.orders import BURST, DAY_S, Commands, Configs
+from egiz_sim.conformance.command_steps import QUIET_S, CommandSteps, is_of
+from egiz_sim.conformance.evidence import Evidence, Outage, Reading, Seen
+from egiz_sim.conformance.orders import Configs
 from egiz_sim.conformance.plan import Plan
 from egiz_sim.conformance.proxy import Proxy
 from egiz_sim.conformance.watch import Watch
 
-QUIET_S = 1.0  # within which a second answer is a repeat, and no periodic status
 _REPLAY_PAUSE_S = 5.0  # a busy device may pause between two readings of an outage
 RATE_TOLERANCE = 0.3  # by which two intervals may differ that are to be one
 
 _FIRST_READINGS, _READINGS = 2, 5
 _MEASUREMENTS = 3
 SLOWER = 4  # the interval of the config that is to be refused as a whole
+_NO_ROOM = (
+    "the config that was found is so large that another member would make it more than"
+    f" {limits.PAYLOAD_BYTES_MAX} bytes"
+)
 
 
 class Steps:
@@ -49,6 +55,7 @@ class Steps:
         self._proxy = proxy
         self._say = say
         self._interval_s = plan.interval_ms / 1000
+        self._commands = CommandSteps(plan, evidence, watch, say)
 
     async def run(self) -> None:
         """All of them; raises CheckError."""
@@ -59,9 +66,9 @@ class Steps:
         else:
             await self._watch.until(self._has_begun, self._plan.wait)
             await self._send_configs()
-            await self._send_commands()
+            await self._commands.send()
             await self._cut()
-            await self._restart()
+            await self._commands.restart()
         self._evidence.asked = monotonic()
         self._evidence.kept = await self._watch.look_again()
 
@@ -71,7 +78,10 @@ class Steps:
 
     def _is_there(self) -> bool:
         if self._proxy is not None:
-            return any(each.begun or each.unreadable for each in self._proxy.sessions)
+            sessions = self._proxy.sessions
+            is_unread = any(each.unreadable for each in sessions)
+            is_begun = any(each.begun is not None for each in sessions)
+            return is_begun or (is_unread and bool(self._evidence.live()))
         return bool(self._evidence.live())
 
     def _has_begun(self) -> bool:
@@ -79,13 +89,31 @@ class Steps:
 
     # -- configs ------------------------------------------------------------------
 
+    def _has_answered_found(self) -> bool:
+        """Whether the device has reported the config that was found, in force or not.
+
+        That answer, if it came after the first order, would seem to be the one to it.
+        """
+        last = self._watch.last_status()
+        if last is None or last.config is None:
+            return False
+        of = {last.config.crc, last.config.refused and last.config.refused.crc}
+        return not last.config.applied or crc32(self._watch.config) in of
+
     async def _send_configs(self) -> None:
+        if self._watch.config:
+            await self._watch.until(self._has_answered_found, self._plan.answer)
         interval_ms = self._plan.interval_ms
         before = _interval_s(self._evidence.readings())
         if before and abs(before / self._interval_s - 1) < RATE_TOLERANCE:
             interval_ms *= 2  # else nothing would show that it obeys
         self._interval_s = interval_ms / 1000
-        configs = Configs(self._plan.device_id, self._watch.config, self._last_status())
+        topic = self._evidence.topic("config")
+        found, status = self._watch.config, self._watch.last_status()
+        configs = Configs(topic, found, status, self._most_waiting())
+        if not configs.has_room:
+            self._evidence.why_not["config"] = _NO_ROOM
+            return
         rate = {"publish_rate_ms": interval_ms}
 
         self._say("config: one that is right")
@@ -106,10 +134,16 @@ class Steps:
         await self._config("same_rev", configs.same(**again))
         await self._config("unknown", configs.next(**rate, of_a_newer_contract=True))
 
+    def _most_waiting(self) -> int:
+        """How many readings may wait in the outage."""
+        if self._proxy is None:
+            return 0
+        return math.ceil((self._plan.outage + self._plan.wait) / self._interval_s)
+
     async def _config(
         self, label: str, document: dict[str, Any], payload: bytes = b""
     ) -> bool:
-        last = self._last_status()
+        last = self._watch.last_status()
         before = last.config if last else None
         order = await self._watch.send_config(document, payload)
         self._evidence.orders[f"config.{label}"] = order
@@ -151,77 +185,6 @@ class Steps:
         )
         return _interval_s(recent())
 
-    # -- commands -----------------------------------------------------------------
-
-    async def _send_commands(self) -> None:
-        last = self._last_status()
-        self._commands = commands = Commands(
-            self._plan.device_id, last.can if last else []
-        )
-        if not commands.harmless:
-            self._evidence.why_not["command"] = "it can do nothing that is harmless"
-            return
-        self._say(f"command: {commands.harmless}")
-        first = commands.next()
-        if not await self._command("done", first):
-            self._evidence.why_not["command"] = "it did not answer the first command"
-            return
-        await asyncio.sleep(QUIET_S)
-        await self._command("again", commands.next())
-        await asyncio.sleep(QUIET_S)
-        self._say("command: repeated, expired, and others that are to be refused")
-        await self._command("repeated", first)
-        past = int(time()) - DAY_S
-        await self._command("expired", commands.next(expires_at=past))
-        await self._command("unknown", commands.next("no_such_action"))
-        await self._command("other", commands.next(device_id="another-device-0"))
-        await self._command("arguments", commands.next(args={"no_such_argument": 1}))
-        await self._command("ota", commands.next("ota", args={}))
-        await self._command("malformed", {}, b'{"device_id":')
-        await self._burst(commands)
-
-    async def _command(
-        self,
-        label: str,
-        document: dict[str, Any],
-        payload: bytes = b"",
-        *,
-        retain: bool = False,
-    ) -> bool:
-        last = self._last_status()
-        before = last.last_command if last else None
-        order = await self._watch.send_command(document, payload, retain=retain)
-        self._evidence.orders[f"command.{label}"] = order
-
-        def is_answer(status: Status) -> bool:
-            result = status.last_command
-            if result is None or result == before:
-                return False
-            return not document or result.id == document["id"]
-
-        await self._watch.answered(order, is_answer, self._plan.answer)
-        return order.answer is not None
-
-    async def _burst(self, commands: Commands) -> None:
-        self._say(f"command: {BURST} at once")
-        documents = [commands.next() for _ in range(BURST)]
-        sent = await asyncio.gather(*map(self._watch.send_command, documents))
-        for number, order in enumerate(sent):
-            self._evidence.orders[f"command.burst.{number}"] = order
-        waiting = list(sent)
-
-        def some_answered() -> bool:
-            return any(map(self._is_answered, waiting))
-
-        # Until all are answered, or none is for a while.
-        is_going_on: bool | None = True
-        while waiting and is_going_on:
-            is_going_on = await self._watch.until(some_answered, self._plan.answer)
-            waiting = [order for order in waiting if not self._is_answered(order)]
-
-    def _is_answered(self, order: Order) -> bool:
-        return self._watch.is_answered(order, _is_of(order.document["id"]))
-
     # -- outage -------------------------------------------------------------------
 
     async def _cut(self) -> None:
@@ -236,34 +199,44 @@ class Steps:
         self._say(f"outage of {self._plan.outage:g} s")
         cut, before = monotonic(), len(self._proxy.sessions)
         self._proxy.refuse()
-        retained = await self._retain_command()
+        retained = await self._commands.retain()
         await asyncio.sleep(self._plan.outage)
         await self._proxy.accept()
-        session = await self._watch.until(
-            lambda: self._session_after(before), self._plan.wait
-        )
-        if session is None or session.begun is None:
-            self._evidence.why_not["outage"] = "it did not connect again in time"
+        back = await self._watch.until(lambda: self._back(before), self._plan.wait)
+        if back is None:
+            reason = self._proxy.why_not(before)
+            self._evidence.why_not["outage"] = (
+                f"it connected again, but {reason}"
+                if reason
+                else "it did not connect again in time"
+            )
             return
-        self._evidence.outage = Outage(cut, session.begun, session.begun_epoch)
+        self._evidence.outage = Outage(cut, *back)
         if retained is not None:
             await self._watch.answered(
-                retained, _is_of(retained.document["id"]), self._plan.answer
+                retained, is_of(retained.document["id"]), self._plan.answer
             )
         await self._until_replayed()
 
-    async def _retain_command(self) -> Any:
-        if "command" in self._evidence.why_not:
-            reason = self._evidence.why_not["command"]
-            self._evidence.why_not["command.retained"] = reason
-            return None
-        order = await self._watch.send_command(self._commands.next(), retain=True)
-        self._evidence.orders["command.retained"] = order
-        return order
+    def _back(self, count: int) -> tuple[float, float] | None:
+        """When a session after so many began, monotonic and since 1970.
 
-    def _session_after(self, count: int) -> Any:
+        With no CONNACK that can be read, as in TLS, it is when its first message came.
+        """
         assert self._proxy is not None
-        return next((s for s in self._proxy.sessions[count:] if s.begun), None)
+        for session in self._proxy.sessions[count:]:
+            if session.begun is not None:
+                return session.begun, session.begun_epoch
+            if session.unreadable and (first := self._first_since(session.opened)):
+                return first.at, first.epoch
+        return None
+
+    def _first_since(self, at: float) -> Seen | None:
+        """The first message of the device itself."""
+        readings = [each.seen for each in self._evidence.readings()]
+        statuses = [each for each, _ in self._evidence.statuses() if not each.is_kept]
+        found = [each for each in [*readings, *statuses] if each.at >= at]
+        return min(found, key=lambda each: each.at, default=None)
 
     async def _until_replayed(self) -> None:
         """Until live readings follow, and no buffered one has come for a while.
@@ -282,40 +255,6 @@ class Steps:
             return newest < monotonic() - pause_s
 
         await self._watch.until(is_over, self._plan.wait)
-
-    # -- restart ------------------------------------------------------------------
-
-    async def _restart(self) -> None:
-        last = self._last_status()
-        self._evidence.why_not["restart"] = "it needs --allow-reboot"
-        if not self._plan.may_reboot or "command" in self._evidence.why_not:
-            return
-        if last and last.can and "reboot" not in last.can:
-            self._evidence.why_not["restart"] = "it cannot reboot by command"
-            return
-        self._say("command: reboot")
-        await self._command("reboot", self._commands.next("reboot"))
-        await self._watch.until(self._has_restarted, self._plan.wait)
-
-    def _has_restarted(self) -> bool:
-        """Whether a birth of another boot has come, or one after an offline."""
-        order = self._evidence.orders["command.reboot"]
-        states = [
-            (each.message.state, each.message.boot)
-            for each in self._evidence.live()
-            if each.at > order.at and isinstance(each.message, Status)
-        ]
-        offline = next((i for i, (s, _) in enumerate(states) if s == "offline"), None)
-        is_back = offline is not None and len(states) > offline + 1
-        return is_back or len({boot for _, boot in states}) > 1
-
-    def _last_status(self) -> Status | None:
-        statuses = self._evidence.statuses()
-        return statuses[-1][1] if statuses else None
-
-
-def _is_of(command_id: str) -> Callable[[Status], bool]:
-    return lambda s: s.last_command is not None and s.last_command.id == command_id
 
 
 def _interval_s(readings: list[Reading]) -> float | None:

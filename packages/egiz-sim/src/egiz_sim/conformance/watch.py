@@ -138,6 +138,11 @@ class Watch:
         )
         return order.answer is not None
 
+    def last_status(self) -> Status | None:
+        """What the device said last of itself; None if it said nothing."""
+        statuses = self._evidence.statuses()
+        return statuses[-1][1] if statuses else None
+
     def _receive(self, publish: frames.Publish) -> None:
         kind = publish.topic.rpartition("/")[2]
         if kind == "config":

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from egiz_schema import CommandResult, Status
 
+from egiz_sim.conformance.command_steps import QUIET_S
 from egiz_sim.conformance.evidence import Evidence, NotTried, without_time
 from egiz_sim.conformance.orders import BURST
 from egiz_sim.conformance.rules.rule import Rules
-from egiz_sim.conformance.steps import QUIET_S
 
 RULES = Rules()
 _ENDED = {"done", "failed", "refused"}

@@ -25,6 +25,7 @@ def _kept(evidence: Evidence) -> Iterator[str]:
         return
     if evidence.counts_by_one():
         if missing := evidence.missing():
+            _raise_if_dropped(evidence, len(missing))
             yield f"{len(missing)} readings are missing, from seq {min(missing)} on"
         return
     longest, usual = _gaps(evidence, [*evidence.calm(), *after])
@@ -32,7 +33,24 @@ def _kept(evidence: Evidence) -> Iterator[str]:
     assert outage is not None
     # A device that is busy leaves gaps, too, but not one of half the outage.
     if longest > max(_GAP * usual, (outage.back - outage.cut) / 2):
+        _raise_if_dropped(evidence, 1)
         yield f"nothing was measured for {longest:.1f} s"
+
+
+def _raise_if_dropped(evidence: Evidence, missing: int) -> None:
+    """Raise NotTried of a device that kept some, and says that it dropped the others.
+
+    How many it keeps is its own, or its configuration's.
+    """
+    after = evidence.after_outage()
+    dropped = _dropped(after) - _dropped(evidence.calm())
+    if dropped >= missing and any(each.message.buffered for each in after):
+        raise NotTried(f"it dropped {dropped}, as it says: try a shorter --outage")
+
+
+def _dropped(readings: list[Reading]) -> int:
+    counts = [each.message.status.dropped for each in readings if each.message.status]
+    return max((count for count in counts if count is not None), default=0)
 
 
 def _gaps(evidence: Evidence, readings: list[Reading]) -> tuple[float, float]:
