@@ -6,9 +6,13 @@ import socket
 import statistics
 import sys
 import time
+from types import SimpleNamespace
+from unittest.mock import Mock
 
+import egiz_bridge.session as session_module
 from egiz_bridge.errors import MqttError
 from egiz_bridge.mqtt.retries import Retries
+from egiz_bridge.session import Session
 from egiz_schema import parse_broker_url
 from rig import stored
 from rig.process import free_port
@@ -96,6 +100,28 @@ def test_all_addresses_are_tried_before_a_pause():
     assert retries.lost(ConnectionResetError()) > 0
     assert retries.address([A, B]) == B
     assert retries.address([A]) == A  # the configuration was changed
+
+
+def test_a_bridge_that_tries_many_addresses_that_hang_is_not_stuck(monkeypatch):
+    """Between two of them is no pause, and each takes seconds."""
+    mqtt = SimpleNamespace(url=[A] * 9)
+    nothing = Mock()
+    session = Session(SimpleNamespace(mqtt=mqtt, sinks=list), *[nothing] * 5)
+    busy = []
+
+    def hang(*_):
+        busy.append(session.busy_seconds()["main loop"])
+        time.sleep(0.1)
+        if len(busy) == len(mqtt.url):
+            session.stop()
+        raise MqttError("no CONNACK")
+
+    nothing.busy_seconds.return_value = {}
+    monkeypatch.setattr(Session, "_broker", lambda _, url: url)
+    monkeypatch.setattr(session_module, "open_connection", hang)
+    session.run()
+    assert max(busy) < 0.5, busy  # 0.8, if nothing but a pause is a turn
+    assert nothing.collect.call_count == len(busy) - 1
 
 
 def test_a_refusal_is_tried_again_more_seldom_than_a_broker_that_is_away():

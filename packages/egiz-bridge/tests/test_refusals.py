@@ -708,14 +708,15 @@ def test_a_message_of_nothing_but_a_field_that_is_refused_is_dead(bridge, databa
     )
 
 
-def test_an_answer_of_500_that_names_rows_is_no_outage(bridge, database):
-    """As InfluxDB 2.0 gave it: it would be tried again for ever."""
+@pytest.mark.parametrize("status", [201, 500])
+def test_an_answer_that_names_rows_is_no_outage(bridge, database, status):
+    """As InfluxDB 3 and 2.0 gave it: it would be tried again for ever."""
 
     def answer(lines):
         bad = [line for line in lines if _is_bad(line)]
         text = "unexpected error writing points to database: partial write: points"
         text += f" beyond retention policy dropped={len(bad)}"
-        return Answer(500, json.dumps({"message": text}), None) if bad else OK
+        return Answer(status, json.dumps({"message": text}), None) if bad else OK
 
     database.script = answer
     bridge.start()
@@ -725,11 +726,12 @@ def test_an_answer_of_500_that_names_rows_is_no_outage(bridge, database):
     assert bridge.letters()[0][0] == "beyond_retention"
 
 
+@pytest.mark.parametrize("status", [201, 500])
 @pytest.mark.parametrize("text", ["partial write", "timeout", "dropped=1"])
-def test_an_answer_of_500_that_names_no_row_is_an_outage(bridge, database, text):
+def test_an_answer_that_names_no_row_is_an_outage(bridge, database, text, status):
     """As a cluster gives it while a part of it is away."""
     bridge.start()
-    database.script = lambda _: Answer(500, json.dumps({"error": text}), None)
+    database.script = lambda _: Answer(status, json.dumps({"error": text}), None)
     bridge.offer([_row(1)])
     eventually(lambda: bridge.counts().spooled == 1)
     assert text in bridge.counts().trouble

@@ -24,8 +24,16 @@ def _messages(first, end):
     return [Message(f"t/{n}", b"%d" % n, 1000 + n) for n in range(first, end)]
 
 
-@pytest.fixture
-def spool(tmp_path):
+def _link(tmp_path):
+    """At a name that leads to a bigger disk."""
+    (tmp_path / "big").mkdir()
+    (tmp_path / "spool.sqlite").symlink_to(tmp_path / "big/the-spool.sqlite")
+
+
+@pytest.fixture(params=["a file", "a link"])
+def spool(request, tmp_path):
+    if request.param == "a link":
+        _link(tmp_path)
     found = Spool(tmp_path / "spool.sqlite", MIB)
     found.batches.put("a", _messages(0, 3))
     found.batches.put("b", _messages(0, 2))
@@ -36,7 +44,7 @@ def spool(tmp_path):
 
 
 def _part(spool, part):
-    path = spool.quota.path
+    path = spool.quota.path.resolve()
     return path.with_name(path.name + part)
 
 
@@ -267,3 +275,28 @@ def test_a_writer_that_is_late_finds_a_closed_spool_closed(tmp_path):
         spool.batches.put("store", [])
     with pytest.raises(Unavailable, match="is closed"):
         spool.dead_letters.add([], "store")
+
+
+def test_a_damaged_spool_behind_a_link_is_set_aside_on_its_own_disk(tmp_path):
+    _link(tmp_path)
+    target = tmp_path / "big/the-spool.sqlite"
+    target.write_bytes(b"nonsense" * 1000)
+    spool = Spool(tmp_path / "spool.sqlite", MIB)
+    spool.batches.put("a", _messages(0, 3))
+    assert (tmp_path / "spool.sqlite").is_symlink()
+    assert _kept(spool) == ({"a": 3}, 0)
+    (aside,) = target.parent.glob("the-spool.sqlite.damaged-*")
+    assert aside.read_bytes() == b"nonsense" * 1000
+    spool.close()
+
+
+def test_the_disk_of_a_link_is_the_one_it_leads_to(tmp_path, monkeypatch):
+    _link(tmp_path)
+    asked = []
+    real = os.statvfs
+    monkeypatch.setattr(files.os, "statvfs", lambda p: asked.append(p) or real(p))
+    files.probe_writable(tmp_path / "spool.sqlite")
+    assert asked == [tmp_path / "big"]
+    (tmp_path / "loop.sqlite").symlink_to("loop.sqlite")
+    with pytest.raises(Unavailable, match=r"loop\.sqlite"):
+        Spool(tmp_path / "loop.sqlite", MIB)

@@ -28,14 +28,14 @@ class DatabaseFile:
     """The file, opened by `open`; one thread at a time.
 
     Args:
-        path: where it is.
+        path: where it is; a link leads to where it is, on another disk, say.
         prepare: makes or converts its tables; called before anything is changed.
     """
 
     def __init__(
         self, path: Path, prepare: Callable[[sqlite3.Connection], None]
     ) -> None:
-        self.path = path
+        self.path = self._file = path
         self._prepare = prepare
         self._db: sqlite3.Connection | None = None
         self._opened: _Identities = {}
@@ -60,6 +60,8 @@ class DatabaseFile:
             FileDamaged: it is no database any more.
             Unavailable: the disk does not give it.
         """
+        # SQLite keeps the other parts beside the file that a link leads to.
+        self._file = Path(os.path.realpath(self.path))
         with translate_errors(self.path):
             db = sqlite3.connect(
                 self.path,
@@ -114,7 +116,7 @@ class DatabaseFile:
         if now[""] != self._opened[""]:
             return "was replaced by another one while the bridge runs"
         parts = [part for part in _PARTS if now[part] != self._opened[part]]
-        names = " and ".join(self.path.name + part for part in parts)
+        names = " and ".join(self._file.name + part for part in parts)
         return f"lost {names} while the bridge runs"
 
     @property
@@ -174,8 +176,8 @@ class DatabaseFile:
                 self.db.execute("VACUUM INTO ?", (str(copy),))
             _sync(copy)
             made = os.open(copy, os.O_RDONLY)
-            copy.replace(self.path)
-            _sync(self.path.parent)
+            copy.replace(self._file)
+            _sync(self._file.parent)
         except OSError as error:
             raise Unavailable(f"{copy}: {error.strerror}") from error
         return made
@@ -199,12 +201,12 @@ class DatabaseFile:
         return aside
 
     def _free_name(self) -> Path:
-        stem = f"{self.path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
-        found = self.path.with_name(stem)
+        stem = f"{self._file.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+        found = self._file.with_name(stem)
         number = 0
         while found.exists():
             number += 1
-            found = self.path.with_name(f"{stem}-{number}")
+            found = self._file.with_name(f"{stem}-{number}")
         return found
 
     def close(self) -> None:
@@ -216,10 +218,11 @@ class DatabaseFile:
             os.close(self._descriptors.pop())
 
     def _part(self, ending: str) -> Path:
-        return self.path.with_name(self.path.name + ending)
+        return self._file.with_name(self._file.name + ending)
 
     def _at_the_name(self) -> _Identities:
-        return {part: _identity(f"{self.path}{part}") for part in _PARTS}
+        found = {part: _identity(f"{self._file}{part}") for part in _PARTS}
+        return found | {"": _identity(str(self.path))}
 
 
 def _identity(path: str | int) -> tuple[int, int] | None:

@@ -19,7 +19,7 @@ def probe_writable(path: Path) -> None:
     Raises:
         Unavailable: it cannot.
     """
-    directory = path.parent
+    directory = Path(os.path.realpath(path)).parent  # of what a link leads to
     if not directory.is_dir():
         raise Unavailable(f"there is no directory {directory}")
     if not os.access(path if path.exists() else directory, os.W_OK):

@@ -273,14 +273,17 @@ class Session:
             )
 
     def _wait_to_retry(self, pause_s: float) -> None:
+        """Wait, and do the rest meanwhile: once at least, as the next may hang."""
         until = time.monotonic() + pause_s
-        while (left := until - time.monotonic()) > 0 and not self._is_stopping:
-            self._sleep(left)
+        while not self._is_stopping:
             self._dispatcher.collect()
             self.last_turn = time.monotonic()
             self._reload_if_due()
             if self._wanted is not self._settings:
                 return  # its address may be right now
+            if (left := until - time.monotonic()) <= 0:
+                return
+            self._sleep(left)
 
     def _sleep(self, seconds: float) -> None:
         # Not epoll: when the process has no file descriptor left, this goes on.

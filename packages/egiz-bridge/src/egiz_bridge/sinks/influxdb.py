@@ -41,7 +41,8 @@ _REJECTIONS = frozenset({400, 422})
 _TOO_LARGE = 413
 _TOO_SLOW, _SERVER_ERROR = 408, 500
 # InfluxDB 2.0 answered 500 to points beyond retention, as QuestDB did to some types.
-_REJECTIONS_IF_SURE = frozenset({500})
+# InfluxDB 3 answered 201 where it had written only some lines.
+_REJECTIONS_IF_SURE = frozenset({201, 500})
 
 _HINTS = {
     401: " (is influxdb.token_file right?)",
