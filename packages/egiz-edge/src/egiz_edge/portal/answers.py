@@ -26,10 +26,11 @@ _PROBES = {
 async def answer(session, request, writer):
     """Answer a request; whatever name a phone asks for, it gets to the page."""
     here = "http://" + session.access_point.address
-    session.is_used = session.is_used or request.path in ("/", "/save")
     if request.headers.get("host") != session.access_point.address:
         await _send_on(session, request, writer, here)
-    elif request.method == "POST" and request.path == "/save":
+        return
+    session.is_used = session.is_used or request.path in ("/", "/save")
+    if request.method == "POST" and request.path == "/save":
         await _save(session, request, writer, here)
     elif request.method == "GET" and request.path == "/state":
         body = json.dumps({"state": session.state, "reason": session.reason})
