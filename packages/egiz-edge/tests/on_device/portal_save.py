@@ -30,7 +30,7 @@ class Session:
     address = ADDRESS
 
     def __init__(self):
-        self.state, self.is_used = "form", False
+        self.state, self.reason, self.is_used = "form", None, False
         self.access_point = self
         self.lock = asyncio.Lock()
         self.token, self.pin, self.settings = "1f", Pin(), {}
@@ -102,3 +102,14 @@ def test_a_probe_for_the_internet_does_not_use_the_portal_and_the_page_does():
     session = Session()
     asyncio.run(_waits_for_the_page(session, Request("GET", "/")))
     assert session.is_used
+
+
+def test_the_address_of_a_form_that_was_sent_leads_to_the_page():
+    """A browser stays there after a wrong field; its tab may be loaded again later."""
+    for state in ("form", "trying", "done"):
+        session = Session()
+        session.state = state
+        sent = _sent(answers.answer(session, Request("GET"), None))
+        assert sent == [("303 See Other", "Location: /\r\n")], state
+        assert session.tried == []
+        assert session.state == state
