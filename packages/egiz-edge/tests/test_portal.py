@@ -248,6 +248,8 @@ def test_a_wrong_field_is_named_and_the_form_keeps_all_but_secrets(opened, field
             if wrong != {"network": ""} and name in kept:
                 assert page.fields[name] == kept[name]
         assert page.fields["key"] == page.fields["password"] == page.fields["pin"] == ""
+    again = phone.get("/save")  # where a browser stands now
+    assert (again.status, again.headers["location"]) == (303, "/")
     names = phone.get().networks
     assert names == ["Factory", 'Büro <2>, "x"']  # the strongest first, none damaged
     assert phone.get().fields["device_id"].startswith("device-")

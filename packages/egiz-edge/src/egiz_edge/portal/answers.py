@@ -26,12 +26,13 @@ _PROBES = {
 async def answer(session, request, writer):
     """Answer a request; whatever name a phone asks for, it gets to the page."""
     here = "http://" + session.access_point.address
-    session.is_used = session.is_used or request.path in ("/", "/save")
     if request.headers.get("host") != session.access_point.address:
         await _send_on(session, request, writer, here)
-    elif request.method == "POST" and request.path == "/save":
+        return
+    session.is_used = session.is_used or request.path in ("/", "/save")
+    if request.path == "/save":
         await _save(session, request, writer, here)
-    elif request.method == "GET" and request.path == "/state":
+    elif request.path == "/state":
         body = json.dumps({"state": session.state, "reason": session.reason})
         await send(
             writer, "200 OK", "Content-Type: application/json\r\n", body.encode()
@@ -66,9 +67,10 @@ async def _save(session, request, writer, here):
 def _begin(session, request):
     """Try what a form has; (fields, the reason for which it is not tried, wrong ones).
 
-    Of two that waited for the lock, only the first one is tried.
+    Of two that waited for the lock, only the first one is tried; a browser that stands
+    at this address may ask for it without a form.
     """
-    if session.state != "form":
+    if session.state != "form" or request.method != "POST":
         return None, None, ()
     gc.collect()  # a whole form needs a piece of memory that is as large
     given, reason, wrong, settings = _read(session, request)

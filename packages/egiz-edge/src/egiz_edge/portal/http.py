@@ -146,7 +146,8 @@ class _Source:
     async def line(self, is_header=False):
         """The next line; of a header that is too long its name only.
 
-        A phone sends the cookies of every device that it has met at this address.
+        A phone sends the cookies of every device that it has met at this address. A
+        header that is no UTF-8 is "?": a phone sends none of those that are read so.
         """
         name = None
         while True:
@@ -156,6 +157,8 @@ class _Source:
                 try:
                     return (name or line).decode().rstrip("\r")
                 except ValueError:
+                    if is_header:
+                        return "?"
                     raise Refused("400 Bad Request")
             is_long = len(self._data) > LINE_MAX
             if self._count > HEAD_MAX or (is_long and not is_header):

@@ -34,7 +34,8 @@ class Session:
             what was right in them need not be entered again.
         lock: of what needs much memory.
         networks: that are near, as `scan` of the access point gives them.
-        is_used: whether a phone has asked for the page since this was last False.
+        is_used: whether a phone has asked for the page since this was last False; what
+            it asks of the internet, to find out whether there is any, is no such thing.
         token: what the form must bring, so that no other page can send it.
     """
 
