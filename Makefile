@@ -11,6 +11,7 @@ export HATCH_CACHE_DIR := $(CURDIR)/.hatch/cache
 export UV_SYSTEM_CERTS := true
 # `user = yes` of somebody's pip.conf: an environment has no such place.
 export PIP_USER := 0
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT
 CA_BUNDLES := /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem
 export NODE_EXTRA_CA_CERTS ?= $(firstword $(wildcard $(CA_BUNDLES)))
 

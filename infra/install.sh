@@ -333,8 +333,9 @@ python_packages() {
   install -m 0755 "$here/mosquitto/check-queue.sh" "$opt/lib/check-queue.sh"
 }
 
+# Somebody's pip.conf or environment may name another place; ours is the environment alone.
 pip() {
-  "$opt/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
+  env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 "$opt/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
     stop 'pip install failed: solve what it says above, and run this again'
 }
 

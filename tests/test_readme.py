@@ -51,11 +51,13 @@ def test_contributing_is_short_and_its_glossary_complete():
 
 
 def test_make_installs_into_its_environments_whatever_pip_does_elsewhere():
+    elsewhere = dict.fromkeys(("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"), "/nowhere")
+    shown = "$$PIP_USER$$PIP_TARGET$$PIP_PREFIX$$PIP_ROOT"
     done = subprocess.run(
         # Within a make, as in CI, it would print the directory.
-        ["make", "--no-print-directory", "--eval", "show: ; @echo $$PIP_USER", "show"],
+        ["make", "--no-print-directory", "--eval", f"show: ; @echo {shown}", "show"],
         cwd=ROOT,
-        env={**os.environ, "PIP_USER": "1"},
+        env={**os.environ, "PIP_USER": "1", **elsewhere},
         capture_output=True,
         text=True,
         check=True,

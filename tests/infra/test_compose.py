@@ -226,6 +226,13 @@ def _user(service):
     return int(SERVICES[service]["user"].split(":")[0])
 
 
+@pytest.mark.parametrize("name", ["telegraf", "prometheus", "grafana"])
+def test_what_asks_by_http_has_no_proxy_of_the_docker_client(name):
+    """Compose sets those of ~/.docker/config.json, unless the file has others."""
+    found = SERVICES[name]["environment"]
+    assert (found["http_proxy"], found["HTTP_PROXY"]) == ("", "")
+
+
 def test_each_container_gets_only_its_own_secrets(set_up_files):
     root, run = set_up_files
     files = {path for path in run.rglob("*") if path.is_file()}

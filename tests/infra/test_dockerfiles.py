@@ -51,6 +51,10 @@ def test_everything_of_others_is_installed_as_a_wheel():
     assert "--only-binary :all:" in installs
 
 
+def test_pip_installs_into_the_environments_whatever_the_base_image_says():
+    assert "PIP_USER=0" in _all("wheels", "ENV")
+
+
 def test_services_run_as_an_unprivileged_user():
     users = {stage: _all(stage, "USER")[-1].split(":")[0] for stage in FINAL}
     # setup gives files to the others; compose removes all its other rights.

@@ -397,6 +397,21 @@ def test_an_installation_that_was_killed_is_finished_by_another_run(
     assert found == {k: v.replace(at_first, str(root)) for k, v in expected.items()}
 
 
+def test_pip_installs_into_the_environment_whatever_it_does_elsewhere(tmp_path):
+    root = tmp_path / "root"
+    _programs_of_ours(root)
+    noted = f'case "$*" in *" install "*) env >>{tmp_path}/pip ;; esac'
+    _stand_in(root / "opt/egiz/bin/python", noted)
+    elsewhere = dict.fromkeys(("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"), "/nowhere")
+    done = _run(INSTALL, "--prefix", root, path="/nowhere", PIP_USER="1", **elsewhere)
+    assert done.returncode == 0, done.stderr
+    seen = set((tmp_path / "pip").read_text().splitlines())
+    # An index, for one, stays as it is set.
+    allowed = {f"{name}={value}" for name, value in os.environ.items()}
+    pip = {line for line in seen if line.startswith("PIP_")}
+    assert pip - allowed == {"PIP_USER=0"}
+
+
 def test_an_environment_without_pip_is_made_again(tmp_path):
     """Killed while it was made: there is a Python in it, and no pip yet."""
     root = tmp_path / "root"

@@ -49,6 +49,12 @@ def test_a_retention_that_was_changed_by_hand_stays(start, influxdb):
     assert _hours(influxdb) == "2160h0m0s"
 
 
+def test_no_proxy_of_the_environment_gets_the_passwords(start, http_proxy):
+    done = start()
+    assert done.returncode == 0, done.stderr
+    assert http_proxy == []
+
+
 def test_another_setting_changes_it_once(start, influxdb):
     assert start("30d").returncode == 0
     assert start("52w").returncode == 0

@@ -18,6 +18,10 @@ from rig import updates
 from rig.board import CodeOnBoard
 from rig.bridge import Bridge
 from rig.device import DEVICE, Device, full_hardware
+from rig.http_proxy import (  # noqa: F401  # fixtures
+    _servers_of_tests_need_no_proxy,
+    http_proxy,
+)
 from rig.live import LiveSubscriber
 from rig.micropython import MicroPython
 from rig.process import Process, own_program

@@ -2,14 +2,19 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import trustme
+from egiz_bridge.cli.live import live
+from egiz_bridge.mqtt.broker import Broker
+from egiz_bridge.mqtt.connection import try_login
 from rig import stored
 from rig.process import free_port
 from rig.publisher import Publisher
+from rig.root_name import know_localhost_with_root
 from rig.servers import Mosquitto
 from rig.waiting import eventually
 
@@ -132,6 +137,21 @@ def test_a_certificate_of_the_broker_that_is_invalid(
     output = _output_of_check(launch, bridge, factory.table())
     assert "mqtt.url: TLS: the broker's certificate: " in output
     assert message in output
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost."])
+def test_the_name_of_the_broker_may_be_written_with_the_root(
+    factory, monkeypatch, host
+):
+    factory.start()
+    context = ssl.create_default_context(cafile=factory.path("ca.pem"))
+    context.load_cert_chain(factory.path("bridge.pem"))
+    broker = Broker(host, factory.port, "egiz-bridge", tls=context)
+    asked = know_localhost_with_root(monkeypatch)
+    assert try_login(broker) is False
+    assert set(asked) == {host}  # to look it up, the root stays
+    with contextlib.closing(live([broker], retained=True)) as messages:
+        assert next(messages) is None
 
 
 @pytest.mark.parametrize("version", ["tlsv1.2", "tlsv1.3"])

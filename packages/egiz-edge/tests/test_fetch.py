@@ -32,7 +32,7 @@ if len(sys.argv) > 5:
     context = lambda: made
 
 async def address_of(host):
-    return "127.0.0.1" if host == "localhost" else host
+    return "127.0.0.1" if host.startswith("localhost") else host
 
 async def once(out, begin):
     download = fetch.Download(address_of, context)
@@ -292,6 +292,9 @@ def test_https_with_our_authority_and_no_other(serve, fetch, tmp_path):
     ca = _der(ours, tmp_path / "ca.der")
     sound = serve(file(CONTENT), _tls(ours, "localhost"))
     assert fetch(sound.url, ca=ca, heap="96k") == (CONTENT, ["done"])
+    (tmp_path / "out").unlink()
+    rooted = sound.url.replace("localhost", "localhost.")
+    assert fetch(rooted, ca=ca, heap="96k") == (CONTENT, ["done"])
     (tmp_path / "out").unlink()
     for context in (_tls(other, "localhost"), _tls(ours, "other.lan")):
         (reason,) = fetch(serve(file(CONTENT), context).url, ca=ca, heap="96k")[1]

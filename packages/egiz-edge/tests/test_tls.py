@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import egiz_edge_tools.virtual_board as board_module
 import pytest
 import trustme
+from egiz_edge_tools.broker import Broker
 from egiz_edge_tools.bundle import stage
 from egiz_schema import Command, Topic, encode
 from rig.device import DEVICE, Device
 from rig.live import LiveSubscriber
+from rig.root_name import know_localhost_with_root
 from rig.tls import AUTHORITY, TlsBroker, der_files
 from rig.umqtt import with_context
 from rig.waiting import eventually
@@ -38,11 +41,13 @@ def device(micropython, tmp_path, hardware, broker):
     (tmp_path / "flash").mkdir()
     made = []
 
-    def make(ca, issuer, port=broker.tls_port, damaged=None, **identity):
+    def make(
+        ca, issuer, port=broker.tls_port, damaged=None, host="localhost", **identity
+    ):
         files = der_files(tmp_path, DEVICE, ca, issuer)
         for name, content in (damaged or {}).items():
             _put(Path(files[name]), content)
-        address = ("localhost", port)
+        address = (host, port)
         one = Device(address, tmp_path / "flash", hardware, tls=files, **identity)
         made.append(one)
         return made[-1]
@@ -67,6 +72,22 @@ def test_a_device_publishes_over_mutual_tls_on_the_heap_of_the_board(device, bro
     sequences = {m.seq for m in live.messages(DEVICE, "telemetry")}
     assert sequences == set(range(max(sequences) + 1))
     live.close()
+
+
+def test_the_name_of_the_broker_may_be_written_with_the_root(device, broker):
+    live = LiveSubscriber(broker.host, broker.port)
+    device(AUTHORITY, AUTHORITY, host="localhost.")
+    eventually(lambda: live.messages(DEVICE, "telemetry"), timeout=30)
+    live.close()
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost."])
+def test_the_doctor_looks_for_the_name_without_the_root(broker, monkeypatch, host):
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    AUTHORITY.issue_cert("doctor").configure_cert(context)
+    know_localhost_with_root(monkeypatch)
+    Broker(host, broker.tls_port).probe(context)
 
 
 @pytest.mark.parametrize(

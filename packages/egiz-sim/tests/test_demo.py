@@ -99,6 +99,13 @@ def test_the_demo_ends_with_a_balanced_ledger_of_25_devices(demo, tmp_path, brok
     assert re.search(r"publish to archive \d+ ms", output)
 
 
+def test_the_demo_needs_no_proxy_that_the_environment_has(demo, http_proxy):
+    running = demo(seconds=2)
+    assert running.wait(60) == 0, running.output()
+    assert "archived: balanced" in running.output()
+    assert http_proxy == []
+
+
 class _InTwoGroups(Fleet):
     """A fleet of which one half connects when the births of the other are retained."""
 

@@ -1,5 +1,6 @@
 """`egiz-sim load`, as a person types it: every message is accounted for."""
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -8,8 +9,12 @@ from pathlib import Path
 
 import pytest
 from egiz_infra.authority import Subject
+from egiz_sim.broker import Broker, TlsFiles
+from egiz_sim.load.link import connect
 from egiz_sim.machines import fleet
+from egiz_sim.mqtt import Publisher
 from rig.process import Process, free_port
+from rig.root_name import know_localhost_with_root
 from rig.waiting import eventually
 
 _SABOTAGED = Path(__file__).parent / "sabotaged_bridge.py"
@@ -167,6 +172,32 @@ def test_devices_have_certificates_and_the_account_of_a_service_subscribes(
     refused = load(*options, broker=url)
     assert refused.wait() == 2
     assert "give --live-broker or --no-live" in refused.output().replace("\n", " ")
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost."])
+def test_the_name_of_the_broker_may_be_written_with_the_root(
+    secure_mosquitto, tmp_path, monkeypatch, host
+):
+    secure_mosquitto.start()
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(secure_mosquitto.authority.pem)
+    pair = str(secure_mosquitto.pair(Subject("device", "oven-001", "load")))
+    url = f"mqtts://{host}:{secure_mosquitto.device_port}"
+    broker = Broker.from_url(url, tls=TlsFiles(str(ca), pair, pair))
+    asked = know_localhost_with_root(monkeypatch)
+    connect(broker, "oven-001", is_clean=True).close()
+
+    async def publish():
+        connected = asyncio.Event()
+        publisher = Publisher(broker, "oven-001", None, connected.set, print)
+        async with asyncio.timeout(20):
+            running = asyncio.create_task(publisher.run())
+            await connected.wait()
+            await publisher.close()
+            await running
+
+    asyncio.run(publish())
+    assert set(asked) == {host}  # to look it up, the root stays
 
 
 def test_a_broker_that_is_not_there_is_a_sentence(load, tmp_path):

@@ -126,4 +126,9 @@ def test_urls_of_databases_are_read(tmp_path):
         "bucket": "b",
     }
     assert database("victoriametrics://[::1]:1", None).order["url"] == "http://[::1]:1"
+    # The root of a name is in no certificate.
+    assert (
+        database("influxdb1+https://h.lan./b", "t").order["url"] == "https://h.lan:8086"
+    )
+    assert database("influxdb1://h.lan./b", "t").order["url"] == "http://h.lan.:8086"
     assert archive(tmp_path / "a").order == {"path": str(tmp_path / "a")}

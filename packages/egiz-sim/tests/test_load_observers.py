@@ -86,6 +86,22 @@ def test_a_server_that_points_elsewhere_does_not_get_the_secret_sent_there(serve
     assert set(others) == {None}
 
 
+@pytest.mark.parametrize("kind", ["influxdb1", "influxdb2", "victoriametrics"])
+def test_no_proxy_of_the_environment_gets_a_question_or_the_secret(
+    server, kind, http_proxy
+):
+    order = _order(server, kind) | {"org": "org", "bucket": "bucket"}
+    DatabaseObserver(order).look(0)
+    assert http_proxy == []
+    assert kind == "influxdb2" or server.headers
+
+
+def test_metrics_are_read_from_the_bridge_itself(server, http_proxy):
+    server.answer = (200, {}, b"egiz_bridge_messages_received_total 7\n")
+    assert asyncio.run(BridgeCounters(server.url).now())["received"] == 7
+    assert http_proxy == []
+
+
 @pytest.mark.parametrize("value", ["1.2.3", "1e999", "-", "e+"])
 def test_metrics_that_are_no_numbers_are_named(server, value):
     text = f"egiz_bridge_messages_received_total {value}\n"

@@ -33,7 +33,8 @@ async def _open(client, clean_session):
         client.address or client.server,
         client.port or (8883 if client.ssl else 1883),
         ssl=client.ssl,
-        server_hostname=client.server if client.ssl else None,
+        # No certificate has the root that a name may be written with.
+        server_hostname=client.ssl and client.server.rstrip("."),
     )
     await client.send(_connect_packet(client, clean_session))
     answer = await client.reader.readexactly(4)

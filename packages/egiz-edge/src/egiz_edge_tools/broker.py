@@ -65,8 +65,10 @@ class Broker:
 
         client.on_connect = on_connect
         client.on_disconnect = lambda *_: is_over.set()
+        # With TLS, paho looks for it in the certificate, too: without the root.
+        host = self.host.removesuffix(".") if tls else self.host
         try:
-            client.connect(self.host, self.port)
+            client.connect(host, self.port)
         except OSError as error:
             raise BrokerError(*self._unreachable(error)) from None
         client.loop_start()

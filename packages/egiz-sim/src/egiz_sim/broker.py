@@ -71,5 +71,10 @@ class Broker:
         secret = password or parsed.password
         return cls(parsed.host, parsed.port, parsed.username, secret, tls)
 
+    @property
+    def certified_name(self) -> str:
+        """What its certificate has to say: never with the root that a name may have."""
+        return self.host.removesuffix(".")
+
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

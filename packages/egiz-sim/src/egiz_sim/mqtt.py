@@ -180,6 +180,7 @@ class Publisher:
                 self._broker.host,
                 self._broker.port,
                 ssl=self._tls,
+                server_hostname=self._broker.certified_name if self._tls else None,
             )
             await link.handshake(self._connect_packet())
         return link

@@ -152,8 +152,10 @@ def _client(broker: Broker, arrived: "deque[paho.MQTTMessage]") -> paho.Client:
 def _connect(client: paho.Client, broker: Broker) -> None:
     """Connect and subscribe; raises MqttError."""
     client.user_data_set(None)
+    # With TLS, paho looks for this name in the certificate, too: without the root.
+    host = broker.host.removesuffix(".") if broker.tls else broker.host
     try:
-        client.connect(broker.host, broker.port)
+        client.connect(host, broker.port)
     except OSError as error:
         raise MqttError(f"{broker}: {error.strerror or error}") from None
     until = time.monotonic() + _CONNECT_TIMEOUT_S

@@ -29,7 +29,8 @@ def wrap_tls(tls: ssl.SSLContext, sock: socket.socket, host: str) -> ssl.SSLSock
         MqttError: the connection broke off meanwhile.
     """
     try:
-        return tls.wrap_socket(sock, server_hostname=host)
+        # A name may be written with the root; in a certificate it never is.
+        return tls.wrap_socket(sock, server_hostname=host.removesuffix("."))
     except ssl.SSLError:
         raise
     except OSError as error:

@@ -111,8 +111,9 @@ class Download:
         address = await self._in_time(self._address_of(host))
         # Only now: the look-up needs memory as well.
         context = self._context() if is_tls else None
+        name = context and host.rstrip(".")  # as in mqtt_connect
         opening = asyncio.open_connection(
-            address, port, ssl=context, server_hostname=host if context else None
+            address, port, ssl=context, server_hostname=name
         )
         self._reader, self._writer = await self._in_time(opening)
 

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from egiz_sim.demo.interrupt import Interrupt
+from egiz_sim.direct import OPENER
 
 FIRMWARE_DEVICE_ID = "oven-900"
 READY_TIMEOUT_S = 30.0
@@ -194,7 +194,7 @@ class Bridge(Part):
 
     def _is_ready(self) -> bool:
         try:
-            urllib.request.urlopen(f"http://{self._listen}/readyz", timeout=1).close()
+            OPENER.open(f"http://{self._listen}/readyz", timeout=1).close()
         except urllib.error.HTTPError as error:  # it serves, and is not ready
             error.close()
             return False

@@ -35,7 +35,7 @@ def connect(broker: Broker, client_id: str, *, is_clean: bool) -> socket.socket:
     link = socket.create_connection((broker.host, broker.port), _TIMEOUT_S)
     try:
         if broker.tls and (context := broker.tls.context(client_id)):
-            link = context.wrap_socket(link, server_hostname=broker.host)
+            link = context.wrap_socket(link, server_hostname=broker.certified_name)
         account = (broker.username, broker.password)
         link.sendall(packets.connect_subscriber(client_id, *account, is_clean=is_clean))
         _read_connack(link)

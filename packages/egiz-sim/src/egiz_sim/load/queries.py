@@ -10,6 +10,8 @@ from http.client import HTTPException
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
+from egiz_sim.direct import OPENER
+
 _TIMEOUT_S = 30.0
 _LOGIN = (401, 403)
 
@@ -144,7 +146,7 @@ def _get(order: dict[str, Any], path: str, where: dict[str, str]) -> bytes:
     for name, value in _login(order).items():  # which is for this server alone
         request.add_unredirected_header(name, value)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310  # as above
+        with OPENER.open(request, timeout=_TIMEOUT_S) as answer:
             body: bytes = answer.read()
     except urllib.error.HTTPError as error:
         error.close()

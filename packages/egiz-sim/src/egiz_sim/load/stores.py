@@ -53,7 +53,9 @@ def database(url: str, secret: str | None) -> Store:
         raise ValueError(f"it is not {_FORMS}")
     if not parts.hostname or parts.query or parts.fragment or parts.password:
         raise ValueError(f"it is not {_FORMS}; a secret is no part of it")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    # A name may be written with the root; in a certificate it never is.
+    name = parts.hostname.removesuffix(".") if scheme else parts.hostname
+    host = f"[{name}]" if ":" in name else name
     order = {
         "kind": kind,
         "url": f"{scheme or 'http'}://{host}:{parts.port or port}",

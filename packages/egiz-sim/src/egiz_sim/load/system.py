@@ -3,11 +3,11 @@
 import asyncio
 import re
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
 
 from egiz_sim.broker import Broker
+from egiz_sim.direct import OPENER
 from egiz_sim.load import link
 
 _TIMEOUT_S = 5.0
@@ -59,7 +59,7 @@ class BridgeCounters:
     def _read(self) -> dict[str, int]:
         try:
             url = f"{self._url}/metrics"
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310  # the command accepts http only
+            with OPENER.open(url, timeout=_TIMEOUT_S) as answer:
                 text = answer.read().decode()
             return counters(text, self._names)
         except (OSError, ValueError, OverflowError, HTTPException) as error:
