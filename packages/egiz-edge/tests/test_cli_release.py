@@ -134,8 +134,10 @@ def test_an_unsigned_release_is_signed_by_openssl_and_is_then_the_same(work):
     secret = ["-passin", f"file:{directory / 'passphrase'}"]
     out = ["-out", str(directory / "sig"), str(manifest)]
     subprocess.run([*command, *secret, *out], check=True)
+    (directory / "link.egz").symlink_to("unsigned/0.1.0.egz")
     # Without keys, the release names none; a device tries those that it has.
-    assert edge("sign unsigned/0.1.0.egz --signature sig")[0] == 0
+    assert edge("sign link.egz --signature sig")[0] == 0
+    assert (directory / "link.egz").is_symlink()
     code, output = edge("verify unsigned/0.1.0.egz --keys keys")
     assert (code, output[-27:]) == (0, "; signed by a key of set 1\n")
     code, output = edge("sign unsigned/0.1.0.egz --signature sig --keys keys")

@@ -1,5 +1,6 @@
 """The commands of `egiz-infra`: what they print, and what they refuse."""
 
+import os
 import stat
 
 import pytest
@@ -57,3 +58,23 @@ def test_an_error_names_the_directory_without_an_authority(infra_without_authori
     for command in (["list"], ["issue", "device", "oven-001"], ["account", "bridge"]):
         output = infra_without_authority(*command, code=1)
         assert str(root) in output
+
+
+@pytest.mark.parametrize("command", ["metrics", "tls-versions"])
+def test_a_report_replaces_neither_a_link_nor_a_pipe(infra, tmp_path, command):
+    log = ("--log", "true") if command == "tls-versions" else ()
+    pipe, link, broken, file = (tmp_path / n for n in ("pipe", "link", "lost", "file"))
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    broken.symlink_to(tmp_path / "nowhere")
+    file.write_text("old")
+    for target in (pipe, link, broken):
+        output = infra(command, *log, "--to", str(target), code=1)
+        assert f"{target} is a link or no file: name a regular file" in output
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert broken.is_symlink()
+    assert not (tmp_path / "nowhere").exists()
+    assert file.read_text() == "old"
+    infra(command, *log, "--to", str(file))
+    assert file.read_text().startswith("# HELP ")

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 SECRET = "Xq7Secret"
 
-HOSTS = st.one_of(
-    st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_size=253),
-    st.ip_addresses(v=4).map(str),
-    st.ip_addresses(v=6).map(str),
-)
+CHARACTERS = string.ascii_letters + string.digits + "_-"
+PARTS = st.text(CHARACTERS, min_size=1, max_size=63)
+IPS = st.ip_addresses().map(str)
+KNOWN_HOSTS = st.lists(PARTS, min_size=1, max_size=3).map(".".join) | IPS
+HOSTS = st.text(CHARACTERS + ".", min_size=1, max_size=253) | IPS
 PORTS = st.integers(1, 65535)
 TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)
 
 
 @given(
     st.sampled_from(["mqtt", "mqtts"]),
-    HOSTS,
+    KNOWN_HOSTS,
     PORTS,
     st.none() | st.tuples(TEXTS.filter(bool), st.none() | TEXTS),
 )
@@ -37,6 +37,12 @@ def test_every_address_that_is_written_is_read_back(scheme, host, port, credenti
     assert parse_broker_url(url) == expected
     assert parse_broker_url(url + "/") == expected
     assert parse_broker_url(str(expected)) == BrokerUrl(scheme, host, port)
+
+
+@pytest.mark.parametrize("host", [".", "a..b", ".a", "a" * 64, "a." + "b" * 64])
+def test_a_host_that_no_look_up_accepts_is_refused(host):
+    with pytest.raises(ValueError, match="1 to 63 characters"):
+        parse_broker_url(f"mqtt://{host}:1")
 
 
 @given(st.text() | st.text(":/@[]%?#.mqtsab019 \n\0\u0661", max_size=30))

@@ -10,7 +10,7 @@ from egiz_cli.commands import (
     group,
 )
 from egiz_cli.connack import explain_refusal
-from egiz_cli.errors import Unusable, explain
+from egiz_cli.errors import Unusable, explain, without_passwords
 from egiz_cli.exit_codes import DONE, FAILED, INTERRUPTED, MEANINGS, PIPE_CLOSED, USAGE
 from egiz_cli.ports import free_port
 from egiz_cli.program import Program
@@ -40,4 +40,5 @@ __all__ = [
     "explain_refusal",
     "free_port",
     "group",
+    "without_passwords",
 ]

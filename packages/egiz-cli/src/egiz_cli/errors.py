@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -50,9 +51,23 @@ def _is_cwd_gone() -> bool:
     return False
 
 
+def without_passwords(lines: str) -> str:
+    """With *** for the password of each URL: an error repeats what a person typed."""
+    words = re.split(r"(\s+)", lines)
+    return "".join(map(_without_password, words)) if "@" in lines else lines
+
+
+def _without_password(word: str) -> str:
+    before, at, host = word.rpartition("@")
+    scheme, slashes, login = before.rpartition("://")
+    user, colon, _ = login.partition(":")
+    return f"{scheme}{slashes}{user}:***@{host}" if at and colon else word
+
+
 def _printable(lines: str) -> str:
     """Without what a terminal would follow: a name in a file may come from anybody."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in lines)
+    shown = without_passwords(lines)
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in shown)
 
 
 @contextmanager

@@ -24,7 +24,9 @@ def _address(
     _context: click.Context, _option: click.Parameter, text: str
 ) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _PORT_MAX:
+    is_url = any(mark in host for mark in "/@")  # it may hold a password
+    is_port = re.fullmatch(r"[0-9]{1,5}", port) and int(port) <= _PORT_MAX
+    if not host or is_url or not is_port:
         raise click.BadParameter("must be HOST:PORT, as 0.0.0.0:8000")
     return host, int(port)
 

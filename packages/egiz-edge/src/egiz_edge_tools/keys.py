@@ -74,6 +74,7 @@ def spelt(value: int) -> str:
 
 def replace_file(path: Path, content: bytes, mode: int = PUBLIC) -> None:
     """Write a file by a rename, so that a reader never finds half of it."""
+    path = Path(os.path.realpath(path))  # a link stays one
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     create_file(new, content, mode)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from egiz_infra.errors import InfraError
 from egiz_infra.layout import Layout
-from egiz_infra.programs import run
+from egiz_infra.programs import reason_of, run
 
 PARTS = ("etc", "influxdb", "bridge", "broker")
 _PRIVATE = 0o700
@@ -234,13 +234,13 @@ def _write_broker(kept: Kept, path: Path) -> str:
     try:
         command = shlex.split(kept.save_broker)
     except ValueError as error:
-        raise InfraError(f"--save-broker {kept.save_broker!r}: {error}") from None
+        raise InfraError(f"--save-broker: {error}") from None
     if not command:
         raise InfraError("--save-broker names no program")
     try:
         done = run(command, _ASKED_WITHIN_S)
-    except TimeoutError as error:
-        raise InfraError(f"--save-broker {kept.save_broker!r}: {error}") from None
+    except OSError as error:
+        raise InfraError(f"--save-broker: {reason_of(error)}") from None
     runs = done.returncode == 0
     until = time.monotonic() + _SAVED_WITHIN_S
     while runs and not _is_newer(kept.broker, asked):

@@ -80,9 +80,14 @@ def translate_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
 def write_readable(path: Path, text: str) -> None:
     """Replace a file of metrics in one step.
 
+    A link is not followed, as its directory may be another user's; nor is it replaced,
+    nor a pipe: it may be one that the whole machine needs, as /dev/stdout.
+
     Raises:
-        InfraError: if it cannot be written.
+        InfraError: if it cannot be written, or is there and no regular file.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InfraError(f"{path} is a link or no file: name a regular file")
     write(path, text.encode(), mode=_READABLE)
 
 

@@ -55,6 +55,14 @@ def lines_of(command: list[str], within_s: float) -> Iterator[Iterator[str]]:
         raise TimeoutError(f"it has not answered within {within_s:.0f} s")
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Why a command cannot be run, without its words: they may hold a password."""
+    if not isinstance(error, OSError) or not error.filename:
+        return str(error)
+    name = str(error.filename).partition("=")[0]  # PASSWORD=... as in a shell
+    return f"{error.strerror}: {name!r}"
+
+
 def _running(
     command: list[str], errors: int
 ) -> "AbstractContextManager[subprocess.Popen[str]]":

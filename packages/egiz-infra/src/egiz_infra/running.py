@@ -21,7 +21,7 @@ from egiz_infra.building import new_key, pem_of, pem_of_key
 from egiz_infra.errors import BrokerIsOpen, InfraError, NoAnswer, Refused
 from egiz_infra.layout import Layout
 from egiz_infra.probe import NOT_AUTHORISED, Login, Probe
-from egiz_infra.programs import run
+from egiz_infra.programs import reason_of, run
 
 _MUST_BE_DENIED = "health/denied"
 _ENDS_WITHIN_S = 120.0  # the command; if it restarts the broker, that saves its queues
@@ -69,10 +69,11 @@ class Running:
         try:
             program = [*shlex.split(self.reload), ""][0]
         except ValueError as error:
-            raise InfraError(f"--reload {self.reload!r}: {error}") from None
+            raise InfraError(f"--reload: {error}") from None
         if not shutil.which(program):
+            name = program.partition("=")[0]  # PASSWORD=... as in a shell
             raise InfraError(
-                f"--reload {self.reload!r}: there is no program {program!r} here;"
+                f"--reload: there is no program {name!r} here;"
                 " nothing was changed, and the broker runs as before"
             )
 
@@ -93,10 +94,10 @@ class Running:
         try:
             done = run(shlex.split(self.reload), _ENDS_WITHIN_S)
         except (OSError, ValueError) as error:
-            raise InfraError(f"--reload {self.reload!r}: {error}") from None
+            raise InfraError(f"--reload: {reason_of(error)}") from None
         if done.returncode != 0:
             output = done.stderr.strip() or f"exit code {done.returncode}"
-            raise InfraError(f"--reload {self.reload!r}: {output}")
+            raise InfraError(f"--reload: {output}")
 
     def wait_until_loaded(self, stamp: str) -> None:
         """Wait for the access list with this stamp, and prove that it denies.

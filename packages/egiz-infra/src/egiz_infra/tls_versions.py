@@ -15,6 +15,7 @@ from egiz_cli import child_process
 
 from egiz_infra.authority import Authority
 from egiz_infra.errors import InfraError
+from egiz_infra.programs import reason_of
 from egiz_infra.register import devices, issued
 
 UNKNOWN = "unknown"
@@ -37,7 +38,7 @@ def log_lines(command: str) -> Iterator[str]:
         process.wait()
     if process.returncode != 0:
         reason = line.strip() or f"exit code {process.returncode}"
-        raise InfraError(f"--log {command!r}: {reason}")
+        raise InfraError(f"--log: {reason}")
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
@@ -49,7 +50,7 @@ def _started(command: str) -> "subprocess.Popen[str]":
     try:
         words = shlex.split(command)
         if not words:
-            raise InfraError(f"--log {command!r}: no program is named")
+            raise InfraError("--log: no program is named")
         return subprocess.Popen(
             words,
             stdout=subprocess.PIPE,
@@ -58,7 +59,7 @@ def _started(command: str) -> "subprocess.Popen[str]":
             errors="replace",
         )
     except (OSError, ValueError) as error:
-        raise InfraError(f"--log {command!r}: {error}") from None
+        raise InfraError(f"--log: {reason_of(error)}") from None
 
 
 def versions(authority: Authority, log: Iterable[str]) -> dict[str, str]:

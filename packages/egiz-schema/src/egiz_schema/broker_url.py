@@ -76,6 +76,8 @@ def parse_broker_url(text: str) -> BrokerUrl:
     host, port = split_host_port(address)
     if ":" in host:
         _check_ipv6(host)
+    else:
+        _check_name(host)
     return BrokerUrl(
         cast("Literal['mqtt', 'mqtts']", scheme),
         host,
@@ -102,6 +104,15 @@ def _decoded(text: str) -> str:
     if "\0" in decoded:
         raise ValueError("has %00 in user or password, which MQTT forbids; remove it")
     return decoded
+
+
+def _check_name(host: str) -> None:
+    try:
+        host.encode("idna")  # as each look-up does it, with a UnicodeError
+    except UnicodeError:
+        raise ValueError(
+            "its host is no name: parts between dots have 1 to 63 characters"
+        ) from None
 
 
 def _check_ipv6(host: str) -> None:

@@ -285,14 +285,17 @@ def _store(archive: Path | None, database: str | None) -> stores.Store | None:
 
 
 def _http(url: str | None) -> str | None:
-    if url is None:
-        return None
+    if url is None or _is_of_http(url):
+        return url
+    raise click.UsageError("--bridge: must be http://host[:port], without a user")
+
+
+def _is_of_http(url: str) -> bool:
+    if not url.isascii() or not url.isprintable() or any(c in url for c in " @?#"):
+        return False
     try:
         parts = urlsplit(url)
-        is_well = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        is_well = is_well and (parts.port is None or parts.port > 0)
+        has_port = parts.port is None or parts.port > 0
     except ValueError:
-        is_well = False
-    if not is_well or not url.isascii() or not url.isprintable() or " " in url:
-        raise click.UsageError(f"--bridge {url!r} is not http://host[:port]")
-    return url
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and has_port

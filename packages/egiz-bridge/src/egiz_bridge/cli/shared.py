@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import click
-from egiz_cli import USAGE, InputFile
+from egiz_cli import USAGE, InputFile, without_passwords
 
 from egiz_bridge.config.settings import Settings, load
 from egiz_bridge.errors import ConfigError
@@ -37,5 +37,5 @@ def of_settings(config: Path | None, error: ConfigError) -> list[str]:
 def exit_for(problems: list[str], code: int = USAGE) -> click.exceptions.Exit:
     """Print the problems, a line each; raise what this returns."""
     for problem in problems:
-        click.echo(problem, err=True)
+        click.echo(without_passwords(problem), err=True)
     return click.exceptions.Exit(code)

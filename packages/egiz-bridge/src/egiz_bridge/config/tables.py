@@ -31,8 +31,9 @@ def checked_host(host: str) -> str:
     try:
         host.encode("idna")
     except UnicodeError:
-        reason = "its parts between dots have 1 to 63 characters"
-        raise ValueError(f"{host[:80]!r} is no host name: {reason}") from None
+        raise ValueError(
+            "its host is no name: parts between dots have 1 to 63 characters"
+        ) from None
     return host
 
 
@@ -250,6 +251,7 @@ class Http(Table):
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > _PORT_MAX:
+    is_url = any(mark in host for mark in "/@")  # it may hold a password
+    if not host or is_url or not port.isdecimal() or int(port) > _PORT_MAX:
         raise ValueError("must be address:port, as 127.0.0.1:9471")
     return checked_host(host.strip("[]")), int(port)

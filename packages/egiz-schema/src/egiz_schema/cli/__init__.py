@@ -44,7 +44,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """As argparse does; an option may have any name."""
-        super().error(cli_text.printable(message))
+        super().error(cli_text.printable(cli_text.without_passwords(message)))
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -64,7 +64,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         sentence = str(error)
     else:
         return code
-    print(f"egiz-schema: {cli_text.printable(sentence)}", file=sys.stderr)
+    shown = cli_text.printable(cli_text.without_passwords(sentence))
+    print(f"egiz-schema: {shown}", file=sys.stderr)
     return USAGE
 
 

@@ -4,6 +4,7 @@ The exit codes are those of egiz-cli, which this package cannot depend on.
 """
 
 import argparse
+import re
 from collections.abc import Mapping
 
 DONE, FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
@@ -123,6 +124,19 @@ fi
 def printable(line: str) -> str:
     """One line, whatever names a payload or a file has: they may come from anybody."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def without_passwords(line: str) -> str:
+    """As that of egiz-cli: an error repeats what a person typed, also a URL."""
+    words = re.split(r"(\s+)", line)
+    return "".join(map(_without_password, words)) if "@" in line else line
+
+
+def _without_password(word: str) -> str:
+    before, at, host = word.rpartition("@")
+    scheme, slashes, login = before.rpartition("://")
+    user, colon, _ = login.partition(":")
+    return f"{scheme}{slashes}{user}:***@{host}" if at and colon else word
 
 
 def with_exit_codes(text: str, meanings: Mapping[int, str]) -> str:

@@ -45,7 +45,11 @@ def database(url: str, secret: str | None) -> Store:
     Raises:
         ValueError: if the URL is not one of these; the message says what is.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        own_port = parts.port
+    except ValueError:  # whose words repeat a part, which may be a password
+        raise ValueError(f"it is not {_FORMS}") from None
     kind, _, scheme = parts.scheme.partition("+")
     port, names = _KINDS.get(kind, (0, ()))
     path = [unquote(part) for part in parts.path.split("/") if part]
@@ -58,7 +62,7 @@ def database(url: str, secret: str | None) -> Store:
     host = f"[{name}]" if ":" in name else name
     order = {
         "kind": kind,
-        "url": f"{scheme or 'http'}://{host}:{parts.port or port}",
+        "url": f"{scheme or 'http'}://{host}:{own_port or port}",
         "username": parts.username,
         "secret": secret,
         **dict(zip(names, path, strict=True)),
