@@ -61,6 +61,17 @@ def test_an_error_names_the_directory_without_an_authority(infra_without_authori
 
 
 @pytest.mark.parametrize("command", ["metrics", "tls-versions"])
+def test_a_report_can_be_read_by_others_whatever_the_umask(infra, tmp_path, command):
+    log = ("--log", "true") if command == "tls-versions" else ()
+    before = os.umask(0o077)
+    try:
+        infra(command, *log, "--to", str(tmp_path / "report"))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "report").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("command", ["metrics", "tls-versions"])
 def test_a_report_replaces_neither_a_link_nor_a_pipe(infra, tmp_path, command):
     log = ("--log", "true") if command == "tls-versions" else ()
     pipe, link, broken, file = (tmp_path / n for n in ("pipe", "link", "lost", "file"))

@@ -160,6 +160,8 @@ def _stage(path: Path, content: bytes, mode: int) -> None:
         # Only then: the sandbox of a service refuses the call itself.
         if is_other and os.geteuid() == 0:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        if stat.S_IMODE(made.st_mode) != mode:  # the umask of who runs it took some
+            os.fchmod(descriptor, mode)
         file.write(content)
         file.flush()
         os.fsync(descriptor)
