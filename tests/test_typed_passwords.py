@@ -134,11 +134,17 @@ def test_the_bridge_of_a_load_has_no_user_and_no_query(url):
     _check(done.output)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+# Commands that take any number of arguments refuse none.
+COUNTED = [
+    name
+    for name, (_, command) in COMMANDS.items()
+    if not any(each.nargs == -1 for each in command.params)
+]
+
+
+@pytest.mark.parametrize("name", COUNTED)
 def test_a_url_without_its_option_is_shown_without_its_password(name):
-    program, command = COMMANDS[name]
-    if any(p.nargs == -1 for p in command.params):
-        pytest.skip("it takes any number of arguments")
+    program, _ = COMMANDS[name]
     for url in ("mqtt://u:SEKRET@h", "u:SEKRET@h", "mqtt//u:SE@SEKRET@h,x:y@h"):
         done = CliRunner().invoke(program, [*name.split()[1:], *[url] * 5], input="")
         _check(done.output)
