@@ -25,19 +25,22 @@ _PROBES = {
 
 async def answer(session, request, writer):
     """Answer a request; whatever name a phone asks for, it gets to the page."""
-    here = "http://" + session.access_point.address
-    if request.headers.get("host") != session.access_point.address:
+    address = session.access_point.address
+    here = "http://" + address
+    if request.headers.get("host") != address:
         await _send_on(session, request, writer, here)
         return
-    session.is_used = session.is_used or request.path in ("/", "/save")
-    if request.path == "/save":
+    path = request.path
+    if path in ("/", "/save"):
+        session.is_used = True
+    if path == "/save":
         await _save(session, request, writer, here)
-    elif request.path == "/state":
+    elif path == "/state":
         body = json.dumps({"state": session.state, "reason": session.reason})
         await send(
             writer, "200 OK", "Content-Type: application/json\r\n", body.encode()
         )
-    elif request.method == "GET" and request.path == "/":
+    elif path == "/":
         await _show(session, request, writer, session.reason)
     else:
         raise Refused("404 Not Found")

@@ -151,7 +151,11 @@ class Session:
         try:
             commit(self.board, self._path, self.settings)
         except Exception as error:
-            return "not_stored", "settings.json cannot be written: %r" % error
+            try:  # a part of them, which would stay on a full flash
+                os.remove(self._path + ".new")
+            except OSError:
+                pass  # there is none
+            return "not_stored", "settings.json: %r" % error
         return None
 
     async def _problem(self):
@@ -174,8 +178,9 @@ class Session:
 def commit(board, path, settings):
     """Keep what has proved itself; a power cut leaves the old or the new.
 
-    An exception where the flash is full, or the memory; then nothing is changed. What
-    fails once they are in force is none: it is only the reason of the next reset.
+    An exception where the flash is full, or the memory; then nothing is changed, and a
+    part of the new may lie beside the old. What fails once they are in force is none:
+    it is only the reason of the next reset.
     """
     from egiz_edge import joined  # noqa: PLC0415  # once in the life of a portal
 
