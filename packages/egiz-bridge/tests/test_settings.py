@@ -168,6 +168,8 @@ def test_all_problems_are_reported_at_once(tmp_path):
 def test_a_missing_file_and_bad_toml_name_the_file(tmp_path):
     assert "none.toml: No such file" in _problems(tmp_path / "none.toml")[0]
     assert "bridge.toml: not TOML" in _problems(_file(tmp_path, "= 1"))[0]
+    dots = ".".join("a" * 20_000)
+    assert "not TOML: line 1: more than" in _problems(_file(tmp_path, dots))[0]
     deep = "a = " + "[" * 100_000
     assert "bridge.toml: not TOML: nested" in _problems(_file(tmp_path, deep))[0]
 

@@ -175,13 +175,20 @@ def test_a_full_disk_is_a_sentence(program):
 
 def test_a_directory_that_is_gone_and_a_limit_have_a_sentence(program, tmp_path):
     run = f"{sys.executable} {program.path}"
-    for line, reason in (
+    for line, code, reason in (
         (
             f"mkdir gone; cd gone; rmdir ../gone; {run} here",
+            1,
+            "the current directory was removed; change to another one",
+        ),
+        (
+            f"mkdir gone; cd gone; rmdir ../gone; {run} show file",
+            2,
             "the current directory was removed; change to another one",
         ),
         (
             f"ulimit -n 64; {run} many",
+            1,
             "Too many open files; raise what `ulimit -n` says, or LimitNOFILE",
         ),
     ):
@@ -192,7 +199,7 @@ def test_a_directory_that_is_gone_and_a_limit_have_a_sentence(program, tmp_path)
             text=True,
             check=False,
         )
-        assert (done.returncode, done.stderr) == (1, f"Error: {reason}\n")
+        assert (done.returncode, done.stderr) == (code, f"Error: {reason}\n")
 
 
 def test_what_cannot_be_said_on_stderr_ends_nothing(program):

@@ -89,3 +89,20 @@ def test_a_report_replaces_neither_a_link_nor_a_pipe(infra, tmp_path, command):
     assert file.read_text() == "old"
     infra(command, *log, "--to", str(file))
     assert file.read_text().startswith("# HELP ")
+
+
+def test_a_link_to_itself_is_a_sentence(infra, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("loop", "loop2"):
+        (tmp_path / name).symlink_to(name)
+    save = ("--data", str(data), "--save-broker", "false")
+    assert "loop is there already" in infra("backup", "loop", *save, code=1)
+    assert "symbolic links" in infra("backup", "loop/x", *save, code=1)
+    output = infra("backup", "made", *save, "--data", "loop2", code=1)
+    assert "loop2 cannot be read: Too many levels of symbolic links" in output
+    output = infra("--directory", "loop", "backup", "made", *save, code=1)
+    assert "symbolic links: 'loop/pki/lock'" in output
+    assert not (tmp_path / "made").exists()
+    assert (tmp_path / "loop").is_symlink()

@@ -184,6 +184,7 @@ _CLOCK = 'do = "wrong_clock"\ndevices = "*"\nlasts_s = 1\nby_s = '
     ("text", "says"),
     [
         (_HEAD + "seed = " + "9" * 5000, "not TOML: Exceeds the limit (4300 digits)"),
+        (".".join("a" * 20_000) + "= 1", "not TOML: line 1: more than 300 dots"),
         ("a = " + "[" * 5000, "not TOML: it is nested too deeply"),
         (_HEAD + "#" * (1 << 20) + "\nunknown = 1", "too large; at most 1,048,576"),
         (_HEAD + "seed = nan", "fleet.seed: Expected 'int', got 'float'"),

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -36,7 +37,8 @@ def explain(error: OSError) -> str:
     """`file: reason; fix`, as far as each is known."""
     if error.errno in _LIMITS:
         return f"{error.strerror}; raise what `ulimit -n` says, or LimitNOFILE"
-    if error.errno == errno.ENOENT and not error.filename and _is_cwd_gone():
+    is_relative = not Path(str(error.filename or "")).is_absolute()
+    if error.errno == errno.ENOENT and is_relative and _is_cwd_gone():
         return "the current directory was removed; change to another one"
     where = f"{click.format_filename(error.filename)}: " if error.filename else ""
     fix = _FIXES.get(error.errno or 0, "") if error.filename else ""

@@ -61,10 +61,10 @@ def back_up(kept: Kept, target: Path, report: Callable[[str], None]) -> None:
     Raises:
         InfraError: there is such a directory, or something cannot be copied.
     """
-    if target.exists():
+    if target.exists() or target.is_symlink():
         raise InfraError(f"{target} is there already: name another directory")
     for source in (kept.etc, kept.influxdb, kept.bridge, kept.broker.parent):
-        if target.resolve().is_relative_to(source.resolve()):
+        if _real(target).is_relative_to(_real(source)):
             raise InfraError(
                 f"{target} is inside {source}, which is backed up: each backup would"
                 " have those before it; name a directory elsewhere"
@@ -72,6 +72,11 @@ def back_up(kept: Kept, target: Path, report: Callable[[str], None]) -> None:
     made = target.with_name(f"{target.name}.new")
     with _alone(kept.data):
         _back_up(kept, target, made, report)
+
+
+def _real(path: Path) -> Path:
+    """Where links lead; a loop of them is found when it is used."""
+    return Path(os.path.realpath(path))  # resolve() raises a RuntimeError
 
 
 @contextmanager
@@ -141,7 +146,7 @@ def _archive(path: Path) -> Iterator[tarfile.TarFile]:
 def _write_etc(kept: Kept, path: Path) -> str:
     # Not while a command changes it: a key would be beside another one's certificate.
     with Layout(kept.etc).locked(), _archive(path) as tar:
-        tar.add(kept.etc.resolve(), arcname=kept.etc)  # a link alone would be no backup
+        tar.add(_real(kept.etc), arcname=kept.etc)  # a link alone would be no backup
     return f"{kept.etc}: with the key of the authority, keep it encrypted"
 
 
@@ -249,7 +254,7 @@ def _write_broker(kept: Kept, path: Path) -> str:
         time.sleep(_PAUSE_S)
     with _archive(path) as tar:
         if kept.broker.exists():
-            tar.add(kept.broker.resolve(), arcname=kept.broker)
+            tar.add(_real(kept.broker), arcname=kept.broker)
     if runs:
         return f"{kept.broker}: as it was a moment ago"
     why = done.stderr.strip() or f"exit code {done.returncode}"

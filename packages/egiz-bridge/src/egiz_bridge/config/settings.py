@@ -7,11 +7,11 @@ Every key can stand in a TOML file and in the environment, which wins:
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+from egiz_cli import toml
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -225,7 +225,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         # Some editors begin a file with a byte order mark, which TOML has not.
         data = read_small_file(path, BYTES_MAX, is_regular_only=False)
-        return tomllib.loads(data.decode("utf-8-sig"))
+        return toml.loads(data.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             [f"--config: cannot read {path}: {read_error(error)}"]

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from importlib import resources
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+from egiz_cli import toml
 from egiz_schema import limits, orders
 
 from egiz_sim.machines import fleet
@@ -71,7 +71,7 @@ def read(name: str) -> Scenario:
         ScenarioError: if it cannot be used.
     """
     try:
-        document = tomllib.loads(text_of(name))
+        document = toml.loads(text_of(name))
         scenario = msgspec.convert(document, Scenario)
     except ScenarioError:
         raise
