@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 from egiz_bridge import files
@@ -24,9 +25,19 @@ def _messages(first, end):
     return [Message(f"t/{n}", b"%d" % n, 1000 + n) for n in range(first, end)]
 
 
+@pytest.fixture(params=["a file", "a link"])
+def place(request, tmp_path):
+    """Where the spool is, or a link to it on another disk, say."""
+    path = tmp_path / "spool.sqlite"
+    if request.param == "a link":
+        (tmp_path / "big").mkdir()
+        path.symlink_to("big/target.sqlite")
+    return path
+
+
 @pytest.fixture
-def spool(tmp_path):
-    found = Spool(tmp_path / "spool.sqlite", MIB)
+def spool(place):
+    found = Spool(place, MIB)
     found.batches.put("a", _messages(0, 3))
     found.batches.put("b", _messages(0, 2))
     found.dead_letters.add([DeadLetter(_messages(9, 10)[0], "charset", "why")], "a")
@@ -36,8 +47,7 @@ def spool(tmp_path):
 
 
 def _part(spool, part):
-    path = spool.quota.path
-    return path.with_name(path.name + part)
+    return Path(f"{os.path.realpath(spool.quota.path)}{part}")
 
 
 def _remove(spool, parts):
@@ -228,8 +238,8 @@ def test_a_full_or_read_only_disk_is_noticed_without_a_write(spool, monkeypatch)
     spool.probe()
 
 
-def test_nothing_is_lost_while_the_file_vanishes_under_load(tmp_path):
-    spool = Spool(tmp_path / "spool.sqlite", 64 * MIB)
+def test_nothing_is_lost_while_the_file_vanishes_under_load(place):
+    spool = Spool(place, 64 * MIB)
 
     def remove():
         rng = random.Random(7)

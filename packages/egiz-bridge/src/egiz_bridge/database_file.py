@@ -2,7 +2,8 @@
 
 What is written to a file without a name is gone when the process ends. So whoever
 stores here compares what is open with what has the name: device and inode of the file
-and of the two that SQLite keeps beside it.
+and of the two that SQLite keeps beside it. Where the name is a link, these two are
+beside the file that it leads to, and what is made or renamed here is, too.
 """
 
 import os
@@ -28,7 +29,7 @@ class DatabaseFile:
     """The file, opened by `open`; one thread at a time.
 
     Args:
-        path: where it is.
+        path: where it is, or a link to that.
         prepare: makes or converts its tables; called before anything is changed.
     """
 
@@ -114,7 +115,7 @@ class DatabaseFile:
         if now[""] != self._opened[""]:
             return "was replaced by another one while the bridge runs"
         parts = [part for part in _PARTS if now[part] != self._opened[part]]
-        names = " and ".join(self.path.name + part for part in parts)
+        names = " and ".join(self._part(part).name for part in parts)
         return f"lost {names} while the bridge runs"
 
     @property
@@ -167,15 +168,15 @@ class DatabaseFile:
         Raises:
             FileDamaged, Unavailable: as `open`; what is at the name is as it was.
         """
-        copy = self._part(".copy")
+        target, copy = self._part(""), self._part(".copy")
         try:
             copy.unlink(missing_ok=True)
             with translate_errors(self.path):
                 self.db.execute("VACUUM INTO ?", (str(copy),))
             _sync(copy)
             made = os.open(copy, os.O_RDONLY)
-            copy.replace(self.path)
-            _sync(self.path.parent)
+            copy.replace(target)
+            _sync(target.parent)
         except OSError as error:
             raise Unavailable(f"{copy}: {error.strerror}") from error
         return made
@@ -199,12 +200,11 @@ class DatabaseFile:
         return aside
 
     def _free_name(self) -> Path:
-        stem = f"{self.path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
-        found = self.path.with_name(stem)
+        first = found = self._part(f".damaged-{time.strftime('%Y%m%dT%H%M%S')}")
         number = 0
         while found.exists():
             number += 1
-            found = self.path.with_name(f"{stem}-{number}")
+            found = first.with_name(f"{first.name}-{number}")
         return found
 
     def close(self) -> None:
@@ -216,10 +216,16 @@ class DatabaseFile:
             os.close(self._descriptors.pop())
 
     def _part(self, ending: str) -> Path:
-        return self.path.with_name(self.path.name + ending)
+        return Path(self._target() + ending)
 
     def _at_the_name(self) -> _Identities:
-        return {part: _identity(f"{self.path}{part}") for part in _PARTS}
+        target = self._target()
+        return {part: _identity(target + part) for part in _PARTS}
+
+    def _target(self) -> str:
+        """Where the name leads to now; a link may be changed while the file is open."""
+        name = str(self.path)
+        return os.path.realpath(name) if os.path.islink(name) else name  # noqa: PTH114  # as below
 
 
 def _identity(path: str | int) -> tuple[int, int] | None:
