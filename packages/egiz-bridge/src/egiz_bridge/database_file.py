@@ -2,7 +2,8 @@
 
 What is written to a file without a name is gone when the process ends. So whoever
 stores here compares what is open with what has the name: device and inode of the file
-and of the two that SQLite keeps beside it.
+and of the two that SQLite keeps beside it. Where the name is a link, these two are
+beside the file that it leads to, and what is made or renamed here is, too.
 """
 
 import os
@@ -28,14 +29,14 @@ class DatabaseFile:
     """The file, opened by `open`; one thread at a time.
 
     Args:
-        path: where it is; a link leads to where it is, on another disk, say.
+        path: where it is, or a link to that.
         prepare: makes or converts its tables; called before anything is changed.
     """
 
     def __init__(
         self, path: Path, prepare: Callable[[sqlite3.Connection], None]
     ) -> None:
-        self.path = self._file = path
+        self.path = path
         self._prepare = prepare
         self._db: sqlite3.Connection | None = None
         self._opened: _Identities = {}
@@ -60,8 +61,6 @@ class DatabaseFile:
             FileDamaged: it is no database any more.
             Unavailable: the disk does not give it.
         """
-        # SQLite keeps the other parts beside the file that a link leads to.
-        self._file = Path(os.path.realpath(self.path))
         with translate_errors(self.path):
             db = sqlite3.connect(
                 self.path,
@@ -116,7 +115,7 @@ class DatabaseFile:
         if now[""] != self._opened[""]:
             return "was replaced by another one while the bridge runs"
         parts = [part for part in _PARTS if now[part] != self._opened[part]]
-        names = " and ".join(self._file.name + part for part in parts)
+        names = " and ".join(self._part(part).name for part in parts)
         return f"lost {names} while the bridge runs"
 
     @property
@@ -169,15 +168,15 @@ class DatabaseFile:
         Raises:
             FileDamaged, Unavailable: as `open`; what is at the name is as it was.
         """
-        copy = self._part(".copy")
+        target, copy = self._part(""), self._part(".copy")
         try:
             copy.unlink(missing_ok=True)
             with translate_errors(self.path):
                 self.db.execute("VACUUM INTO ?", (str(copy),))
             _sync(copy)
             made = os.open(copy, os.O_RDONLY)
-            copy.replace(self._file)
-            _sync(self._file.parent)
+            copy.replace(target)
+            _sync(target.parent)
         except OSError as error:
             raise Unavailable(f"{copy}: {error.strerror}") from error
         return made
@@ -201,12 +200,11 @@ class DatabaseFile:
         return aside
 
     def _free_name(self) -> Path:
-        stem = f"{self._file.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
-        found = self._file.with_name(stem)
+        first = found = self._part(f".damaged-{time.strftime('%Y%m%dT%H%M%S')}")
         number = 0
         while found.exists():
             number += 1
-            found = self._file.with_name(f"{stem}-{number}")
+            found = first.with_name(f"{first.name}-{number}")
         return found
 
     def close(self) -> None:
@@ -218,11 +216,16 @@ class DatabaseFile:
             os.close(self._descriptors.pop())
 
     def _part(self, ending: str) -> Path:
-        return self._file.with_name(self._file.name + ending)
+        return Path(self._target() + ending)
 
     def _at_the_name(self) -> _Identities:
-        found = {part: _identity(f"{self._file}{part}") for part in _PARTS}
-        return found | {"": _identity(str(self.path))}
+        target = self._target()
+        return {part: _identity(target + part) for part in _PARTS}
+
+    def _target(self) -> str:
+        """Where the name leads to now; a link may be changed while the file is open."""
+        name = str(self.path)
+        return os.path.realpath(name) if os.path.islink(name) else name  # noqa: PTH114  # as below
 
 
 def _identity(path: str | int) -> tuple[int, int] | None:

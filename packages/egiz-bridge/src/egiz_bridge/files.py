@@ -14,19 +14,29 @@ _ROOM_BYTES = 256 * 1024
 
 
 def probe_writable(path: Path) -> None:
-    """Ask whether a file can be written, or made.
+    """Ask whether a file can be written, or made; by a link, where that leads to.
 
     Raises:
         Unavailable: it cannot.
     """
-    directory = Path(os.path.realpath(path)).parent  # of what a link leads to
-    if not directory.is_dir():
-        raise Unavailable(f"there is no directory {directory}")
-    if not os.access(path if path.exists() else directory, os.W_OK):
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise Unavailable(f"{path} cannot be written: its links lead in a circle")
+    place = path if path.exists() else target.parent
+    if place != path and not place.is_dir():
+        raise Unavailable(f"there is no directory {place}")
+    if not os.access(place, os.W_OK):
         raise Unavailable(f"{path} cannot be written")
-    disk = os.statvfs(directory)
-    if disk.f_bavail * disk.f_frsize < _ROOM_BYTES and disk.f_blocks:
+    if _disk_is_full(place):
         raise Unavailable(f"{path} cannot be written: its disk is full")
+
+
+def _disk_is_full(place: Path) -> bool:
+    try:
+        disk = os.statvfs(place)
+    except OSError as error:  # it was removed meanwhile
+        raise Unavailable(f"{place}: {error.strerror}") from error
+    return disk.f_blocks > 0 and disk.f_bavail * disk.f_frsize < _ROOM_BYTES
 
 
 def probe_sqlite(path: Path) -> None:

@@ -4,6 +4,7 @@ A sink was renamed or removed; the number of workers was changed, so that other 
 are used; or a session at the broker is not used any more.
 """
 
+import os
 import re
 import sqlite3
 from collections import Counter
@@ -67,8 +68,10 @@ def files_beside(path: Path, used: Sequence[Path]) -> list[Path]:
         there = sorted(path.parent.iterdir())
     except OSError:
         return []
-    found = [one for one in there if re.fullmatch(name, one.name) and one not in used]
-    return [one for one in found if not _is_open_elsewhere(one)]
+    known = {os.path.realpath(one) for one in used}
+    found = [one for one in there if re.fullmatch(name, one.name) and one.exists()]
+    others = [one for one in found if os.path.realpath(one) not in known]
+    return [one for one in others if not _is_open_elsewhere(one)]
 
 
 def _is_open_elsewhere(path: Path) -> bool:
@@ -124,7 +127,7 @@ def adopt_file(path: Path, other: Path) -> tuple[int, int]:
     """Move all of another spool into this one; gives (messages, dead letters).
 
     What is moved is in both files for a moment, never in none. The empty file is
-    removed.
+    removed; a link to it stays, for the next file.
 
     Raises:
         Unavailable: one of them cannot be used; the other one by a bridge that runs.
@@ -144,7 +147,7 @@ def adopt_file(path: Path, other: Path) -> tuple[int, int]:
             notes = db.execute("SELECT * FROM notes").fetchall()
             with to:
                 to.executemany("INSERT OR IGNORE INTO notes VALUES (?, ?)", notes)
-            other.unlink()
+            Path(os.path.realpath(other)).unlink()
     except (sqlite3.Error, OSError) as error:
         raise Unavailable(f"{other}: {error}") from error
     return messages, letters
