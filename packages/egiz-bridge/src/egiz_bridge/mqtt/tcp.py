@@ -15,7 +15,7 @@ def connected(
     """A connected socket; its timeout is that of the connecting.
 
     `socket.create_connection` does the same, and asks nobody in between: a name with
-    many addresses that do not answer would hold up a stop, and look like a standstill.
+    many addresses that do not answer would delay a stop, and look like a standstill.
 
     Args:
         host: a name or an address.
