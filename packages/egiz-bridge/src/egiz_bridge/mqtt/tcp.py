@@ -14,7 +14,7 @@ def connected(
 ) -> socket.socket:
     """A connected socket; its timeout is that of the connecting.
 
-    `socket.create_connection` does the same, and asks nobody in between: a name with
+    `socket.create_connection` does the same, and asks nothing in between: a name with
     many addresses that do not answer would delay a stop, and look like a standstill.
 
     Args:
