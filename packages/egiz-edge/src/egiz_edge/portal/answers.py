@@ -25,22 +25,19 @@ _PROBES = {
 
 async def answer(session, request, writer):
     """Answer a request; whatever name a phone asks for, it gets to the page."""
-    address = session.access_point.address
-    here = "http://" + address
-    if request.headers.get("host") != address:
+    here = "http://" + session.access_point.address
+    if request.headers.get("host") != session.access_point.address:
         await _send_on(session, request, writer, here)
         return
-    path = request.path
-    if path in ("/", "/save"):
-        session.is_used = True
-    if path == "/save":
+    session.is_used = session.is_used or request.path in ("/", "/save")
+    if request.path == "/save":
         await _save(session, request, writer, here)
-    elif path == "/state":
+    elif request.path == "/state":
         body = json.dumps({"state": session.state, "reason": session.reason})
         await send(
             writer, "200 OK", "Content-Type: application/json\r\n", body.encode()
         )
-    elif path == "/":
+    elif request.path == "/":
         await _show(session, request, writer, session.reason)
     else:
         raise Refused("404 Not Found")
