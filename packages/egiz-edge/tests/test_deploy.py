@@ -331,6 +331,7 @@ def test_for_a_certificate_in_pem_the_conversion_to_der_is_shown(bundle, tmp_pat
         ({"brokr": "x"}, "brokr: there is no such setting"),
         ({"thermocouples": [["max31856", "tc_0"]]}, "thermocouples: must be pairs"),
         ({"wifi_password": 12345678}, "wifi_password: must be a text of 8"),
+        ({"wifi_password": "x" * 64}, "wifi_password: must be a text of 8"),
         ({"tls": {"cert": "x.der"}}, "tls: must be an object with ca"),
         ({"tls": {"ca": "/etc/ca.der"}}, "tls.ca: the name of a file beside this"),
         ({"tls": {"ca": "ca.der"}}, "tls.ca: "),

@@ -10,9 +10,6 @@ from egiz_schema import limits, topics
 
 _REQUIRED = ("facility", "device_id", "broker")  # the rest can be left out
 
-_PORT_MAX = 65535
-_PASSWORD = (8, 64)  # of WPA2; 64 is a key in hexadecimal digits
-_ROM_DIGITS = 16
 _CHIPS = ("max31855", "max6675")  # as in drivers/thermocouple.py
 _SELECTS = ("tc_0", "tc_1", "tc_2")  # as in ports/
 _PINS = ("running", "fault", "input_3")
@@ -111,7 +108,7 @@ def _is_ntp(value):
 
 
 def _is_port(value):
-    return _is_within(value, (1, _PORT_MAX))
+    return _is_within(value, (1, 65535))
 
 
 def _is_within(value, ends):
@@ -123,17 +120,18 @@ def _is_ssid(value):
 
 
 def _is_wifi_password(value):
-    return _PASSWORD[0] <= _bytes(value) <= _PASSWORD[1]
+    # Of WPA2: words, or the key itself in hexadecimal digits.
+    return 8 <= _bytes(value) <= 63 or _is_rom(value, 64)
 
 
 def _is_list(value, is_allowed):
     if type(value) is not list or len(value) > limits.ZONES_MAX:
         return False
-    return len([one for one in value if not is_allowed(one)]) == 0
+    return not [one for one in value if not is_allowed(one)]
 
 
-def _is_rom(value):
-    if type(value) is not str or len(value) != _ROM_DIGITS:
+def _is_rom(value, size=16):  # in hexadecimal digits
+    if type(value) is not str or len(value) != size:
         return False
     return not [digit for digit in value if digit not in _DIGITS]
 
@@ -187,7 +185,7 @@ _CHECKS = {
     "password": (_is_text, "a text"),
     "password_for_any_broker": (lambda v: type(v) is bool, "true or false"),
     "wifi_ssid": (_is_ssid, "a text of 1 to 32 bytes"),
-    "wifi_password": (_is_wifi_password, "a text of 8 to 64 characters"),
+    "wifi_password": (_is_wifi_password, "a text of 8 to 63 bytes, or 64 hex digits"),
     "ap_after": (
         lambda v: _is_within(v, _AP_AFTER),
         "seconds, an integer, %d to %d" % _AP_AFTER,
