@@ -133,7 +133,7 @@ def _is_list(value, is_allowed):
 def _is_rom(value, size=16):  # in hexadecimal digits
     if type(value) is not str or len(value) != size:
         return False
-    return not [digit for digit in value if digit not in _DIGITS]
+    return not [one for one in value if one not in _DIGITS]
 
 
 def _is_pair(value, firsts, seconds):
@@ -185,7 +185,7 @@ _CHECKS = {
     "password": (_is_text, "a text"),
     "password_for_any_broker": (lambda v: type(v) is bool, "true or false"),
     "wifi_ssid": (_is_ssid, "a text of 1 to 32 bytes"),
-    "wifi_password": (_is_wifi_password, "a text of 8 to 63 bytes, or 64 hex digits"),
+    "wifi_password": (_is_wifi_password, "8 to 63 bytes or 64 hex digits"),
     "ap_after": (
         lambda v: _is_within(v, _AP_AFTER),
         "seconds, an integer, %d to %d" % _AP_AFTER,
