@@ -103,7 +103,7 @@ class Session:
         self._reload = reload
         self._apply(self._settings)
         try:
-            while not self._is_stopping:
+            while not self._should_stop():
                 self._reload_if_due()
                 if self._wanted is not self._settings:
                     self._apply(self._wanted)
@@ -111,6 +111,15 @@ class Session:
         finally:
             self._intake.flush()
             self._dispatcher.stop(STOP_DEADLINE_S)
+
+    def _should_stop(self) -> bool:
+        """Asked between the steps of an attempt to connect, each of which has an end.
+
+        Together they may last: several addresses, none of which answers, are tried
+        without a pause, each with two versions of MQTT.
+        """
+        self.last_turn = time.monotonic()
+        return self._is_stopping
 
     def _reload_if_due(self) -> None:
         if self._is_reload_due and not self._is_stopping:
@@ -128,7 +137,7 @@ class Session:
         url = self._retries.address(urls)
         try:
             broker = self._broker(url)
-            connection, early = open_connection(broker, lambda: self._is_stopping)
+            connection, early = open_connection(broker, self._should_stop)
         except Exception as error:  # noqa: BLE001  # whatever a name, a file, a broker do
             self._log_failure(url, error)
             self._wait_to_retry(self._retries.refused(urls, error))

@@ -13,6 +13,7 @@ from egiz_bridge.mqtt import packets
 from egiz_bridge.mqtt.broker import Broker
 from egiz_bridge.mqtt.pace import Pace
 from egiz_bridge.mqtt.reader import PacketReader
+from egiz_bridge.mqtt.tcp import STOPPED, connected
 from egiz_bridge.mqtt.terms import shortfalls
 from egiz_bridge.mqtt.tls import TLS_HINTS, rest_of_records, tls_error, wrap_tls
 
@@ -204,7 +205,7 @@ class Connection:
         """
         while (left := until_s - time.monotonic()) > 0:
             if self._should_stop():
-                raise MqttError("the bridge was stopped meanwhile")
+                raise MqttError(STOPPED)
             self._sock.settimeout(min(left, _LOOK_EVERY_S))
             with suppress(TimeoutError):
                 messages, others = self._receive()
@@ -289,8 +290,7 @@ def open_connection(
 def _open(
     broker: Broker, version: int, should_stop: Callable[[], bool]
 ) -> tuple[Connection, list[packets.Publish]]:
-    address = (broker.host, broker.port)
-    sock = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
+    sock = connected(broker.host, broker.port, CONNECT_TIMEOUT_S, should_stop)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if broker.tls:

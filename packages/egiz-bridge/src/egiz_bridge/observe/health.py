@@ -17,8 +17,8 @@ from egiz_bridge.observe.metrics import CountsCollector
 from egiz_bridge.session import Session
 from egiz_bridge.spool import Spool
 
-# The main loop turns every second, but for a connection attempt or a name that does not
-# resolve; a writer waits ten seconds for an answer.
+# The main loop turns every second, but for an address of the broker (10 s, with TLS) or
+# a name that does not resolve; a writer waits ten seconds for an answer.
 STUCK_S = 30.0
 
 _log = structlog.get_logger()
