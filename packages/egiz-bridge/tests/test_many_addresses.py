@@ -87,9 +87,7 @@ def test_the_main_loop_is_not_stuck_while_it_tries_each_of_them(session, silent)
 def _names(monkeypatch, ports):
     """One name that has several addresses."""
     real = socket.getaddrinfo
-    found = [
-        real("127.0.0.1", port, type=socket.SOCK_STREAM)[0] for port in ports
-    ]
+    found = [real("127.0.0.1", port, type=socket.SOCK_STREAM)[0] for port in ports]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
 
