@@ -47,6 +47,10 @@ V3_TYPE = (
     "invalid column type for column 'y', expected iox::column_type::field::float, got"
     " iox::column_type::field::string"
 )
+CLOUD_PARSING = (
+    "failed to parse line protocol: errors encountered on line(s):\n"
+    "error parsing line 2 (1-based): Invalid measurement was provided"
+)
 CLOUD_TYPE = (
     "error writing line 2: Unable to insert iox::column_type::field::string type into"
     " column y with type iox::column_type::field::float"
@@ -120,6 +124,12 @@ CLOUD_TYPE = (
             json.dumps({"code": "invalid", "message": CLOUD_TYPE}),
             FIELD_TYPE_CONFLICT,
             [OF_Y._replace(measurement="")],
+            0,
+        ),
+        (
+            json.dumps({"code": "invalid", "message": CLOUD_PARSING, "line": 2}),
+            REJECTED,
+            [Blame(1)],
             0,
         ),
         (

@@ -708,15 +708,14 @@ def test_a_message_of_nothing_but_a_field_that_is_refused_is_dead(bridge, databa
     )
 
 
-@pytest.mark.parametrize("status", [201, 500])
-def test_an_answer_that_names_rows_is_no_outage(bridge, database, status):
-    """As InfluxDB 3 and 2.0 gave it: it would be tried again for ever."""
+def test_an_answer_of_500_that_names_rows_is_no_outage(bridge, database):
+    """As InfluxDB 2.0 gave it: it would be tried again for ever."""
 
     def answer(lines):
         bad = [line for line in lines if _is_bad(line)]
         text = "unexpected error writing points to database: partial write: points"
         text += f" beyond retention policy dropped={len(bad)}"
-        return Answer(status, json.dumps({"message": text}), None) if bad else OK
+        return Answer(500, json.dumps({"message": text}), None) if bad else OK
 
     database.script = answer
     bridge.start()
@@ -726,12 +725,45 @@ def test_an_answer_that_names_rows_is_no_outage(bridge, database, status):
     assert bridge.letters()[0][0] == "beyond_retention"
 
 
-@pytest.mark.parametrize("status", [201, 500])
+@pytest.mark.parametrize("words", ["line", "error parsing line"])
+def test_an_answer_of_201_says_that_some_rows_were_not_written(bridge, database, words):
+    """As InfluxDB 3 gave it, with the status that others have for a success."""
+
+    def answer(lines):
+        bad = [number for number, line in enumerate(lines, 1) if _is_bad(line)]
+        if not bad:
+            return OK
+        text = "partial write has occurred, errors encountered on line(s):"
+        text += "".join(f"\n{words} {number} (1-based): no" for number in bad)
+        document = {"code": "invalid", "message": text, "line": bad[0]}
+        return Answer(201 if len(lines) > len(bad) else 400, json.dumps(document), None)
+
+    database.script = answer
+    bridge.start()
+    bridge.offer([_row(1), _row(2, BAD), _row(3)])
+    eventually(bridge.is_done)
+    assert (bridge.counts().written, bridge.counts().dead) == (2, 1)
+    assert database.stored == {_row(1).line, _row(3).line}
+
+
+@pytest.mark.parametrize("text", ["", "welcome", '{"line": 1}'])
+def test_an_answer_of_201_that_names_no_row_is_an_outage(bridge, database, text):
+    """As a proxy gives it, which has stored nothing."""
+    bridge.start()
+    database.script = lambda _: Answer(201, text, None)
+    bridge.offer([_row(1)])
+    eventually(lambda: bridge.counts().spooled == 1)
+    assert bridge.counts().trouble.startswith("HTTP 201")
+    database.script = lambda _: OK
+    eventually(bridge.is_done)
+    assert bridge.letters() == []
+
+
 @pytest.mark.parametrize("text", ["partial write", "timeout", "dropped=1"])
-def test_an_answer_that_names_no_row_is_an_outage(bridge, database, text, status):
+def test_an_answer_of_500_that_names_no_row_is_an_outage(bridge, database, text):
     """As a cluster gives it while a part of it is away."""
     bridge.start()
-    database.script = lambda _: Answer(status, json.dumps({"error": text}), None)
+    database.script = lambda _: Answer(500, json.dumps({"error": text}), None)
     bridge.offer([_row(1)])
     eventually(lambda: bridge.counts().spooled == 1)
     assert text in bridge.counts().trouble

@@ -14,8 +14,8 @@ def connected(
 ) -> socket.socket:
     """A connected socket; its timeout is that of the connecting.
 
-    `socket.create_connection` does the same, and asks nothing in between: a name with
-    many addresses that do not answer would delay a stop, and look like a standstill.
+    `socket.create_connection` does the same, and does not ask in between: a name with
+    many addresses that do not answer would hold up a stop, and look like a standstill.
 
     Args:
         host: a name or an address.

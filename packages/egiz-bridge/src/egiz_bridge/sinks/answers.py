@@ -47,16 +47,16 @@ _COLUMN = re.compile(
     rf" iox::column_type::field::({_WORD})"
     rf"|iox::column_type::field::({_WORD}) type into column (\S{{1,256}})"
 )
-_WRITING_LINE = re.compile(rf"error writing line {_NUMBER}: (.*)")
+_LINE = re.compile(rf"error (?:writing|parsing) line {_NUMBER}(?: \(1-based\))?: (.*)")
 
 _DROPPED = re.compile(rf"dropped={_NUMBER}")
 _RETENTION = re.compile(r"points? (?:beyond|outside) (?:the )?retention policy")
 _NO_LOWER_BOUND = "Upper Bound"  # InfluxDB 2: too far in the future
 _CONFLICT = "field type conflict"
-# Each of these is said of rows only.
+# Each of these is said of rows only; the last one by Telegraf's listener.
 _OF_ROWS = re.compile(
     rf"partial write|{_CONFLICT}|dropped=\d|{_QUOTED}|error in line \d{{1,9}}:"
-    r"|error writing line \d{1,9}:|metric parse error"  # last: Telegraf's listener
+    r"|error writing line \d{1,9}:|error parsing line \d{1,9} |metric parse error"
 )
 _TAG = re.compile(r"<[^<>]*>")
 
@@ -115,7 +115,7 @@ def _blames(answer: str, lines: Sequence[bytes]) -> Iterator[Blame]:
     yield from _quoted(text, lines)
     for number, table, column, why in _NUMBERED.findall(text):
         yield _of_questdb(int(number) - 1, table, column, why)
-    for number, why in _WRITING_LINE.findall(text):
+    for number, why in _LINE.findall(text):
         yield _of_column(int(number) - 1, why)
     for item in _items(_document(answer)):
         number, why = item.get("line_number"), item.get("error_message")

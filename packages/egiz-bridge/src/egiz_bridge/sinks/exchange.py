@@ -9,6 +9,8 @@ import socket
 import ssl
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -28,6 +30,7 @@ from egiz_bridge.errors import Unavailable
 CONNECT_S = 5.0
 SEND_S = ANSWER_S = 10.0
 ANSWER_MAX_BYTES = 65_536
+_RETRY_AFTER_MAX_S = 600.0
 _NOT_CONNECTED = (ConnectTimeoutError, NewConnectionError, SSLError)
 
 
@@ -37,6 +40,22 @@ class Answer(NamedTuple):
     status: int
     text: str
     retry_after: str | None
+
+    def retry_after_s(self) -> float:
+        """Its header Retry-After (RFC 9110, 10.2.3): seconds, or a date; 0 without."""
+        if self.retry_after is None:
+            return 0.0
+        try:
+            if self.retry_after.strip().isdigit():
+                wanted = float(self.retry_after)
+            else:
+                date = parsedate_to_datetime(self.retry_after)
+                # Without a zone it is naive; each of HTTP is UTC (RFC 9110, 5.6.7).
+                date = date if date.tzinfo else date.replace(tzinfo=UTC)
+                wanted = (date - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):
+            return 0.0
+        return min(max(wanted, 0.0), _RETRY_AFTER_MAX_S)
 
 
 class Exchange:

@@ -7,8 +7,6 @@ import base64
 import ipaddress
 import zlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -33,16 +31,15 @@ from egiz_bridge.sinks.exchange import Answer, Exchange
 from egiz_bridge.sinks.rewriting import RewritingSink
 from egiz_bridge.sinks.sink import Sink, SinkTable
 
-_RETRY_AFTER_MAX_S = 600.0
-
 # 400 and 422: some lines are bad, or the request is. Everything else may pass:
 # rights and databases can be granted, servers come back.
 _REJECTIONS = frozenset({400, 422})
 _TOO_LARGE = 413
 _TOO_SLOW, _SERVER_ERROR = 408, 500
 # InfluxDB 2.0 answered 500 to points beyond retention, as QuestDB did to some types.
-# InfluxDB 3 answered 201 where it had written only some lines.
-_REJECTIONS_IF_SURE = frozenset({201, 500})
+_REJECTIONS_IF_SURE = frozenset({500})
+# InfluxDB 3 answered 201 when it had written some of the lines.
+_REJECTIONS_IF_ABOUT_ROWS = frozenset({201})
 
 _HINTS = {
     401: " (is influxdb.token_file right?)",
@@ -264,18 +261,26 @@ def _failure(
     answer: Answer, lines: Sequence[bytes], secrets: Sequence[str]
 ) -> BridgeError:
     """What an answer other than 204 means for the lines that were sent."""
-    status, text, retry_after = answer
+    status, text, _ = answer
     message = f"HTTP {status}{_HINTS.get(status, '')}: {shown(text, secrets)}"
     if status == _TOO_LARGE:
         return Rejected(message, is_about_rows=False, is_too_large=True)
     rejected = rejection(message, text, lines)
-    # "partial write" alone is said of a cluster, too, of which a part is away.
-    is_sure = rejected.blames or rejected.reason != REJECTED
-    if status in _REJECTIONS or (status in _REJECTIONS_IF_SURE and is_sure):
+    if _is_rejection(status, rejected):
         return rejected
     # One that limits requests wants fewer of them, not smaller ones, and says when.
-    may_be_size = not retry_after and (status == _TOO_SLOW or status >= _SERVER_ERROR)
-    return Unavailable(message, _seconds(retry_after), may_be_size=may_be_size)
+    is_slow = status == _TOO_SLOW or status >= _SERVER_ERROR
+    may_be_size = is_slow and not answer.retry_after
+    return Unavailable(message, answer.retry_after_s(), may_be_size=may_be_size)
+
+
+def _is_rejection(status: int, said: Rejected) -> bool:
+    if status in _REJECTIONS_IF_SURE:
+        # "partial write" alone is said of a cluster, too, of which a part is away.
+        return bool(said.blames) or said.reason != REJECTED
+    if status in _REJECTIONS_IF_ABOUT_ROWS:
+        return said.is_about_rows
+    return status in _REJECTIONS
 
 
 def _forms(secret: str) -> list[str]:
@@ -284,20 +289,3 @@ def _forms(secret: str) -> list[str]:
     password = secret.partition(":")[2]
     forms = {secret, quote(secret, safe=""), encoded, password, quote(password)}
     return sorted((one for one in forms if one), key=len, reverse=True)
-
-
-def _seconds(retry_after: str | None) -> float:
-    """A Retry-After header (RFC 9110, 10.2.3): seconds, or a date."""
-    if retry_after is None:
-        return 0.0
-    try:
-        if retry_after.strip().isdigit():
-            wanted = float(retry_after)
-        else:
-            date = parsedate_to_datetime(retry_after)
-            # Without a zone it is naive; every date of HTTP is UTC (RFC 9110, 5.6.7).
-            date = date if date.tzinfo else date.replace(tzinfo=UTC)
-            wanted = (date - datetime.now(UTC)).total_seconds()
-    except (ValueError, OverflowError):
-        return 0.0
-    return min(max(wanted, 0.0), _RETRY_AFTER_MAX_S)
