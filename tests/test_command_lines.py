@@ -14,19 +14,15 @@ import click
 import pytest
 from click.testing import CliRunner
 from egiz_bridge.cli.devices import show
-from egiz_bridge.cli.main import main as bridge
 from egiz_cli import MEANINGS
-from egiz_edge_tools.cli import main as edge
 from egiz_infra.cli import main as infra
 from egiz_schema import cli as schema
-from egiz_sim.cli import main as sim
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from rig.process import own_program
+from rig.programs import PROGRAMS, commands_of
 
-PROGRAMS = {"egiz-bridge": bridge, "egiz-edge": edge, "egiz-infra": infra}
-PROGRAMS |= {"egiz-sim": sim}
 # What no program may need an answer from: nothing listens there.
 ENVIRONMENT = {
     "EGIZ_BRIDGE_MQTT_URL": "mqtt://127.0.0.1:1",
@@ -72,17 +68,10 @@ TEXTS += ["http://x", "oven-001", "2026-01-01T00:00:00", "9999-12-31T23:59:59-23
 ANY = st.sampled_from([*FILES, *NUMBERS, *TEXTS])
 
 
-def _commands(group, path):
-    for name, found in group.commands.items():
-        if isinstance(found, click.Group):
-            yield from _commands(found, [*path, name])
-        yield " ".join([*path, name]), found
-
-
 COMMANDS = {
     name: (program, found)
     for title, program in PROGRAMS.items()
-    for name, found in [(title, program), *_commands(program, [title])]
+    for name, found in [(title, program), *commands_of(program, [title])]
 }
 SCHEMA = schema.commands()
 

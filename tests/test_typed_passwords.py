@@ -10,13 +10,11 @@ import click
 import pytest
 from click.testing import CliRunner
 from egiz_bridge.cli.main import main as bridge
-from egiz_edge_tools.cli import main as edge
 from egiz_infra.cli import main as infra
 from egiz_schema import cli as schema
 from egiz_sim.cli import main as sim
+from rig.programs import PROGRAMS, commands_of
 
-PROGRAMS = {"egiz-bridge": bridge, "egiz-edge": edge}
-PROGRAMS |= {"egiz-infra": infra, "egiz-sim": sim}
 PATH = "{}://u:1/SEKRET@host/x/x"  # a server of HTTP may have such a one
 # None of the others can be used, with any scheme.
 WRONG = [
@@ -51,17 +49,10 @@ NEEDED = {
 }
 
 
-def _commands(group, path):
-    for name, found in group.commands.items():
-        if isinstance(found, click.Group):
-            yield from _commands(found, [*path, name])
-        yield " ".join([*path, name]), found
-
-
 COMMANDS = {
     name: (program, found)
     for title, program in PROGRAMS.items()
-    for name, found in _commands(program, [title])
+    for name, found in commands_of(program, [title])
 }
 ADDRESSES = [
     (name, option.opts[0])

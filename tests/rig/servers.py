@@ -103,6 +103,20 @@ class Mosquitto(Server):
         """Where it listens."""
         return f"mqtt://{self.host}:{self.port}"
 
+    def orders(self) -> dict[str, bytes]:
+        """Configs and commands that it keeps: topic -> payload."""
+        program = require("mosquitto_sub", "apt install mosquitto-clients")
+        topics = ("-t", "sensors/+/+/config", "-t", "sensors/+/+/command")
+        options = ("-i", "reader", "-v", "--retained-only", "-W", "1", "-h", self.host)
+        done = subprocess.run(
+            [program, *options, "-p", str(self.port), *topics],
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        lines = [line.partition(b" ") for line in done.stdout.splitlines()]
+        return {topic.decode(): payload for topic, _, payload in lines}
+
     def _substitutions(self) -> dict[str, str]:
         """What differs from the shipped files: ports and paths, nothing else."""
         return {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from egiz_bridge.config import small_file
-from egiz_bridge.config.secret import read_secret
+from egiz_bridge.config.secret import Secret, read_secret
 from egiz_bridge.config.settings import load
 from egiz_bridge.config.tables import Mqtt
 from egiz_bridge.config.tls import TlsFiles
@@ -139,3 +139,18 @@ def test_a_pipe_in_place_of_a_file_stops_no_running_bridge(
     begun = time.monotonic()
     assert running.stop() == 0
     assert time.monotonic() - begun < 10
+
+
+def test_a_secret_that_a_link_changes_is_read_again(tmp_path):
+    """As Kubernetes does it: the size stays the same, and so may the time."""
+    for name, text in (("..1", "old"), ("..2", "new")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "token").write_text(text)
+        os.utime(tmp_path / name / "token", (1, 1))
+    (tmp_path / "..data").symlink_to("..1")
+    (tmp_path / "token").symlink_to("..data/token")
+    secret = Secret("influxdb.token_file", tmp_path / "token")
+    assert secret.read() == "old"
+    (tmp_path / "..data_tmp").symlink_to("..2")
+    (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+    assert secret.read() == "new"

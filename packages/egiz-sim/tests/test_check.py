@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from xml.etree import ElementTree as ET
@@ -17,7 +16,7 @@ from egiz_sim.conformance.rules import RULES
 from egiz_sim.conformance.run import check
 from rig.faulty_device import FaultyDevice
 from rig.live import LiveSubscriber
-from rig.process import Process, free_port, own_program, require
+from rig.process import Process, free_port, own_program
 from rig.publisher import Publisher
 from rig.servers import REPOSITORY, Mosquitto
 from rig.waiting import eventually
@@ -314,21 +313,6 @@ def _with(topic, kept):
     return kept if topic in kept else None
 
 
-def _retained(broker):
-    """Topic -> payload of the orders that the broker keeps."""
-    program = require("mosquitto_sub", "apt install mosquitto-clients")
-    topics = ("-t", "sensors/+/+/config", "-t", "sensors/+/+/command")
-    options = ("-i", "reader", "-v", "--retained-only", "-W", "1", "-h", broker.host)
-    done = subprocess.run(
-        [program, *options, "-p", str(broker.port), *topics],
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    lines = [line.partition(b" ") for line in done.stdout.splitlines()]
-    return {topic.decode(): payload for topic, _, payload in lines}
-
-
 @pytest.fixture
 def start(launch, mosquitto):
     """Start the command: `start("--wait", "1")`, of oven-001."""
@@ -355,11 +339,11 @@ def test_a_port_that_is_in_use_is_an_error_of_usage(start, mosquitto):
 def test_ctrl_c_puts_back_what_it_found(found):
     broker, interrupted = found.broker, found.interrupted
     config, command = (f"sensors/factory/oven-800/{k}" for k in ("config", "command"))
-    before = eventually(lambda: _with(command, _retained(broker)))
+    before = eventually(lambda: _with(command, broker.orders()))
     assert before[config] != interrupted.config
     assert interrupted.process.interrupt() == 130
     assert "Traceback" not in interrupted.process.output()
-    kept = _retained(broker)
+    kept = broker.orders()
     assert kept[config] == interrupted.config
     assert command not in kept
     in_force = interrupted.device.config

@@ -79,21 +79,6 @@ def _retain(broker, payload):
         publisher.publish(TOPIC, payload, retain=True)
 
 
-def _kept(broker):
-    """Topic -> payload of the orders that the broker keeps."""
-    program = require("mosquitto_sub", "apt install mosquitto-clients")
-    topics = ("-t", "sensors/+/+/config", "-t", "sensors/+/+/command")
-    options = ("-i", "reader", "-v", "--retained-only", "-W", "1", "-h", broker.host)
-    done = subprocess.run(
-        [program, *options, "-p", str(broker.port), *topics],
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    lines = [line.partition(b" ") for line in done.stdout.splitlines()]
-    return {topic.decode(): payload for topic, _, payload in lines}
-
-
 def _of(result, verdict):
     """Rule -> why, of those with a verdict."""
     return {
@@ -121,7 +106,7 @@ def test_a_port_that_is_taken_in_the_outage_keeps_it_from_nothing(mosquitto, dev
     checked.on_say = say
     with taken, pytest.raises(PortError, match="choose another port"):
         checked.run()
-    assert _kept(mosquitto) == {TOPIC: CONFIG}
+    assert mosquitto.orders() == {TOPIC: CONFIG}
     assert "the config that was found is retained again, but" in checked.said[-1]
 
 
@@ -160,7 +145,7 @@ def test_a_device_is_not_blamed_for_a_config_that_was_wrong_before(mosquitto, de
     (note,) = result.notes
     assert "the contract refuses it" in note
     assert "buffer_size" in note
-    assert _kept(mosquitto) == {TOPIC: found}
+    assert mosquitto.orders() == {TOPIC: found}
 
 
 def test_a_config_that_leaves_no_room_is_left_where_it_is(mosquitto, device):
@@ -175,7 +160,7 @@ def test_a_config_that_leaves_no_room_is_left_where_it_is(mosquitto, device):
     assert _of(result, "fail") == {}
     assert "4096" in _of(result, "not tried")["config.applied"]
     assert result.notes == []
-    assert _kept(mosquitto) == {TOPIC: found}
+    assert mosquitto.orders() == {TOPIC: found}
 
 
 def test_a_device_that_the_broker_refuses_is_not_one_that_did_not_connect(
@@ -333,7 +318,7 @@ def test_a_small_buffer_of_the_config_that_was_found_is_no_loss(mosquitto, devic
     result = checked.run()
     assert _of(result, "fail") == {}
     assert "outage.kept" in _of(result, "pass")
-    assert _kept(mosquitto) == {TOPIC: found}
+    assert mosquitto.orders() == {TOPIC: found}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,11 @@ PINGREQ = 12
 NOW = 1_795_771_488
 
 
+def _judged(rule_id, **found):
+    (rule,) = [rule for rule in RULES if rule.id == rule_id]
+    return judged(rule, Evidence("factory", "oven-1", **found)).verdict
+
+
 def _seen(kind, message):
     topic = f"sensors/factory/oven-1/{kind}"
     return Seen(time.monotonic(), NOW, topic, encode(message), 1, False, message)
@@ -101,11 +106,7 @@ def _verdict(rule_id, *, silent=(), unmarked=()):
             seen.append(one)
     session = SimpleNamespace(begun=1.0, unreadable=None, sent=[])
     outage = Outage(CUT, BACK, NOW + BACK)
-    evidence = Evidence(
-        "factory", "oven-1", seen=seen, sessions=[session], outage=outage
-    )
-    (rule,) = [rule for rule in RULES if rule.id == rule_id]
-    return judged(rule, evidence).verdict
+    return _judged(rule_id, seen=seen, sessions=[session], outage=outage)
 
 
 def test_what_was_not_measured_before_an_outage_is_no_loss_of_it():
@@ -184,9 +185,7 @@ def _birth_after(sent, *, away_s, calm=CALM, is_first_wrong=False):
         Session(begun=1.0, ended=11.0, heard=10.9, sent=first, given=given),
         Session(begun=11.0 + away_s, begun_epoch=NOW + away_s, sent=[sent, birth]),
     ]
-    evidence = Evidence("factory", "oven-1", seen=list(calm), sessions=sessions)
-    (rule,) = [rule for rule in RULES if rule.id == "birth.first"]
-    return judged(rule, evidence).verdict
+    return _judged("birth.first", seen=list(calm), sessions=sessions)
 
 
 def test_a_clock_that_is_set_late_makes_no_reading_of_before_a_new_one():
@@ -253,14 +252,7 @@ def _retains(number, numbers):
     """The verdict, of readings of these seconds; `number` is retained at 10."""
     came = [replace(_reading(each), at=float(each)) for each in numbers]
     kept = [] if number is None else [replace(_reading(number), at=10.5, is_kept=True)]
-    evidence = Evidence("factory", "oven-1", seen=came, asked=10.5, kept=kept)
-    (rule,) = [rule for rule in RULES if rule.id == "retain.telemetry"]
-    return judged(rule, evidence).verdict
-
-
-def _judged(rule_id, **found):
-    (rule,) = [rule for rule in RULES if rule.id == rule_id]
-    return judged(rule, Evidence("factory", "oven-1", **found)).verdict
+    return _judged("retain.telemetry", seen=came, asked=10.5, kept=kept)
 
 
 def _session(*sent, **more):

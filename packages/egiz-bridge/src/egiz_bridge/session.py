@@ -113,9 +113,10 @@ class Session:
             self._dispatcher.stop(STOP_DEADLINE_S)
 
     def _should_stop(self) -> bool:
-        """Asked between the steps of an attempt to connect, each of which has an end.
+        """Whether to stop; who asks shows that the main loop goes on.
 
-        Together they may last: several addresses, none of which answers, are tried
+        It is asked between the steps of an attempt to connect, each of which has an
+        end. Together they may last: several addresses, none of which answers, are tried
         without a pause, each with two versions of MQTT.
         """
         self.last_turn = time.monotonic()
@@ -284,9 +285,8 @@ class Session:
     def _wait_to_retry(self, pause_s: float) -> None:
         """Wait, and do the rest meanwhile: once at least, as the next may hang."""
         until = time.monotonic() + pause_s
-        while not self._is_stopping:
+        while not self._should_stop():
             self._dispatcher.collect()
-            self.last_turn = time.monotonic()
             self._reload_if_due()
             if self._wanted is not self._settings:
                 return  # its address may be right now

@@ -77,7 +77,7 @@ def parse_broker_url(text: str) -> BrokerUrl:
     if ":" in host:
         _check_ipv6(host)
     else:
-        _check_name(host)
+        check_host_name(host)
     return BrokerUrl(
         cast("Literal['mqtt', 'mqtts']", scheme),
         host,
@@ -106,7 +106,8 @@ def _decoded(text: str) -> str:
     return decoded
 
 
-def _check_name(host: str) -> None:
+def check_host_name(host: str) -> None:
+    """Raise ValueError for what cannot be looked up."""
     try:
         host.encode("idna")  # as each look-up does it, with a UnicodeError
     except UnicodeError:

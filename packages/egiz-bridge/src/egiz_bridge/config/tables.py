@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 import msgspec
 from egiz_schema import BrokerUrl, explain, parse_broker_url, topics
+from egiz_schema.broker_url import check_host_name
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -28,12 +29,7 @@ _Url = TypeVar("_Url", AnyUrl, BrokerUrl)
 
 def checked_host(host: str) -> str:
     """As it is; raises ValueError for what cannot be looked up."""
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        raise ValueError(
-            "its host is no name: parts between dots have 1 to 63 characters"
-        ) from None
+    check_host_name(host)
     return host
 
 
@@ -90,9 +86,7 @@ def _broker_urls(value: object) -> BrokerUrls:
 def _broker_url(text: object) -> BrokerUrl:
     if not isinstance(text, str):
         raise ValueError("must be a text: mqtt://host:port")  # noqa: TRY004  # pydantic's
-    url = parse_broker_url(text)
-    checked_host(url.host)
-    return _without_password(url)
+    return _without_password(parse_broker_url(text))
 
 
 MqttUrls = Annotated[

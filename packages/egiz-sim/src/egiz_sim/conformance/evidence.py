@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 import msgspec
-from egiz_schema import EgizError, Status, Telemetry, Topic
+from egiz_schema import EgizError, Health, Status, Telemetry, Topic
 from egiz_schema.codec import decode_with_shape
 
 from egiz_sim.conformance import frames
@@ -108,8 +108,7 @@ class Reading:
     @property
     def is_set(self) -> bool:
         """Whether that clock was set, as far as it says."""
-        health = self.message.status
-        return health is None or health.time_synced is not False
+        return has_clock(self.message.status)
 
     @property
     def name(self) -> tuple[int | None, float]:
@@ -325,6 +324,11 @@ def numbers_of(readings: Sequence[Reading]) -> list[int]:
             and each.message.boot == readings[-1].message.boot
         }
     )
+
+
+def has_clock(health: Health | None) -> bool:
+    """Whether the clock of a device is set, as far as it says."""
+    return health is None or health.time_synced is not False
 
 
 def members(payload: bytes) -> dict[str, Any]:

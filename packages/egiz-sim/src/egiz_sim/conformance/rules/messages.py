@@ -12,6 +12,7 @@ from egiz_sim.conformance.evidence import (
     NotTried,
     Reading,
     Seen,
+    has_clock,
     members,
     numbers_of,
 )
@@ -67,8 +68,7 @@ def _lacks(birth: Status) -> Iterator[str]:
         yield f"schema is {birth.schema!r}, not '{limits.WIRE_VERSION}'"
     if birth.firmware_version is None:
         yield "firmware_version is missing"
-    has_clock = birth.health is None or birth.health.time_synced is not False
-    if birth.timestamp is None and has_clock:
+    if birth.timestamp is None and has_clock(birth.health):
         yield "timestamp is missing, and health.time_synced is not false"
 
 
@@ -188,7 +188,7 @@ def _times_of_statuses(evidence: Evidence) -> list[tuple[float, Seen]]:
         for seen, status in evidence.calm_statuses()
         if status.timestamp is not None
         and not seen.is_kept
-        and (status.health is None or status.health.time_synced is not False)
+        and has_clock(status.health)
     ]
 
 
